@@ -1,0 +1,70 @@
+# Everything runs in .venv in the repository root; `make run` and `make test` install it when needed.
+#   make install PYTHON=python3.12    name the Python to use
+#   make run RUN_DIR=DIR              name the run folder
+#   make test ARGS="-k graph"         pass arguments on to pytest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow lint bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN_DIR ?=
+ARGS ?=
+TEST_WORKERS ?= 2
+
+# The first Python on this machine that the package supports; setup.py states the same range.
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
+
+help:
+	@echo "make install    make $(VENV) with everything the project needs (2 to 3 minutes, 4 GB)"
+	@echo "make run        train DQN + ReDo on an Atari game for a few minutes, print a summary"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the tests that take over ten seconds each"
+	@echo "make lint       check the code's style"
+	@echo "make bench      measure recycling and training against the released implementation"
+	@echo "make clean      remove $(VENV), caches and build outputs; runs/ stays"
+
+install: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	@python='$(PYTHON)'; \
+	if [ -z "$$python" ] || ! "$$python" -c '$(SUITABLE)' 2>/dev/null; then \
+		echo "make: dormant needs Python 3.11, 3.12 or 3.13 with its venv module; found" \
+			"$${python:-$$(python3 --version 2>&1)}." >&2; \
+		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) and, if it is not" \
+			"python3, name it: make install PYTHON=python3.12" >&2; \
+		exit 1; \
+	fi; \
+	echo "Installing into $(VENV); this takes 2 to 3 minutes."; \
+	"$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[all]'
+	@$(BIN)/python -c 'import cv2' || { \
+		echo "make: OpenCV does not load. On a bare Debian or Ubuntu it needs:" \
+			"apt install libgl1 libglib2.0-0" >&2; exit 1; }
+	@touch $@
+
+run: $(STAMP)
+	@$(BIN)/python launchers/quickstart.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/recycle.py
+	$(BIN)/python benchmarks/train_dqn.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

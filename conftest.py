@@ -1,0 +1,15 @@
+"""What holds for every test: JAX on the CPU, and repeatable hypothesis profiles.
+Stands in the root because the doctests of the package and the README need it too."""
+
+import os
+
+import hypothesis
+
+# Before the first import of JAX or TensorFlow. A platform named outside stands.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# No deadline: an example's first run compiles. Name another one with --hypothesis-profile.
+hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
+hypothesis.settings.load_profile("default")

@@ -1,0 +1,287 @@
+"""The neuron graph: which parameter entries feed each hidden neuron, and which entries read it."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.program import leaf_paths
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexMap:
+    """A small constant int32 array that compares and hashes by value."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "IndexMap":
+        array = np.asarray(array, np.int32)
+        return cls(array.shape, array.tobytes())
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.data, np.int32).reshape(self.shape)
+
+    def __repr__(self) -> str:
+        return f"IndexMap(shape={self.shape})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """Which neuron of a layer each entry of one parameter array belongs to.
+
+    Attributes:
+      path: path of the array in the parameter tree, such as `params/Dense_0/kernel`.
+      axes: the axes of the array along which the neuron changes, ascending.
+      index: int32, shape `array.shape[axes]`; the neuron of each position, -1 for none.
+      role: `"kernel"` (part of a linear map) or `"elementwise"` (bias, normalization scale).
+    """
+
+    path: str
+    axes: tuple[int, ...]
+    index: IndexMap
+    role: str = "kernel"
+
+    def mask(self, neurons: jax.Array, ndim: int) -> jax.Array:
+        """Spreads a (H,) bool mask over the array: bool, broadcastable to its `ndim` dimensions."""
+        index = self.index.array
+        if index.ndim == 1 and np.array_equal(index, np.arange(neurons.shape[0])):
+            spread = neurons
+        else:
+            spread = jnp.where(index >= 0, neurons[np.maximum(index, 0)], False)
+        shape = [1] * ndim
+        for axis, size in zip(self.axes, index.shape, strict=True):
+            shape[axis] = size
+        return spread.reshape(shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterTree:
+    """Structure and shapes of a parameter tree, without its values."""
+
+    treedef: Hashable
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, params: Any) -> "ParameterTree":
+        leaves, treedef = jax.tree.flatten(params)
+        return cls(treedef, tuple(tuple(np.shape(leaf)) for leaf in leaves))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return leaf_paths(self.treedef)
+
+    def leaves(self, name: str, tree: Any) -> dict[str, Any]:
+        """The leaves of `tree` by path; ValueError unless structure and shapes are these."""
+        leaves, treedef = jax.tree.flatten(tree)
+        shapes = tuple(tuple(np.shape(leaf)) for leaf in leaves)
+        if treedef != self.treedef or shapes != self.shapes:
+            raise ValueError(
+                f"`{name}` must have the structure and shapes that the graph was traced with, "
+                f"{self.treedef} {self.shapes}; got {treedef} {shapes}"
+            )
+        return dict(zip(self.paths, leaves, strict=True))
+
+    def unflatten(self, leaves: Mapping[str, Any]) -> Any:
+        return jax.tree.unflatten(self.treedef, [leaves[path] for path in self.paths])
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One hidden layer.
+
+    Attributes:
+      name: path of its kernel without the last part, such as `Dense_0`.
+      neurons: number of neurons H; a feature map of a convolution is one neuron.
+      incoming: entries that feed each neuron: kernel columns, biases, normalization parameters.
+      outgoing: entries of later kernels that read each neuron.
+      fed_by: names of the layers that it reads; `"input"` for the network's inputs.
+      read_by: names of the layers that read it.
+      obstacle: None when a silent neuron of the layer can be recycled without changing the
+        network's outputs, else the reason why not. Such a layer is measured, not recycled.
+    """
+
+    name: str
+    neurons: int
+    incoming: tuple[Entries, ...]
+    outgoing: tuple[Entries, ...]
+    fed_by: tuple[str, ...] = ()
+    read_by: tuple[str, ...] = ()
+    obstacle: str | None = None
+
+    @property
+    def recyclable(self) -> bool:
+        return self.obstacle is None
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuronGraph:
+    """Hidden layers of a network and how to measure them. Static and hashable.
+
+    Attributes:
+      layers: the hidden layers, in the order in which the network computes them.
+      output_layers: names of the layers that nothing reads; they are never hidden layers.
+      parameters: structure and shapes of the parameter tree.
+      measure: `measure(params, *inputs) -> {layer: (…, H)}`.
+    """
+
+    layers: tuple[Layer, ...]
+    output_layers: tuple[str, ...]
+    parameters: "ParameterTree"
+    measure: Callable[..., dict[str, jax.Array]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.layers)
+
+    def __getitem__(self, name: str) -> Layer:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"no hidden layer of that name; there are {', '.join(self.names)}: {name!r}")
+
+    def activations(self, params: Any, *inputs: Any) -> dict[str, jax.Array]:
+        """Activations of every hidden layer, after the non-linearity (paper, section 2).
+
+        Args:
+          params: parameter tree of the traced network.
+          *inputs: the network's inputs, of any batch size.
+
+        Returns:
+          `{layer: (B, …, H)}` in the network's own dtype; H is always the last axis, and a
+          convolution keeps its spatial axes between B and H.
+        """
+        return self.measure(params, *inputs)
+
+    def select(self, names: Sequence[str]) -> "NeuronGraph":
+        """The same graph restricted to the named layers, for measuring or recycling only those."""
+        kept = tuple(self[name] for name in names)
+        measure = _Restricted(self.measure, tuple(names))
+        return dataclasses.replace(self, layers=kept, measure=measure)
+
+    def __str__(self) -> str:
+        header = ("layer", "neurons", "fed by", "read by", "recyclable")
+        rows = [
+            (
+                layer.name,
+                str(layer.neurons),
+                ", ".join(layer.fed_by),
+                ", ".join(layer.read_by),
+                "yes" if layer.recyclable else f"no: {layer.obstacle}",
+            )
+            for layer in self.layers
+        ]
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [header, *rows]
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        lines.append(f"output layers: {', '.join(self.output_layers) or 'none'}")
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Restricted:
+    """Measures only the named layers; a dataclass rather than a closure so that graphs compare."""
+
+    measure: Callable[..., dict[str, jax.Array]]
+    names: tuple[str, ...]
+
+    def __call__(self, params: Any, *inputs: Any) -> dict[str, jax.Array]:
+        measured = self.measure(params, *inputs)
+        return {name: measured[name] for name in self.names}
+
+
+_LEAF_NAMES = frozenset("kernel w weight weights W bias b embedding scale".split())
+
+
+def layer_name(path: str) -> str:
+    """The layer that a parameter path belongs to: `params/Dense_0/kernel` is of `Dense_0`."""
+    parts = path.split("/")
+    if len(parts) > 1 and parts[0] == "params":
+        parts = parts[1:]
+    if len(parts) > 1 and parts[-1] == "value":  # flax.nnx wraps every array in a variable
+        parts = parts[:-1]
+    if len(parts) > 1 and (parts[-1] in _LEAF_NAMES or parts[-1].isdigit()):
+        parts = parts[:-1]
+    return "/".join(parts)
+
+
+def manual_graph(
+    params: Any,
+    measure: Callable[..., dict[str, jax.Array]],
+    wiring: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    *,
+    output_layers: Sequence[str] = (),
+) -> NeuronGraph:
+    """A neuron graph written by hand, for a network that `dormant.trace` cannot follow.
+
+    The layout is Flax's: a neuron is the last axis of its kernel and of its bias, and the last but
+    one axis of the kernels that read it. A reading kernel with more rows than the layer has
+    neurons comes after a channels-last flatten: its row `r` belongs to neuron `r % H`.
+
+    Args:
+      params: parameter tree (arrays or `ShapeDtypeStruct`s); gives the shapes.
+      measure: `measure(params, *inputs) -> {layer: (B, …, H)}`.
+      wiring: `{layer: (incoming paths, outgoing paths)}`, paths such as `params/Dense_0/kernel`.
+      output_layers: names of the output layers, for the printed table only.
+
+    Raises:
+      ValueError: if a path is not in the tree or a shape does not fit the layer's width.
+    """
+    parameters = ParameterTree.of(params)
+    shapes = dict(zip(parameters.paths, parameters.shapes, strict=True))
+
+    def shape_of(path: str) -> tuple[int, ...]:
+        if path not in shapes:
+            known = ", ".join(sorted(shapes))
+            raise ValueError(f"a wiring path must be one of the parameters {known}; got {path!r}")
+        return shapes[path]
+
+    layers = []
+    for name, (incoming_paths, outgoing_paths) in wiring.items():
+        if not incoming_paths:
+            raise ValueError(
+                f"layer {name!r} needs at least one incoming path; got {incoming_paths!r}"
+            )
+        neurons = shape_of(incoming_paths[0])[-1]
+        incoming = []
+        for path in incoming_paths:
+            shape = shape_of(path)
+            if shape[-1] != neurons:
+                raise ValueError(
+                    f"the last axis of {path!r} must be the {neurons} neurons of {name!r}; "
+                    f"got shape {shape}"
+                )
+            role = "kernel" if len(shape) > 1 else "elementwise"
+            incoming.append(_along(path, len(shape) - 1, np.arange(neurons), role))
+        outgoing = []
+        for path in outgoing_paths:
+            shape = shape_of(path)
+            if len(shape) < 2 or shape[-2] % neurons:
+                raise ValueError(
+                    f"the last but one axis of {path!r} must be a multiple of the {neurons} "
+                    f"neurons of {name!r}; got shape {shape}"
+                )
+            outgoing.append(_along(path, len(shape) - 2, np.arange(shape[-2]) % neurons, "kernel"))
+        read_by = tuple(dict.fromkeys(layer_name(path) for path in outgoing_paths))
+        fed_by = tuple(
+            other for other, (_, reading) in wiring.items() if incoming_paths[0] in reading
+        )
+        layers.append(
+            Layer(name, neurons, tuple(incoming), tuple(outgoing), fed_by or ("input",), read_by)
+        )
+    return NeuronGraph(tuple(layers), tuple(output_layers), parameters, measure)
+
+
+def _along(path: str, axis: int, index: np.ndarray, role: str) -> Entries:
+    """Entries whose neuron changes along one axis; a single neuron changes along none."""
+    if (index == index[0]).all():
+        return Entries(path, (), IndexMap.of(index[0]), role)
+    return Entries(path, (axis,), IndexMap.of(index), role)

@@ -1,0 +1,221 @@
+"""Index arithmetic for tracing: which neuron or parameter entry each element of a value holds.
+
+A label is an int32 array of the value's shape. Axes along which it does not change keep stride 0
+(NumPy broadcasting), so that batch and space cost no memory.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NONE = -1  # the element does not depend on the source
+MIXED = -2  # the element depends on several neurons (or entries) of the source
+
+
+class Label(NamedTuple):
+    """What the elements of one value hold of one source (a layer or a parameter array)."""
+
+    index: np.ndarray  # int32, the value's shape: neuron or flat entry, NONE or MIXED
+    statistic: bool = False  # went through a reduction, as the mean of a normalization does
+    mixing: str | None = None  # what made neurons of the source leak into each other: "mixed by …"
+    lost: str | None = None  # the primitive behind which the source cannot be followed
+
+    def single(self) -> np.ndarray:
+        """Where the value holds exactly one neuron."""
+        return self.index >= 0
+
+
+def compact(index: np.ndarray) -> np.ndarray:
+    """The same array with stride 0 along every axis on which it is constant."""
+    for axis in range(index.ndim):
+        if index.shape[axis] > 1 and index.strides[axis]:
+            first = index[(slice(None),) * axis + (slice(0, 1),)]  # a view: strides stay
+            if (index == first).all():
+                index = np.broadcast_to(first, index.shape)
+    return index
+
+
+def varying_axes(index: np.ndarray) -> tuple[int, ...]:
+    """The axes along which the array changes."""
+    index = compact(index)
+    return tuple(a for a in range(index.ndim) if index.shape[a] > 1 and index.strides[a])
+
+
+def constant_along(index: np.ndarray, axes: Sequence[int]) -> tuple[np.ndarray, bool]:
+    """The array with `axes` reduced to size 1, and whether it was constant along them.
+
+    Where it was not, the result is MIXED.
+    """
+    first = index[tuple(slice(0, 1) if a in axes else slice(None) for a in range(index.ndim))]
+    if all(index.shape[a] == 1 or index.strides[a] == 0 for a in axes):
+        return first, True
+    same = (index == first).all(axis=tuple(axes), keepdims=True)
+    return np.where(same, first, np.int32(MIXED)), bool(same.all())
+
+
+def spread(array: np.ndarray, axes: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Lays the dimensions of `array` along `axes` of a value of the given shape."""
+    view = [1] * len(shape)
+    for axis, size in zip(axes, array.shape, strict=True):
+        view[axis] = size
+    return np.broadcast_to(array.transpose(np.argsort(axes)).reshape(view), shape)
+
+
+def trim(index: np.ndarray) -> np.ndarray:
+    """The array with every axis of stride 0 cut to size 1; broadcasts like the whole."""
+    return index[tuple(slice(None) if stride else slice(0, 1) for stride in index.strides)]
+
+
+def merge(indices: Sequence[np.ndarray]) -> np.ndarray:
+    """Element by element union: NONE yields to anything, two different neurons become MIXED."""
+    result = indices[0]
+    for other in indices[1:]:
+        if result is other or np.array_equal(result, other):
+            continue
+        either = np.where(result == NONE, other, result)
+        clash = (result != NONE) & (other != NONE) & (result != other)
+        result = np.where(clash, np.int32(MIXED), either)
+    return result
+
+
+def combine(labels: Sequence[Label], shape: tuple[int, ...], primitive: str) -> Label:
+    """The label of an elementwise result whose operands carry `labels` of one source."""
+    direct = [label for label in labels if not label.statistic]
+    statistics = [label for label in labels if label.statistic]
+    mixing = next((label.mixing for label in labels if label.mixing), None)
+    lost = next((label.lost for label in labels if label.lost), None)
+    # Scalars have no axes to line up; a view of the full shape gives them some.
+    views = [trim(np.broadcast_to(label.index, shape)) for label in direct or statistics]
+    index = merge(views)
+    if direct:
+        for label in statistics:
+            statistic = trim(np.broadcast_to(label.index, shape))
+            leaks = (statistic != NONE) & (index != NONE) & (statistic != index)
+            if leaks.any():
+                mixing = "normalized or gated by a statistic over them"
+            index = np.where(index == NONE, statistic, index)
+    if mixing is None and (index == MIXED).any():
+        mixing = f"mixed by {primitive}"
+    return Label(np.broadcast_to(compact(index), shape), not direct, mixing, lost)
+
+
+# Primitives that only move elements: (parameters, index arrays of the operands, output shape).
+_Move = Callable[[dict[str, Any], list[np.ndarray], tuple[int, ...]], np.ndarray]
+
+
+def _broadcast_in_dim(params, operands, shape):
+    intermediate = [1] * len(shape)
+    for size, axis in zip(operands[0].shape, params["broadcast_dimensions"], strict=True):
+        intermediate[int(axis)] = size
+    return np.broadcast_to(operands[0].reshape(intermediate), shape)
+
+
+def _reshape(params, operands, shape):
+    operand = operands[0]
+    if params.get("dimensions") is not None:
+        operand = operand.transpose(params["dimensions"])
+    return compact(operand.reshape(shape))
+
+
+def _slice(params, operands, shape):
+    strides = params["strides"] or (1,) * len(shape)
+    bounds = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
+    return operands[0][tuple(slice(*bound) for bound in bounds)]
+
+
+def _pad(params, operands, shape):
+    result = np.full(shape, NONE, np.int32)
+    source, target = [], []
+    for size, out, (low, _, interior) in zip(
+        operands[0].shape, shape, params["padding_config"], strict=True
+    ):
+        step = interior + 1
+        positions = low + step * np.arange(size)
+        keep = (positions >= 0) & (positions < out)
+        source.append(np.flatnonzero(keep))
+        target.append(positions[keep])
+    result[np.ix_(*target)] = operands[0][np.ix_(*source)]
+    return compact(result)
+
+
+MOVES: dict[str, _Move] = {
+    "broadcast_in_dim": _broadcast_in_dim,
+    "reshape": _reshape,
+    "slice": _slice,
+    "pad": _pad,
+    "transpose": lambda params, operands, shape: operands[0].transpose(params["permutation"]),
+    "squeeze": lambda params, operands, shape: operands[0].reshape(shape),
+    "expand_dims": lambda params, operands, shape: operands[0].reshape(shape),
+    "rev": lambda params, operands, shape: np.flip(operands[0], params["dimensions"]),
+    "concatenate": lambda params, operands, shape: compact(
+        np.concatenate(operands, params["dimension"])
+    ),
+}
+# Primitives that leave every element in its place.
+IDENTITIES = frozenset(
+    "convert_element_type copy copy_p reduce_precision name device_put sharding_constraint "
+    "optimization_barrier stop_gradient mesh_cast reshard pvary".split()
+)
+# Followed by evaluating them on the index array itself, when their other operands are constants.
+EVALUATED_MOVES = frozenset("gather dynamic_slice tile".split())
+
+
+def split(params: dict[str, Any], operand: np.ndarray) -> list[np.ndarray]:
+    """The pieces that the `split` primitive makes."""
+    cuts = np.cumsum(params["sizes"])[:-1]
+    return np.split(operand, cuts, params["axis"])
+
+
+def reduce_axes(label: Label, axes: Sequence[int], primitive: str) -> Label:
+    """The label of a reduction over `axes`."""
+    axes = tuple(int(axis) for axis in axes)
+    if all(label.index.shape[axis] == 1 for axis in axes):
+        return label._replace(index=np.squeeze(label.index, axes))
+    index, same = constant_along(label.index, axes)
+    mixing = label.mixing or (None if same else f"mixed by {primitive}")
+    return label._replace(index=np.squeeze(index, axes), statistic=True, mixing=mixing)
+
+
+def pool(label: Label, window: Sequence[int], shape: tuple[int, ...], primitive: str) -> Label:
+    """The label of a pooling with the given window; neurons must not lie along a pooled axis."""
+    axes = [a for a in range(len(shape)) if window[a] > 1 or shape[a] != label.index.shape[a]]
+    index, same = constant_along(label.index, axes)
+    mixing = label.mixing or (None if same else f"mixed by {primitive}")
+    return label._replace(index=np.broadcast_to(index, shape), mixing=mixing)
+
+
+def scatter_entries(
+    leaf_shape: tuple[int, ...], entries: np.ndarray, neurons: np.ndarray
+) -> tuple[tuple[int, ...], np.ndarray, bool]:
+    """Which neuron each entry of a parameter array belongs to.
+
+    Args:
+      leaf_shape: shape of the parameter array.
+      entries: int32 flat entries, NONE or MIXED where there is none.
+      neurons: int32 neurons, broadcastable against `entries`.
+
+    Returns:
+      (axes, index, shared): the index over the axes of the array along which it changes, and
+      whether some entry serves several neurons (those entries are left out).
+    """
+    entries, neurons = np.broadcast_arrays(entries, neurons)
+    # Axes along which nothing changes need one look only.
+    constant = tuple(
+        slice(0, 1) if not entries.strides[a] and not neurons.strides[a] else slice(None)
+        for a in range(entries.ndim)
+    )
+    flat_entries, flat_neurons = entries[constant].ravel(), neurons[constant].ravel()
+    kept = flat_entries >= 0
+    flat_entries, flat_neurons = flat_entries[kept], flat_neurons[kept]
+    owner = np.full(math.prod(leaf_shape), NONE, np.int32)
+    owner[flat_entries] = flat_neurons
+    clash = owner[flat_entries] != flat_neurons
+    owner[flat_entries[clash]] = NONE
+    owner[flat_entries[flat_neurons < 0]] = NONE
+    shared = bool(clash.any() or (flat_neurons == MIXED).any())
+    full = compact(owner.reshape(leaf_shape))
+    axes = varying_axes(full)
+    index = full[tuple(slice(None) if a in axes else 0 for a in range(full.ndim))]
+    return axes, index, shared

@@ -1,0 +1,104 @@
+"""Which neurons are dormant, and how sets of them compare."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def dormant_masks(
+    scores: Mapping[str, jax.Array],
+    tau: float | jax.Array,
+    *,
+    max_fraction: float | None = None,
+) -> dict[str, jax.Array]:
+    """The tau-dormant neurons: those with score at most `tau` (paper, Definition 3.1).
+
+    Args:
+      scores: `{layer: (H,)}` float32 dormancy scores.
+      tau: threshold, at least 0; a scalar array is allowed.
+      max_fraction: if given, at most this fraction of each layer (rounded down), lowest scores
+        first and ties by position.
+
+    Returns:
+      `{layer: (H,)}` bool.
+
+    Raises:
+      ValueError: if `tau` is negative or `max_fraction` lies outside [0, 1].
+    """
+    check_tau(tau)
+    check_max_fraction(max_fraction)
+    masks = {name: score <= tau for name, score in scores.items()}
+    if max_fraction is None:
+        return masks
+    return {name: _lowest(masks[name], score, max_fraction) for name, score in scores.items()}
+
+
+def _lowest(mask: jax.Array, scores: jax.Array, max_fraction: float) -> jax.Array:
+    rank = jnp.argsort(jnp.argsort(scores, stable=True), stable=True)
+    return mask & (rank < int(max_fraction * scores.shape[0] + 1e-9))
+
+
+def dormant_fraction(masks: Mapping[str, jax.Array]) -> jax.Array:
+    """Dormant neurons over neurons, pooled over all layers: float32 scalar in [0, 1].
+
+    Args:
+      masks: `{layer: (H,)}` bool, at least one layer.
+    """
+    if not masks:
+        raise ValueError(f"`masks` must hold at least one layer; got {masks!r}")
+    dormant = sum(jnp.sum(mask, dtype=jnp.float32) for mask in masks.values())
+    return dormant / sum(mask.shape[0] for mask in masks.values())
+
+
+def overlap_coefficient(
+    masks_a: Mapping[str, jax.Array], masks_b: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """`|X ∩ Y| / min(|X|, |Y|)` of two sets of neurons, layer by layer (paper, section 3.1).
+
+    Args:
+      masks_a: `{layer: (H,)}` bool.
+      masks_b: the same layers and shapes.
+
+    Returns:
+      `{layer: scalar}` float32; NaN where either set is empty, for which it is undefined.
+
+    Raises:
+      ValueError: if the two do not hold the same layers.
+    """
+    if set(masks_a) != set(masks_b):
+        raise ValueError(
+            f"`masks_b` must hold the layers of `masks_a`, {sorted(masks_a)}; got {sorted(masks_b)}"
+        )
+    return {name: overlap(mask, masks_b[name]) for name, mask in masks_a.items()}
+
+
+def overlap(mask_a: jax.Array, mask_b: jax.Array) -> jax.Array:
+    """The overlap coefficient of two (…, H) bool masks over their last axis; NaN if undefined."""
+    both = jnp.sum(mask_a & mask_b, axis=-1, dtype=jnp.float32)
+    smaller = jnp.minimum(
+        jnp.sum(mask_a, axis=-1, dtype=jnp.float32), jnp.sum(mask_b, axis=-1, dtype=jnp.float32)
+    )
+    return jnp.where(smaller > 0, both / jnp.maximum(smaller, 1.0), jnp.nan)
+
+
+def check_tau(tau: float | jax.Array, name: str = "tau") -> None:
+    """Raises ValueError if a concrete `tau` is negative or not a number."""
+    if isinstance(tau, jax.core.Tracer):
+        return
+    if not _is_number(tau) or not float(tau) >= 0:
+        raise ValueError(f"`{name}` must be a number of at least 0; got {tau!r}")
+
+
+def check_max_fraction(max_fraction: float | None) -> None:
+    """Raises ValueError unless `max_fraction` is None or lies in [0, 1]."""
+    if max_fraction is None:
+        return
+    if not _is_number(max_fraction) or not 0 <= max_fraction <= 1:
+        raise ValueError(f"`max_fraction` must be None or lie in [0, 1]; got {max_fraction!r}")
+
+
+def _is_number(value: object) -> bool:
+    scalar = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
+    return scalar and np.ndim(value) == 0 and not isinstance(value, bool)

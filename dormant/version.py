@@ -1,0 +1,4 @@
+"""The version of dormant, in one place.
+setup.py reads it as text and the package exports it."""
+
+__version__ = "0.1.0"

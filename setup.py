@@ -1,0 +1,74 @@
+"""Package metadata of dormant: what it is, and the version ranges it was tested with.
+The exact set that CI installs is pinned in constraints.txt."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION_FILE = ROOT / "dormant" / "version.py"
+README = ROOT / "README.md"
+
+# The floors are what CI's oldest job installs; the ceilings are the newest versions that ran.
+CORE = [
+    "jax>=0.8.0,<0.12",
+    "flax>=0.12.0,<0.13",
+    "optax>=0.2.7,<0.3",
+    "numpy>=2.0,<3",
+]
+DOPAMINE = [
+    "dopamine-rl==4.1.2",
+    "jax>=0.10.2,<0.11",  # tensorflow-probability needs a shim that holds for this JAX
+    "tensorflow>=2.21,<2.22",
+    "tensorboard>=2.21,<2.22",  # flax.metrics.tensorboard needs it; TensorFlow no longer brings it
+    "gin-config>=0.5.0,<0.6",
+    "ale-py>=0.12.1,<0.13",
+    "gymnasium>=1.3.0,<1.4",
+    "tqdm>=4.64.1,<5",
+    "matplotlib>=3.10,<4",
+]
+DEV = [
+    "pytest>=8.4,<10",
+    "pytest-xdist>=3.8,<4",
+    "hypothesis>=6.150,<7",
+    "ruff>=0.14,<1",
+    "dm-haiku>=0.0.16,<0.1",
+]
+
+
+def read_version() -> str:
+    """Returns __version__ without importing the package, whose requirements are not there yet."""
+    match = re.search(r'^__version__ = "([^"]+)"$', VERSION_FILE.read_text("utf-8"), re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f"__version__ not found in {VERSION_FILE}")
+    return match.group(1)
+
+
+setup(
+    name="dormant",
+    version=read_version(),
+    description="Measure and recycle dormant neurons in JAX networks, and reproduce ReDo",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The dormant developers",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["dormant", "dormant.*"]),
+    install_requires=CORE,
+    extras_require={
+        "dopamine": DOPAMINE,
+        "dev": DEV,
+        "all": DOPAMINE + DEV,
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
