@@ -1,0 +1,132 @@
+"""The Q-networks of the paper: the nature CNN and the IMPALA ResNet, at any width.
+Parameter names and initializers are the released code's: parameters can be copied across."""
+
+import math
+from numbers import Integral, Real
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+# Filters, kernel size and stride of the nature CNN's convolutions at width 1.
+_NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+# Filters of the three residual stacks of the IMPALA ResNet at width 1.
+_IMPALA_STACKS = (32, 64, 64)
+_DENSE_NEURONS = 512
+
+
+def _scaled(neurons: int, width: float) -> int:
+    return math.ceil(neurons * width)
+
+
+def _check_options(num_actions: int, width: float) -> None:
+    if isinstance(num_actions, bool) or not isinstance(num_actions, Integral) or num_actions < 1:
+        raise ValueError(f"`num_actions` must be a whole number >= 1; got {num_actions!r}")
+    if (
+        isinstance(width, bool)
+        or not isinstance(width, Real)
+        or not math.isfinite(width)
+        or width <= 0
+    ):
+        raise ValueError(
+            f"`width` must be a finite number > 0, a factor of each layer's neurons; got {width!r}"
+        )
+
+
+def _pixels_to_unit_interval(observation: jax.Array) -> jax.Array:
+    return observation.astype(jnp.float32) / 255.0
+
+
+class NatureCNN(nn.Module):
+    """Nature DQN's network: three convolutions and a dense layer, each followed by relu.
+
+    `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
+    of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
+    The flatten is channels-last. All kernels are Xavier-uniform, all biases zero, as released.
+
+    Attributes:
+      num_actions: A, a whole number >= 1.
+      width: multiplies the neurons of every hidden layer, rounded up (fig. 12 uses 1, 2 and 4).
+
+    Raises:
+      ValueError: when an attribute is out of its range.
+    """
+
+    num_actions: int
+    width: float = 1
+
+    def __post_init__(self) -> None:
+        _check_options(self.num_actions, self.width)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        initializer = nn.initializers.xavier_uniform()
+        x = _pixels_to_unit_interval(observation)
+        for filters, size, stride in _NATURE_CONVOLUTIONS:
+            features = _scaled(filters, self.width)
+            x = nn.Conv(features, (size, size), (stride, stride), kernel_init=initializer)(x)
+            x = nn.relu(x)
+        x = x.reshape((*x.shape[:-3], -1))
+        x = nn.relu(nn.Dense(_scaled(_DENSE_NEURONS, self.width), kernel_init=initializer)(x))
+        return nn.Dense(self.num_actions, kernel_init=initializer, name="final_layer")(x)
+
+
+class ResidualStack(nn.Module):
+    """One IMPALA stack: convolution, 3x3 max pooling with stride 2, then residual blocks.
+
+    Maps float32 (..., R, C, channels) to (..., ceil(R / 2), ceil(C / 2), filters).
+
+    Attributes:
+      filters: number of filters of every convolution in the stack.
+      num_blocks: residual blocks, of two convolutions each.
+    """
+
+    filters: int
+    num_blocks: int = 2
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.Conv(self.filters, (3, 3), kernel_init=nn.initializers.xavier_uniform())(x)
+        x = nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+        for _ in range(self.num_blocks):
+            block_input = x
+            # As released: only the first convolution is Xavier-uniform, these are Flax's default.
+            x = nn.Conv(self.filters, (3, 3))(nn.relu(x))
+            x = nn.Conv(self.filters, (3, 3))(nn.relu(x))
+            x = x + block_input
+        return x
+
+
+class ImpalaResNet(nn.Module):
+    """The IMPALA ResNet: three residual stacks of 32, 64 and 64 filters and a dense layer.
+
+    `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
+    of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
+    The flatten is channels-last.
+
+    Attributes:
+      num_actions: A, a whole number >= 1.
+      width: multiplies the neurons of every hidden layer, rounded up.
+
+    Raises:
+      ValueError: when an attribute is out of its range.
+    """
+
+    num_actions: int
+    width: float = 1
+
+    def __post_init__(self) -> None:
+        _check_options(self.num_actions, self.width)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        initializer = nn.initializers.xavier_uniform()
+        x = _pixels_to_unit_interval(observation)
+        for index, filters in enumerate(_IMPALA_STACKS):
+            x = ResidualStack(_scaled(filters, self.width), name=f"Stack_{index}")(x)
+        x = nn.relu(x)
+        x = x.reshape((*x.shape[:-3], -1))
+        x = nn.relu(nn.Dense(_scaled(_DENSE_NEURONS, self.width), kernel_init=initializer)(x))
+        return nn.Dense(self.num_actions, kernel_init=initializer, name="final_layer")(x)

@@ -1,0 +1,300 @@
+"""The update skeleton: order of an update, counting, target rules, buffers, compilation, options.
+A quadratic loss on one small array lets every number be worked out by hand."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dormant import Intervention
+from dormant.learners import gradient_learner, periodic_target
+
+KEY = jax.random.key(0)
+LEARNING_RATE = 0.1
+INPUTS = jnp.arange(4.0)
+
+
+class Record(NamedTuple):
+    calls: jax.Array
+    scored: jax.Array
+    seen: jax.Array
+    inputs_sum: jax.Array
+
+
+def recorder(shift):
+    """An intervention that notes what it was called with and adds `shift` to the parameters."""
+
+    def init(key):
+        del key
+        zero = jnp.zeros((), jnp.int32)
+        return Record(zero, zero, jnp.zeros(3), jnp.zeros(()))
+
+    def update(params, opt_state, state, *inputs):
+        state = Record(
+            calls=state.calls + 1,
+            scored=state.scored + (1 if inputs else 0),
+            seen=params["w"],
+            inputs_sum=sum((jnp.sum(x) for x in inputs), jnp.zeros(())),
+        )
+        return {"w": params["w"] + shift}, opt_state, state
+
+    return Intervention(init, update)
+
+
+def init_params(key):
+    return {"w": jax.random.normal(key, (3,))}
+
+
+def quadratic(params, target_params, batch):
+    """0.5 |w - batch|^2, whose gradient is w - batch."""
+    del target_params
+    error = params["w"] - batch
+    return 0.5 * jnp.sum(error**2), {"w_mean": jnp.mean(params["w"])}
+
+
+def add_observation(params, observation, key, epsilon):
+    return params["w"][0] + observation + epsilon
+
+
+def build(**options):
+    defaults = {"loss": quadratic, "policy": add_observation}
+    optimizer = options.pop("optimizer", optax.sgd(LEARNING_RATE))
+    return gradient_learner(options.pop("init", init_params), optimizer, **(defaults | options))
+
+
+def buffers(state):
+    return [array.unsafe_buffer_pointer() for array in jax.tree.leaves(state)]
+
+
+def test_initial_state():
+    state = build(tracker=recorder(0), intervention=recorder(0)).init(KEY)
+    assert state.gradient_step.dtype == jnp.int32 and state.gradient_step == 0
+    np.testing.assert_array_equal(state.params["w"], state.target_params["w"])
+    assert state.tracker.calls == 0 and state.intervention.calls == 0
+    assert build().init(KEY).tracker == () and build().init(KEY).intervention == ()
+
+
+def test_update_is_gradient_then_optimizer_then_tracker_then_intervention_then_target():
+    learner = build(
+        tracker=recorder(0.0), intervention=recorder(100.0), target_rule=periodic_target(1)
+    )
+    state = learner.init(KEY)
+    batch = jnp.array([1.0, 2.0, 3.0])
+    new, metrics = jax.jit(learner.update)(state, batch, (INPUTS,))
+
+    before = np.asarray(state.params["w"])
+    gradient = before - np.asarray(batch)
+    stepped = before - LEARNING_RATE * gradient
+    np.testing.assert_allclose(new.tracker.seen, stepped, rtol=1e-6)
+    np.testing.assert_allclose(new.intervention.seen, stepped, rtol=1e-6)
+    np.testing.assert_allclose(new.params["w"], stepped + 100, rtol=1e-6)
+    np.testing.assert_array_equal(new.target_params["w"], new.params["w"])
+    assert new.gradient_step == 1
+    np.testing.assert_allclose(metrics["loss"], 0.5 * np.sum(gradient**2), rtol=1e-6)
+    np.testing.assert_allclose(metrics["grad_norm"], np.linalg.norm(gradient), rtol=1e-6)
+    np.testing.assert_allclose(metrics["w_mean"], before.mean(), rtol=1e-5)
+    assert all(value.dtype == jnp.float32 and value.shape == () for value in metrics.values())
+
+
+def test_intervention_sees_what_the_tracker_hands_on():
+    learner = build(tracker=recorder(7.0), intervention=recorder(0.0))
+    state, _ = learner.update(learner.init(KEY), jnp.zeros(3))
+    np.testing.assert_allclose(state.intervention.seen, state.tracker.seen + 7, rtol=1e-6)
+
+
+def test_without_score_inputs_both_only_count():
+    learner = build(tracker=recorder(0), intervention=recorder(0))
+    update = jax.jit(learner.update)
+    state = learner.init(KEY)
+    for step in range(6):
+        state, _ = update(state, jnp.zeros(3), (INPUTS, INPUTS) if step % 3 == 2 else None)
+        expected = 2 * INPUTS.sum() if step % 3 == 2 else 0
+        assert state.tracker.inputs_sum == expected == state.intervention.inputs_sum
+    assert state.gradient_step == state.tracker.calls == state.intervention.calls == 6
+    assert state.tracker.scored == state.intervention.scored == 2
+
+
+def test_parameters_of_a_seed_do_not_depend_on_tracker_or_intervention():
+    plain = build().init(KEY).params["w"]
+    np.testing.assert_array_equal(plain, build(tracker=recorder(0)).init(KEY).params["w"])
+    both = build(tracker=recorder(0), intervention=recorder(0))
+    np.testing.assert_array_equal(plain, both.init(KEY).params["w"])
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, np.int64(3)])
+def test_periodic_target_follows_on_multiples_of_the_period(period):
+    learner = build(target_rule=periodic_target(period))
+    update = jax.jit(learner.update)
+    state = learner.init(KEY)
+    synced = state.params["w"]
+    for step in range(1, 8):
+        state, _ = update(state, jnp.ones(3))
+        synced = state.params["w"] if step % period == 0 else synced
+        np.testing.assert_array_equal(state.target_params["w"], synced)
+
+
+def test_without_a_target_rule_only_sync_target_moves_the_target():
+    learner = build()
+    first = learner.init(KEY)
+    state, _ = learner.update(first, jnp.ones(3))
+    np.testing.assert_array_equal(state.target_params["w"], first.params["w"])
+    synced = learner.sync_target(state)
+    np.testing.assert_array_equal(synced.target_params["w"], state.params["w"])
+    assert synced.gradient_step == 1
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_no_two_arrays_of_a_state_share_a_buffer(jitted):
+    own = {"w": jnp.ones(3)}
+    learner = build(init=lambda key: own, optimizer=optax.adam(0.1), intervention=recorder(0.0))
+    init = jax.jit(learner.init) if jitted else learner.init
+    sync_target = jax.jit(learner.sync_target) if jitted else learner.sync_target
+    first = init(KEY)
+    for state in (first, sync_target(first)):
+        pointers = [*buffers(state), own["w"].unsafe_buffer_pointer()]
+        assert len(set(pointers)) == len(pointers)
+
+
+@pytest.mark.parametrize("target_rule", [periodic_target(1), periodic_target(2)])
+def test_donated_states(target_rule):
+    own = {"w": jnp.ones(3)}
+    learner = build(init=lambda key: own, tracker=recorder(0.0), target_rule=target_rule)
+    update = jax.jit(learner.update, donate_argnums=0)
+    sync_target = jax.jit(learner.sync_target, donate_argnums=0)
+    reference = state = learner.init(KEY)
+    for step in range(6):
+        donated = state if step else learner.init(KEY)
+        state, _ = update(donated, jnp.full(3, 0.5))
+        reference, _ = learner.update(reference, jnp.full(3, 0.5))
+        assert donated.params["w"].is_deleted()
+        if step % 2:
+            state, reference = sync_target(state), learner.sync_target(reference)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), state, reference)
+    assert not own["w"].is_deleted()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adam(0.1),
+        optax.adamw(optax.linear_schedule(0.1, 0.0, 10)),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.rmsprop(0.1, momentum=0.9)),
+        optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+        optax.MultiSteps(optax.adam(0.1), every_k_schedule=2),
+    ],
+    ids=["adam", "adamw_schedule", "clip_rmsprop", "inject_hyperparams", "multi_steps"],
+)
+def test_second_call_compiles_nothing_and_scan_equals_loop(optimizer):
+    learner = build(optimizer=optimizer, intervention=recorder(0.0), target_rule=periodic_target(2))
+    update = jax.jit(learner.update)
+    batches = jnp.linspace(0, 1, 15).reshape(5, 3)
+    state = learner.init(KEY)
+    for batch in batches:
+        state, _ = update(state, batch, (INPUTS,))
+    assert update._cache_size() == 1
+    update(state, batches[0])
+    update(state, batches[1])
+    assert update._cache_size() == 2
+
+    def step(state, batch):
+        return learner.update(state, batch, (INPUTS,))
+
+    scanned, metrics = jax.lax.scan(step, learner.init(KEY), batches)
+    assert metrics["loss"].shape == (5,)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), scanned, state)
+
+
+def test_weak_types_and_python_numbers_compile_once():
+    learner = build(init=lambda key: {"w": jnp.asarray(1.0), "scale": 2.0})
+    update = jax.jit(learner.update)
+    state = learner.init(KEY)
+    for _ in range(2):
+        state, _ = update(state, jnp.float32(0.5))
+    assert update._cache_size() == 1
+
+
+def test_act_hands_everything_to_the_policy():
+    learner = build()
+    state = learner.init(KEY)
+    action = learner.act(state, jnp.float32(2.0), KEY, 0.5)
+    np.testing.assert_allclose(action, state.params["w"][0] + 2.5, rtol=1e-6)
+
+
+def test_weighted_samples_and_per_sample_metrics():
+    """What prioritized replay needs: weights in the batch, one number per sample out."""
+
+    class WeightedBatch(NamedTuple):
+        value: jax.Array
+        weight: jax.Array
+
+    def loss(params, target_params, batch):
+        per_sample = (params["w"][0] - batch.value) ** 2
+        return jnp.mean(batch.weight * per_sample), {"per_sample_loss": per_sample}
+
+    learner = build(loss=loss)
+    state = learner.init(KEY)
+    batch = WeightedBatch(jnp.arange(4.0), jnp.array([1.0, 0.0, 0.0, 0.0]))
+    new, metrics = jax.jit(learner.update)(state, batch)
+    w = float(state.params["w"][0])
+    np.testing.assert_allclose(metrics["per_sample_loss"], (w - np.arange(4)) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(new.params["w"][0], w - LEARNING_RATE * 0.5 * w, rtol=1e-5)
+
+
+def test_two_optimizers_and_a_soft_target():
+    """What an actor-critic with a learned temperature needs: one tree, one optimizer per branch."""
+
+    def loss(params, target_params, batch):
+        network_loss, _ = quadratic(params["network"], None, batch)
+        return network_loss + params["log_alpha"], {"network_loss": network_loss}
+
+    def soft_target(params, target_params, gradient_step):
+        return optax.incremental_update(params, target_params, 0.25)
+
+    learner = build(
+        init=lambda key: {"network": init_params(key), "log_alpha": jnp.zeros(())},
+        optimizer=optax.partition(
+            {"network": optax.sgd(LEARNING_RATE), "log_alpha": optax.sgd(0.5)},
+            lambda params: {"network": {"w": "network"}, "log_alpha": "log_alpha"},
+        ),
+        loss=loss,
+        target_rule=soft_target,
+    )
+    state = learner.init(KEY)
+    new, _ = jax.jit(learner.update, donate_argnums=0)(learner.init(KEY), jnp.zeros(3))
+    before = np.asarray(state.params["network"]["w"])
+    np.testing.assert_allclose(new.params["network"]["w"], 0.9 * before, rtol=1e-6)
+    np.testing.assert_allclose(new.params["log_alpha"], -0.5)
+    expected = 0.75 * before + 0.25 * 0.9 * before
+    np.testing.assert_allclose(new.target_params["network"]["w"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"init": None}, r"`init` must be a function; got None$"),
+        ({"loss": "huber"}, r"`loss` must be a function; got 'huber'$"),
+        ({"policy": 1}, r"`policy` must be a function; got 1$"),
+        ({"target_rule": 4}, r"`target_rule` must be a function; got 4$"),
+        ({"optimizer": "adam"}, r"`optimizer` must be a pair \(init, update\); got 'adam'$"),
+        ({"tracker": 3}, r"`tracker` must be None or a pair \(init, update\); got 3$"),
+        ({"intervention": recorder}, r"`intervention` must be None or a pair .* got <function"),
+    ],
+)
+def test_option_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+@pytest.mark.parametrize("period", [0, -1, 2.0, True, "often"])
+def test_period_errors(period):
+    with pytest.raises(ValueError, match=f"whole number of gradient steps >= 1; got {period!r}$"):
+        periodic_target(period)
+
+
+def test_score_inputs_must_be_a_tuple():
+    learner = build(tracker=recorder(0))
+    with pytest.raises(ValueError, match=r"`score_inputs` must be None or the tuple .* got \w+$"):
+        learner.update(learner.init(KEY), jnp.zeros(3), INPUTS)
