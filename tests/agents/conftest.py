@@ -1,0 +1,97 @@
+"""Small real runs for the tests of the agents: a quarter of the network, batches of 4, real Atari.
+The tests of one file share their runs, and all of them the compiled programs."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import pytest
+
+GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
+
+# Two iterations of at least 60 agent steps in episodes of 30; a burst of 2 updates every 4 steps.
+SMALL = {
+    "Runner.num_iterations": 2,
+    "Runner.training_steps": 60,
+    "Runner.evaluation_steps": 20,
+    "Runner.max_steps_per_episode": 30,
+    "atari_lib.create_atari_environment.game_name": "Asterix",
+    "JaxDQNAgent.min_replay_history": 20,
+    "JaxDQNAgent.target_update_period": 24,
+    "JaxDQNAgent.epsilon_decay_period": 60,
+    "ReplayBuffer.batch_size": 4,
+    "ReplayBuffer.max_capacity": 100,
+    "DormantDQNAgent.replay_ratio": 0.5,
+    "DormantDQNAgent.width": 0.25,
+    "ReDo.tau": 0.1,
+    "ReDo.period": 16,
+    "ReDo.score_batch": 8,
+    "Tracker.tracking_period": 8,
+    "Tracker.score_batch": 8,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(request):
+    """Keeps compiled programs between tests, workers and sessions."""
+    jax.config.update("jax_compilation_cache_dir", str(request.config.cache.mkdir("jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+class Trained(NamedTuple):
+    """What a run left: its runner in memory and its folder on disk."""
+
+    runner: Any
+    base_dir: Path
+
+    @property
+    def state(self):
+        """The learner's state."""
+        return self.runner.agent.learner_state
+
+
+@pytest.fixture(scope="session")
+def gin_configs():
+    """The folder of the gin files that the project ships."""
+    return GIN_CONFIGS
+
+
+@pytest.fixture(scope="session")
+def small_bindings():
+    """`small_bindings(**changes)`: flags that make any shipped gin file a run of seconds.
+
+    A change names its parameter with `__` in place of the dot: `ReDo__tau=0.5`.
+    """
+
+    def bindings(**changes):
+        changed = SMALL | {name.replace("__", "."): value for name, value in changes.items()}
+        return [f"{name} = {value!r}" for name, value in changed.items()]
+
+    return bindings
+
+
+@pytest.fixture(scope="session")
+def load_gin(small_bindings):
+    """`load_gin(**changes)`: gin as after `dqn_redo.gin` and the small bindings."""
+
+    def load(gin_file="dqn_redo.gin", **changes):
+        from dormant.agents import preflight
+
+        preflight.load_gin([str(GIN_CONFIGS / gin_file)], small_bindings(**changes))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def train(load_gin):
+    """`train(base_dir, **changes)`: creates or resumes a small run and runs it to its end."""
+
+    def run(base_dir, **changes):
+        load_gin(**changes)
+        from dormant.agents.runner import create_dormant_runner
+
+        runner = create_dormant_runner(str(base_dir))
+        runner.run_experiment()
+        return Trained(runner, Path(base_dir))
+
+    return run
