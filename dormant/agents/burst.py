@@ -1,0 +1,96 @@
+"""The updates between two environment steps: one function over a learner's update, two ways to run.
+XLA on CPU runs convolutions inside a loop about ten times slower, so there the loop is Python's."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.learners import Learner
+
+# (state, batches, score_inputs, due) -> (state, metrics of the last update)
+Burst = Callable[[Any, Iterable[Any], tuple | None, Sequence[bool]], tuple[Any, dict[str, Any]]]
+
+
+def make_burst(learner: Learner, backend: str | None = None) -> Burst:
+    """Builds `burst(state, batches, score_inputs, due) -> (state, metrics)`.
+
+    The state is donated: it must not be used again. `batches` yields one batch per update, `due`
+    says for each update whether neurons are scored at it, on `score_inputs` (None where none is).
+    Either way there are two compiled programs, with and without scores.
+
+    Args:
+      learner: whose `update` is called.
+      backend: "cpu" for a Python loop over one compiled update; anything else for one compiled
+        `lax.scan` over the burst. None: that of the default device.
+    """
+    backend = jax.default_backend() if backend is None else backend
+    return _host_loop(learner) if backend == "cpu" else _device_scan(learner)
+
+
+def _host_loop(learner: Learner) -> Burst:
+    update = jax.jit(learner.update, donate_argnums=0)
+
+    def burst(state, batches, score_inputs, due):
+        metrics = {}
+        # Batches are drawn one by one: sampling the next overlaps with the update under way.
+        for batch, is_due in zip(batches, due, strict=True):
+            state, metrics = update(state, batch, score_inputs if is_due else None)
+        return state, metrics
+
+    return burst
+
+
+def _device_scan(learner: Learner) -> Burst:
+    def scan(state, batches, score_inputs):
+        # The learner itself skips the scores of every update at which nothing is due.
+        def one_update(state, batch):
+            return learner.update(state, batch, score_inputs)
+
+        state, metrics = jax.lax.scan(one_update, state, batches)
+        return state, jax.tree.map(lambda values: values[-1], metrics)
+
+    compiled_scan = jax.jit(scan, donate_argnums=0)
+
+    def burst(state, batches, score_inputs, due):
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+        return compiled_scan(state, stacked, score_inputs if any(due) else None)
+
+    return burst
+
+
+def numpy_state(state: Any) -> Any:
+    """Copies a pytree of arrays to the host, as numpy arrays; keys become their uint32 data."""
+
+    def to_numpy(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        return np.array(leaf)
+
+    return jax.tree.map(to_numpy, state)
+
+
+def device_state(template: Any, state: Any) -> Any:
+    """Reverses `numpy_state`: arrays on the device with the dtypes of `template`.
+
+    Raises:
+      ValueError: when an array's shape or dtype is not the template's.
+    """
+
+    def to_device(expected, array):
+        is_key = jnp.issubdtype(expected.dtype, jax.dtypes.prng_key)
+        like = jax.eval_shape(jax.random.key_data, expected) if is_key else expected
+        if (array.shape, array.dtype) != (like.shape, like.dtype):
+            raise ValueError(
+                f"an array of shape {like.shape} and type {like.dtype} was expected;"
+                f" received {array.shape} and {array.dtype}"
+            )
+        # Copied: the restored state will be donated, and what was read must not be.
+        array = jnp.array(array, copy=True)
+        if is_key:
+            return jax.random.wrap_key_data(array, impl=jax.random.key_impl(expected))
+        return array
+
+    return jax.tree.map(to_device, template, state)

@@ -1,0 +1,113 @@
+"""A burst of updates: the Python loop and the compiled scan do the same, and compile once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.learners import Batch, dqn
+
+UPDATES = 3
+
+
+def apply(params, observation):
+    return jax.nn.relu(observation @ params["hidden"]) @ params["output"]
+
+
+def init(key):
+    keys = jax.random.split(key)
+    return {
+        "hidden": jax.random.normal(keys[0], (4, 8)), "output": jax.random.normal(keys[1], (8, 2))
+    }  # fmt: skip
+
+
+@pytest.fixture
+def learner():
+    optimizer = optax.adam(1e-2)
+    graph = dormant.trace(apply, init(jax.random.key(0)), jnp.zeros((1, 4)))
+    return dqn(
+        apply, init, optimizer, discount=0.99,
+        tracker=dormant.track(graph, period=2),
+        intervention=dormant.redo(graph, init, optimizer, tau=0.5, period=3),
+    )  # fmt: skip
+
+
+def batches(seed, count=UPDATES):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield Batch(
+            state=rng.normal(size=(5, 4)).astype(np.float32),
+            action=rng.integers(0, 2, 5, dtype=np.int32),
+            reward=rng.normal(size=5).astype(np.float32),
+            next_state=rng.normal(size=(5, 4)).astype(np.float32),
+            terminal=rng.integers(0, 2, 5).astype(bool),
+        )
+
+
+def scores(seed):
+    return (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
+
+
+def run(learner, backend, bursts=4):
+    burst = make_burst(learner, backend)
+    state = learner.init(jax.random.key(0))
+    for number in range(bursts):
+        steps = range(number * UPDATES + 1, (number + 1) * UPDATES + 1)
+        due = [step % 2 == 0 or step % 3 == 0 for step in steps]
+        state, metrics = burst(state, batches(number), scores(number), due)
+    return state, metrics
+
+
+def test_the_loop_and_the_scan_agree(learner):
+    looped, loop_metrics = run(learner, "cpu")
+    scanned, scan_metrics = run(learner, "gpu")
+    assert int(looped.gradient_step) == int(scanned.gradient_step) == 4 * UPDATES
+    assert int(optax.tree.get(looped.opt_state, "count")) == 4 * UPDATES
+    assert int(looped.intervention.report.recycled_total) > 0
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        (numpy_state(looped), loop_metrics),
+        (numpy_state(scanned), scan_metrics),
+    )
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backend):
+    traces = []
+
+    def counting_update(*arguments):
+        traces.append(None)
+        return learner.update(*arguments)
+
+    burst = make_burst(learner._replace(update=counting_update), backend)
+    state = learner.init(jax.random.key(0))
+    for number in range(6):
+        is_due = number % 2 == 1
+        score_inputs = scores(number) if is_due else None
+        state, _ = burst(state, batches(number), score_inputs, [is_due] * UPDATES)
+        if number == 1:
+            # A scan may trace its body more than once for one compiled program.
+            after_both = len(traces)
+    assert len(traces) == after_both
+    assert backend == "gpu" or after_both == 2
+
+
+def test_a_state_survives_the_host_to_the_bit(learner):
+    state, _ = run(learner, "cpu", bursts=1)
+    on_host = numpy_state(state)
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(on_host))
+    restored = device_state(state, on_host)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    continued, _ = make_burst(learner, "cpu")(restored, batches(9), None, [False] * UPDATES)
+    expected, _ = make_burst(learner, "cpu")(state, batches(9), None, [False] * UPDATES)
+    jax.tree.map(
+        np.testing.assert_array_equal, numpy_state(continued), numpy_state(expected)
+    )
+
+
+def test_an_array_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(3,\) .* received \(4,\)"):
+        device_state(jnp.zeros(3), np.zeros(4, np.float32))

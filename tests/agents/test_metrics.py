@@ -1,0 +1,136 @@
+"""The records of metrics.jsonl: their content, their file, and their scalars for TensorBoard."""
+
+import json
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dormant.agents.metrics import (
+    MetricsFile,
+    iteration_record,
+    tracking_record,
+    tracking_scalars,
+    write_atomically,
+)
+from dormant.evaluation.run_reader import read_run
+from dormant.redo import Report
+
+
+def state(recycled=0, total=0):
+    report = Report(
+        step=jnp.int32(40),
+        dormant_fraction={"Dense_0": jnp.array([0.0, 0.25, 0.5])},
+        pooled=jnp.array([0.0, 0.25, 0.5]),
+        overlap={"Dense_0": jnp.array([jnp.nan, 0.5, 1.0])},
+        recycled={"Dense_0": jnp.int32(recycled)},
+        recycled_total=jnp.int32(total),
+    )
+    return SimpleNamespace(report=report)
+
+
+def losses(loss=0.5):
+    return {"loss": jnp.float32(loss), "q_mean": jnp.float32(-1.5), "grad_norm": jnp.float32(2.0)}
+
+
+def test_a_tracking_record_is_the_reports():
+    record = tracking_record(state(), state(recycled=3, total=7), losses(), agent_step=160)
+    assert record == {
+        "kind": "tracking",
+        "gradient_step": 40,
+        "agent_step": 160,
+        "taus": [0.0, 0.025, 0.1],
+        "dormant_percent": {"Dense_0": [0.0, 25.0, 50.0]},
+        "dormant_percent_pooled": [0.0, 25.0, 50.0],
+        "overlap": {"Dense_0": [None, 0.5, 1.0]},
+        "recycled": {"Dense_0": 3},
+        "recycled_total": 7,
+        "loss": 0.5,
+        "q_mean": -1.5,
+    }
+
+
+def test_without_recycling_the_counts_are_zero():
+    record = tracking_record(state(), None, losses(), agent_step=160)
+    assert (record["recycled"], record["recycled_total"]) == ({"Dense_0": 0}, 0)
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(loss):
+    with pytest.raises(FloatingPointError, match=f"the loss is {loss} at gradient step 40"):
+        tracking_record(state(), None, losses(loss), agent_step=160)
+
+
+def test_scalars_leave_out_what_is_undefined():
+    record = tracking_record(state(), state(3, 7), losses(), agent_step=160)
+    scalars = {scalar.name: scalar.value for scalar in tracking_scalars(record)}
+    assert scalars["DormantPercent/tau=0.1/Pooled"] == 50.0
+    assert scalars["DormantOverlap/tau=0.025/Dense_0"] == 0.5
+    assert "DormantOverlap/tau=0/Dense_0" not in scalars
+    assert scalars["ReDo/RecycledTotal"] == 7
+    assert {scalar.step for scalar in tracking_scalars(record)} == {40}
+
+
+def iteration(number, agent_step, gradient_step):
+    statistics = {
+        "train_episode_returns": [np.float64(1.0), 2.0],
+        "train_episode_lengths": [5, 6],
+        "train_average_return": [1.5],
+        "train_average_steps_per_second": [100.0],
+    }
+    return iteration_record(
+        number, statistics, agent_step=agent_step, gradient_step=gradient_step
+    )
+
+
+def test_an_iteration_record_has_an_evaluation_only_where_there_was_one():
+    record = iteration(3, 40, 10)
+    assert record == {
+        "kind": "iteration",
+        "iteration": 3,
+        "agent_step": 40,
+        "gradient_step": 10,
+        "train_returns": [1.0, 2.0],
+        "train_episode_lengths": [5, 6],
+        "train_average_return": 1.5,
+        "steps_per_second": 100.0,
+    }
+
+
+def test_the_file_continues_where_the_checkpoint_was(tmp_path):
+    first = MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0)
+    tracking = tracking_record(state(), None, losses(), agent_step=160)
+    for record in (iteration(0, 100, 25), tracking, iteration(1, 200, 50)):
+        first.write(record)
+    first.close()
+    path = tmp_path / "metrics.jsonl"
+    with open(path, "a") as file:
+        file.write('{"kind": "itera')
+    again = MetricsFile(str(tmp_path), iteration=2, agent_step=200, gradient_step=50)
+    again.write(iteration(2, 300, 75))
+    again.close()
+    run = read_run(tmp_path)
+    assert [record.iteration for record in run.iterations] == [0, 1, 2]
+    assert [record.gradient_step for record in run.tracking] == [40]
+    # Back to the checkpoint of iteration 0: the tracking record came after it.
+    MetricsFile(str(tmp_path), iteration=1, agent_step=100, gradient_step=25).close()
+    assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["iteration"]
+    MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0).close()
+    assert path.read_text() == ""
+
+
+def test_a_number_that_json_lacks_is_refused(tmp_path):
+    file = MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        file.write({"loss": float("nan")})
+    file.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "run.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"]

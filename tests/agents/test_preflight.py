@@ -1,0 +1,159 @@
+"""Mistakes in the flags, the gin files and the options: one line, exit code 2, nothing created.
+`main` is called in this process; test_train.py starts real ones."""
+
+import os
+
+import pytest
+
+from dormant import train
+from dormant.agents import preflight
+from dormant.agents.options import ConfigurationError
+
+
+@pytest.fixture
+def refused(gin_configs, tmp_path, capfd):
+    """`refused(*bindings)`: the one line that `main` prints; asserts that nothing was created."""
+
+    def run(*bindings, gin_file=None, base_dir=None, extra=()):
+        base_dir = tmp_path / "run" if base_dir is None else base_dir
+        gin_file = gin_configs / "dqn_redo.gin" if gin_file is None else gin_file
+        capfd.readouterr()
+        flags = [f"--gin_files={gin_file}", f"--base_dir={base_dir}", *extra]
+        before = sorted(os.walk(tmp_path))
+        assert train.main([*flags, *(f"--gin_bindings={line}" for line in bindings)]) == 2
+        assert sorted(os.walk(tmp_path)) == before
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1 and err.startswith("dormant.train: error: ")
+        return err.removeprefix("dormant.train: error: ").strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("binding", "line"),
+    [
+        ("ReDo.tua = 0.1", "gin: Configurable 'ReDo' doesn't have a parameter named 'tua' in"
+         " --gin_bindings; did you mean ReDo.tau?"),
+        ("JaxDQNAgent.gama = 0.9", "gin: Configurable 'JaxDQNAgent' doesn't have a parameter named"
+         " 'gama' in --gin_bindings; did you mean JaxDQNAgent.gamma?"),
+        ("DormantDQNAgent.gamma = 0.9", "gin: Configurable 'DormantDQNAgent' doesn't have a"
+         " parameter named 'gamma' in --gin_bindings; did you mean JaxDQNAgent.gamma?"),
+        ("Redoo.tau = 0.1", "gin: No configurable matching 'Redoo' in --gin_bindings; did you mean"
+         " ReDo?"),
+        ("DormantDQNAgent.redo = @Redo()", "gin: No configurable matching reference '@Redo()' in"
+         " --gin_bindings; did you mean ReDo?"),
+        ("import dormant.agnets", "gin: No module named 'dormant.agnets' in --gin_bindings"),
+        ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
+        ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
+         " ReDo.tau = 0.1 0.2"),
+        ("ReDo.tau = -0.1", "ReDo.tau must be a number >= 0 or a schedule of the gradient step;"
+         " received -0.1"),
+        ("DormantDQNAgent.replay_ratio = 0.3", "replay_ratio * update_period, the gradient updates"
+         " of one burst, must be a whole number >= 1: the nearest valid replay_ratio at"
+         " update_period 4: 0.25 and 0.5; received 0.3"),
+        ("DormantDQNAgent.redo = 'on'", "redo must be None or @ReDo(); received 'on'"),
+        ("atari_lib.create_atari_environment.game_name = 'SpaceInvader'",
+         "create_atari_environment.game_name: the ALE has no game 'SpaceInvader'; did you mean"
+         " SpaceInvaders or SpaceWar?"),
+        ("atari_lib.create_atari_environment.game_name = None",
+         "create_atari_environment.game_name must be the name of a game, such as 'Pong';"
+         " received None"),
+        ("create_dormant_runner.schedule = 'train'", "create_dormant_runner.schedule must be one of"
+         " 'continuous_train', 'continuous_train_and_eval'; received 'train'"),
+        ("create_dormant_runner.agent = None", "create_dormant_runner.agent must be an agent such"
+         " as @DormantDQNAgent; received None"),
+        ("Runner.num_iterations = 0", "Runner.num_iterations must be a whole number >= 1;"
+         " received 0"),
+        ("Runner.max_steps_per_episode = -1", "Runner.max_steps_per_episode must be a whole number"
+         " of agent steps >= 1; received -1"),
+        # Dopamine's own logger creates its folder early; not before the options are checked.
+        ("Runner.use_legacy_logger = True\nReDo.period = 0", "ReDo.period must be a whole number of"
+         " gradient steps >= 1; received 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
+    assert refused(*binding.split("\n")) == line
+
+
+def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
+    gin_file = tmp_path / "mine.gin"
+    gin_file.write_text("include 'dqn_redo.gin'\nReDo.perod = 5\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight.gin.config, "_LOCATION_PREFIXES", [""])
+        assert "Unable to open file: dqn_redo.gin" in refused(gin_file=gin_file)
+    gin_file.write_text("ReDo.period = 5\nReDo.perod = 5\n")
+    line = refused(gin_file=gin_file)
+    assert line.endswith(f'in "{gin_file}", line 2; did you mean ReDo.period?')
+
+
+def test_a_gin_file_that_does_not_exist(refused, gin_configs):
+    assert refused(gin_file=gin_configs / "dqn_rdeo.gin") == (
+        f"--gin_files {gin_configs}/dqn_rdeo.gin: no such file; did you mean"
+        f" {gin_configs}/dqn_redo.gin or {gin_configs}/dqn.gin?"
+    )
+    assert refused(gin_file="/nowhere/a.gin") == "--gin_files /nowhere/a.gin: no such file"
+
+
+def test_a_base_dir_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert refused(base_dir=tmp_path / "file" / "run") == (
+        f"--base_dir {tmp_path}/file/run: {tmp_path}/file is not a folder"
+    )
+    assert refused(base_dir=tmp_path / "file") == (
+        f"--base_dir {tmp_path}/file: {tmp_path}/file is not a folder"
+    )
+    line = refused(base_dir="/proc/run")
+    assert line.startswith("--base_dir /proc/run cannot be written: /proc: ")
+    assert "must be a folder of this machine" in refused(base_dir="gs://bucket/run")
+
+
+def test_a_folder_without_permission_is_refused(refused, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if os.access(locked, os.W_OK):
+        pytest.skip("permission bits do not hold this user, who is root")
+    assert "cannot be written" in refused(base_dir=locked / "run")
+
+
+def test_wrong_flags(refused, capfd):
+    assert refused(extra=["--gin_file=x"]).startswith("Unknown command line flag 'gin_file'")
+    assert refused(extra=["run"]) == "every argument must be a flag; received 'run'"
+    assert train.main([]) == 2
+    assert train.main(["--base_dir=run"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(" must be given")[0] for line in lines] == [
+        "dormant.train: error: --base_dir", "dormant.train: error: --gin_files"
+    ]  # fmt: skip
+
+
+def test_help_is_printed_and_nothing_else_happens(capfd):
+    assert train.main(["--help"]) == 0
+    out, err = capfd.readouterr()
+    assert "--gin_files" in out and "--gin_bindings" in out and "--base_dir" in out
+    assert err == ""
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(gin_configs, tmp_path, monkeypatch):
+    def fail():
+        raise ValueError("a mistake in the code, not in the configuration")
+
+    monkeypatch.setattr(preflight, "check_game", fail)
+    flags = [f"--gin_files={gin_configs / 'dqn.gin'}", f"--base_dir={tmp_path / 'run'}"]
+    with pytest.raises(ValueError, match="a mistake in the code"):
+        train.main(flags)
+
+
+def test_every_game_of_the_paper_exists():
+    seventeen = (
+        "Asterix BeamRider Breakout DemonAttack DoubleDunk Enduro IceHockey Jamesbond MsPacman"
+        " Pong Qbert RoadRunner Seaquest SpaceInvaders WizardOfWor YarsRevenge Zaxxon"
+    ).split()
+    assert set(seventeen) <= set(preflight.atari_games())
+
+
+def test_a_base_dir_may_lie_several_new_folders_deep(tmp_path):
+    assert preflight.check_base_dir(str(tmp_path / "a" / "b")) == str(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError):
+        preflight.check_base_dir("")

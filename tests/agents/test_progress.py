@@ -1,0 +1,63 @@
+"""What a run shows while it advances: plain lines in a log, a bar on a terminal."""
+
+import io
+
+from dormant.agents.progress import Progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_log_gets_plain_lines():
+    log = io.StringIO()
+    with Progress(initial=100, stream=log) as progress:
+        progress.expect(1_000)
+        for _ in range(10):
+            progress.step()
+        progress.show(**{"return": "3", "dormant": "12.5 % (tau 0.1)"})
+        progress.show(**{"return": "4"})
+        progress.line("iteration 0 done")
+        progress.expect(500)
+        progress.line()
+    first, second = log.getvalue().splitlines()
+    assert first.startswith("iteration 0 done  agent step 110 of 1,100  ")
+    assert first.endswith(" steps/s  return 4  dormant 12.5 % (tau 0.1)")
+    assert second == "agent step 110 of 610  return 4  dormant 12.5 % (tau 0.1)"
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch):
+    log = io.StringIO()
+    now = iter(range(0, 1_000, 20))
+    monkeypatch.setattr("dormant.agents.progress.time.monotonic", lambda: next(now))
+    with Progress(stream=log) as progress:
+        progress.expect(4)
+        for _ in range(4):
+            progress.step()
+    assert [line.partition("  ")[0] for line in log.getvalue().splitlines()] == [
+        "agent step 2 of 4", "agent step 4 of 4"
+    ]  # fmt: skip
+
+
+def test_a_terminal_gets_a_bar():
+    terminal = Terminal()
+    with Progress(initial=50, stream=terminal) as progress:
+        progress.expect(50)
+        progress.show(**{"return": "3", "dormant": "12.5 % (tau 0.1)"})
+        for _ in range(50):
+            progress.step()
+        progress.line("iteration 0 done")
+    shown = terminal.getvalue()
+    assert "100/100" in shown and "return=3" in shown and "dormant=12.5 % (tau 0.1)" in shown
+    assert "iteration 0 done  agent step 100 of 100" in shown
+
+
+def test_a_terminal_gets_no_line_without_an_event():
+    terminal = Terminal()
+    with Progress(stream=terminal) as progress:
+        progress.step()
+        progress.line()
+    assert "agent step" not in terminal.getvalue()

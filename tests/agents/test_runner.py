@@ -1,0 +1,206 @@
+"""Whole small runs on real Atari: what they write, that they repeat, and that they resume exactly.
+Every comparison is to the bit."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from dormant.agents.burst import numpy_state
+from dormant.agents.options import ConfigurationError
+from dormant.evaluation.run_reader import read_run
+
+
+@pytest.fixture(scope="module")
+def recycled(train, tmp_path_factory):
+    """Two iterations of DQN + ReDo; the other runs are compared with it."""
+    return train(tmp_path_factory.mktemp("runs") / "recycled")
+
+
+def records(base_dir, kind=None):
+    """The records of metrics.jsonl without the wall-clock entry."""
+    lines = (base_dir / "metrics.jsonl").read_text().splitlines()
+    parsed = [json.loads(line) for line in lines]
+    for record in parsed:
+        record.pop("steps_per_second", None)
+    return [record for record in parsed if kind in (None, record["kind"])]
+
+
+def assert_same_bits(state, other):
+    jax.tree.map(np.testing.assert_array_equal, numpy_state(state), numpy_state(other))
+
+
+def test_a_run_makes_the_updates_it_should(recycled):
+    agent = recycled.runner.agent
+    # The replay holds the step before; it learns from the first multiple of 4 with more than 20.
+    learning = [step for step in range(agent.training_steps) if step % 4 == 0 and step > 20]
+    updates = 2 * len(learning)
+    assert updates >= 40
+    assert agent.gradient_step == updates
+    assert int(recycled.state.gradient_step) == updates
+    assert int(optax.tree.get(recycled.state.opt_state, "count")) == updates
+    assert int(recycled.state.tracker.step) == int(recycled.state.intervention.step) == updates
+
+
+def test_metrics_hold_both_kinds_of_records(recycled):
+    run = read_run(recycled.base_dir)
+    agent = recycled.runner.agent
+    assert [record.iteration for record in run.iterations] == [0, 1]
+    assert run.iterations[-1].agent_step == agent.training_steps
+    assert run.iterations[-1].gradient_step == agent.gradient_step
+    lengths = [sum(record.train_episode_lengths) for record in run.iterations]
+    assert sum(lengths) == agent.training_steps
+    assert all(len(record.train_returns) >= 2 for record in run.iterations)
+    assert all(record.steps_per_second > 0 for record in run.iterations)
+    expected = list(range(8, agent.gradient_step + 1, 8))
+    assert [record.gradient_step for record in run.tracking] == expected
+    layers = {"Conv_0": 8, "Conv_1": 16, "Conv_2": 16, "Dense_0": 128}
+    for record in run.tracking:
+        assert record.taus == (0.0, 0.025, 0.1)
+        assert set(record.dormant_percent) == set(record.recycled) == set(layers)
+        pooled = [
+            sum(record.dormant_percent[layer][tau] * count for layer, count in layers.items())
+            / sum(layers.values())
+            for tau in range(3)
+        ]
+        np.testing.assert_allclose(record.dormant_percent_pooled, pooled, rtol=1e-5)
+    recycles = [record for record in run.tracking if record.gradient_step % 16 == 0]
+    assert run.tracking[-1].recycled_total > 0
+    assert run.tracking[-1].recycled_total == sum(sum(r.recycled.values()) for r in recycles)
+
+
+def test_recycled_neurons_are_those_found_dormant(recycled):
+    for record in records(recycled.base_dir, "tracking"):
+        if record["gradient_step"] % 16 == 0:
+            neurons = {"Conv_0": 8, "Conv_1": 16, "Conv_2": 16, "Dense_0": 128}
+            dormant = {
+                layer: round(percent[-1] / 100 * neurons[layer])
+                for layer, percent in record["dormant_percent"].items()
+            }
+            assert record["recycled"] == dormant
+
+
+def test_tensorboard_has_returns_and_dormancy(recycled):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(recycled.base_dir / "metrics" / "tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"Train/AverageReturns", "Train/QMean", "ReDo/RecycledTotal"} <= tags
+    assert {"DormantPercent/tau=0.1/Pooled", "DormantPercent/tau=0/Conv_0"} <= tags
+    steps = [event.step for event in events.Tensors("DormantPercent/tau=0.1/Pooled")]
+    assert steps == [record.gradient_step for record in read_run(recycled.base_dir).tracking]
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(recycled, train, tmp_path):
+    again = train(tmp_path / "again")
+    assert records(again.base_dir) == records(recycled.base_dir)
+    assert_same_bits(again.state, recycled.state)
+
+
+def test_another_seed_is_another_run(recycled, train, tmp_path):
+    other = train(tmp_path / "other", DormantDQNAgent__seed=1, Runner__num_iterations=1)
+    assert records(other.base_dir)[0] != records(recycled.base_dir)[0]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(recycled, train, tmp_path):
+    first = train(tmp_path / "run", Runner__num_iterations=1)
+    assert first.runner.agent.gradient_step < recycled.runner.agent.gradient_step
+    resumed = train(tmp_path / "run", Runner__num_iterations=2)
+    assert resumed.runner.start_iteration == 1
+    assert records(resumed.base_dir) == records(recycled.base_dir)
+    assert_same_bits(resumed.state, recycled.state)
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(recycled, train, tmp_path):
+    base_dir = tmp_path / "run"
+    train(base_dir, Runner__num_iterations=1)
+    # What a kill in the second iteration leaves: later records, half a line, half a checkpoint.
+    later = records(recycled.base_dir)[-2:]
+    with open(base_dir / "metrics.jsonl", "a") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in later) + '{"kind": "tra')
+    shutil.copytree(base_dir / "checkpoints" / "0", base_dir / "checkpoints" / "1")
+    resumed = train(base_dir, Runner__num_iterations=2)
+    assert records(base_dir) == records(recycled.base_dir)
+    assert_same_bits(resumed.state, recycled.state)
+    saved = [
+        (base_dir / "checkpoints" / number / "replay" / "checkpoint.msgpack").read_bytes()
+        for number in ("0", "1")
+    ]
+    assert saved[0] != saved[1]
+
+
+def test_a_finished_run_is_left_as_it_is(recycled, train):
+    before = (recycled.base_dir / "metrics.jsonl").read_text()
+    again = train(recycled.base_dir)
+    assert again.runner.start_iteration == 2
+    assert (recycled.base_dir / "metrics.jsonl").read_text() == before
+    assert_same_bits(again.state, recycled.state)
+
+
+def test_tracking_changes_nothing_that_is_trained(train, tmp_path):
+    tracked = train(tmp_path / "tracked", DormantDQNAgent__redo=None, Tracker__tracking_period=2)
+    untracked = train(
+        tmp_path / "untracked", DormantDQNAgent__redo=None, Tracker__tracking_period=10**6
+    )
+    assert len(records(tracked.base_dir, "tracking")) == tracked.runner.agent.gradient_step // 2
+    assert records(untracked.base_dir, "tracking") == []
+    assert records(tracked.base_dir, "iteration") == records(untracked.base_dir, "iteration")
+    for name in ("params", "target_params", "opt_state"):
+        assert_same_bits(getattr(tracked.state, name), getattr(untracked.state, name))
+
+
+def test_evaluation_changes_nothing_that_is_trained(recycled, train, tmp_path):
+    evaluated = train(
+        tmp_path / "evaluated", create_dormant_runner__schedule="continuous_train_and_eval"
+    )
+    assert_same_bits(evaluated.state, recycled.state)
+    run = read_run(evaluated.base_dir)
+    for record, plain in zip(run.iterations, read_run(recycled.base_dir).iterations, strict=True):
+        assert record.train_returns == plain.train_returns
+        assert plain.eval_returns == () and len(record.eval_returns) >= 1
+        assert sum(record.eval_episode_lengths) >= 20
+
+
+def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_path):
+    base_dir = tmp_path / "run"
+    train(base_dir, Runner__num_iterations=1)
+    before = (base_dir / "metrics.jsonl").read_text()
+    shutil.rmtree(base_dir / "checkpoints" / "0")
+    with pytest.raises(ConfigurationError, match="checkpoint 0 in .* cannot be resumed"):
+        train(base_dir)
+    assert (base_dir / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"DormantDQNAgent__seed": 7}, "seed must be that of checkpoint"),
+        ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or recycler"),
+        ({"DormantDQNAgent__redo": None}, "another network, optimizer or recycler"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(recycled, train, changes, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        train(recycled.base_dir, **changes)
+
+
+def test_checkpoint_frequency_leaves_out_replays_too(train, tmp_path):
+    base_dir = tmp_path / "run"
+    changes = {"Checkpointer__checkpoint_frequency": 2, "Runner__training_steps": 10}
+    train(base_dir, Runner__num_iterations=2, **changes)
+    assert {path.name for path in (base_dir / "checkpoints").iterdir()} == {
+        "0", "ckpt.0", "sentinel_checkpoint_complete.0"
+    }  # fmt: skip
+
+
+def test_dopamines_own_logger_still_works(train, tmp_path):
+    base_dir = tmp_path / "run"
+    changes = {"Runner__use_legacy_logger": True, "Runner__training_steps": 10}
+    train(base_dir, Runner__num_iterations=1, **changes)
+    resumed = train(base_dir, Runner__num_iterations=2, **changes)
+    assert resumed.runner.start_iteration == 1
+    assert sorted(path.name for path in (base_dir / "logs").iterdir()) == ["log_0", "log_1"]
