@@ -52,8 +52,9 @@ $(STAMP): setup.py constraints.txt
 run: $(STAMP)
 	@$(BIN)/python launchers/quickstart.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
 
+# A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -1,9 +1,10 @@
-"""What holds for every test: JAX on the CPU, and repeatable hypothesis profiles.
+"""What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory.
 Stands in the root because the doctests of the package and the README need it too."""
 
 import os
 
 import hypothesis
+import pytest
 
 # Before the first import of JAX or TensorFlow. A platform named outside stands.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,3 +14,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Frees what JAX compiled for a module: hundreds of programs would add up to gigabytes."""
+    import jax
+
+    yield
+    jax.clear_caches()

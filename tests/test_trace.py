@@ -18,6 +18,14 @@ IMAGE = jax.random.normal(jax.random.key(2), (3, 12, 12, 4))
 Dense, Conv, relu = nn.Dense, nn.Conv, nn.relu
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Many small programs: XLA's optimizations would take longer than everything else here."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 class Network(nn.Module):
     """A Flax network written as one function."""
 
@@ -75,15 +83,17 @@ def check_promise(apply, init, *inputs):
     graph = dormant.trace(apply, jax.eval_shape(init, jax.random.key(0)), *inputs)
 
     @jax.jit
-    def silence_and_recycle(key, *inputs):
-        params, silenced = silence(graph, init(key))
+    def silent_network(key):
+        return silence(graph, init(key))
+
+    @jax.jit
+    def measure_and_recycle(params, key, *inputs):
         activations = graph.activations(params, *inputs)
         masks = dormant.dormant_masks(dormant.dormancy_scores(activations), 0.0)
-        fresh = init(jax.random.fold_in(key, 5))
-        return params, silenced, activations, masks, dormant.recycle(graph, params, fresh, masks)
+        return activations, masks, dormant.recycle(graph, params, init(key), masks)
 
-    run = silence_and_recycle(jax.random.key(0), *inputs)
-    params, silenced, activations, masks, recycled = run
+    params, silenced = silent_network(jax.random.key(0))
+    activations, masks, recycled = measure_and_recycle(params, jax.random.key(5), *inputs)
     assert {name: h.shape[-1] for name, h in activations.items()} == {
         layer.name: layer.neurons for layer in graph.layers
     }
