@@ -1,0 +1,164 @@
+"""The jitted DQN update alone: ours against the released gradients and optimizer step.
+Also what the other benchmarks start from: the nature CNN with its learner on random transitions."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import dormant
+from benchmarks import common
+from dormant import learners
+
+NUM_ACTIONS, BATCH, DISCOUNT = 18, 32, 0.99
+UPDATES_PER_BLOCK = 10
+BURST = 4
+
+
+class Network(NamedTuple):
+    """The nature CNN, its neuron graph, and the paper's optimizer."""
+
+    apply: Callable[..., jax.Array]
+    init: Callable[[jax.Array], Any]
+    graph: dormant.NeuronGraph
+    optimizer: optax.GradientTransformation
+
+
+def nature_cnn() -> Network:
+    network = learners.NatureCNN(NUM_ACTIONS)
+    example = observations(1)
+
+    def init(key: jax.Array) -> Any:
+        return network.init(key, example[0])
+
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    graph = dormant.trace(network.apply, shapes, example)
+    return Network(network.apply, init, graph, optax.adam(6.25e-5, eps=1.5e-4))
+
+
+def observations(size: int, seed: int = 0) -> np.ndarray:
+    """Random uint8 (size, 84, 84, 4): the time of an update does not depend on what is seen."""
+    return np.random.default_rng(seed).integers(0, 256, (size, 84, 84, 4), dtype=np.uint8)
+
+
+def random_batch() -> learners.Batch:
+    rng = np.random.default_rng(0)
+    return learners.Batch(
+        state=observations(BATCH),
+        action=rng.integers(0, NUM_ACTIONS, BATCH, dtype=np.int32),
+        reward=rng.integers(-1, 2, BATCH).astype(np.float32),
+        next_state=observations(BATCH, seed=1),
+        terminal=np.zeros(BATCH, bool),
+    )
+
+
+def learner(
+    network: Network,
+    tracker: dormant.Intervention | None = None,
+    intervention: dormant.Intervention | None = None,
+) -> learners.Learner:
+    """Our DQN learner on the network."""
+    return learners.dqn(
+        network.apply,
+        network.init,
+        network.optimizer,
+        discount=DISCOUNT,
+        tracker=tracker,
+        intervention=intervention,
+    )
+
+
+def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Callable[[], Any]:
+    """Each call makes a block of updates, dispatched as our agent does on a CPU."""
+    update = jax.jit(made.update, donate_argnums=0)
+    state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
+
+    def block() -> Any:
+        nonlocal state
+        for _ in range(UPDATES_PER_BLOCK):
+            state, metrics = update(state, batch, score_inputs)
+        return state, metrics
+
+    return block
+
+
+def our_scanned_block(made: learners.Learner) -> Callable[[], Any]:
+    """Each call makes bursts of updates in one `lax.scan`, as our agent does on an accelerator."""
+    state = jax.jit(made.init)(jax.random.key(0))
+    batches = jax.tree.map(lambda leaf: np.stack([leaf] * BURST), random_batch())
+    burst = jax.jit(lambda state, xs: jax.lax.scan(made.update, state, xs), donate_argnums=0)
+
+    def block() -> Any:
+        nonlocal state
+        for _ in range(UPDATES_PER_BLOCK):
+            state, metrics = burst(state, batches)
+        return state, metrics
+
+    return block
+
+
+def released_block(network: Network) -> Callable[[], Any]:
+    """Each call makes a block of updates with the released agent's two jitted functions."""
+    from dormant.agents import released_redo
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        released_redo.install_released_redo()
+        from dopamine.labs.redo import networks, recycled_dqn_agents
+
+    apply = networks.ScalableNatureDQNNetwork(NUM_ACTIONS).apply
+    online = jax.jit(network.init)(jax.random.key(0))
+    target, opt_state, batch = online, network.optimizer.init(online), random_batch()._asdict()
+
+    def block() -> Any:
+        nonlocal online, opt_state
+        for _ in range(UPDATES_PER_BLOCK):
+            loss, gradient = recycled_dqn_agents.get_gradients(
+                online_params=online,
+                apply_fn=apply,
+                target_params=target,
+                batch=batch,
+                cumulative_gamma=DISCOUNT,
+            )
+            online, opt_state = recycled_dqn_agents.apply_updates_jitted(
+                online, gradient, opt_state, network.optimizer
+            )
+        return online, opt_state, loss
+
+    return block
+
+
+def timer(block: Callable[[], Any]) -> Callable[[], float]:
+    """Seconds of one block; the first, which compiles, is over already."""
+    common.seconds(block)
+    return functools.partial(common.seconds, block)
+
+
+def tables(repeats: int, ours_only: bool) -> list[common.Table]:
+    """Milliseconds of one update, tracker and ReDo in place and not due."""
+    network = nature_cnn()
+    redo = dormant.redo(network.graph, network.init, network.optimizer, period=2**30)
+    made = learner(network, dormant.track(network.graph, period=2**30), redo)
+    sides = [timer(our_block(made))]
+    if not ours_only:
+        sides.append(timer(released_block(network)))
+    values = common.milliseconds(common.alternate(sides, repeats), UPDATES_PER_BLOCK)
+    rows = [common.Row("one update in a call", "ms", values)]
+    if ours_only and jax.default_backend() != "cpu":
+        scanned = common.alternate([timer(our_scanned_block(made))], repeats)
+        values = common.milliseconds(scanned, UPDATES_PER_BLOCK * BURST)
+        rows.append(common.Row(f"one of {BURST} updates in one call (`lax.scan`)", "ms", values))
+    return [
+        common.Table(
+            f"One DQN update of the nature CNN, batch {BATCH}, from transitions in host memory;"
+            f" means of blocks of {UPDATES_PER_BLOCK} calls.",
+            ["ours"] if ours_only else ["ours", "released"],
+            rows,
+            None if ours_only else "released / ours",
+            common.times_faster,
+        )
+    ]
