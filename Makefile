@@ -34,8 +34,8 @@ install: $(STAMP)
 $(STAMP): setup.py constraints.txt
 	@python='$(PYTHON)'; \
 	if [ -z "$$python" ] || ! "$$python" -c '$(SUITABLE)' 2>/dev/null; then \
-		echo "make: dormant needs Python 3.11, 3.12 or 3.13 with its venv module; found" \
-			"$${python:-$$(python3 --version 2>&1)}." >&2; \
+		found=$$("$${python:-python3}" --version 2>&1 || true); \
+		echo "make: dormant needs Python 3.11, 3.12 or 3.13 with its venv module; found $$found" >&2; \
 		echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) and, if it is not" \
 			"python3, name it: make install PYTHON=python3.12" >&2; \
 		exit 1; \

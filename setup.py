@@ -25,7 +25,7 @@ DOPAMINE = [
     "ale-py>=0.12.1,<0.13",
     "gymnasium>=1.3.0,<1.4",
     "tqdm>=4.64.1,<5",
-    "matplotlib>=3.10,<4",
+    "matplotlib>=3.11,<4",
 ]
 DEV = [
     "pytest>=8.4,<10",

@@ -44,7 +44,7 @@ def graph():
 def trained(optimizer, steps=3, dtype="float32"):
     """The optimizer's state after a few updates with gradients that are nowhere zero."""
     params = draw(0, dtype)
-    state, update = jax.jit(optimizer.init)(params), jax.jit(optimizer.update)
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
     for step in range(steps):
         _, state = update(draw(1 + step, dtype), state, params)
     return state
@@ -174,8 +174,11 @@ def test_nothing_is_reset_without_a_dormant_neuron():
 # -- one count per entry --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("learning_rate", [1e-2, schedule()], ids=["constant", "schedule"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "learning_rate, dtype",
+    [(schedule(), "float32"), (1e-2, "bfloat16")],
+    ids=["float32", "bfloat16"],
+)
 def test_dormant_adam_is_optax_adam_until_something_is_recycled(learning_rate, dtype):
     options = {"b1": 0.8, "eps": 1e-3, "eps_root": 1e-6}
     optimizers = [make(learning_rate, **options) for make in (optax.adam, dormant.adam)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import dormant
 
-EXAMPLES = 20
+EXAMPLES = 16
 KEY = jax.random.key(11)
 BATCH, ACTIONS = 3, 3
 DRAWN = 2048  # more than any drawn network has parameters

@@ -104,9 +104,7 @@ def test_nothing_changes_without_a_dormant_neuron(masks):
 
 def test_a_wholly_dormant_network():
     params, fresh = draw(MLP, 0), draw(MLP, 1)
-    found = recycle(
-        mlp_graph(), params, fresh, {"w2": np.ones(5, bool), "w1": np.ones(4, bool)}
-    )
+    found = recycle(mlp_graph(), params, fresh, {"w2": np.ones(5, bool), "w1": np.ones(4, bool)})
     zeros = {name: np.zeros_like(params[name]) for name in ("w2", "w3")}
     assert_same_bits(found, {**fresh, **zeros, "b3": params["b3"]})
 
