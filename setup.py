@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent
 VERSION_FILE = ROOT / "dormant" / "version.py"
 README = ROOT / "README.md"
 
-# The floors are what CI's oldest job installs; the ceilings are the newest versions that ran.
+# The floors are what CI's oldest job installs; its newest job runs the newest below the ceilings.
 CORE = [
     "jax>=0.8.0,<0.12",
     "flax>=0.12.0,<0.13",

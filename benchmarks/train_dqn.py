@@ -219,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = {"repeats": options.repeats}
     else:
         tables = training_tables(options)
-        settings = {"game": options.game, "periods": options.periods, "seed": SEED}
+        settings = {name: getattr(options, name) for name in ("game", "period", "periods")}
     name = "updates" if options.updates_only else "train_dqn"
     result = common.record(name, settings, described, tables)
     print(report.table(result))
