@@ -16,6 +16,9 @@ from dormant.agents.options import (
     require_choice,
     require_whole_number,
 )
+from dormant.moments import ADAM_COUNTS
+from dormant.recycle import FLATTEN_LAYOUTS, INCOMING_SCALES, OUTGOING
+from dormant.redo import MOMENTS
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
 for _schedule in (
@@ -77,13 +80,11 @@ class ReDo:
         require_whole_number("ReDo.start", 0, self.start, "gradient steps")
         if self.end is not None:
             require_whole_number("ReDo.end", self.start + 1, self.end, "gradient steps")
-        require_choice("ReDo.outgoing", ("zero", "fresh"), self.outgoing)
-        require_choice("ReDo.incoming_scale", ("fresh", "live_norm"), self.incoming_scale)
-        require_choice("ReDo.moments", ("reset", "keep"), self.moments)
-        require_choice("ReDo.adam_count", ("keep", "per_entry"), self.adam_count)
-        require_choice(
-            "ReDo.flatten_layout", ("channels_last", "released_code"), self.flatten_layout
-        )
+        require_choice("ReDo.outgoing", OUTGOING, self.outgoing)
+        require_choice("ReDo.incoming_scale", INCOMING_SCALES, self.incoming_scale)
+        require_choice("ReDo.moments", MOMENTS, self.moments)
+        require_choice("ReDo.adam_count", ADAM_COUNTS, self.adam_count)
+        require_choice("ReDo.flatten_layout", FLATTEN_LAYOUTS, self.flatten_layout)
         require(
             self.max_fraction is None
             or (is_number(self.max_fraction, 0.0, 1.0) and self.max_fraction > 0),

@@ -37,6 +37,17 @@ def _pixels_to_unit_interval(observation: jax.Array) -> jax.Array:
     return observation.astype(jnp.float32) / 255.0
 
 
+def _dense_head(features: jax.Array, num_actions: int, width: float) -> jax.Array:
+    """Flattens (..., R, C, channels), adds the dense layer and the output layer: (..., A).
+
+    To be called in a module's compact method, to which the two layers then belong.
+    """
+    initializer = nn.initializers.xavier_uniform()
+    x = features.reshape((*features.shape[:-3], -1))
+    x = nn.relu(nn.Dense(_scaled(_DENSE_NEURONS, width), kernel_init=initializer)(x))
+    return nn.Dense(num_actions, kernel_init=initializer, name="final_layer")(x)
+
+
 class NatureCNN(nn.Module):
     """Nature DQN's network: three convolutions and a dense layer, each followed by relu.
 
@@ -67,9 +78,7 @@ class NatureCNN(nn.Module):
             features = _scaled(filters, self.width)
             x = nn.Conv(features, (size, size), (stride, stride), kernel_init=initializer)(x)
             x = nn.relu(x)
-        x = x.reshape((*x.shape[:-3], -1))
-        x = nn.relu(nn.Dense(_scaled(_DENSE_NEURONS, self.width), kernel_init=initializer)(x))
-        return nn.Dense(self.num_actions, kernel_init=initializer, name="final_layer")(x)
+        return _dense_head(x, self.num_actions, self.width)
 
 
 class ResidualStack(nn.Module):
@@ -122,11 +131,8 @@ class ImpalaResNet(nn.Module):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        initializer = nn.initializers.xavier_uniform()
         x = _pixels_to_unit_interval(observation)
         for index, filters in enumerate(_IMPALA_STACKS):
             x = ResidualStack(_scaled(filters, self.width), name=f"Stack_{index}")(x)
         x = nn.relu(x)
-        x = x.reshape((*x.shape[:-3], -1))
-        x = nn.relu(nn.Dense(_scaled(_DENSE_NEURONS, self.width), kernel_init=initializer)(x))
-        return nn.Dense(self.num_actions, kernel_init=initializer, name="final_layer")(x)
+        return _dense_head(x, self.num_actions, self.width)
