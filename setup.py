@@ -27,12 +27,15 @@ DOPAMINE = [
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
 ]
+MUJOCO = ["mujoco>=3.17,<4"]  # 4.0 changes the trajectories of Ant
+MINATAR = ["MinAtar>=1.0.15,<2", "pandas<3"]
 DEV = [
     "pytest>=8.4,<10",
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",
     "ruff>=0.14,<1",
     "dm-haiku>=0.0.16,<0.1",
+    "gymnax>=1.0.1,<2",  # an example; an older one would be taken silently, and does not run
 ]
 
 
@@ -58,8 +61,10 @@ setup(
     install_requires=CORE,
     extras_require={
         "dopamine": DOPAMINE,
+        "mujoco": MUJOCO,
+        "minatar": MINATAR,
         "dev": DEV,
-        "all": DOPAMINE + DEV,
+        "all": DOPAMINE + MUJOCO + MINATAR + DEV,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -40,7 +40,8 @@ def our_agent(settings: dict[str, Any]) -> Trained:
     from benchmarks.released_agent import agent_steps
     from dormant.agents import dopamine_compat
     from dormant.agents.dqn_agent import DormantDQNAgent
-    from dormant.agents.redo_config import ReDo, Tracker
+    from dormant.agents.interventions import ReDo, Tracker
+    from dormant.agents.options import LearnerOptions
 
     environment = atari_lib.create_atari_environment(settings["game"])
     dopamine_compat.seed_environment(environment, SEED)
@@ -56,10 +57,12 @@ def our_agent(settings: dict[str, Any]) -> Trained:
     with gin.config_scope(scope):
         agent = DormantDQNAgent(
             environment.action_space.n,
-            replay_ratio=settings["replay_ratio"],
-            redo=ReDo(tau=TAU, period=settings["period"], score_batch=SCORE_BATCH),
-            tracker=Tracker(tracking_period=settings["period"], score_batch=SCORE_BATCH),
-            seed=SEED,
+            options=LearnerOptions(
+                replay_ratio=settings["replay_ratio"],
+                intervention=ReDo(tau=TAU, period=settings["period"], score_batch=SCORE_BATCH),
+                tracker=Tracker(tracking_period=settings["period"], score_batch=SCORE_BATCH),
+                seed=SEED,
+            ),
         )
     return Trained(agent, agent_steps(agent, environment))
 

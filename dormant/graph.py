@@ -59,6 +59,11 @@ class Entries:
             shape[axis] = size
         return spread.reshape(shape)
 
+    def sums(self, values: jax.Array, neurons: int) -> jax.Array:
+        """Adds up an array over `axes`, shape `index.shape`, by neuron: (H,); -1 counts nowhere."""
+        owner = np.where(self.index.array >= 0, self.index.array, neurons)
+        return jnp.zeros(neurons + 1, values.dtype).at[owner].add(values)[:neurons]
+
 
 @dataclasses.dataclass(frozen=True)
 class ParameterTree:
@@ -86,6 +91,10 @@ class ParameterTree:
                 f"{self.treedef} {self.shapes}; got {treedef} {shapes}"
             )
         return dict(zip(self.paths, leaves, strict=True))
+
+    def broadcastable_leaves(self, tree: Any) -> dict[str, Any]:
+        """The leaves of `tree` by path, whatever their shapes."""
+        return dict(zip(self.paths, self.treedef.flatten_up_to(tree), strict=True))
 
     def unflatten(self, leaves: Mapping[str, Any]) -> Any:
         return jax.tree.unflatten(self.treedef, [leaves[path] for path in self.paths])
@@ -128,16 +137,30 @@ class NeuronGraph:
       output_layers: names of the layers that nothing reads; they are never hidden layers.
       parameters: structure and shapes of the parameter tree.
       measure: `measure(params, *inputs) -> {layer: (…, H)}`.
+      output_incoming: for each output layer, the entries that feed it: kernel columns and biases.
     """
 
     layers: tuple[Layer, ...]
     output_layers: tuple[str, ...]
     parameters: "ParameterTree"
     measure: Callable[..., dict[str, jax.Array]]
+    output_incoming: tuple[tuple[Entries, ...], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def penultimate(self) -> tuple[str, ...]:
+        """Names of the hidden layers that an output layer reads."""
+        outputs = set(self.output_layers)
+        return tuple(layer.name for layer in self.layers if outputs & set(layer.read_by))
+
+    @property
+    def incoming(self) -> dict[str, tuple[Entries, ...]]:
+        """The entries that feed each layer, hidden layers first, then output layers."""
+        outputs = dict(zip(self.output_layers, self.output_incoming, strict=False))
+        return {layer.name: layer.incoming for layer in self.layers} | outputs
 
     def __getitem__(self, name: str) -> Layer:
         for layer in self.layers:
@@ -230,10 +253,12 @@ def manual_graph(
       params: parameter tree (arrays or `ShapeDtypeStruct`s); gives the shapes.
       measure: `measure(params, *inputs) -> {layer: (B, …, H)}`.
       wiring: `{layer: (incoming paths, outgoing paths)}`, paths such as `params/Dense_0/kernel`.
-      output_layers: names of the output layers, for the printed table only.
+      output_layers: names of the output layers, such as `Dense_2`: what reads the last hidden
+        layers. Resets and the effective rank need them.
 
     Raises:
-      ValueError: if a path is not in the tree or a shape does not fit the layer's width.
+      ValueError: if a path is not in the tree, a shape does not fit the layer's width, or an output
+        layer has no parameters.
     """
     parameters = ParameterTree.of(params)
     shapes = dict(zip(parameters.paths, parameters.shapes, strict=True))
@@ -259,8 +284,7 @@ def manual_graph(
                     f"the last axis of {path!r} must be the {neurons} neurons of {name!r}; "
                     f"got shape {shape}"
                 )
-            role = "kernel" if len(shape) > 1 else "elementwise"
-            incoming.append(_along(path, len(shape) - 1, np.arange(neurons), role))
+            incoming.append(_columns(path, shape))
         outgoing = []
         for path in outgoing_paths:
             shape = shape_of(path)
@@ -277,7 +301,22 @@ def manual_graph(
         layers.append(
             Layer(name, neurons, tuple(incoming), tuple(outgoing), fed_by or ("input",), read_by)
         )
-    return NeuronGraph(tuple(layers), tuple(output_layers), parameters, measure)
+    output_incoming = []
+    for name in output_layers:
+        found = [_columns(path, shapes[path]) for path in shapes if layer_name(path) == name]
+        if not found:
+            known = ", ".join(dict.fromkeys(map(layer_name, shapes)))
+            raise ValueError(f"an output layer must be one of {known}; got {name!r}")
+        output_incoming.append(tuple(sorted(found, key=lambda entries: entries.role != "kernel")))
+    return NeuronGraph(
+        tuple(layers), tuple(output_layers), parameters, measure, tuple(output_incoming)
+    )
+
+
+def _columns(path: str, shape: tuple[int, ...]) -> Entries:
+    """Entries of a kernel or bias whose last axis is the neuron."""
+    role = "kernel" if len(shape) > 1 else "elementwise"
+    return _along(path, len(shape) - 1, np.arange(shape[-1]), role)
 
 
 def _along(path: str, axis: int, index: np.ndarray, role: str) -> Entries:

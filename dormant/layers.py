@@ -42,6 +42,7 @@ class Analysis(NamedTuple):
     program: Program
     layers: tuple[Layer, ...]
     output_layers: tuple[str, ...]
+    output_incoming: tuple[tuple[Entries, ...], ...]
     sites: dict[str, Site]
 
 
@@ -79,13 +80,15 @@ class _Builder:
         outputs = {
             number for v in self.program.outputs for number in self.facts.layers_of.get(v, ())
         }
-        output_layers = tuple(self.names[n] for n in sorted(outputs - set(self.reads)))
+        output_numbers = sorted(outputs - set(self.reads))
+        output_layers = tuple(self.names[n] for n in output_numbers)
         if not layers:
             raise TraceError(
                 "the network must have a hidden layer, that is a linear map by a parameter which "
                 f"another one reads; output layers found: {', '.join(output_layers) or 'none'}"
             )
-        return Analysis(self.program, tuple(layers), output_layers, sites)
+        output_incoming = tuple(map(self._output_incoming, output_numbers))
+        return Analysis(self.program, tuple(layers), output_layers, output_incoming, sites)
 
     # -- one layer -----------------------------------------------------------------------------
 
@@ -119,6 +122,13 @@ class _Builder:
             )
             built.append((layer, self._site(activation, _renumber(index, local), neurons)))
         return built
+
+    def _output_incoming(self, number: int) -> tuple[Entries, ...]:
+        linear_map = self.facts.maps[number]
+        biases = [fact.entries for fact in self.facts.elementwise if fact.layer == number]
+        maps = [("kernel", entries) for entries in linear_map.columns]
+        maps += [("elementwise", entries) for entries in biases if not entries.shared]
+        return self._entries(maps, np.arange(linear_map.neurons))
 
     def _member_names(self, numbers: Sequence[int], suffix: str) -> tuple[str, ...]:
         """Names of layers as seen from member `suffix` of an ensemble, or from outside of one."""

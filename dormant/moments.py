@@ -53,6 +53,24 @@ def reset_moments(
         check_per_entry(opt_state)
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     either = jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
+    return reset_entries(optimizer, opt_state, either, adam_count=adam_count)
+
+
+def reset_entries(
+    optimizer: optax.GradientTransformation,
+    opt_state: Any,
+    entries: Any,
+    *,
+    adam_count: str = "keep",
+) -> Any:
+    """`reset_moments` for any parameter entries, given as bool masks in the parameters' structure.
+
+    Args:
+      optimizer: the transformation that made `opt_state`.
+      opt_state: its state.
+      entries: for every parameter array, a bool mask broadcastable to its shape.
+      adam_count: as in `reset_moments`.
+    """
 
     def reset(value: Any, mask: jax.Array) -> Any:
         if _is_masked(value):
@@ -64,7 +82,9 @@ def reset_moments(
             return value
         return jnp.where(mask, jnp.zeros((), value.dtype), value)
 
-    return optax.tree_utils.tree_map_params(optimizer, reset, opt_state, either, is_leaf=_is_masked)
+    return optax.tree_utils.tree_map_params(
+        optimizer, reset, opt_state, entries, is_leaf=_is_masked
+    )
 
 
 def _is_masked(value: Any) -> bool:

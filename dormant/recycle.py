@@ -132,13 +132,11 @@ def _scaled_to_live(
 ) -> jax.Array:
     """Scales each neuron's fresh entries to the mean norm of the neurons that stay."""
     index = entries.index.array
-    neurons = mask.shape[0]
     other_axes = tuple(a for a in range(old.ndim) if a not in entries.axes)
 
     def norms(array: jax.Array) -> jax.Array:
         squares = jnp.sum(jnp.square(array.astype(jnp.float32)), axis=other_axes)
-        owner = np.where(index >= 0, index, neurons)
-        return jnp.sqrt(jnp.zeros(neurons + 1).at[owner].add(squares)[:neurons])
+        return jnp.sqrt(entries.sums(squares, mask.shape[0]))
 
     live = ~mask
     mean_norm = jnp.sum(jnp.where(live, norms(old), 0.0)) / jnp.maximum(jnp.sum(live), 1)

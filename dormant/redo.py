@@ -1,127 +1,24 @@
-"""ReDo and the tracker as transformations: two pure functions beside an optax optimizer."""
+"""The paper's interventions, each composed of a score, a selection rule and an action."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import optax
 
+from dormant.actions import Initializer, check_recycling, pruning, recycling, redrawing
 from dormant.graph import NeuronGraph
-from dormant.moments import ADAM_COUNTS, check_per_entry, reset_moments
-from dormant.recycle import (
-    FLATTEN_LAYOUTS,
-    INCOMING_SCALES,
-    OUTGOING,
-    check_choice,
-    recycle,
-)
-from dormant.scores import dormancy_scores
-from dormant.selection import (
-    check_max_fraction,
-    check_tau,
-    dormant_fraction,
-    dormant_masks,
-    overlap,
-)
+from dormant.intervention import DEFAULT_TAUS, Intervention, check_timing, intervene, track
+from dormant.recycle import check_choice
+from dormant.scores import activation_score, contribution_utility
+from dormant.selection_rules import ThresholdRule, below_threshold, budget, whole_layers
 
-DEFAULT_TAUS = (0.0, 0.025, 0.1)
-MOMENTS = ("reset", "keep")
-
-
-class Intervention(NamedTuple):
-    """Something done to a network while it trains.
-
-    Attributes:
-      init: `init(key) -> state`. The key is consumed.
-      update: `update(params, opt_state, state, *inputs) -> (params, opt_state, state)`. One call is
-        one gradient step. `inputs` are the network's inputs to score on; without any, the step is
-        only counted, for callers who know on the host that nothing is due (`is_due`).
-    """
-
-    init: Callable[[jax.Array], Any]
-    update: Callable[..., tuple[Any, Any, Any]]
-
-
-class Report(NamedTuple):
-    """What the last scoring found. T is the number of reported taus.
-
-    Before a recycle, if one followed. `step` is -1 before the first scoring; fractions are then 0.
-    """
-
-    step: jax.Array  # int32 (): gradient step of the scoring
-    dormant_fraction: dict[str, jax.Array]  # float32 (T,) per layer
-    pooled: jax.Array  # float32 (T,): dormant neurons / neurons over all layers
-    overlap: dict[str, jax.Array]  # float32 (T,): with the previous scoring's set; NaN if undefined
-    recycled: dict[str, jax.Array]  # int32 () per layer, at the last scoring
-    recycled_total: jax.Array  # int32 (): since the start, over all layers
-
-
-class RedoState(NamedTuple):
-    """State of `redo` and `track`."""
-
-    step: jax.Array  # int32 (): gradient steps so far
-    key: jax.Array  # folded with the step at every recycle, never advanced
-    dormant: dict[str, jax.Array]  # bool (T, H): the dormant sets of the last scoring
-    report: Report
-
-
-def is_due(
-    step: int | jax.Array, period: int, start: int = 0, end: int | None = None
-) -> bool | jax.Array:
-    """Whether gradient step `step` (1 for the first) is a multiple of `period` in [start, end)."""
-    due = (step % period == 0) & (step > 0) & (step >= start)
-    return due if end is None else due & (step < end)
-
-
-def track(
-    graph: NeuronGraph,
-    *,
-    taus: Sequence[float] = DEFAULT_TAUS,
-    period: int = 1_000,
-    start: int = 0,
-    end: int | None = None,
-    score_batch: int | None = None,
-) -> Intervention:
-    """Measures dormancy every `period` gradient steps and changes nothing.
-
-    Args:
-      graph: the network's neuron graph.
-      taus: the thresholds to report, each at least 0.
-      period: gradient steps between two scorings.
-      start: first gradient step at which to score.
-      end: first gradient step at which to score no more; None for never.
-      score_batch: score on the first rows of the inputs only; None for all of them.
-
-    Returns:
-      An `Intervention` whose state is a `RedoState`.
-
-    Raises:
-      ValueError: if an option is not valid.
-    """
-    taus = _check_common(graph, taus, period, start, end, score_batch)
-
-    def update(params, opt_state, state: RedoState, *inputs):
-        state = state._replace(step=state.step + 1)
-        if not inputs:
-            return params, opt_state, state
-
-        rows = _rows(inputs, score_batch)
-
-        def act(state: RedoState) -> RedoState:
-            return _observe(state, dormancy_scores(graph.activations(params, *rows)), taus)
-
-        due = is_due(state.step, period, start, end)
-        return params, opt_state, jax.lax.cond(due, act, lambda state: state, state)
-
-    return Intervention(lambda key: _initial_state(graph, taus, key), update)
+SCORES = {"activation": activation_score, "contribution_utility": contribution_utility}
 
 
 def redo(
     graph: NeuronGraph,
-    init: Callable[[jax.Array], Any],
+    init: Initializer,
     optimizer: optax.GradientTransformation,
-    tau: float | Callable[[jax.Array], jax.Array] | None = 0.1,
+    tau: float | optax.Schedule | ThresholdRule | None = 0.1,
     period: int = 1_000,
     *,
     start: int = 0,
@@ -132,6 +29,7 @@ def redo(
     adam_count: str = "keep",
     flatten_layout: str = "channels_last",
     max_fraction: float | None = None,
+    score: str = "activation",
     score_batch: int | None = None,
     also: Sequence[str] = (),
     taus: Sequence[float] = DEFAULT_TAUS,
@@ -146,7 +44,8 @@ def redo(
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.
       optimizer: the optimizer whose state `update` is given.
-      tau: threshold, at least 0, or an optax schedule of the gradient step; None only tracks.
+      tau: threshold, at least 0; an optax schedule of the gradient step; `dormant.adaptive_tau(…)`;
+        None only tracks.
       period: gradient steps between two recycles (F in the paper).
       start: first gradient step at which to recycle.
       end: first gradient step at which to recycle no more; None for never.
@@ -156,156 +55,248 @@ def redo(
       adam_count: `"keep"`, or `"per_entry"` with an optimizer made from `dormant.scale_by_adam`.
       flatten_layout: `"channels_last"` or `"released_code"`; see `dormant.recycle`.
       max_fraction: recycle at most this fraction of a layer at a time; None for no limit.
+      score: what tau is compared with: `"activation"` (Eq. 1), or `"contribution_utility"` (figure
+        25), with which a neuron at 0 need not be silent, so outputs may change at tau = 0.
       score_batch: score on the first rows of the inputs only; None for all of them.
       also: layers to recycle although the graph names an obstacle; outputs may then change.
       taus: the thresholds to report.
 
     Returns:
-      An `Intervention` whose state is a `RedoState`; jit, vmap, scan and sharding safe.
+      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
 
     Raises:
       ValueError: if an option is not valid.
     """
-    taus = _check_common(graph, taus, period, start, end, score_batch)
-    if tau is not None and not callable(tau):
-        check_tau(tau)
-    check_max_fraction(max_fraction)
-    check_choice("outgoing", outgoing, OUTGOING)
-    check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
-    check_choice("moments", moments, MOMENTS)
-    check_choice("adam_count", adam_count, ADAM_COUNTS)
-    check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
-    also = tuple(also)
-    for name in also:
-        if name not in graph.names:
-            known = ", ".join(graph.names)
-            raise ValueError(f"`also` must name layers among {known}; got {name!r}")
+    check_timing(graph, taus, period, start, end, score_batch)
+    also = check_recycling(
+        graph, outgoing, incoming_scale, moments, adam_count, flatten_layout, also
+    )
+    selection = below_threshold(0.0 if tau is None else tau, max_fraction)
+    check_choice("score", score, tuple(SCORES))
     if tau is None:
         return track(graph, taus=taus, period=period, start=start, end=end, score_batch=score_batch)
-    if not callable(init):
-        raise ValueError(f"`init` must be a function of a key; got {init!r}")
-    if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
-        raise ValueError(f"`optimizer` must be an optax transformation; got {optimizer!r}")
-    if adam_count == "per_entry":
-        shapes = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
-        check_per_entry(jax.eval_shape(optimizer.init, shapes))
-    recycled = [layer.name for layer in graph.layers if layer.recyclable or layer.name in also]
-
-    def act(operands):
-        params, opt_state, state, inputs = operands
-        scores = dormancy_scores(graph.activations(params, *inputs))
-        state = _observe(state, scores, taus)
-        threshold = tau(state.step) if callable(tau) else tau
-        masks = dormant_masks(scores, threshold, max_fraction=max_fraction)
-        masks = {name: masks[name] for name in recycled}
-        fresh = init(jax.random.fold_in(state.key, state.step))
-        params = recycle(
+    return intervene(
+        graph,
+        score=SCORES[score],
+        selection=selection,
+        action=recycling(
             graph,
-            params,
-            fresh,
-            masks,
+            init,
+            optimizer,
             outgoing=outgoing,
             incoming_scale=incoming_scale,
+            moments=moments,
+            adam_count=adam_count,
             flatten_layout=flatten_layout,
             also=also,
-        )
-        if moments == "reset":
-            opt_state = reset_moments(
-                optimizer,
-                graph,
-                opt_state,
-                masks,
-                adam_count=adam_count,
-                flatten_layout=flatten_layout,
-                also=also,
-            )
-        counts = {name: jnp.sum(mask, dtype=jnp.int32) for name, mask in masks.items()}
-        report = state.report._replace(
-            recycled={**state.report.recycled, **counts},
-            recycled_total=state.report.recycled_total + sum(counts.values()),
-        )
-        return params, opt_state, state._replace(report=report)
-
-    def update(params, opt_state, state: RedoState, *inputs):
-        state = state._replace(step=state.step + 1)
-        if not inputs:
-            return params, opt_state, state
-        operands = (params, opt_state, state, _rows(inputs, score_batch))
-        due = is_due(state.step, period, start, end)
-        return jax.lax.cond(due, act, lambda operands: operands[:3], operands)
-
-    return Intervention(lambda key: _initial_state(graph, taus, key), update)
-
-
-def _initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> RedoState:
-    def each(make: Callable[[int], jax.Array]) -> dict[str, jax.Array]:
-        return {layer.name: make(layer.neurons) for layer in graph.layers}
-
-    count = len(taus)
-    report = Report(
-        step=jnp.asarray(-1, jnp.int32),
-        dormant_fraction=each(lambda _: jnp.zeros(count, jnp.float32)),
-        pooled=jnp.zeros(count, jnp.float32),
-        overlap=each(lambda _: jnp.full(count, jnp.nan, jnp.float32)),
-        recycled=each(lambda _: jnp.zeros((), jnp.int32)),
-        recycled_total=jnp.zeros((), jnp.int32),
+        ),
+        period=period,
+        start=start,
+        end=end,
+        score_batch=score_batch,
+        taus=taus,
     )
-    dormant = each(lambda neurons: jnp.zeros((count, neurons), bool))
-    return RedoState(jnp.zeros((), jnp.int32), jnp.asarray(key), dormant, report)
 
 
-def _observe(state: RedoState, scores: dict[str, jax.Array], taus: tuple[float, ...]) -> RedoState:
-    """Writes what `scores` say into the state's report."""
-    per_tau = [dormant_masks(scores, tau) for tau in taus]
-    dormant = {name: jnp.stack([masks[name] for masks in per_tau]) for name in scores}
-    report = state.report._replace(
-        step=state.step,
-        dormant_fraction={
-            name: jnp.mean(mask, axis=-1, dtype=jnp.float32) for name, mask in dormant.items()
-        },
-        pooled=jnp.stack([dormant_fraction(masks) for masks in per_tau]),
-        overlap={name: overlap(mask, state.dormant[name]) for name, mask in dormant.items()},
-        recycled={name: jnp.zeros((), jnp.int32) for name in scores},
+def fixed_budget(
+    graph: NeuronGraph,
+    init: Initializer,
+    optimizer: optax.GradientTransformation,
+    fraction: float | optax.Schedule = 0.1,
+    period: int = 1_000,
+    *,
+    order: str = "lowest",
+    start: int = 0,
+    end: int | None = None,
+    outgoing: str = "zero",
+    incoming_scale: str = "fresh",
+    moments: str = "reset",
+    adam_count: str = "keep",
+    flatten_layout: str = "channels_last",
+    score: str = "activation",
+    score_batch: int | None = None,
+    also: Sequence[str] = (),
+    taus: Sequence[float] = DEFAULT_TAUS,
+) -> Intervention:
+    """Recycles a fixed fraction of every layer each `period` gradient steps (paper, figure 15).
+
+    Deviations from the released `NeuronRecyclerScheduled`: ties at the limit (see `dormant.budget`)
+    and the schedule's unit, which is a gradient step here.
+
+    Args:
+      graph: the network's neuron graph.
+      init: `init(key) -> params`, the network's own initializer.
+      optimizer: the optimizer whose state `update` is given.
+      fraction: of each layer, in [0, 1]; or a schedule of the gradient step, in the paper
+        `dormant.cosine_fraction(0.1, gradient_steps)`.
+      period: gradient steps between two recycles.
+      order: the neurons of `"lowest"` score, of `"highest"` score, or `"random"` ones.
+      start: as in `redo`, like all that follow.
+      end: see `redo`.
+      outgoing: see `redo`.
+      incoming_scale: see `redo`.
+      moments: see `redo`.
+      adam_count: see `redo`.
+      flatten_layout: see `redo`.
+      score: see `redo`.
+      score_batch: see `redo`.
+      also: see `redo`.
+      taus: see `redo`.
+
+    Returns:
+      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    check_timing(graph, taus, period, start, end, score_batch)
+    check_choice("score", score, tuple(SCORES))
+    return intervene(
+        graph,
+        score=SCORES[score],
+        selection=budget(fraction, order),
+        action=recycling(
+            graph,
+            init,
+            optimizer,
+            outgoing=outgoing,
+            incoming_scale=incoming_scale,
+            moments=moments,
+            adam_count=adam_count,
+            flatten_layout=flatten_layout,
+            also=also,
+        ),
+        period=period,
+        start=start,
+        end=end,
+        score_batch=score_batch,
+        taus=taus,
     )
-    return state._replace(dormant=dormant, report=report)
 
 
-def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
-    """The first `score_batch` rows of every input that has a batch axis."""
-    if score_batch is None:
-        return inputs
+def layer_reset(
+    graph: NeuronGraph,
+    init: Initializer,
+    optimizer: optax.GradientTransformation,
+    layers: str | Sequence[str] = "last_hidden",
+    period: int = 100_000,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    moments: str = "reset",
+    adam_count: str = "keep",
+    score_batch: int | None = None,
+    taus: Sequence[float] = DEFAULT_TAUS,
+) -> Intervention:
+    """Draws whole layers anew every `period` gradient steps (Nikishin et al. 2022; figures 1, 14).
 
-    def cut(leaf: jax.Array) -> jax.Array:
-        if jnp.ndim(leaf) == 0 or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return leaf
-        if leaf.shape[0] < score_batch:
-            raise ValueError(
-                f"the inputs must have at least `score_batch` = {score_batch} rows; "
-                f"got shape {leaf.shape}"
-            )
-        return leaf[:score_batch]
+    A layer's kernel, biases and normalization parameters are taken from `init`, with their moments;
+    what reads it is left alone. Unlike the released `LayerReset`, whose biases become 0 and whose
+    kernels Xavier-uniform, everything gets its original distribution.
 
-    return jax.tree.map(cut, inputs)
+    Args:
+      graph: the network's neuron graph.
+      init: `init(key) -> params`, the network's own initializer.
+      optimizer: the optimizer whose state `update` is given.
+      layers: `"last_hidden"`, the hidden layers that an output layer reads (the paper's baseline);
+        `"all"`, every parameter of the tree; or names of hidden and output layers.
+      period: gradient steps between two resets.
+      start: first gradient step at which to reset.
+      end: first gradient step at which to reset no more; None for never.
+      moments: `"reset"` or `"keep"`: the optimizer's moments of redrawn entries.
+      adam_count: `"keep"`, or `"per_entry"` with an optimizer made from `dormant.scale_by_adam`.
+      score_batch: report on the first rows of the inputs only; None for all of them.
+      taus: the thresholds to report.
+
+    Returns:
+      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
+
+    Raises:
+      ValueError: if an option is not valid, or if a layer shares its incoming weights.
+    """
+    check_timing(graph, taus, period, start, end, score_batch)
+    chosen = _chosen_layers(graph, layers)
+    return intervene(
+        graph,
+        score=activation_score,
+        selection=whole_layers([name for name in chosen if name in graph.names]),
+        action=redrawing(
+            graph,
+            init,
+            optimizer,
+            outputs=[name for name in chosen if name in graph.output_layers],
+            everything=isinstance(layers, str) and layers == "all",
+            moments=moments,
+            adam_count=adam_count,
+        ),
+        period=period,
+        start=start,
+        end=end,
+        score_batch=score_batch,
+        taus=taus,
+    )
 
 
-def _check_common(graph, taus, period, start, end, score_batch) -> tuple[float, ...]:
-    if not isinstance(graph, NeuronGraph):
-        raise ValueError(f"`graph` must be a NeuronGraph from `dormant.trace`; got {graph!r}")
-    listed = tuple(taus) if hasattr(taus, "__iter__") else ()
-    if not listed:
-        raise ValueError(f"`taus` must hold at least one threshold; got {taus!r}")
-    for tau in listed:
-        check_tau(tau, "taus")
-    for name, value, least in (("period", period, 1), ("start", start, 0)):
-        check_count(name, value, least)
-    if end is not None:
-        check_count("end", end, start)
-    if score_batch is not None:
-        check_count("score_batch", score_batch, 1)
-    return listed
+def prune(
+    graph: NeuronGraph,
+    optimizer: optax.GradientTransformation,
+    tau: float | optax.Schedule | ThresholdRule = 0.0,
+    period: int = 1_000,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    score_batch: int | None = None,
+    taus: Sequence[float] = DEFAULT_TAUS,
+) -> Intervention:
+    """Prunes the tau-dormant neurons for good (paper, figures 6 and 19).
+
+    Every `period` gradient steps the entries that feed or read a dormant neuron become 0, and stay
+    0 after every later step; `update` must therefore be called at every gradient step, with inputs
+    or without. The report's `recycled` counts the neurons newly pruned; the state's `action` holds
+    all of them. At tau = 0 the network's outputs on `inputs` do not change.
+
+    Args:
+      graph: the network's neuron graph.
+      optimizer: the optimizer whose state `update` is given.
+      tau: as in `redo`.
+      period: gradient steps between two prunings.
+      start: first gradient step at which to prune.
+      end: first gradient step at which to prune no more; None for never.
+      score_batch: score on the first rows of the inputs only; None for all of them.
+      taus: the thresholds to report.
+
+    Returns:
+      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    check_timing(graph, taus, period, start, end, score_batch)
+    return intervene(
+        graph,
+        score=activation_score,
+        selection=below_threshold(tau),
+        action=pruning(graph, optimizer),
+        period=period,
+        start=start,
+        end=end,
+        score_batch=score_batch,
+        taus=taus,
+    )
 
 
-def check_count(name: str, value: int, least: int) -> None:
-    """Raises ValueError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"`{name}` must be a whole number of at least {least}; got {value!r}")
+def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
+    known = (*graph.names, *graph.output_layers)
+    if isinstance(layers, str):
+        check_choice("layers", layers, ("last_hidden", "all"))
+        chosen = known if layers == "all" else graph.penultimate
+    else:
+        chosen = tuple(layers)
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"`layers` must name layers among {', '.join(known)}; got {name!r}")
+        if not graph.incoming.get(name) and layers != "all":
+            raise ValueError(f"`layers` must have incoming weights of their own; got {name!r}")
+    if not chosen:
+        raise ValueError(f"`layers` must name at least one layer of the graph; got {layers!r}")
+    return chosen

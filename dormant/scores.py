@@ -1,9 +1,15 @@
-"""Dormancy scores (paper, Eq. 1)."""
+"""How much a neuron does: dormancy scores (paper, Eq. 1) and continual backprop's utility."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from dormant.graph import Entries, NeuronGraph
+
+# score(graph, params, activations) -> {layer: (H,) float32}
+Score = Callable[[NeuronGraph, Any, Mapping[str, jax.Array]], dict[str, jax.Array]]
 
 _TINY = jnp.finfo(jnp.float32).tiny
 
@@ -21,17 +27,93 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
       `{layer: (H,)}` float32. A wholly silent layer scores 0 everywhere, and a neuron scores
       exactly 0 if and only if it is silent on the whole batch.
     """
-    return {name: _scores(activation) for name, activation in activations.items()}
+    return {name: _relative(_magnitude(activation)) for name, activation in activations.items()}
 
 
-def _scores(activation: jax.Array) -> jax.Array:
-    magnitude = jnp.abs(activation.astype(jnp.float32))
+def activation_score(
+    graph: NeuronGraph, params: Any, activations: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """`dormancy_scores`, as a score that `dormant.intervene` takes."""
+    del graph, params
+    return dormancy_scores(activations)
+
+
+def contribution_utility(
+    graph: NeuronGraph, params: Any, activations: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """Continual backprop's utility: `u_i = E|h_i - E h_i| sum|w_out| / sum|w_in|` (figure 25).
+
+    The variant of Dohare et al. (2024, Eq. 1) that the released code scores with, divided by the
+    layer's mean so that a threshold on it means the same for every layer; the order within a layer
+    is the released one. The sums run over kernel entries: over all columns that feed the neuron,
+    over all positions of a flatten and over all layers that read it. A noisy layer's means and
+    deviations both count. A neuron without incoming weights is not divided.
+
+    Args:
+      graph: the network's neuron graph.
+      params: parameter tree.
+      activations: `{layer: (B, …, H)}` of any floating dtype, as `graph.activations` returns.
+
+    Returns:
+      `{layer: (H,)}` float32 with mean 1; 0 for a neuron that does not vary over the batch or that
+      nothing reads with a weight other than 0.
+
+    Raises:
+      ValueError: if a layer has no weights of its own to sum: nothing reads its neurons, or they
+        share their incoming or outgoing weights.
+    """
+    leaves = graph.parameters.leaves("params", params)
+    found = {}
+    for name, activation in activations.items():
+        layer = graph[name]
+        kernels = tuple(entries for entries in layer.incoming if entries.role == "kernel")
+        if not kernels or not layer.outgoing:
+            side = "outgoing" if kernels else "incoming"
+            raise ValueError(
+                "the contribution utility needs a layer whose neurons have incoming and outgoing "
+                f"weights of their own; got {name!r} without {side} ones"
+            )
+        outgoing = _absolute_sums(leaves, layer.outgoing, layer.neurons)
+        incoming = _absolute_sums(leaves, kernels, layer.neurons)
+        contribution = _relative(_deviation(activation)) * outgoing
+        utility = contribution / jnp.where(incoming > 0, incoming, 1.0)
+        mean = jnp.mean(utility)
+        found[name] = utility / jnp.where(mean > 0, mean, 1.0)
+    return found
+
+
+def _magnitude(activation: jax.Array) -> jax.Array:
+    return jnp.abs(activation.astype(jnp.float32))
+
+
+def _deviation(activation: jax.Array) -> jax.Array:
+    """Distance from the neuron's mean; exactly 0 for a constant, whatever the mean rounds to."""
+    activation = activation.astype(jnp.float32)
+    axes = tuple(range(activation.ndim - 1))
+    varies = jnp.max(activation, axis=axes) > jnp.min(activation, axis=axes)
+    return jnp.where(varies, jnp.abs(activation - jnp.mean(activation, axis=axes)), 0.0)
+
+
+def _absolute_sums(
+    leaves: Mapping[str, jax.Array], parts: tuple[Entries, ...], neurons: int
+) -> jax.Array:
+    """(H,) float32: the sum of the absolute values of each neuron's entries."""
+    total = jnp.zeros(neurons, jnp.float32)
+    for entries in parts:
+        values = jnp.abs(leaves[entries.path].astype(jnp.float32))
+        other_axes = tuple(a for a in range(values.ndim) if a not in entries.axes)
+        total += entries.sums(jnp.sum(values, axis=other_axes), neurons)
+    return total
+
+
+def _relative(magnitude: jax.Array) -> jax.Array:
+    """(H,): each neuron's mean of a (B, …, H) magnitude over the layer's mean of the same."""
     # Dividing by the largest value first cannot overflow, whatever the scale. It is quartered
     # when large, because XLA may multiply by the reciprocal, which vanishes above 2 ** 126.
     quarter = jnp.where(jnp.max(magnitude) > 1, 0.25, 1.0)
     largest = jnp.max(magnitude * quarter)
     scaled = magnitude * quarter / jnp.where(largest > 0, largest, 1.0)
-    batch_axes = tuple(range(activation.ndim - 1))
+    batch_axes = tuple(range(magnitude.ndim - 1))
     mean = jnp.mean(scaled, axis=batch_axes)
     layer_mean = jnp.mean(mean)
     scores = mean / jnp.where(layer_mean > 0, layer_mean, 1.0)

@@ -42,7 +42,9 @@ def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] =
     measure = _TracedMeasure(apply, tuple(leave_out))
     analysis = _analyse(apply, abstract_arguments(params, inputs), measure.leave_out)
     parameters = ParameterTree.of(params)
-    return NeuronGraph(analysis.layers, analysis.output_layers, parameters, measure)
+    return NeuronGraph(
+        analysis.layers, analysis.output_layers, parameters, measure, analysis.output_incoming
+    )
 
 
 @dataclasses.dataclass(frozen=True)

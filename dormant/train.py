@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _quiet_stderr():
             preflight.load_gin(given.gin_files, given.gin_bindings)
             preflight.check_runner()
-            preflight.check_game()
+            preflight.check_environment()
+            preflight.check_replay()
             runner = _create_runner(base_dir)
     except ConfigurationError as error:
         print(f"{_PROGRAM}: error: {preflight.one_line(error)}", file=sys.stderr)

@@ -24,7 +24,10 @@ CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 # What a file may import, by where it stands, the first that fits. The value: the packages that it
 # may import besides the standard library, and the parts of dormant ("" is the core).
 FLOORS = {
-    "agents/": (CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "orbax"}, {"", "learners", "agents"}),
+    "agents/": (
+        CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "minatar", "mujoco", "orbax"},
+        {"", "learners", "agents"},
+    ),
     "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "agents"}),
     "evaluation/plots.py": ({"numpy", "matplotlib"}, {"", "evaluation"}),
     "evaluation/": ({"numpy"}, {"", "evaluation"}),

@@ -237,6 +237,29 @@ def test_select_keeps_the_given_order_and_can_be_repeated():
         graph.select(["second"]).select(["first"])
 
 
+# -- what feeds each layer, output layers too -----------------------------------------------------
+
+
+def test_penultimate_layers_are_those_that_an_output_layer_reads():
+    assert traced_mlp().penultimate == ("second",)
+    assert traced_mlp().select(["first"]).penultimate == ()
+
+
+def test_every_parameter_feeds_exactly_one_layer():
+    graph = traced_mlp()
+    assert list(graph.incoming) == ["first", "second", "value", "advantage"]
+    fed = [entries.path for layer in graph.incoming.values() for entries in layer]
+    assert sorted(fed) == sorted(graph.parameters.paths)
+    for name, layer in graph.incoming.items():
+        assert all(entries.path.startswith(name) for entries in layer)
+        assert all((entries.index.array >= 0).all() for entries in layer)
+
+
+def test_sums_by_neuron():
+    entries = dormant.Entries("w", (0,), dormant.IndexMap.of(np.array([1, -1, 0, 1])))
+    np.testing.assert_array_equal(entries.sums(jnp.array([1.0, 2.0, 4.0, 8.0]), 3), [4, 9, 0])
+
+
 # -- printed --------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 import dormant
+from tests.small_networks import (
+    IMAGES,
+    MLP,
+    STATES,
+    assert_same_bits,
+    copy,
+    draw,
+    mask,
+    mlp_graph,
+)
 
-STATES = jax.random.normal(jax.random.key(7), (6, 3))
-IMAGES = jax.random.normal(jax.random.key(8), (6, 4, 4, 2))
 ACTIONS = jax.random.normal(jax.random.key(9), (6, 2))
 
 recycle = jax.jit(
@@ -22,31 +30,6 @@ recycle = jax.jit(
 )
 
 
-def draw(shapes, seed, dtype="float32"):
-    """Normal parameters as NumPy arrays, none of them zero."""
-    random = np.random.default_rng(seed)
-    return {name: random.normal(size=s).astype(jnp.dtype(dtype)) for name, s in shapes.items()}
-
-
-def copy(params):
-    return {name: array.copy() for name, array in params.items()}
-
-
-def mask(neurons, *dormant_neurons):
-    found = np.zeros(neurons, bool)
-    found[list(dormant_neurons)] = True
-    return found
-
-
-def assert_same_bits(found, expected):
-    assert set(found) == set(expected)
-    for name in expected:
-        array = np.asarray(found[name])
-        assert array.dtype == expected[name].dtype, name
-        np.testing.assert_array_equal(array, expected[name], err_msg=name)
-        assert array.tobytes() == expected[name].tobytes(), name
-
-
 def convolve(images, kernel, groups=1, numbers=("NHWC", "HWIO", "NHWC")):
     return jax.lax.conv_general_dilated(
         images, kernel, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=groups
@@ -54,19 +37,6 @@ def convolve(images, kernel, groups=1, numbers=("NHWC", "HWIO", "NHWC")):
 
 
 # -- dense layers ---------------------------------------------------------------------------------
-
-MLP = {"w1": (3, 4), "b1": (4,), "w2": (4, 5), "b2": (5,), "w3": (5, 2), "b3": (2,)}
-
-
-def mlp(params, states):
-    x = jax.nn.relu(states @ params["w1"] + params["b1"])
-    x = jax.nn.relu(x @ params["w2"] + params["b2"])
-    return x @ params["w3"] + params["b3"]
-
-
-@functools.cache
-def mlp_graph():
-    return dormant.trace(mlp, draw(MLP, 0), STATES)
 
 
 def test_incoming_becomes_fresh_outgoing_zero_and_nothing_else_changes():

@@ -92,7 +92,7 @@ def test_one_compilation_serves_every_step(tau):
 
     redo = dormant.redo(dormant.trace(apply, network(KEY), STATES), init, ADAM, tau, period=2)
     update = jax.jit(redo.update)
-    carry = start()
+    carry = (*start()[:2], redo.init(KEY))
     carry = update(*carry, STATES)
     after_the_first = len(traces)
     for _ in range(4):  # two of these steps are due

@@ -1,7 +1,8 @@
 """The updates between two environment steps: one function over a learner's update, two ways to run.
 XLA on CPU runs convolutions inside a loop about ten times slower, so there the loop is Python's."""
 
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,20 +11,24 @@ import numpy as np
 
 from dormant.learners import Learner
 
-# (state, batches, score_inputs, due) -> (state, metrics of the last update)
-Burst = Callable[[Any, Iterable[Any], tuple | None, Sequence[bool]], tuple[Any, dict[str, Any]]]
+# (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
+Burst = Callable[..., tuple[Any, dict[str, Any]]]
 
 
 def make_burst(learner: Learner, backend: str | None = None) -> Burst:
-    """Builds `burst(state, batches, score_inputs, due) -> (state, metrics)`.
+    """Builds `burst(state, batches, score_inputs, due, after_update=None) -> (state, metrics)`.
 
     The state is donated: it must not be used again. `batches` yields one batch per update, `due`
     says for each update whether neurons are scored at it, on `score_inputs` (None where none is).
-    Either way there are two compiled programs, with and without scores.
+    On the CPU the optimizer's step is a program of its own, the same whether neurons are scored or
+    not; elsewhere there is one program with scores and one without. `after_update(metrics)` is
+    called for each update in order: at once on the CPU, so that it may change what the next batch
+    is, and after the whole burst elsewhere. `metrics` are those of the last update that was due, or
+    of the last update where none was.
 
     Args:
       learner: whose `update` is called.
-      backend: "cpu" for a Python loop over one compiled update; anything else for one compiled
+      backend: "cpu" for a Python loop over compiled updates; anything else for one compiled
         `lax.scan` over the burst. None: that of the default device.
     """
     backend = jax.default_backend() if backend is None else backend
@@ -31,14 +36,22 @@ def make_burst(learner: Learner, backend: str | None = None) -> Burst:
 
 
 def _host_loop(learner: Learner) -> Burst:
-    update = jax.jit(learner.update, donate_argnums=0)
+    step = jax.jit(learner.step, donate_argnums=0)
+    after_step = jax.jit(learner.after_step, donate_argnums=0)
 
-    def burst(state, batches, score_inputs, due):
-        metrics = {}
+    def burst(state, batches, score_inputs, due, after_update=None):
+        reported = {}
         # Batches are drawn one by one: sampling the next overlaps with the update under way.
-        for batch, is_due in zip(batches, due, strict=True):
-            state, metrics = update(state, batch, score_inputs if is_due else None)
-        return state, metrics
+        for index, (batch, is_due) in enumerate(zip(batches, due, strict=True)):
+            state, metrics = step(state, batch)
+            # The batch is needed where something is scored; without it fewer arrays are moved.
+            inputs = (batch, score_inputs) if is_due else (None, None)
+            state = after_step(state, *inputs)
+            if after_update is not None:
+                after_update(metrics)
+            if index <= _reported(due):
+                reported = metrics
+        return state, reported
 
     return burst
 
@@ -49,16 +62,24 @@ def _device_scan(learner: Learner) -> Burst:
         def one_update(state, batch):
             return learner.update(state, batch, score_inputs)
 
-        state, metrics = jax.lax.scan(one_update, state, batches)
-        return state, jax.tree.map(lambda values: values[-1], metrics)
+        return jax.lax.scan(one_update, state, batches)
 
     compiled_scan = jax.jit(scan, donate_argnums=0)
 
-    def burst(state, batches, score_inputs, due):
+    def burst(state, batches, score_inputs, due, after_update=None):
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
-        return compiled_scan(state, stacked, score_inputs if any(due) else None)
+        state, metrics = compiled_scan(state, stacked, score_inputs if any(due) else None)
+        if after_update is not None:
+            for index in range(len(due)):
+                after_update(jax.tree.map(operator.itemgetter(index), metrics))
+        return state, jax.tree.map(operator.itemgetter(_reported(due)), metrics)
 
     return burst
+
+
+def _reported(due: Sequence[bool]) -> int:
+    """The index of the last update that was due, or of the last one where none was."""
+    return max((index for index, is_due in enumerate(due) if is_due), default=len(due) - 1)
 
 
 def numpy_state(state: Any) -> Any:

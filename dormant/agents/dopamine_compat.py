@@ -63,13 +63,14 @@ def shims() -> tuple[Shim, ...]:
 def seed_environment(environment: typing.Any, seed: int) -> None:
     """Seeds the randomness of a Dopamine environment (sticky actions, start states), once a run.
 
-    Dopamine's `AtariPreprocessing.reset()` and `GymPreprocessing.reset()` take no seed (google/
-    dopamine #96), so a repeatable run calls this right after it created the environment. The
-    resets that follow continue the same random stream. Nothing else about the environment changes.
+    The `reset()` of Dopamine's wrappers takes no seed (google/dopamine #96), so a repeatable run
+    calls this right after it created the environment. The resets that follow continue the same
+    random stream. Nothing else about the environment changes.
 
     Args:
-      environment: a Dopamine environment wrapper, with the wrapped one in `.environment`.
-      seed: whole number >= 0.
+      environment: a Dopamine wrapper: of Atari or Gymnasium, with the wrapped environment in
+        `.environment`, or of MinAtar, with the game in `.env`.
+      seed: whole number >= 0; for MinAtar below 2**32.
 
     Raises:
       ValueError: the seed is negative or not whole, or the environment is not such a wrapper.
@@ -77,12 +78,26 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
     whole = hasattr(seed, "__index__") and not isinstance(seed, bool)
     if not whole or operator.index(seed) < 0:
         raise ValueError(f"seed must be a whole number >= 0, received {seed!r}")
-    if not hasattr(environment, "environment"):
+    seed = operator.index(seed)
+    if hasattr(environment, "environment"):
+        environment.environment.reset(seed=seed)
+    elif hasattr(getattr(environment, "env", None), "sticky_action_prob"):
+        _seed_minatar(environment, seed)
+    else:
         raise ValueError(
             "environment must be a Dopamine wrapper, with the wrapped environment in"
-            f" `.environment`, received {type(environment).__name__}"
+            f" `.environment` or `.env`, received {type(environment).__name__}"
         )
-    environment.environment.reset(seed=operator.index(seed))
+
+
+def _seed_minatar(environment: typing.Any, seed: int) -> None:
+    game = environment.env
+    game.seed(seed)
+    game.last_action = 0  # what a sticky first action repeats; its reset leaves the old one
+    if hasattr(environment, "_rng"):  # Dopamine's sticky actions, on top of MinAtar's own
+        import jax
+
+        environment._rng = jax.random.PRNGKey(seed)
 
 
 # What is installed. Sources are read and not imported, so that asking is cheap and has no effect.

@@ -2,113 +2,109 @@
 Adapts `dormant.learners.dqn` to Dopamine; a `JaxDQNAgent` to everything that expects one."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import gin
 import jax
 import jax.numpy as jnp
 from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 
-import dormant
 from dormant import learners
-from dormant.agents.learner_agent import LearnerAgent
-from dormant.agents.optimizers import create_optimizer
+from dormant.agents.discrete_agent import DiscreteAgent
 from dormant.agents.options import (
+    ConfigurationError,
     LearnerOptions,
     bound_in_gin,
     is_number,
     require,
     require_choice,
 )
-from dormant.agents.redo_config import ReDo, Tracker
 
 _NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
+_ACTIVATIONS = ("relu", "leaky_relu")
 _LOSSES = ("huber", "mse")
 
 
 @gin.configurable
-class DormantDQNAgent(LearnerAgent, JaxDQNAgent):
+class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
     """DQN (Mnih et al., 2015) with ReDo (Sokar et al., 2023).
 
     `JaxDQNAgent.*` bindings set everything that Dopamine's DQN has: gamma, update_horizon (n-step),
-    min_replay_history, update_period, target_update_period, epsilon_*, optimizer, seed and so on.
+    min_replay_history, update_period, target_update_period, epsilon_*, optimizer, seed and so on;
+    `LearnerOptions.*` the replay ratio, weight decay and the intervention.
     """
 
     def __init__(
         self,
         num_actions: int,
-        replay_ratio: float = 0.25,
-        network: str = "nature",
+        network: str | Callable[..., Any] = "nature",
         width: float = 1,
+        activation: str = "relu",
         loss: str | None = None,
-        target_update_unit: str = "agent_steps",
-        weight_decay: float = 0.0,
-        redo: ReDo | None = None,
-        tracker: Tracker | None = None,
-        seed: int | None = None,
+        options: LearnerOptions | None = None,
     ):
         """Validates the options and builds the learner; touches no disk.
 
         Args:
           num_actions: A, the number of actions.
-          replay_ratio: gradient updates per agent step. Every update_period agent steps there is a
-            burst of replay_ratio * update_period updates, which must be a whole number >= 1.
-          network: "nature" (CNN) or "impala" (ResNet).
-          width: multiplies the neurons of every hidden layer (fig. 12).
+          network: "nature" (CNN), "impala" (ResNet), or a Flax module for one observation, such as
+            Dopamine's `@networks.ClassicControlDQNNetwork`.
+          width: multiplies the neurons of every hidden layer of "nature" and "impala" (fig. 12).
+          activation: of "nature" and "impala": "relu" or "leaky_relu" (slope 0.01, fig. 21).
           loss: "huber" or "mse"; None for what JaxDQNAgent.loss_type is bound to, else "huber".
-          target_update_unit: "agent_steps" (the paper) or "gradient_steps": what
-            JaxDQNAgent.target_update_period counts.
-          weight_decay: coefficient of the L2 term added to the gradient (fig. 1: 1e-5).
-          redo: `@ReDo()` to recycle dormant neurons; None to only track them.
-          tracker: None for `Tracker()` as gin configures it.
-          seed: fixes everything random in the run; None for what JaxDQNAgent.seed is bound to,
-            else 0.
+          options: None for `LearnerOptions()` as gin configures it.
 
         Raises:
           ConfigurationError: when an option is not allowed.
         """
+        for replaced in ("network", "preprocess_fn"):
+            bound = bound_in_gin("JaxDQNAgent", replaced, None)
+            allowed = "left out: bind DormantDQNAgent.network instead"
+            require(bound is None, f"JaxDQNAgent.{replaced}", allowed, bound)
         loss = bound_in_gin("JaxDQNAgent", "loss_type", "huber") if loss is None else loss
-        seed = bound_in_gin("JaxDQNAgent", "seed", None) if seed is None else seed
-        require_choice("DormantDQNAgent.network", tuple(_NETWORKS), network)
         require_choice("DormantDQNAgent.loss", _LOSSES, loss)
-        is_width = is_number(width, 0.0) and width > 0
-        require(is_width, "DormantDQNAgent.width", "a number > 0", width)
         self._loss = loss
-        self._options = LearnerOptions(
-            replay_ratio=replay_ratio,
-            target_update_unit=target_update_unit,
-            weight_decay=weight_decay,
-            redo=redo,
-            tracker=Tracker() if tracker is None else tracker,
-        )
-        super().__init__(
-            num_actions,
-            network=functools.partial(_NETWORKS[network], width=width),
-            seed=0 if seed is None else seed,
-        )
+        module = _network(network, width, activation)
+        super().__init__(num_actions, network=module, options=options)
 
     def _build_learner(self) -> learners.Learner:
-        observation = jnp.zeros(self.state.shape, self.observation_dtype)
-        options = self._options
-        apply = self.network_def.apply
+        observation = jnp.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
 
         def init(key):
             return self.network_def.init(key, observation)
 
-        graph = dormant.trace(apply, jax.eval_shape(init, jax.random.key(0)), observation[None])
-        redo = options.redo
-        optimizer = create_optimizer(
-            self._optimizer_name,
-            weight_decay=options.weight_decay,
-            per_entry_count=redo is not None and redo.adam_count == "per_entry",
-        )
-        by_agent_steps = options.target_update_unit == "agent_steps"
+        def q_function(params, observation):
+            output = self.network_def.apply(params, observation)
+            # Dopamine's networks return a named tuple.
+            return getattr(output, "q_values", output)
+
+        batched = jax.vmap(q_function, in_axes=(None, 0))
+        parts = self._learner_parts(batched, init, observation[None])
         return learners.dqn(
-            apply,
+            q_function,
             init,
-            optimizer,
+            parts.optimizer,
             discount=self.cumulative_gamma,
             loss=self._loss,
-            target_period=None if by_agent_steps else self.target_update_period,
-            tracker=options.tracker.intervention(graph),
-            intervention=None if redo is None else redo.intervention(graph, init, optimizer),
+            target_period=parts.target_period,
+            tracker=parts.tracker,
+            intervention=parts.intervention,
         )
+
+
+def _network(network: Any, width: Any, activation: Any) -> Callable[..., Any]:
+    """What makes the network: called with num_actions."""
+    is_width = is_number(width, 0.0) and width > 0
+    require(is_width, "DormantDQNAgent.width", "a number > 0", width)
+    require_choice("DormantDQNAgent.activation", _ACTIVATIONS, activation)
+    if isinstance(network, str) and network in _NETWORKS:
+        return functools.partial(_NETWORKS[network], width=width, activation=activation)
+    allowed = "'nature', 'impala' or a Flax module such as @networks.ClassicControlDQNNetwork"
+    require(callable(network), "DormantDQNAgent.network", allowed, network)
+    if (width, activation) != (1, "relu"):
+        raise ConfigurationError(
+            "DormantDQNAgent.width and .activation belong to the networks 'nature' and 'impala';"
+            f" received {(width, activation)!r} with {network!r}"
+        )
+    return network

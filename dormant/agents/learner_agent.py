@@ -1,76 +1,149 @@
 """What every Dopamine agent over a pure learner shares: replay, counters, updates, checkpoints.
-It owns no algorithm: a subclass says which learner, and its constructor names the options."""
+It owns no algorithm and no policy: a subclass says which learner, `DiscreteAgent` how to act."""
 
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
+from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 from dopamine.metrics.statistics_instance import StatisticsInstance
 from flax import serialization
 
+import dormant
+from dormant import learners
 from dormant.agents import metrics, replay_sampling
 from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.agents.interventions import Tracker
+from dormant.agents.optimizers import create_optimizer
 from dormant.agents.options import (
     ConfigurationError,
     LearnerOptions,
     bound_in_gin,
+    check_no_dead_bindings,
+    inherited_option,
     is_number,
+    option_name,
     require,
     require_whole_number,
     updates_per_burst,
 )
-from dormant.learners import Learner
+from dormant.learners.targets import target_rule_of
+
+
+class LearnerParts(NamedTuple):
+    """What an agent's options make of a network: the arguments that every learner takes."""
+
+    init: Callable[[jax.Array], Any]  # init(key) -> params
+    optimizer: optax.GradientTransformation
+    graph: dormant.NeuronGraph
+    tracker: dormant.Intervention
+    intervention: dormant.Intervention | None
+    target_period: int | None  # gradient steps; None: the agent syncs by agent steps
+
+    def step_learner(self, step: Callable, policy: Callable) -> learners.Learner:
+        """`learners.step_learner` around an existing optimizer step; see docs/add-an-agent.md."""
+        return learners.step_learner(
+            self.init,
+            self.optimizer,
+            step=step,
+            policy=policy,
+            target_rule=target_rule_of(self.target_period),
+            tracker=self.tracker,
+            intervention=self.intervention,
+        )
 
 
 class LearnerAgent:
-    """Makes updates, actions and target of a Dopamine agent those of a pure learner.
+    """Makes updates and target of a Dopamine agent those of a pure learner.
 
-    Put it before `JaxDQNAgent`, or a subclass of that, in the bases. The agent sets `self._options`
-    (`LearnerOptions`), calls this constructor and implements `_build_learner`. Every gin binding of
-    `JaxDQNAgent` works; those that name a part the learner replaces (`network`, `preprocess_fn`)
-    are refused.
+    Put it before a Dopamine agent in the bases and implement `_build_learner` and
+    `_select_action`. Every gin binding of the Dopamine agent works; `LearnerOptions.*` add what all
+    agents of this package have.
 
     All randomness derives from the seed and from counters that a checkpoint holds, except the
     replay's sampler, whose random state Dopamine's own checkpoint holds.
     """
 
-    _options: LearnerOptions
-
-    def __init__(self, num_actions: int, *, seed: int, **inherited: Any):
+    def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         """Builds the agent; touches no disk.
 
         Args:
-          num_actions: A, the number of actions.
-          seed: fixes everything random in the run.
+          *arguments: those of the Dopamine agent, such as num_actions.
+          options: None for `LearnerOptions()` as gin configures it.
           **inherited: further arguments of the Dopamine agent; gin binds the others.
 
         Raises:
           ConfigurationError: when an option is not allowed.
         """
+        check_no_dead_bindings(type(self), JaxDQNAgent)
+        self._options = LearnerOptions() if options is None else options
+        self._tracker = Tracker() if self._options.tracker is None else self._options.tracker
+        seed = self._options.seed
+        seed = inherited_option(type(self), "seed", 0) if seed is None else seed
         require_whole_number("seed", 0, seed)
-        for replaced in ("network", "preprocess_fn"):
-            bound = bound_in_gin("JaxDQNAgent", replaced, None)
-            allowed = f"left out: bind {type(self).__name__}.network instead"
-            require(bound is None, f"JaxDQNAgent.{replaced}", allowed, bound)
         self.gradient_step = 0
         self._evaluation_steps = 0
+        # What was traced: apply(params, *score inputs) -> Q-values, logits or actions of a batch.
+        self._traced: list[Callable[..., Any]] = []
         self._metrics: Mapping[str, jax.Array] = {}
         self._on_tracking: Callable[[dict[str, Any]], None] | None = None
-        super().__init__(num_actions, seed=seed, summary_writer=None, **inherited)
+        super().__init__(*arguments, seed=seed, summary_writer=None, **inherited)
         # Dopamine keeps its frame stack in float64 and copies it to the device at every step.
-        self.state = np.zeros(self.state.shape, self.observation_dtype)
+        self.state = self._empty_state()
 
-    @classmethod
-    def for_environment(cls, environment: Any) -> "LearnerAgent":
-        """The agent for a Dopamine environment; everything else comes from gin."""
-        return cls(num_actions=int(environment.action_space.n))
-
-    def _build_learner(self) -> Learner:
-        """The pure learner, from the options and from what JaxDQNAgent's constructor stored."""
+    def _build_learner(self) -> learners.Learner:
+        """The pure learner, from the options and from what the agent's constructor stored."""
         raise NotImplementedError
+
+    def _learner_parts(
+        self, apply: Callable, init: Callable[[jax.Array], Any], *inputs: Any
+    ) -> LearnerParts:
+        """Traces the network and builds what the options ask for.
+
+        Args:
+          apply: `apply(params, *inputs)` on a batch, whose hidden layers are tracked and recycled.
+          init: `init(key) -> params`, the network's own initializer.
+          *inputs: the inputs of a batch of 1, or their shapes.
+        """
+        intervention = self._options.intervention
+        optimizer = self._create_optimizer()
+        self._traced.append(apply)
+        graph = dormant.trace(apply, jax.eval_shape(init, jax.random.key(0)), *inputs)
+        return LearnerParts(
+            init=init,
+            optimizer=optimizer,
+            graph=graph,
+            tracker=self._tracker.intervention(graph),
+            intervention=intervention and intervention.intervention(graph, init, optimizer),
+            target_period=None if self._follows_agent_steps else self.target_update_period,
+        )
+
+    def _create_optimizer(self) -> optax.GradientTransformation:
+        """The optimizer of the whole tree of parameters, as the options ask for it."""
+        options = self._options
+        per_entry_count = getattr(options.intervention, "adam_count", "keep") == "per_entry"
+        return create_optimizer(
+            self._optimizer_name,
+            weight_decay=options.weight_decay,
+            weight_decay_kind=options.weight_decay_kind,
+            per_entry_count=per_entry_count,
+        )
+
+    @property
+    def _follows_agent_steps(self) -> bool:
+        """Whether the target network is synced by agent steps rather than inside the update."""
+        return self._options.target_update_unit == "agent_steps"
+
+    def _record_observation(self, observation: np.ndarray) -> None:
+        # Replay keeps what is recorded here: float64 observations would take twice the memory.
+        super()._record_observation(np.asarray(observation, self.observation_dtype))
+
+    def _empty_state(self) -> np.ndarray:
+        return np.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
 
     def _build_replay_buffer(self) -> Any:
         for parameter in ("batch_size", "max_capacity"):
@@ -79,16 +152,21 @@ class LearnerAgent:
         whole_numbers = {"update_horizon": 1, "min_replay_history": 0, "update_period": 1}
         whole_numbers |= {"target_update_period": 1, "summary_writing_frequency": 1}
         for parameter, minimum in whole_numbers.items():
-            require_whole_number(f"JaxDQNAgent.{parameter}", minimum, getattr(self, parameter))
-        for parameter in ("gamma", "epsilon_train", "epsilon_eval"):
-            value = getattr(self, parameter)
-            allowed = "a number in [0, 1]"
-            require(is_number(value, 0.0, 1.0), f"JaxDQNAgent.{parameter}", allowed, value)
+            name = option_name(type(self), parameter)
+            require_whole_number(name, minimum, getattr(self, parameter))
+        self._require_fractions("gamma")
         return super()._build_replay_buffer()
 
+    def _require_fractions(self, *parameters: str) -> None:
+        for parameter in parameters:
+            value = getattr(self, parameter)
+            name = option_name(type(self), parameter)
+            require(is_number(value, 0.0, 1.0), name, "a number in [0, 1]", value)
+
     def _build_networks_and_optimizer(self) -> None:
-        self._updates_per_burst = updates_per_burst(self._options.replay_ratio, self.update_period)
-        tracking_period = self._options.tracker.tracking_period
+        ratio = self._options.replay_ratio
+        self._updates_per_burst = updates_per_burst(ratio, self.update_period)
+        tracking_period = self._tracker.tracking_period
         require(
             tracking_period >= self._updates_per_burst,
             "Tracker.tracking_period",
@@ -103,22 +181,6 @@ class LearnerAgent:
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)
         self._burst = make_burst(learner)
-        self._act_in_training, self._act_in_evaluation = self._compile_policies(learner)
-
-    def _compile_policies(self, learner: Learner) -> tuple[Callable, Callable]:
-        @jax.jit
-        def act_in_training(state, observation, key, agent_step):
-            epsilon = self.epsilon_fn(
-                self.epsilon_decay_period, agent_step, self.min_replay_history, self.epsilon_train
-            )
-            return learner.act(state, observation, jax.random.fold_in(key, agent_step), epsilon)
-
-        @jax.jit
-        def act_in_evaluation(state, observation, key, evaluation_step):
-            key = jax.random.fold_in(key, evaluation_step)
-            return learner.act(state, observation, key, self.epsilon_eval)
-
-        return act_in_training, act_in_evaluation
 
     # What Dopamine's tools read from an agent.
 
@@ -132,28 +194,20 @@ class LearnerAgent:
         """The learner's `LearnerState`; donated at the next update, so copy what is to be kept."""
         return self._learner_state
 
-    @property
-    def online_params(self) -> Any:
-        return self._learner_state.params
-
-    @property
-    def target_network_params(self) -> Any:
-        return self._learner_state.target_params
-
-    @property
-    def optimizer_state(self) -> Any:
-        return self._learner_state.opt_state
-
     # Acting.
 
-    def begin_episode(self, observation: np.ndarray) -> int:
+    def _select_action(self) -> Any:
+        """The action for `self.state`, kept in `self.action`."""
+        raise NotImplementedError
+
+    def begin_episode(self, observation: np.ndarray) -> Any:
         self._reset_state()
         self._record_observation(observation)
         if not self.eval_mode:
             self._train_step()
         return self._select_action()
 
-    def step(self, reward: float, observation: np.ndarray) -> int:
+    def step(self, reward: float, observation: np.ndarray) -> Any:
         self._last_observation = self._observation
         self._record_observation(observation)
         if not self.eval_mode:
@@ -161,45 +215,39 @@ class LearnerAgent:
             self._train_step()
         return self._select_action()
 
-    def _select_action(self) -> int:
-        if self.eval_mode:
-            act, key, step = self._act_in_evaluation, self._evaluation_key, self._evaluation_steps
-            self._evaluation_steps += 1
-        else:
-            act, key, step = self._act_in_training, self._train_key, self.training_steps
-        self.action = int(act(self._learner_state, self.state, key, step))
-        return self.action
-
     # Learning.
 
     def _train_step(self) -> None:
         if self._replay.add_count > self.min_replay_history:
             if self.training_steps % self.update_period == 0:
                 self._update_burst()
-            by_agent_steps = self._options.target_update_unit == "agent_steps"
-            if by_agent_steps and self.training_steps % self.target_update_period == 0:
+            if self._follows_agent_steps and self.training_steps % self.target_update_period == 0:
                 self._sync_weights()
         self.training_steps += 1
 
     def _update_burst(self) -> None:
-        options = self._options
+        tracker, intervention = self._tracker, self._options.intervention
         first = self.gradient_step + 1
         steps = range(first, first + self._updates_per_burst)
-        tracking_due = [options.tracker.is_due(step) for step in steps]
-        redo_due = [options.redo is not None and options.redo.is_due(step) for step in steps]
-        due = [tracking or redo for tracking, redo in zip(tracking_due, redo_due, strict=True)]
+        tracking_due = [tracker.is_due(step) for step in steps]
+        acting_due = [intervention is not None and intervention.is_due(step) for step in steps]
+        due = [tracks or acts for tracks, acts in zip(tracking_due, acting_due, strict=True)]
         score_inputs = None
         if any(due):
-            size = (options.redo if any(redo_due) else options.tracker).score_batch
-            score_inputs = self._score_inputs(steps[due.index(True)], size)
+            # Each of the two scores on the first rows, so neither depends on the other's size.
+            sizes = [tracker.score_batch, getattr(intervention, "score_batch", 0)]
+            score_inputs = self._score_inputs(steps[due.index(True)], max(sizes))
         batches = (self._training_batch() for _ in steps)
         self._learner_state, self._metrics = self._burst(
-            self._learner_state, batches, score_inputs, due
+            self._learner_state, batches, score_inputs, due, self._after_update
         )
         self.gradient_step = steps[-1]
         if any(tracking_due):
             self._report_tracking()
         self._report_loss()
+
+    # What is called with the metrics of each update, before the next batch is drawn; or None.
+    _after_update: Callable[[Mapping[str, Any]], None] | None = None
 
     def _training_batch(self) -> Any:
         return replay_sampling.training_batch(self._replay)
@@ -222,7 +270,7 @@ class LearnerAgent:
             return
         record = metrics.tracking_record(
             self._learner_state.tracker,
-            None if self._options.redo is None else self._learner_state.intervention,
+            None if self._options.intervention is None else self._learner_state.intervention,
             self._metrics,
             agent_step=self.training_steps,
         )
@@ -259,7 +307,7 @@ class LearnerAgent:
 
         Raises:
           ConfigurationError: when the checkpoint was written with another seed or another network,
-            optimizer or recycler.
+            optimizer or intervention.
         """
         try:
             self._replay.load(checkpoint_dir, iteration_number)
@@ -282,8 +330,8 @@ class LearnerAgent:
             self._learner_state = device_state(self._learner_state, restored)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f"{where} was written with another network, optimizer or recycler; continue it with"
-                f" its own gin file or give another --base_dir ({error})"
+                f"{where} was written with another network, optimizer or intervention; continue it"
+                f" with its own gin file or give another --base_dir ({error})"
             ) from error
         self.state = bundle["state"]
         self.training_steps = bundle["training_steps"]

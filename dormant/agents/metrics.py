@@ -4,11 +4,12 @@ No agent is known here; everything comes in as reports, statistics and counters.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from dopamine.metrics.statistics_instance import StatisticsInstance
 
 from dormant.agents.options import TAUS
@@ -23,41 +24,72 @@ def tracking_record(
     """The record of the last scoring. T is the number of taus.
 
     Args:
-      tracker: state of `dormant.track`.
-      intervention: state of `dormant.redo`; None where nothing is recycled.
-      metrics: `loss`, `q_mean` (float32 scalars) of the update after which was scored.
+      tracker: state of `dormant.track`, or {network: state} where an agent has several networks.
+      intervention: state of an intervention, in the same form; None where there is none.
+      metrics: those of the update after which was scored: `loss` and other scalars.
       agent_step: training agent steps taken so far.
 
     Returns:
-      The "tracking" record: dormant_percent {layer: [T]}, dormant_percent_pooled [T], overlap
-      {layer: [T], None where undefined}, recycled {layer: neurons}, recycled_total, loss, q_mean.
+      The "tracking" record: dormant_percent {layer: [T]}, dormant_percent_pooled [T] over all
+      hidden layers, overlap and overlap_history {layer: [T], None where undefined}, recycled
+      {layer: neurons}, recycled_total, effective_rank {penultimate layer: rank}, feature_norm,
+      weight_norm and gradient_norm {layer: norm}, the last two also as _total; the scalars of
+      metrics; and, where there are several networks, dormant_percent_by_network {network: [T]}.
+      Gradient norms are None where the learner gives the tracker no gradient.
 
     Raises:
       FloatingPointError: when the loss is not finite; a run that diverged stops.
     """
-    report = tracker.report
-    recycled = report if intervention is None else intervention.report
+    scalars = {name: value for name, value in metrics.items() if np.ndim(value) == 0}
+    acting = tracker if intervention is None else intervention
+    states = {name: (state.report, state.dormant) for name, state in _networks(tracker).items()}
+    recycled = [
+        (state.report.recycled, state.report.recycled_total) for state in _networks(acting).values()
+    ]
     # One transfer for everything that the record holds.
-    report, counts, total, loss, q_mean = jax.device_get(
-        (report, recycled.recycled, recycled.recycled_total, metrics["loss"], metrics["q_mean"])
-    )
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss is {loss} at gradient step {int(report.step)}")
-    return {
+    states, recycled, scalars = jax.device_get((states, recycled, scalars))
+    reports = [report for report, _ in states.values()]
+    step = int(reports[0].step)
+    if not math.isfinite(scalars["loss"]):
+        raise FloatingPointError(f"the loss is {scalars['loss']} at gradient step {step}")
+    record = {
         "kind": "tracking",
-        "gradient_step": int(report.step),
+        "gradient_step": step,
         "agent_step": agent_step,
         "taus": list(TAUS),
-        "dormant_percent": {
-            layer: _percent(fraction) for layer, fraction in report.dormant_fraction.items()
-        },
-        "dormant_percent_pooled": _percent(report.pooled),
-        "overlap": {layer: _finite(values) for layer, values in report.overlap.items()},
-        "recycled": {layer: int(count) for layer, count in counts.items()},
-        "recycled_total": int(total),
-        "loss": float(loss),
-        "q_mean": float(q_mean),
+        "dormant_percent": _merged(reports, lambda report: report.dormant_fraction, _percent),
+        "dormant_percent_pooled": _percent(_dormant_fraction(states.values())),
+        "overlap": _merged(reports, lambda report: report.overlap, _finite),
+        "overlap_history": _merged(reports, lambda report: report.overlap_history, _finite),
+        "recycled": {layer: int(n) for counts, _ in recycled for layer, n in counts.items()},
+        "recycled_total": int(sum(total for _, total in recycled)),
     }
+    for name in ("effective_rank", "feature_norm", "weight_norm", "gradient_norm"):
+        record[name] = _merged(reports, lambda report, n=name: getattr(report.network, n), _number)
+    for name in ("weight_norm_total", "gradient_norm_total"):
+        record[name] = _number(np.linalg.norm([getattr(r.network, name) for r in reports]))
+    if len(states) > 1:
+        record["dormant_percent_by_network"] = {
+            name: _percent(report.pooled) for name, (report, _) in states.items()
+        }
+    return record | {name: _number(value) for name, value in scalars.items()}
+
+
+def _networks(state: Any) -> dict[str, Any]:
+    return state if isinstance(state, dict) else {"": state}
+
+
+def _merged(reports: list[Any], field: Callable, convert: Callable) -> dict[str, Any]:
+    """One entry per layer of all networks; a layer that two of them name has the same value."""
+    return {
+        layer: convert(values) for report in reports for layer, values in field(report).items()
+    }
+
+
+def _dormant_fraction(states: Iterable[tuple[Any, dict[str, np.ndarray]]]) -> np.ndarray:
+    """Dormant neurons over neurons, pooled over the layers of all networks: (T,)."""
+    sets = [mask for _, dormant in states for mask in dormant.values()]
+    return sum(mask.sum(axis=-1) for mask in sets) / sum(mask.shape[-1] for mask in sets)
 
 
 def iteration_record(
@@ -93,20 +125,29 @@ def iteration_record(
 
 def tracking_scalars(record: Record) -> list[StatisticsInstance]:
     """A tracking record as scalars for `CollectorDispatcher`, at its gradient step."""
-    scalars = {"Train/Loss": record["loss"], "Train/QMean": record["q_mean"]}
-    scalars["ReDo/RecycledTotal"] = record["recycled_total"]
+    scalars = {"Train/Loss": record["loss"], "ReDo/RecycledTotal": record["recycled_total"]}
+    if record.get("q_mean") is not None:
+        scalars["Train/QMean"] = record["q_mean"]
     for layer, count in record["recycled"].items():
         scalars[f"ReDo/Recycled/{layer}"] = count
-    percents = {"Pooled": record["dormant_percent_pooled"], **record["dormant_percent"]}
-    for layer, values in percents.items():
-        for tau, value in zip(record["taus"], values, strict=True):
-            scalars[f"DormantPercent/tau={tau:g}/{layer}"] = value
-    for layer, values in record["overlap"].items():
-        for tau, value in zip(record["taus"], values, strict=True):
-            if value is not None:
-                scalars[f"DormantOverlap/tau={tau:g}/{layer}"] = value
+    per_tau = {"DormantPercent": {"Pooled": record["dormant_percent_pooled"]}}
+    per_tau["DormantPercent"] |= record.get("dormant_percent_by_network", {})
+    per_tau["DormantPercent"] |= record["dormant_percent"]
+    per_tau["DormantOverlap"] = record["overlap"]
+    per_tau["DormantOverlapHistory"] = record["overlap_history"]
+    for group, layers in per_tau.items():
+        for layer, values in layers.items():
+            for tau, value in zip(record["taus"], values, strict=True):
+                scalars[f"{group}/tau={tau:g}/{layer}"] = value
+    for group in ("effective_rank", "feature_norm", "weight_norm", "gradient_norm"):
+        title = "".join(word.capitalize() for word in group.split("_"))
+        scalars |= {f"{title}/{layer}": value for layer, value in record[group].items()}
     step = record["gradient_step"]
-    return [StatisticsInstance(name, value, step) for name, value in scalars.items()]
+    return [
+        StatisticsInstance(name, value, step)
+        for name, value in scalars.items()
+        if value is not None
+    ]
 
 
 class MetricsFile:
@@ -163,4 +204,8 @@ def _percent(fractions: Any) -> list[float]:
 
 
 def _finite(values: Any) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return [_number(value) for value in values]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

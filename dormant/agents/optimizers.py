@@ -11,14 +11,19 @@ from dormant.agents.options import ConfigurationError
 
 
 def create_optimizer(
-    name: str, *, weight_decay: float = 0.0, per_entry_count: bool = False
+    name: str,
+    *,
+    weight_decay: float = 0.0,
+    weight_decay_kind: str = "l2",
+    per_entry_count: bool = False,
 ) -> optax.GradientTransformation:
     """Dopamine's `create_optimizer(name)` as gin configures it.
 
     Args:
       name: "adam", "rmsprop" or "sgd".
-      weight_decay: coefficient of an L2 term in the gradient, added before the optimizer scales it,
-        as the released ReDo agent does.
+      weight_decay: coefficient of the weight decay.
+      weight_decay_kind: "l2", a term added to the gradient before the optimizer scales it, as the
+        released ReDo agent does; or "decoupled", a step towards 0 beside it (AdamW).
       per_entry_count: Adam with one step count per parameter entry (`ReDo.adam_count`).
 
     Raises:
@@ -38,15 +43,28 @@ def create_optimizer(
             f"ReDo.adam_count = 'per_entry' needs JaxDQNAgent.optimizer = 'adam'; received {name!r}"
         )
     if weight_decay > 0:
-        optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optimizer)
+        rate = _learning_rate() if weight_decay_kind == "decoupled" else None
+        optimizer = dormant.weight_decay(
+            optimizer, weight_decay, kind=weight_decay_kind, learning_rate=rate
+        )
     return optimizer
 
 
 def _adam_with_per_entry_count() -> optax.GradientTransformation:
+    values = _options()
+    b1, b2 = values["beta1"], values["beta2"]
+    return dormant.adam(_learning_rate(), b1=b1, b2=b2, eps=values["eps"])
+
+
+def _learning_rate() -> optax.ScalarOrSchedule:
+    values = _options()
+    if values["anneal_learning_rate"]:
+        return optax.linear_schedule(values["learning_rate"], 0.0, values["anneal_steps"])
+    return values["learning_rate"]
+
+
+def _options() -> dict:
+    """What gin binds to Dopamine's `create_optimizer`, and its defaults."""
     parameters = inspect.signature(dopamine_dqn.create_optimizer).parameters
     values = {name: parameter.default for name, parameter in parameters.items()}
-    values |= gin.get_bindings("create_optimizer")
-    learning_rate = values["learning_rate"]
-    if values["anneal_learning_rate"]:
-        learning_rate = optax.linear_schedule(learning_rate, 0.0, values["anneal_steps"])
-    return dormant.adam(learning_rate, b1=values["beta1"], b2=values["beta2"], eps=values["eps"])
+    return values | gin.get_bindings("create_optimizer")

@@ -2,15 +2,24 @@
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
 import dataclasses
+import inspect
 import math
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
 import gin
+import numpy as np
+
+from dormant.weight_decay import WEIGHT_DECAY_KINDS
 
 # Taus at which every run measures dormancy: silent, the paper's default-ratio tau, the paper's tau.
 TAUS = (0.0, 0.025, 0.1)
 TARGET_UPDATE_UNITS = ("agent_steps", "gradient_steps")
+REPLAY_SCHEMES = ("configured", "released_code")
+
+# Dopamine's own constants for its small environments are float64, which JAX would not use.
+gin.constant("dormant.FLOAT32", np.float32)
 
 
 class ConfigurationError(ValueError):
@@ -76,32 +85,103 @@ def updates_per_burst(replay_ratio: float, update_period: int) -> int:
     )
 
 
+@gin.configurable
 @dataclasses.dataclass(frozen=True)
 class LearnerOptions:
-    """What an agent does with its learner, whichever the algorithm.
+    """What an agent does with its learner, whichever the algorithm: `LearnerOptions.*` in gin.
 
     Attributes:
-      replay_ratio: gradient updates per agent step, > 0.
-      target_update_unit: unit of the agent's target_update_period.
-      weight_decay: coefficient of the L2 term that is added to the gradient, >= 0.
-      redo: a `ReDo`, or None to recycle nothing.
-      tracker: a `Tracker`.
+      replay_ratio: gradient updates per agent step, > 0. Every update_period agent steps there is a
+        burst of replay_ratio * update_period updates, which must be a whole number >= 1.
+      target_update_unit: "agent_steps" (the paper) or "gradient_steps": what the agent's
+        target_update_period counts.
+      weight_decay: coefficient of the weight decay, >= 0 (fig. 1: 1e-5).
+      weight_decay_kind: "l2", a term added to the gradient, as released, or "decoupled" (AdamW).
+      intervention: `@ReDo()`, `@Reset()`, `@FixedBudget()` or `@Prune()`; None to only track.
+      tracker: None for `Tracker()` as gin configures it.
+      replay_scheme: "configured" for the sampling that the agent's own replay_scheme names, or
+        "released_code" for Dopamine's, which is uniform whatever that says (google/dopamine #230).
+      seed: fixes everything random in the run; None for what the Dopamine agent's seed is bound to,
+        else 0.
 
     Raises:
       ConfigurationError: when an option is not allowed.
     """
 
-    replay_ratio: float
-    target_update_unit: str
-    weight_decay: float
-    redo: Any
-    tracker: Any
+    replay_ratio: float = 0.25
+    target_update_unit: str = "agent_steps"
+    weight_decay: float = 0.0
+    weight_decay_kind: str = "l2"
+    intervention: Any = None
+    tracker: Any = None
+    replay_scheme: str = "configured"
+    seed: int | None = None
 
     def __post_init__(self) -> None:
-        require_choice("target_update_unit", TARGET_UPDATE_UNITS, self.target_update_unit)
-        require(
-            is_number(self.weight_decay, 0.0), "weight_decay", "a number >= 0", self.weight_decay
-        )
-        has_period = self.redo is None or hasattr(self.redo, "period")
-        require(has_period, "redo", "None or @ReDo()", self.redo)
-        require(hasattr(self.tracker, "tracking_period"), "tracker", "@Tracker()", self.tracker)
+        name = "LearnerOptions."
+        positive = is_number(self.replay_ratio, 0.0) and self.replay_ratio > 0
+        require(positive, f"{name}replay_ratio", "a number > 0", self.replay_ratio)
+        require_choice(f"{name}target_update_unit", TARGET_UPDATE_UNITS, self.target_update_unit)
+        is_decay = is_number(self.weight_decay, 0.0)
+        require(is_decay, f"{name}weight_decay", "a number >= 0", self.weight_decay)
+        require_choice(f"{name}weight_decay_kind", WEIGHT_DECAY_KINDS, self.weight_decay_kind)
+        acts = self.intervention is None or hasattr(self.intervention, "period")
+        allowed = "None or an intervention such as @ReDo()"
+        require(acts, f"{name}intervention", allowed, self.intervention)
+        tracks = self.tracker is None or hasattr(self.tracker, "tracking_period")
+        require(tracks, f"{name}tracker", "None or @Tracker()", self.tracker)
+        require_choice(f"{name}replay_scheme", REPLAY_SCHEMES, self.replay_scheme)
+        if self.seed is not None:
+            require_whole_number(f"{name}seed", 0, self.seed)
+
+
+def _bases_with(agent: type, parameter: str) -> Iterator[tuple[type, inspect.Parameter]]:
+    """The bases of an agent whose own constructor has such a parameter, the nearest first."""
+    for base in inspect.getmro(agent)[1:]:
+        if "__init__" in vars(base):
+            found = inspect.signature(base).parameters.get(parameter)
+            if found is not None:
+                yield base, found
+
+
+def option_name(agent: type, parameter: str) -> str:
+    """Where gin sets an option of the Dopamine agent that `agent` extends: `JaxDQNAgent.gamma`."""
+    names = [f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter)]
+    return names[0] if names else parameter
+
+
+def inherited_option(agent: type, parameter: str, default: Any) -> Any:
+    """The value of an option of the Dopamine agent that `agent` extends.
+
+    What gin binds to the nearest base with such a parameter, else that parameter's default; the
+    given default where no base has it or where it is None.
+    """
+    for base, found in _bases_with(agent, parameter):
+        value = bound_in_gin(base.__name__, parameter, found.default)
+        if value is not None and value is not inspect.Parameter.empty:
+            return value
+    return default
+
+
+def check_no_dead_bindings(agent: type, host: type) -> None:
+    """Checks that nothing is bound in gin which the agent's Dopamine class overrides silently.
+
+    Rainbow, C51 and the quantile agents hand options of their own to the constructor of
+    `JaxDQNAgent`, so that `JaxDQNAgent.min_replay_history` does nothing for them.
+
+    Args:
+      agent: the class that is created.
+      host: the class whose bindings may be dead, `JaxDQNAgent`.
+
+    Raises:
+      ConfigurationError: naming the binding that has the effect.
+    """
+    bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
+    for parameter, value in bound.items():
+        nearest = next((base for base, _ in _bases_with(agent, parameter)), host)
+        # The seed is read from wherever it is bound.
+        if nearest is not host and parameter != "seed":
+            raise ConfigurationError(
+                f"{host.__name__}.{parameter} has no effect on {agent.__name__}: bind"
+                f" {nearest.__name__}.{parameter}; received {value!r}"
+            )

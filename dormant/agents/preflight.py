@@ -2,15 +2,24 @@
 The checks of the folder and of the files come first: they need no TensorFlow."""
 
 import difflib
+import importlib
 import inspect
 import os
+import pkgutil
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import gin
 
-from dormant.agents.options import ConfigurationError, bound_in_gin, require, require_whole_number
+from dormant.agents.options import (
+    ConfigurationError,
+    bound_in_gin,
+    inherited_option,
+    require,
+    require_whole_number,
+)
 
 
 def check_base_dir(base_dir: str | None) -> str:
@@ -57,13 +66,18 @@ def check_gin_files(gin_files: Sequence[str]) -> None:
 def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     """Replaces gin's configuration by that of the files, then of the bindings.
 
-    A file may include another of its own folder by name. Every agent is imported first.
+    A file may include another of its own folder by name. Every agent is imported first: all that
+    they need is imported with the first of them.
 
     Raises:
       ConfigurationError: when a line cannot be parsed or names something that does not exist.
     """
-    from dormant.agents import dqn_agent, runner  # noqa: F401  (registers what gin can name)
+    import dormant.agents
 
+    for module in pkgutil.iter_modules(dormant.agents.__path__, "dormant.agents."):
+        # Registers what gin can name.
+        if module.name.endswith(("_agent", "_runner", ".interventions")):
+            importlib.import_module(module.name)
     gin.clear_config()
     for path in gin_files:
         gin.add_config_file_search_path(os.path.dirname(os.path.abspath(path)))
@@ -74,34 +88,105 @@ def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
 
 
 def check_runner() -> None:
-    """Checks the `Runner.*` bindings.
+    """Checks the bindings of the runner: `Runner.*`, or `ContinuousRunner.*` where it is that.
 
     Raises:
-      ConfigurationError: when one is not allowed.
+      ConfigurationError: when one is not allowed, or the agent has no runner of that schedule.
     """
+    from dormant.agents import environments, runner
+
+    control = environments.control_of(_agent())
+    schedule = bound_in_gin("create_dormant_runner", "schedule", "continuous_train")
+    runner.runner_class(control, schedule)
+    name = environments.RUNNER_NAMES[control][0]
+    for other in sorted(names[0] for names in environments.RUNNER_NAMES.values()):
+        for parameter, value in gin.get_bindings(other).items() if other != name else ():
+            raise ConfigurationError(
+                f"{other}.{parameter} has no effect where actions are {control}: bind"
+                f" {name}.{parameter}; received {value!r}"
+            )
     for parameter in ("num_iterations", "training_steps", "evaluation_steps"):
-        value = bound_in_gin("Runner", parameter, 1)
-        require_whole_number(f"Runner.{parameter}", 1, value)
-    episode = bound_in_gin("Runner", "max_steps_per_episode", None)
-    if episode is not None:
-        require_whole_number("Runner.max_steps_per_episode", 1, episode, "agent steps")
+        require_whole_number(f"{name}.{parameter}", 1, bound_in_gin(name, parameter, 1))
+    episode = bound_in_gin(name, "max_steps_per_episode", 1)
+    if episode is not None or schedule == "max_episode_eval":
+        require_whole_number(f"{name}.max_steps_per_episode", 1, episode, "agent steps")
+    if schedule == "max_episode_eval":
+        _check_max_episode_eval(environments.environment_factory(control))
 
 
-def check_game() -> None:
-    """Checks `atari_lib.create_atari_environment.game_name`, where the environment is an Atari one.
+def _check_max_episode_eval(factory: Any) -> None:
+    name = "MaxEpisodeEvalRunner"
+    episodes = bound_in_gin(name, "num_eval_episodes", 100)
+    require_whole_number(f"{name}.num_eval_episodes", 1, episodes, "episodes")
+    no_ops = bound_in_gin(name, "max_noops", 30)
+    require_whole_number(f"{name}.max_noops", 0, no_ops)
+    has_no_ops = factory.__name__ == "create_atari_environment"
+    allowed = f"0 in an environment of {factory.__name__}: only Atari games have no-ops"
+    require(has_no_ops or no_ops == 0, f"{name}.max_noops", allowed, no_ops)
+
+
+def check_environment() -> None:
+    """Checks that the environment which the bindings name exists.
 
     Raises:
-      ConfigurationError: when there is no such game, with the names that come close.
+      ConfigurationError: when it does not, with the names that come close.
     """
-    if bound_in_gin("Runner", "create_environment_fn", None) is not None:
-        return
-    parameter = "create_atari_environment.game_name"
-    game = bound_in_gin("create_atari_environment", "game_name", None)
-    require(isinstance(game, str), parameter, "the name of a game, such as 'Pong'", game)
-    games = atari_games()
-    if game not in games:
-        close = _did_you_mean(_close_matches(game, games))
-        raise ConfigurationError(f"{parameter}: the ALE has no game {game!r}{close}")
+    from dormant.agents import environments
+
+    factory = environments.environment_factory(environments.control_of(_agent()))
+    # One that is not Dopamine's checks its own parameters.
+    check = _ENVIRONMENT_CHECKS.get(factory.__name__)
+    if check is not None:
+        check()
+
+
+def _check_atari() -> None:
+    _check_name("create_atari_environment.game_name", "game", "Pong", "the ALE", atari_games())
+
+
+def _check_gymnasium() -> None:
+    import gymnasium
+
+    specs = [spec for spec in gymnasium.registry.values() if _can_be_created(spec)]
+    parameter = "create_gym_environment.environment_name"
+    names = {spec.id.rpartition("-v")[0] or spec.id for spec in specs}
+    name = _check_name(parameter, "environment", "HalfCheetah", "Gymnasium", names)
+    version = bound_in_gin("create_gym_environment", "version", "v0")
+    versions = [f"v{spec.version}" for spec in specs if spec.id == f"{name}-v{spec.version}"]
+    allowed = f"one of {', '.join(map(repr, versions))} for {name}"
+    require(version in versions, "create_gym_environment.version", allowed, version)
+
+
+def _can_be_created(spec: Any) -> bool:
+    # Gymnasium keeps the names of MuJoCo's versions 2 and 3, to say where they went.
+    is_moved_away = getattr(spec.entry_point, "__name__", "") == "_raise_mujoco_py_error"
+    # Atari games have a wrapper of their own, `create_atari_environment`.
+    return not is_moved_away and spec.namespace != "ALE"
+
+
+def _check_minatar() -> None:
+    import minatar.environments
+
+    games = [module.name for module in pkgutil.iter_modules(minatar.environments.__path__)]
+    _check_name("create_minatar_env.game_name", "game", "breakout", "MinAtar", games)
+
+
+def _check_name(parameter: str, kind: str, example: str, owner: str, names: Iterable[str]) -> str:
+    name = bound_in_gin(*parameter.split("."), None)
+    article = "an" if kind[0] in "aeiou" else "a"
+    allowed = f"the name of {article} {kind}, such as {example!r}"
+    require(isinstance(name, str), parameter, allowed, name)
+    if name not in names:
+        close = _did_you_mean(_close_matches(name, names))
+        raise ConfigurationError(f"{parameter}: {owner} has no {kind} {name!r}{close}")
+    return name
+
+
+_ENVIRONMENT_CHECKS = {
+    "create_atari_environment": _check_atari,
+    "create_gym_environment": _check_gymnasium,
+    "create_minatar_env": _check_minatar,
+}
 
 
 def atari_games() -> list[str]:
@@ -112,6 +197,27 @@ def atari_games() -> list[str]:
     gymnasium.register_envs(ale_py)
     names = {spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"}
     return sorted(names)
+
+
+def check_replay() -> None:
+    """Checks that a batch fits into the replay, and the replay into its table of priorities.
+
+    Raises:
+      ConfigurationError: when one does not; a run would find out much later.
+    """
+    batch_size = bound_in_gin("ReplayBuffer", "batch_size", None)
+    require_whole_number("ReplayBuffer.batch_size", 1, batch_size)
+    capacity = bound_in_gin("ReplayBuffer", "max_capacity", None)
+    require_whole_number("ReplayBuffer.max_capacity", batch_size, capacity, "transitions")
+    agent = _agent()
+    if inspect.isclass(agent) and inherited_option(agent, "replay_scheme", None) is not None:
+        name = "PrioritizedSamplingDistribution"
+        priorities = bound_in_gin(name, "max_capacity", None)
+        require_whole_number(f"{name}.max_capacity", capacity, priorities, "transitions")
+
+
+def _agent() -> Any:
+    return bound_in_gin("create_dormant_runner", "agent", None)
 
 
 def one_line(error: BaseException) -> str:
@@ -130,8 +236,14 @@ def _explain_gin_error(error: Exception) -> str:
     if location:
         file = location["file"]
         where = f' in "{file}", line {location["line"]}' if file else " in --gin_bindings"
-    problem = one_line(error).partition(". Searched config paths")[0].strip(".")
-    return f"gin: {problem}{where}{_gin_suggestion(text)}"
+    # A KeyError prints its text in quotes.
+    problem = one_line(error).partition(". Searched config paths")[0].strip('".')
+    return f"gin: {problem}{where}{_gin_suggestion(text)}{_missing_package(text)}"
+
+
+def _missing_package(text: str) -> str:
+    missing = "No module named 'minatar'" in text
+    return "; MinAtar is installed by: pip install dormant[minatar]" if missing else ""
 
 
 def _gin_suggestion(text: str) -> str:

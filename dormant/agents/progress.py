@@ -52,8 +52,8 @@ class Progress:
         self._step += 1
         if self._bar is not None:
             self._bar.update(1)
-        elif time.monotonic() - self._mark[0] > _LINE_PERIOD:
-            self.line()
+        else:
+            self.refresh()
 
     def expect(self, steps: int) -> None:
         """Corrects the total: so many agent steps are still to come."""
@@ -66,6 +66,13 @@ class Progress:
         self._shown.update(values)
         if self._bar is not None:
             self._bar.set_postfix(self._shown, refresh=False)
+
+    def refresh(self) -> None:
+        """Shows what was set, now and then, where no agent step is counted: in evaluation."""
+        if self._bar is not None:
+            self._bar.refresh()
+        elif time.monotonic() - self._mark[0] > _LINE_PERIOD:
+            self.line()
 
     def line(self, prefix: str = "") -> None:
         """Writes one plain line with everything shown; on a terminal only where it has a prefix."""

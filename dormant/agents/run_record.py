@@ -20,6 +20,7 @@ CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "ale-py", "gymnasium", "tensorflow",
+    "mujoco", "MinAtar",
 )  # fmt: skip
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import gin
 import numpy as np
 from dopamine.discrete_domains import checkpointer, run_experiment
+from dopamine.labs.atari_100k.eval_run_experiment import MaxEpisodeEvalRunner
+from gymnasium.error import DependencyNotInstalled
 
-from dormant.agents import metrics
+from dormant.agents import environments, metrics
 from dormant.agents.dopamine_compat import seed_environment
-from dormant.agents.options import ConfigurationError, require, require_choice
+from dormant.agents.options import ConfigurationError, option_name, require, require_choice
 from dormant.agents.progress import Progress
-
-SCHEDULES = ("continuous_train", "continuous_train_and_eval")
 
 
 class RunnerMixin:
@@ -23,7 +23,8 @@ class RunnerMixin:
 
     The agent must have, besides what Dopamine's runner calls: `seed`, `training_steps` (agent
     steps), `gradient_step`, `set_tracking_listener(f)` which has `f(record)` called with each
-    tracking record, and the class method `for_environment(environment)`.
+    tracking record, and the class method `for_environment(environment)`. One whose actions are
+    continuous has the class attribute `control = "continuous"`.
 
     The environment is seeded anew at the start of every iteration, from the seed and the
     iteration's number, so that a resumed run continues exactly as an uninterrupted one. (Where
@@ -33,8 +34,24 @@ class RunnerMixin:
     Nothing is created on disk before environment and agent stand.
     """
 
-    def __init__(self, base_dir: str, create_agent_fn: Any):
-        super().__init__(base_dir, create_agent_fn)
+    def __init__(self, base_dir: str, agent: Any):
+        """Creates the environment and the agent, and resumes where there is a checkpoint.
+
+        Args:
+          base_dir: the run's folder.
+          agent: an agent class.
+        """
+
+        def create_agent(*arguments: Any, summary_writer: Any = None) -> Any:
+            # Dopamine's discrete runners pass a session first; TensorBoard is fed through
+            # CollectorDispatcher.
+            del summary_writer
+            self._environment = environments.adapted(arguments[-1])
+            environments.check_actions(self._environment, agent)
+            return agent.for_environment(self._environment)
+
+        with environments.quiet_creation():
+            super().__init__(base_dir, create_agent)
         # The progress bar takes the place of Dopamine's own line on stdout.
         self._fine_grained_print_to_console_enabled = False
         self._metrics_file = metrics.MetricsFile(
@@ -76,9 +93,10 @@ class RunnerMixin:
         super()._initialize_checkpointer_and_maybe_resume(checkpoint_file_prefix)
         # Dopamine would start over here and overwrite the run.
         if latest >= 0 and self._start_iteration == 0:
+            option = option_name(type(self._agent), "allow_partial_reload")
             raise ConfigurationError(
                 f"checkpoint {latest} in {self._checkpoint_dir} is not whole and cannot be resumed:"
-                " give another --base_dir, or bind JaxDQNAgent.allow_partial_reload = True"
+                f" give another --base_dir, or bind {option} = True"
             )
 
     def _checkpoint_experiment(self, iteration: int) -> None:
@@ -97,7 +115,7 @@ class RunnerMixin:
             sequence = np.random.SeedSequence([self._agent.seed, iteration])
             seed_environment(self._environment, int(sequence.generate_state(1)[0]))
 
-    def _run_one_step(self, action: int) -> tuple[Any, float, bool]:
+    def _run_one_step(self, action: Any) -> tuple[Any, float, bool]:
         if not self._agent.eval_mode:
             self._progress.step()
         return super()._run_one_step(action)
@@ -115,6 +133,8 @@ class RunnerMixin:
     def _show_return(self, episode_return: float) -> None:
         phase = "eval_return" if self._agent.eval_mode else "return"
         self._progress.show(**{phase: f"{episode_return:g}"})
+        if self._agent.eval_mode:
+            self._progress.refresh()
 
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:
         self._seed_environment(iteration)
@@ -161,6 +181,61 @@ class DormantRunner(RunnerMixin, run_experiment.Runner):
     """Trains and evaluates in turns. Configured by `Runner.*`, like Dopamine's."""
 
 
+class DormantMaxEpisodeEvalRunner(RunnerMixin, MaxEpisodeEvalRunner):
+    """Trains, and evaluates over a number of episodes: the protocol of Atari 100k.
+
+    Configured by `Runner.*` and `MaxEpisodeEvalRunner.{num_eval_episodes,max_noops}`. Every episode
+    starts after 0 to max_noops - 1 no-ops. A lost life ends no episode in evaluation, whatever
+    `AtariPreprocessing.terminal_on_life_loss` says of training.
+
+    Deviations from the released runner: the number of no-ops is drawn from the run's seed, the
+    iteration and the episode; the first observation is the screen after the no-ops, where the
+    released one shows the screen before them; and a life lost during them is not charged to the
+    first action. (With today's Gymnasium the released no-ops fail.)
+    """
+
+    def _seed_environment(self, iteration: int) -> None:
+        super()._seed_environment(iteration)
+        self._no_op_seeds = np.random.SeedSequence([self._agent.seed, iteration])
+
+    def _run_no_ops(self) -> np.ndarray:
+        environment = self._environment
+        ale = environment.environment.env.ale
+        generator = np.random.default_rng(self._no_op_seeds.spawn(1)[0])
+        for _ in range(generator.integers(self._max_noops)):
+            ale.act(0)
+        if ale.game_over():
+            return environment.reset()
+        environment.lives = ale.lives()
+        environment._fetch_grayscale_observation(environment.screen_buffer[0])
+        environment.screen_buffer[1].fill(0)
+        return environment._pool_and_resize()
+
+    def _run_eval_phase(self, statistics: Any) -> tuple[int, float]:
+        environment = self._environment
+        if not getattr(environment, "terminal_on_life_loss", False):
+            return super()._run_eval_phase(statistics)
+        environment.terminal_on_life_loss = False
+        try:
+            return super()._run_eval_phase(statistics)
+        finally:
+            environment.terminal_on_life_loss = True
+
+    def _run_one_phase_fix_episodes(
+        self, max_episodes: int, statistics: Any, run_mode_str: str
+    ) -> tuple[int, float, int]:
+        # One phase of at least one step is one episode; Dopamine's own loop writes to stdout.
+        phases = [self._run_one_phase(1, statistics, run_mode_str) for _ in range(max_episodes)]
+        return tuple(map(sum, zip(*phases, strict=True)))
+
+
+RUNNERS = {
+    "continuous_train": DormantTrainRunner,
+    "continuous_train_and_eval": DormantRunner,
+    "max_episode_eval": DormantMaxEpisodeEvalRunner,
+}
+
+
 @gin.configurable
 def create_dormant_runner(
     base_dir: str, agent: Any = None, schedule: str = "continuous_train"
@@ -170,21 +245,38 @@ def create_dormant_runner(
     Args:
       base_dir: the run's folder; created, or resumed where it holds a checkpoint.
       agent: an agent class, in gin `@DormantDQNAgent`.
-      schedule: "continuous_train" or "continuous_train_and_eval".
+      schedule: "continuous_train", "continuous_train_and_eval", or "max_episode_eval" where the
+        actions are discrete. Gin configures the run as `Runner.*`, or `ContinuousRunner.*` where
+        the agent's actions are continuous.
 
     Raises:
       ConfigurationError: when an option is not allowed; nothing has been created then.
     """
-    require_choice("create_dormant_runner.schedule", SCHEDULES, schedule)
     is_agent = hasattr(agent, "for_environment")
     require(is_agent, "create_dormant_runner.agent", "an agent such as @DormantDQNAgent", agent)
+    control = environments.control_of(agent)
+    runner = runner_class(control, schedule)
+    environments.share_environment_binding(control)
+    try:
+        return runner(base_dir, agent)
+    except DependencyNotInstalled as error:
+        raise ConfigurationError(f"the environment needs a package: {error}") from error
 
-    def create_agent(unused_session: Any, environment: Any, summary_writer: Any = None) -> Any:
-        del summary_writer  # TensorBoard is fed through CollectorDispatcher
-        return agent.for_environment(environment)
 
-    evaluates = schedule == "continuous_train_and_eval"
-    return (DormantRunner if evaluates else DormantTrainRunner)(base_dir, create_agent)
+def runner_class(control: str, schedule: str) -> type[RunnerMixin]:
+    """The runner of a schedule, for agents whose actions are "discrete" or "continuous".
+
+    Raises:
+      ConfigurationError: when there is no such schedule for such agents.
+    """
+    name, runners = "create_dormant_runner.schedule", RUNNERS
+    if control == "continuous":
+        # Dopamine's module of this name warns when it is imported, which other runs need not see.
+        from dormant.agents.continuous_runner import CONTINUOUS_RUNNERS as runners
+
+        name += " of an agent with continuous actions"
+    require_choice(name, tuple(runners), schedule)
+    return runners[schedule]
 
 
 def _remove_unfinished_checkpoints(checkpoint_dir: str, latest: int) -> None:

@@ -47,8 +47,14 @@ class TrackingRecord(NamedTuple):
         None where a set was empty, hence undefined.
       recycled: {layer: neurons recycled when recycling last acted}.
       recycled_total: neurons recycled since the start of the run.
-      loss: training loss of the last update.
-      q_mean: mean Q-value of the actions in the last update's batch.
+      loss: training loss of the update after which was measured.
+      q_mean: mean Q-value of the actions in its batch; None where the agent reports none.
+      overlap_history: as overlap, with the union of all earlier measurements' dormant neurons.
+      dormant_percent_by_network: {network: T percentages} where an agent has several networks.
+      effective_rank: {penultimate layer: srank of its features} (Kumar et al. 2021).
+      feature_norm: {hidden layer: mean Euclidean norm of its activations}.
+      weight_norm: {layer: Euclidean norm of its parameters}.
+      gradient_norm: {layer: that of the loss's gradient}; None where the agent reports none.
     """
 
     gradient_step: int
@@ -60,7 +66,13 @@ class TrackingRecord(NamedTuple):
     recycled: dict[str, int]
     recycled_total: int
     loss: float
-    q_mean: float
+    q_mean: float | None
+    overlap_history: dict[str, tuple[float | None, ...]]
+    dormant_percent_by_network: dict[str, tuple[float, ...]]
+    effective_rank: dict[str, float | None]
+    feature_norm: dict[str, float | None]
+    weight_norm: dict[str, float | None]
+    gradient_norm: dict[str, float | None]
 
 
 class Run(NamedTuple):
@@ -181,18 +193,34 @@ class _Entries:
             raise ValueError(f"{self._where} has no entry {name!r}, it has {sorted(self._record)}")
         return self.checked(name, self._record[name], form)
 
+    def number_or_none(self, name: str) -> float | None:
+        value = self._record.get(name)
+        return None if value is None else self.checked(name, value, float)
+
     def numbers(self, name: str, form: type, optional: bool = False) -> tuple[Any, ...]:
         if optional and name not in self._record:
             return ()
         return tuple(self.checked(name, value, form) for value in self.take(name, list))
 
-    def per_layer_numbers(self, name: str, optional: bool = False) -> dict[str, tuple[Any, ...]]:
+    def per_layer_numbers(
+        self, name: str, *, undefined: bool = False, optional: bool = False
+    ) -> dict[str, tuple[Any, ...]]:
+        if optional and name not in self._record:
+            return {}
         return {
             layer: tuple(
-                None if value is None and optional else self.checked(name, value, float)
+                None if value is None and undefined else self.checked(name, value, float)
                 for value in self.checked(name, values, list)
             )
             for layer, values in self.take(name, dict).items()
+        }
+
+    def per_layer_number(self, name: str) -> dict[str, float | None]:
+        """{layer: number}, of an entry that may be missing; None where undefined."""
+        layers = self.take(name, dict) if name in self._record else {}
+        return {
+            layer: None if value is None else self.checked(name, value, float)
+            for layer, value in layers.items()
         }
 
     def checked(self, name: str, value: Any, form: type) -> Any:
@@ -232,14 +260,22 @@ def _tracking_record(entries: _Entries) -> TrackingRecord:
         taus=entries.numbers("taus", float),
         dormant_percent=entries.per_layer_numbers("dormant_percent"),
         dormant_percent_pooled=entries.numbers("dormant_percent_pooled", float),
-        overlap=entries.per_layer_numbers("overlap", optional=True),
+        overlap=entries.per_layer_numbers("overlap", undefined=True),
         recycled={
             layer: entries.checked("recycled", count, int)
             for layer, count in entries.take("recycled", dict).items()
         },
         recycled_total=entries.take("recycled_total", int),
         loss=entries.take("loss", float),
-        q_mean=entries.take("q_mean", float),
+        q_mean=entries.number_or_none("q_mean"),
+        overlap_history=entries.per_layer_numbers("overlap_history", undefined=True, optional=True),
+        dormant_percent_by_network=entries.per_layer_numbers(
+            "dormant_percent_by_network", optional=True
+        ),
+        effective_rank=entries.per_layer_number("effective_rank"),
+        feature_norm=entries.per_layer_number("feature_norm"),
+        weight_norm=entries.per_layer_number("weight_norm"),
+        gradient_norm=entries.per_layer_number("gradient_norm"),
     )
     entries.same_length("dormant_percent_pooled", record.dormant_percent_pooled, record.taus)
     for layer, percents in record.dormant_percent.items():

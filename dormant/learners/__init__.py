@@ -1,22 +1,19 @@
 """Pure training states and updates: init, update, act and sync_target as functions of arrays.
-DQN is here; every algorithm shares the update skeleton of `gradient_learner`."""
+Every algorithm shares the update skeleton of `step_learner`."""
 
-from dormant.learners.dqn import (
-    dqn,
+from dormant.learners.batches import Batch, WeightedBatch
+from dormant.learners.dqn import dqn
+from dormant.learners.exploration import (
     epsilon_greedy,
-    huber_loss,
+    keyed_epsilon_greedy,
     linearly_decaying_epsilon,
-    mse_loss,
 )
-from dormant.learners.learner import (
-    Batch,
-    Learner,
-    LearnerState,
-    gradient_learner,
-    keep_target,
-    periodic_target,
-)
+from dormant.learners.learner import Learner, LearnerState, gradient_learner, step_learner
+from dormant.learners.losses import huber_loss, mse_loss
 from dormant.learners.networks import ImpalaResNet, NatureCNN
+from dormant.learners.rainbow import project_distribution, rainbow
+from dormant.learners.sac import recycle_target, sac
+from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
     "Batch",
@@ -24,12 +21,20 @@ __all__ = [
     "Learner",
     "LearnerState",
     "NatureCNN",
+    "WeightedBatch",
     "dqn",
     "epsilon_greedy",
     "gradient_learner",
     "huber_loss",
     "keep_target",
+    "keyed_epsilon_greedy",
     "linearly_decaying_epsilon",
     "mse_loss",
     "periodic_target",
+    "project_distribution",
+    "rainbow",
+    "recycle_target",
+    "sac",
+    "soft_target",
+    "step_learner",
 ]

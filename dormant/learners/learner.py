@@ -1,34 +1,31 @@
-"""The update skeleton of every algorithm: gradient, optimizer, tracker, intervention, target.
-An algorithm supplies its loss, its policy and its target rule; nothing here knows of Q-values."""
+"""The update skeleton of every algorithm: step, tracker, intervention, target.
+An algorithm supplies its step or its loss, its policies and its target rule; nothing here knows
+of Q-values."""
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.redo import Intervention
+from dormant import Intervention
+from dormant.learners.checks import check_function, check_init_and_update
+from dormant.learners.targets import Params, TargetRule, keep_target
 
-Params = Any
 Metrics = dict[str, jax.Array]
-# (params, target_params, batch) -> (scalar loss, metrics); differentiated with respect to params.
-LossFunction = Callable[[Params, Params, Any], tuple[jax.Array, Metrics]]
+# (params, target_params, batch, key) -> (scalar loss, metrics); differentiated in params.
+LossFunction = Callable[[Params, Params, Any, jax.Array], tuple[jax.Array, Metrics]]
+# (params, target_params, opt_state, batch, key) -> (params, opt_state, metrics)
+Step = Callable[
+    [Params, Params, optax.OptState, Any, jax.Array], tuple[Params, optax.OptState, Metrics]
+]
+# (params, target_params, batch, key) -> gradient, a tree like params
+Gradient = Callable[[Params, Params, Any, jax.Array], Params]
 # (params, observation, key, epsilon) -> action; the key is consumed.
 Policy = Callable[[Params, Any, jax.Array, Any], jax.Array]
-# (params, target_params, gradient_step) -> target_params; the update just made is counted.
-TargetRule = Callable[[Params, Params, jax.Array], Params]
-
-
-class Batch(NamedTuple):
-    """B transitions sampled from replay; `...` is the shape of one observation."""
-
-    state: jax.Array  # (B, ...), any dtype the network takes (Atari: uint8)
-    action: jax.Array  # (B,), integer
-    reward: jax.Array  # (B,), float32, summed over the n steps with discounting
-    next_state: jax.Array  # (B, ...), the observation n steps later
-    terminal: jax.Array  # (B,), 1 (or True) where the episode ended within the n steps
+# (params, target_params, state of the intervention) -> target_params
+TargetIntervention = Callable[[Params, Params, Any], Params]
 
 
 class LearnerState(NamedTuple):
@@ -40,10 +37,11 @@ class LearnerState(NamedTuple):
     tracker: Any  # state of the tracker, () without one
     intervention: Any  # state of the intervention, () without one
     gradient_step: jax.Array  # int32 (), updates made so far
+    key: jax.Array  # folded with the number of the gradient step at every update, never advanced
 
 
 class Learner(NamedTuple):
-    """A learning algorithm as four pure functions; jit, vmap over seeds, scan and donate them.
+    """A learning algorithm as pure functions; jit, vmap over seeds, scan and donate them.
 
     Attributes:
       init: `init(key) -> LearnerState`. The key is consumed. No two arrays of the state share a
@@ -51,43 +49,29 @@ class Learner(NamedTuple):
       update: `update(state, batch, score_inputs=None) -> (state, metrics)`, one gradient step.
         `score_inputs` is the tuple of network inputs with which tracker and intervention score
         neurons; None says that nothing is due, so that they only count the step. A tuple and None
-        are two compiled programs. `metrics` holds float32 scalars: `loss`, `grad_norm` (global
-        Euclidean norm of the gradient, before the optimizer) and those that the loss returns.
+        are two compiled programs. `metrics` holds float32 arrays: the scalars `loss` and those that
+        the loss or step returns; where replay may be prioritized also `sample_loss` (B,), each
+        transition's loss without its importance weight. It is `step` and then `after_step`.
       act: `act(state, observation, key, epsilon) -> action` for one observation without a batch
         dimension; epsilon is the probability of a random action. The key is consumed.
       sync_target: `sync_target(state) -> state`, target parameters now a copy of the parameters.
+      act_in_evaluation: as `act`, without the exploration that the network itself makes: a noisy
+        network's noise is off, a stochastic actor gives its mean action.
+      step: `step(state, batch) -> (state, metrics)`, the optimizer's step alone. Compiled apart
+        from what follows it, it is one program whether or not neurons are scored, so that a run
+        with tracking is bit-equal to one without: what else a program computes changes how XLA
+        rounds.
+      after_step: `after_step(state, batch, score_inputs=None) -> state`, the rest of an update:
+        tracker, intervention, target, and the count of gradient steps.
     """
 
     init: Callable[[jax.Array], LearnerState]
     update: Callable[..., tuple[LearnerState, Metrics]]
     act: Callable[[LearnerState, Any, jax.Array, Any], jax.Array]
     sync_target: Callable[[LearnerState], LearnerState]
-
-
-def keep_target(params: Params, target_params: Params, gradient_step: jax.Array) -> Params:
-    """Target rule that never syncs: the caller does so with `sync_target`."""
-    del params, gradient_step
-    return target_params
-
-
-def periodic_target(period: int) -> TargetRule:
-    """Target rule that copies the parameters after gradient steps period, 2 * period, ...
-
-    Args:
-      period: gradient steps between two syncs, a whole number >= 1.
-
-    Raises:
-      ValueError: when period is not a whole number >= 1.
-    """
-    if isinstance(period, bool) or not isinstance(period, Integral) or period < 1:
-        raise ValueError(
-            f"`target_period` must be None or a whole number of gradient steps >= 1; got {period!r}"
-        )
-
-    def target_rule(params: Params, target_params: Params, gradient_step: jax.Array) -> Params:
-        return optax.periodic_update(params, target_params, gradient_step, period)
-
-    return target_rule
+    act_in_evaluation: Callable[[LearnerState, Any, jax.Array, Any], jax.Array]
+    step: Callable[[LearnerState, Any], tuple[LearnerState, Metrics]]
+    after_step: Callable[..., LearnerState]
 
 
 def gradient_learner(
@@ -96,44 +80,117 @@ def gradient_learner(
     *,
     loss: LossFunction,
     policy: Policy,
+    evaluation_policy: Policy | None = None,
     target_rule: TargetRule = keep_target,
     tracker: Intervention | None = None,
     intervention: Intervention | None = None,
+    target_intervention: TargetIntervention | None = None,
 ) -> Learner:
-    """Builds a learner from what is particular to an algorithm.
-
-    One update is, in this order: gradient of the loss, optimizer, tracker, intervention, target
-    rule. So tracker and intervention see the parameters after the optimizer's step, and the target
-    network receives recycled parameters, as in the released ReDo code.
+    """`step_learner` whose step is one optimizer step down the gradient of a loss.
 
     What an algorithm needs beyond the skeleton has its place in what it supplies:
       - what one update consumes is in `batch`, any pytree, which reaches the loss untouched: an
-        algorithm that weighs samples or draws random numbers gives its batch fields for that;
+        algorithm that weighs samples gives its batch a field for the weights;
+      - random numbers come from the key that the loss is given, another one at every update;
       - per-sample results (replay priorities) are returned in the loss's metrics, with shape (B,);
       - several optimizers are one `optax.partition` over a params tree with one branch for each.
 
     Args:
       init: `init(key) -> params`, the network's own initializer.
       optimizer: any optax transformation; its state is never looked into.
-      loss: `loss(params, target_params, batch) -> (scalar, metrics)`.
+      loss: `loss(params, target_params, batch, key) -> (scalar, metrics)`.
+      policy, evaluation_policy, target_rule, tracker, intervention, target_intervention: as in
+        `step_learner`.
+
+    Raises:
+      ValueError: when an argument is not of the kind asked for.
+    """
+    check_function("loss", loss)
+    check_init_and_update("optimizer", optimizer)
+    loss_gradient = jax.value_and_grad(loss, has_aux=True)
+
+    def step(params, target_params, opt_state, batch, key):
+        (loss_value, metrics), gradient = loss_gradient(params, target_params, batch, key)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        return params, opt_state, {**metrics, "loss": loss_value}
+
+    def gradient(params, target_params, batch, key):
+        return loss_gradient(params, target_params, batch, key)[1]
+
+    return step_learner(
+        init,
+        optimizer,
+        step=step,
+        gradient=gradient,
+        policy=policy,
+        evaluation_policy=evaluation_policy,
+        target_rule=target_rule,
+        tracker=tracker,
+        intervention=intervention,
+        target_intervention=target_intervention,
+    )
+
+
+def step_learner(
+    init: Callable[[jax.Array], Params],
+    optimizer: optax.GradientTransformation,
+    *,
+    step: Step,
+    gradient: Gradient | None = None,
+    policy: Policy,
+    evaluation_policy: Policy | None = None,
+    target_rule: TargetRule = keep_target,
+    tracker: Intervention | None = None,
+    intervention: Intervention | None = None,
+    target_intervention: TargetIntervention | None = None,
+) -> Learner:
+    """Builds a learner from a whole optimizer step, for example another library's train function.
+
+    One update is, in this order: step, tracker, intervention, target intervention, target rule. So
+    tracker and intervention see the parameters after the optimizer's step, and the target network
+    receives recycled parameters, as in the released ReDo code.
+
+    Args:
+      init: `init(key) -> params`, the network's own initializer.
+      optimizer: the optax transformation that `step` applies; here only its `init` is called.
+      step: `step(params, target_params, opt_state, batch, key) -> (params, opt_state, metrics)`,
+        with the loss under `"loss"` in the metrics.
+      gradient: `gradient(params, target_params, batch, key) -> gradient`, a tree like params, whose
+        norms the tracker reports; taken at the parameters that it scores, on the step's batch and
+        key, only where neurons are scored. None where there is no such function.
       policy: `policy(params, observation, key, epsilon) -> action`.
-      target_rule: `target_rule(params, target_params, gradient_step) -> target_params`, called
-        after the intervention with the number of updates made, this one included.
-      tracker: None, or what `dormant.track` returns; sees the parameters first.
+      evaluation_policy: the same without the exploration of the network itself; None: `policy`.
+      target_rule: `target_rule(params, target_params, gradient_step) -> target_params`, called last
+        with the number of updates made, this one included.
+      tracker: None, or what `dormant.track` returns; sees the parameters first, and the gradient.
       intervention: None, or what `dormant.redo` returns.
+      target_intervention: `target_intervention(params, target_params, state of the intervention) ->
+        target_params`, called after the intervention, only when there are `score_inputs`.
 
     Raises:
       ValueError: when an argument is not of the kind asked for.
     """
     for name, value in (
-        ("init", init), ("loss", loss), ("policy", policy), ("target_rule", target_rule)
+        ("init", init), ("step", step), ("policy", policy), ("target_rule", target_rule)
     ):  # fmt: skip
-        _check_callable(name, value)
-    _check_init_and_update("optimizer", optimizer)
+        check_function(name, value)
+    check_init_and_update("optimizer", optimizer)
     for name, value in (("tracker", tracker), ("intervention", intervention)):
         if value is not None:
-            _check_init_and_update(name, value, "None or ")
-    loss_gradient = jax.value_and_grad(loss, has_aux=True)
+            check_init_and_update(name, value, "None or ")
+    if evaluation_policy is None:
+        evaluation_policy = policy
+    check_function("evaluation_policy", evaluation_policy)
+    if gradient is not None:
+        check_function("gradient", gradient)
+    if target_intervention is not None:
+        check_function("target_intervention", target_intervention)
+        if intervention is None:
+            raise ValueError(
+                "`target_intervention` must be None where there is no `intervention`;"
+                f" got {target_intervention!r}"
+            )
 
     def init_state(key: jax.Array) -> LearnerState:
         # Always three keys: the parameters of a seed do not depend on who watches or recycles them.
@@ -146,53 +203,75 @@ def gradient_learner(
             tracker=() if tracker is None else tracker.init(tracker_key),
             intervention=() if intervention is None else intervention.init(intervention_key),
             gradient_step=jnp.zeros((), jnp.int32),
+            key=jax.random.fold_in(key, 3),
         )
         return jax.tree.map(_own_buffer, state)
 
-    def update(
+    def key_of(state: LearnerState) -> jax.Array:
+        """The key of the update under way, whose gradient step is not counted yet."""
+        return jax.random.fold_in(state.key, state.gradient_step + 1)
+
+    def optimizer_step(state: LearnerState, batch: Any) -> tuple[LearnerState, Metrics]:
+        params, opt_state, metrics = step(
+            state.params, state.target_params, state.opt_state, batch, key_of(state)
+        )
+        state = state._replace(params=params, opt_state=opt_state)
+        return state, jax.tree.map(_float32, metrics)
+
+    def after_step(
         state: LearnerState, batch: Any, score_inputs: tuple | None = None
-    ) -> tuple[LearnerState, Metrics]:
+    ) -> LearnerState:
         if score_inputs is not None and not isinstance(score_inputs, tuple):
             raise ValueError(
                 "`score_inputs` must be None or the tuple of the network's inputs, for one array"
                 f" (array,); got {type(score_inputs).__name__}"
             )
         inputs = () if score_inputs is None else score_inputs
-        (loss_value, loss_metrics), gradient = loss_gradient(
-            state.params, state.target_params, batch
-        )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, target_params, opt_state = state.params, state.target_params, state.opt_state
         tracker_state, intervention_state = state.tracker, state.intervention
         if tracker is not None:
+            measured = None
+            if inputs and gradient is not None:
+                measured = gradient(params, target_params, batch, key_of(state))
             params, opt_state, tracker_state = tracker.update(
-                params, opt_state, tracker_state, *inputs
+                params, opt_state, tracker_state, *inputs, gradient=measured
             )
         if intervention is not None:
             params, opt_state, intervention_state = intervention.update(
                 params, opt_state, intervention_state, *inputs
             )
+        if target_intervention is not None and score_inputs is not None:
+            target_params = target_intervention(params, target_params, intervention_state)
         gradient_step = state.gradient_step + 1
-        # Without the barrier XLA on CPU spends 12 to 24 % of a nature CNN's update on this norm.
-        grad_norm = optax.tree.norm(jax.lax.optimization_barrier(gradient))
-        metrics = {**loss_metrics, "loss": loss_value, "grad_norm": grad_norm}
-        new_state = LearnerState(
+        return state._replace(
             params=params,
-            target_params=target_rule(params, state.target_params, gradient_step),
+            target_params=target_rule(params, target_params, gradient_step),
             opt_state=opt_state,
             tracker=tracker_state,
             intervention=intervention_state,
             gradient_step=gradient_step,
         )
-        return new_state, jax.tree.map(_float32, metrics)
+
+    def update(
+        state: LearnerState, batch: Any, score_inputs: tuple | None = None
+    ) -> tuple[LearnerState, Metrics]:
+        state, metrics = optimizer_step(state, batch)
+        return after_step(state, batch, score_inputs), metrics
 
     def act(state: LearnerState, observation: Any, key: jax.Array, epsilon: Any) -> jax.Array:
         return policy(state.params, observation, key, epsilon)
 
+    def act_in_evaluation(
+        state: LearnerState, observation: Any, key: jax.Array, epsilon: Any
+    ) -> jax.Array:
+        return evaluation_policy(state.params, observation, key, epsilon)
+
     def sync_target(state: LearnerState) -> LearnerState:
         return state._replace(target_params=jax.tree.map(_own_buffer, state.params))
 
-    return Learner(init_state, update, act, sync_target)
+    return Learner(
+        init_state, update, act, sync_target, act_in_evaluation, optimizer_step, after_step
+    )
 
 
 def _own_buffer(array: jax.Array) -> jax.Array:
@@ -203,14 +282,3 @@ def _own_buffer(array: jax.Array) -> jax.Array:
 
 def _float32(value: Any) -> jax.Array:
     return jnp.asarray(value, jnp.float32)
-
-
-def _check_callable(name: str, value: Any) -> None:
-    if not callable(value):
-        raise ValueError(f"`{name}` must be a function; got {value!r}")
-
-
-def _check_init_and_update(name: str, value: Any, none_or: str = "") -> None:
-    functions = (getattr(value, "init", None), getattr(value, "update", None))
-    if not all(callable(function) for function in functions):
-        raise ValueError(f"`{name}` must be {none_or}a pair (init, update); got {value!r}")

@@ -21,13 +21,56 @@ SMALL = {
     "JaxDQNAgent.epsilon_decay_period": 60,
     "ReplayBuffer.batch_size": 4,
     "ReplayBuffer.max_capacity": 100,
-    "DormantDQNAgent.replay_ratio": 0.5,
+    "LearnerOptions.replay_ratio": 0.5,
     "DormantDQNAgent.width": 0.25,
     "ReDo.tau": 0.1,
     "ReDo.period": 16,
     "ReDo.score_batch": 8,
     "Tracker.tracking_period": 8,
     "Tracker.score_batch": 8,
+}
+
+# What turns the gin file of each agent family into a run of seconds on its real environment:
+# recycling on, 30 agent steps an episode.
+_SHORT = {
+    "LearnerOptions.intervention": "@ReDo()",
+    "ReDo.tau": 0.1,
+    "ReDo.period": 8,
+    "ReDo.score_batch": 8,
+    "Tracker.tracking_period": 4,
+    "Tracker.score_batch": 8,
+    "ReplayBuffer.batch_size": 4,
+    "ReplayBuffer.max_capacity": 1_000,
+    "Runner.num_iterations": 2,
+    "Runner.training_steps": 60,
+    "Runner.evaluation_steps": 20,
+    "Runner.max_steps_per_episode": 30,
+}
+_SHORT_DQN = {"JaxDQNAgent.min_replay_history": 20, "JaxDQNAgent.target_update_period": 24}
+_SHORT_RAINBOW = {
+    "JaxRainbowAgent.min_replay_history": 20, "JaxRainbowAgent.target_update_period": 24
+}  # fmt: skip
+_SHORT_ATARI_100K = {
+    "JaxDQNAgent.min_replay_history": 20, "MaxEpisodeEvalRunner.num_eval_episodes": 2
+}  # fmt: skip
+_SHORT_SAC = {
+    "SACAgent.hidden_units": 32,
+    "SACAgent.min_replay_history": 20,
+    "ContinuousRunner.num_iterations": 2,
+    "ContinuousRunner.training_steps": 60,
+    "ContinuousRunner.evaluation_steps": 20,
+    "ContinuousRunner.max_steps_per_episode": 30,
+}
+FAMILIES = {
+    "dqn": _SHORT | _SHORT_DQN | {"DormantDQNAgent.width": 0.25},
+    "dqn_cartpole": _SHORT | _SHORT_DQN,
+    "dqn_minatar": _SHORT | _SHORT_DQN,
+    "c51": _SHORT | _SHORT_RAINBOW,
+    "rainbow": _SHORT | _SHORT_RAINBOW,
+    "full_rainbow": _SHORT | _SHORT_DQN,
+    "drq_eps": _SHORT | _SHORT_ATARI_100K,
+    "der": _SHORT | _SHORT_ATARI_100K,
+    "sac": {n: v for n, v in _SHORT.items() if not n.startswith("Runner.")} | _SHORT_SAC,
 }
 
 
@@ -88,6 +131,41 @@ def train(load_gin):
 
     def run(base_dir, **changes):
         load_gin(**changes)
+        from dormant.agents.runner import create_dormant_runner
+
+        runner = create_dormant_runner(str(base_dir))
+        runner.run_experiment()
+        return Trained(runner, Path(base_dir))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def load_family():
+    """`load_family(family, **changes)`: gin as after the family's file and its short bindings."""
+
+    def load(family, **changes):
+        from dormant.agents import preflight
+
+        bindings = FAMILIES[family] | {
+            name.replace("__", "."): value for name, value in changes.items()
+        }
+        lines = [
+            # A reference such as @ReDo() is no string.
+            f"{name} = {value if str(value).startswith('@') else repr(value)}"
+            for name, value in bindings.items()
+        ]
+        preflight.load_gin([str(GIN_CONFIGS / f"{family}.gin")], lines)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def train_family(load_family):
+    """`train_family(base_dir, family, **changes)`: runs a family's short run to its end."""
+
+    def run(base_dir, family, **changes):
+        load_family(family, **changes)
         from dormant.agents.runner import create_dormant_runner
 
         runner = create_dormant_runner(str(base_dir))

@@ -75,14 +75,45 @@ def test_the_loop_and_the_scan_agree(learner):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_the_metrics_are_those_of_the_scored_update(learner, backend):
+    seen = []
+    burst = make_burst(learner, backend)
+    state = learner.init(jax.random.key(0))
+    due = [False, True, False]
+    _, reported = burst(state, batches(0), scores(0), due, seen.append)
+    assert len(seen) == UPDATES
+    losses = [float(metrics["loss"]) for metrics in seen]
+    assert len(set(losses)) == UPDATES
+    assert float(reported["loss"]) == losses[1]
+
+
+def test_on_the_cpu_a_batch_is_drawn_after_the_update_before_it(learner):
+    order = []
+
+    def drawn():
+        for batch in batches(0):
+            order.append("batch")
+            yield batch
+
+    burst = make_burst(learner, "cpu")
+    state = learner.init(jax.random.key(0))
+    burst(state, drawn(), None, [False] * UPDATES, lambda metrics: order.append("update"))
+    assert order == ["batch", "update"] * UPDATES
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backend):
     traces = []
 
-    def counting_update(*arguments):
-        traces.append(None)
-        return learner.update(*arguments)
+    def counting(function):
+        def counted(*arguments):
+            traces.append(function.__name__)
+            return function(*arguments)
 
-    burst = make_burst(learner._replace(update=counting_update), backend)
+        return counted
+
+    counted = {name: counting(getattr(learner, name)) for name in ("update", "step", "after_step")}
+    burst = make_burst(learner._replace(**counted), backend)
     state = learner.init(jax.random.key(0))
     for number in range(6):
         is_due = number % 2 == 1
@@ -92,7 +123,8 @@ def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backe
             # A scan may trace its body more than once for one compiled program.
             after_both = len(traces)
     assert len(traces) == after_both
-    assert backend == "gpu" or after_both == 2
+    # On the CPU the optimizer's step is one program for both.
+    assert backend == "gpu" or after_both == 3
 
 
 def test_a_state_survives_the_host_to_the_bit(learner):

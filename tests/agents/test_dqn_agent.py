@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.agents.options import ConfigurationError
+from dormant.agents.options import ConfigurationError, LearnerOptions
 
 with warnings.catch_warnings():
     # Gym and TensorFlow Probability warn about themselves while they are imported.
@@ -55,7 +55,7 @@ def count(agent):
 
 @pytest.mark.parametrize(("replay_ratio", "updates"), [(0.25, 1), (0.5, 2), (1, 4), (2, 8)])
 def test_a_burst_makes_replay_ratio_times_update_period_updates(make_agent, replay_ratio, updates):
-    agent = make_agent(DormantDQNAgent__replay_ratio=replay_ratio)
+    agent = make_agent(LearnerOptions__replay_ratio=replay_ratio)
     play(agent, steps=30)
     # Learning starts with more than 20 transitions, at agent steps 24 and 28.
     assert agent.gradient_step == count(agent) == 2 * updates
@@ -65,8 +65,8 @@ def test_updates_are_those_of_dopamines_agent_on_the_same_experience(make_agent)
     agent = make_agent(
         JaxDQNAgent__update_horizon=3,
         JaxDQNAgent__gamma=0.9,
-        DormantDQNAgent__replay_ratio=0.25,
-        DormantDQNAgent__redo=None,
+        LearnerOptions__replay_ratio=0.25,
+        LearnerOptions__intervention=None,
     )
     theirs = JaxDQNAgent(
         ACTIONS, network=functools.partial(ScalableNatureDQNNetwork, width=0.25), seed=0
@@ -100,7 +100,7 @@ def test_the_target_follows_by_agent_steps(make_agent):
 
 def test_the_target_follows_by_gradient_steps(make_agent):
     agent = make_agent(
-        JaxDQNAgent__target_update_period=4, DormantDQNAgent__target_update_unit="gradient_steps"
+        JaxDQNAgent__target_update_period=4, LearnerOptions__target_update_unit="gradient_steps"
     )
     play(agent, steps=28)
     assert count(agent) == 2
@@ -136,7 +136,7 @@ def test_exploration_follows_the_schedule_and_the_seed(make_agent):
     random = actions()
     assert set(random) == set(range(ACTIONS))
     assert actions() == random
-    assert actions(DormantDQNAgent__seed=1) != random
+    assert actions(LearnerOptions__seed=1) != random
     greedy = actions(JaxDQNAgent__epsilon_train=0.0, JaxDQNAgent__epsilon_decay_period=1)
     assert len(set(greedy)) > 1  # the warm-up of min_replay_history steps explores
     load_identity = {"JaxDQNAgent__epsilon_train": 0.0, "JaxDQNAgent__min_replay_history": 0}
@@ -209,7 +209,7 @@ def test_the_resnet_learns_with_another_optimizer(make_agent):
     agent = make_agent(
         DormantDQNAgent__network="impala",
         DormantDQNAgent__width=0.125,
-        DormantDQNAgent__redo=None,
+        LearnerOptions__intervention=None,
         JaxDQNAgent__optimizer="rmsprop",
     )
     assert all(changed_entries(agent, steps=30))
@@ -220,7 +220,7 @@ def test_the_resnet_learns_with_another_optimizer(make_agent):
 def test_recycling_works_with_weight_decay_and_counts_per_entry(make_agent):
     agent = make_agent(
         DormantDQNAgent__loss="mse",
-        DormantDQNAgent__weight_decay=1e-5,
+        LearnerOptions__weight_decay=1e-5,
         ReDo__adam_count="per_entry",
         ReDo__tau=0.5,
         ReDo__period=4,
@@ -238,7 +238,7 @@ def test_dopamines_names_for_loss_and_seed_hold_unless_ours_are_bound(load_gin):
     load_gin(JaxDQNAgent__seed=5, JaxDQNAgent__loss_type="mse")
     agent = DormantDQNAgent(num_actions=ACTIONS)
     assert (agent.seed, agent._loss) == (5, "mse")
-    agent = DormantDQNAgent(num_actions=ACTIONS, seed=6, loss="huber")
+    agent = DormantDQNAgent(ACTIONS, loss="huber", options=LearnerOptions(seed=6))
     assert (agent.seed, agent._loss) == (6, "huber")
 
 
@@ -257,11 +257,12 @@ def test_without_any_binding_the_seed_is_not_the_clock():
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"DormantDQNAgent__replay_ratio": 0.3}, "nearest valid replay_ratio .* 0.25 and 0.5"),
-        ({"DormantDQNAgent__network": "cnn"}, "DormantDQNAgent.network must be one of"),
+        ({"LearnerOptions__replay_ratio": 0.3}, "nearest valid replay_ratio .* 0.25 and 0.5"),
+        ({"DormantDQNAgent__network": "cnn"}, "DormantDQNAgent.network must be 'nature'"),
         ({"DormantDQNAgent__loss": "l1"}, "DormantDQNAgent.loss must be one of"),
         ({"DormantDQNAgent__width": 0}, "DormantDQNAgent.width must be"),
-        ({"DormantDQNAgent__seed": -1}, "seed must be"),
+        ({"DormantDQNAgent__activation": "tanh"}, "DormantDQNAgent.activation must be one of"),
+        ({"LearnerOptions__seed": -1}, "seed must be"),
         ({"JaxDQNAgent__gamma": 1.5}, "JaxDQNAgent.gamma must be"),
         ({"JaxDQNAgent__update_horizon": 0}, "JaxDQNAgent.update_horizon must be"),
         ({"JaxDQNAgent__optimizer": "adamw"}, "JaxDQNAgent.optimizer must be one of"),

@@ -4,7 +4,6 @@ Networks, losses, updates, actions and the exploration schedule must agree."""
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from dormant.agents import dopamine_compat
@@ -138,7 +137,6 @@ def test_updates_equal_the_released_redo_agents(make_learner, optimizer):
         )
         target = online if step == 2 else target
         np.testing.assert_allclose(metrics["loss"], expected_loss, rtol=1e-5)
-        np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(gradient), rtol=1e-5)
         assert_close(state.params, online)
         assert_close(state.opt_state, opt_state)
         assert_close(state.target_params, target)

@@ -15,23 +15,40 @@ from dormant.agents.metrics import (
     write_atomically,
 )
 from dormant.evaluation.run_reader import read_run
-from dormant.redo import Report
+from dormant.intervention import Report
+from dormant.network_metrics import NetworkMetrics
 
 
-def state(recycled=0, total=0):
+def network(layer="Dense_0", gradient=6.0):
+    return NetworkMetrics(
+        effective_rank={layer: jnp.float32(12)},
+        feature_norm={layer: jnp.float32(3)},
+        weight_norm={layer: jnp.float32(4), "output": jnp.float32(3)},
+        gradient_norm={layer: jnp.float32(gradient), "output": jnp.float32(gradient)},
+        weight_norm_total=jnp.float32(5),
+        gradient_norm_total=jnp.float32(gradient),
+    )
+
+
+def state(recycled=0, total=0, layer="Dense_0", gradient=6.0):
     report = Report(
         step=jnp.int32(40),
-        dormant_fraction={"Dense_0": jnp.array([0.0, 0.25, 0.5])},
+        dormant_fraction={layer: jnp.array([0.0, 0.25, 0.5])},
         pooled=jnp.array([0.0, 0.25, 0.5]),
-        overlap={"Dense_0": jnp.array([jnp.nan, 0.5, 1.0])},
-        recycled={"Dense_0": jnp.int32(recycled)},
+        overlap={layer: jnp.array([jnp.nan, 0.5, 1.0])},
+        overlap_history={layer: jnp.array([jnp.nan, 1.0, 1.0])},
+        recycled={layer: jnp.int32(recycled)},
         recycled_total=jnp.int32(total),
+        network=network(layer, gradient),
     )
-    return SimpleNamespace(report=report)
+    dormant = {layer: jnp.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 1]], bool)}
+    return SimpleNamespace(report=report, dormant=dormant)
 
 
 def losses(loss=0.5):
-    return {"loss": jnp.float32(loss), "q_mean": jnp.float32(-1.5), "grad_norm": jnp.float32(2.0)}
+    return {
+        "loss": jnp.float32(loss), "q_mean": jnp.float32(-1.5), "sample_loss": jnp.zeros(4)
+    }  # fmt: skip
 
 
 def test_a_tracking_record_is_the_reports():
@@ -44,11 +61,48 @@ def test_a_tracking_record_is_the_reports():
         "dormant_percent": {"Dense_0": [0.0, 25.0, 50.0]},
         "dormant_percent_pooled": [0.0, 25.0, 50.0],
         "overlap": {"Dense_0": [None, 0.5, 1.0]},
+        "overlap_history": {"Dense_0": [None, 1.0, 1.0]},
         "recycled": {"Dense_0": 3},
         "recycled_total": 7,
+        "effective_rank": {"Dense_0": 12.0},
+        "feature_norm": {"Dense_0": 3.0},
+        "weight_norm": {"Dense_0": 4.0, "output": 3.0},
+        "gradient_norm": {"Dense_0": 6.0, "output": 6.0},
+        "weight_norm_total": 5.0,
+        "gradient_norm_total": 6.0,
         "loss": 0.5,
         "q_mean": -1.5,
     }
+
+
+def test_several_networks_make_one_record():
+    larger = state(recycled=1, total=2, layer="critic/Dense_0")
+    larger.report = larger.report._replace(pooled=jnp.array([0.0, 1.0, 1.0]))
+    larger.dormant = {"critic/Dense_0": jnp.ones((3, 12), bool).at[0].set(False)}
+    both = {"actor": state(recycled=3, total=7, layer="actor/Dense_0"), "critic": larger}
+    record = tracking_record(both, both, losses(), agent_step=160)
+    assert record["dormant_percent_by_network"] == {
+        "actor": [0.0, 25.0, 50.0], "critic": [0.0, 100.0, 100.0]
+    }  # fmt: skip
+    # Neurons count alike whichever network they are in: 1 + 12 and 2 + 12 of 16.
+    assert record["dormant_percent_pooled"] == [0.0, 81.25, 87.5]
+    assert record["recycled"] == {"actor/Dense_0": 3, "critic/Dense_0": 1}
+    assert record["recycled_total"] == 9
+    assert record["weight_norm_total"] == pytest.approx(50**0.5)
+    names = {scalar.name for scalar in tracking_scalars(record)}
+    assert {"DormantPercent/tau=0.1/actor", "DormantPercent/tau=0.1/critic/Dense_0"} <= names
+
+
+def test_a_learner_without_gradient_or_q_values_leaves_them_undefined():
+    record = tracking_record(
+        state(gradient=np.nan), None, {"loss": jnp.float32(0.5)}, agent_step=160
+    )
+    assert "q_mean" not in record
+    assert record["gradient_norm"] == {"Dense_0": None, "output": None}
+    assert record["gradient_norm_total"] is None
+    names = {scalar.name for scalar in tracking_scalars(record)}
+    assert "Train/QMean" not in names and "GradientNorm/output" not in names
+    assert "WeightNorm/output" in names
 
 
 def test_without_recycling_the_counts_are_zero():

@@ -2,12 +2,22 @@
 `main` is called in this process; test_train.py starts real ones."""
 
 import os
+import sys
+import warnings
 
+import gin
 import pytest
 
 from dormant import train
 from dormant.agents import preflight
 from dormant.agents.options import ConfigurationError
+
+with warnings.catch_warnings():
+    # tensorflow-probability warns about distutils while it is imported, whatever we do.
+    warnings.simplefilter("ignore")
+    from dopamine.jax.agents.rainbow.rainbow_agent import JaxRainbowAgent
+
+    from tests.agents.recording_agent import ATARI, CARTPOLE, MINATAR, MUJOCO
 
 
 @pytest.fixture
@@ -41,18 +51,19 @@ def refused(gin_configs, tmp_path, capfd):
          " parameter named 'gamma' in --gin_bindings; did you mean JaxDQNAgent.gamma?"),
         ("Redoo.tau = 0.1", "gin: No configurable matching 'Redoo' in --gin_bindings; did you mean"
          " ReDo?"),
-        ("DormantDQNAgent.redo = @Redo()", "gin: No configurable matching reference '@Redo()' in"
-         " --gin_bindings; did you mean ReDo?"),
+        ("LearnerOptions.intervention = @Redo()", "gin: No configurable matching reference"
+         " '@Redo()' in --gin_bindings; did you mean ReDo?"),
         ("import dormant.agnets", "gin: No module named 'dormant.agnets' in --gin_bindings"),
         ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
          " ReDo.tau = 0.1 0.2"),
-        ("ReDo.tau = -0.1", "ReDo.tau must be a number >= 0 or a schedule of the gradient step;"
-         " received -0.1"),
-        ("DormantDQNAgent.replay_ratio = 0.3", "replay_ratio * update_period, the gradient updates"
+        ("ReDo.tau = -0.1", "ReDo.tau must be a number >= 0, a schedule of the gradient step or"
+         " @AdaptiveTau(); received -0.1"),
+        ("LearnerOptions.replay_ratio = 0.3", "replay_ratio * update_period, the gradient updates"
          " of one burst, must be a whole number >= 1: the nearest valid replay_ratio at"
          " update_period 4: 0.25 and 0.5; received 0.3"),
-        ("DormantDQNAgent.redo = 'on'", "redo must be None or @ReDo(); received 'on'"),
+        ("LearnerOptions.intervention = 'on'", "LearnerOptions.intervention must be None or an"
+         " intervention such as @ReDo(); received 'on'"),
         ("atari_lib.create_atari_environment.game_name = 'SpaceInvader'",
          "create_atari_environment.game_name: the ALE has no game 'SpaceInvader'; did you mean"
          " SpaceInvaders or SpaceWar?"),
@@ -60,7 +71,7 @@ def refused(gin_configs, tmp_path, capfd):
          "create_atari_environment.game_name must be the name of a game, such as 'Pong';"
          " received None"),
         ("create_dormant_runner.schedule = 'train'", "create_dormant_runner.schedule must be one of"
-         " 'continuous_train', 'continuous_train_and_eval'; received 'train'"),
+         " 'continuous_train', 'continuous_train_and_eval', 'max_episode_eval'; received 'train'"),
         ("create_dormant_runner.agent = None", "create_dormant_runner.agent must be an agent such"
          " as @DormantDQNAgent; received None"),
         ("Runner.num_iterations = 0", "Runner.num_iterations must be a whole number >= 1;"
@@ -76,6 +87,12 @@ def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
     assert refused(*binding.split("\n")) == line
 
 
+def test_a_name_that_gin_knows_twice(refused):
+    line = refused("JaxDQNAgent.epsilon_fn = @identity_epsilon")
+    assert line.startswith("gin: Ambiguous selector 'identity_epsilon', matches ['dopamine.")
+    assert line.endswith("'] in --gin_bindings") and '"' not in line
+
+
 def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
     gin_file = tmp_path / "mine.gin"
     gin_file.write_text("include 'dqn_redo.gin'\nReDo.perod = 5\n")
@@ -88,10 +105,9 @@ def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
 
 
 def test_a_gin_file_that_does_not_exist(refused, gin_configs):
-    assert refused(gin_file=gin_configs / "dqn_rdeo.gin") == (
-        f"--gin_files {gin_configs}/dqn_rdeo.gin: no such file; did you mean"
-        f" {gin_configs}/dqn_redo.gin or {gin_configs}/dqn.gin?"
-    )
+    line = refused(gin_file=gin_configs / "dqn_rdeo.gin")
+    start = f"--gin_files {gin_configs}/dqn_rdeo.gin: no such file; did you mean"
+    assert line.startswith(f"{start} {gin_configs}/dqn_redo.gin or ") and line.endswith(".gin?")
     assert refused(gin_file="/nowhere/a.gin") == "--gin_files /nowhere/a.gin: no such file"
 
 
@@ -138,7 +154,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(gin_configs, tmp_path, monkeypatc
     def fail():
         raise ValueError("a mistake in the code, not in the configuration")
 
-    monkeypatch.setattr(preflight, "check_game", fail)
+    monkeypatch.setattr(preflight, "check_environment", fail)
     flags = [f"--gin_files={gin_configs / 'dqn.gin'}", f"--base_dir={tmp_path / 'run'}"]
     with pytest.raises(ValueError, match="a mistake in the code"):
         train.main(flags)
@@ -157,3 +173,100 @@ def test_a_base_dir_may_lie_several_new_folders_deep(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigurationError):
         preflight.check_base_dir("")
+
+
+@pytest.mark.parametrize(
+    ("environment", "bindings", "line"),
+    [
+        (MUJOCO, ["create_gym_environment.environment_name = 'HalfCheeta'"],
+         "create_gym_environment.environment_name: Gymnasium has no environment 'HalfCheeta'; did"
+         " you mean HalfCheetah?"),
+        (MUJOCO, ["create_gym_environment.environment_name = None"],
+         "create_gym_environment.environment_name must be the name of an environment, such as"
+         " 'HalfCheetah'; received None"),
+        (MUJOCO, ["create_gym_environment.version = 'v2'"],
+         "create_gym_environment.version must be one of 'v4', 'v5' for HalfCheetah; received 'v2'"),
+        (CARTPOLE, ["create_gym_environment.version = 4"],
+         "create_gym_environment.version must be one of 'v0', 'v1' for CartPole; received 4"),
+        (MINATAR, ["create_minatar_env.game_name = 'pong'"],
+         "create_minatar_env.game_name: MinAtar has no game 'pong'"),
+        (MINATAR, ["create_minatar_env.game_name = 'break_out'"],
+         "create_minatar_env.game_name: MinAtar has no game 'break_out'; did you mean breakout?"),
+        (MUJOCO, ["create_dormant_runner.schedule = 'max_episode_eval'"],
+         "create_dormant_runner.schedule of an agent with continuous actions must be one of"
+         " 'continuous_train', 'continuous_train_and_eval'; received 'max_episode_eval'"),
+        (MUJOCO, ["Runner.num_iterations = 1"],
+         "Runner.num_iterations has no effect where actions are continuous: bind"
+         " ContinuousRunner.num_iterations; received 1"),
+        (ATARI, ["ContinuousRunner.clip_rewards = True"],
+         "ContinuousRunner.clip_rewards has no effect where actions are discrete: bind"
+         " Runner.clip_rewards; received True"),
+        (MUJOCO, ["ContinuousRunner.training_steps = 0"],
+         "ContinuousRunner.training_steps must be a whole number >= 1; received 0"),
+        (MUJOCO, ["ContinuousRunner.max_steps_per_episode = 2.5"],
+         "ContinuousRunner.max_steps_per_episode must be a whole number of agent steps >= 1;"
+         " received 2.5"),
+        (MUJOCO, ["ContinuousRunner.max_step = 1"],
+         "gin: Configurable 'ContinuousRunner' doesn't have a parameter named 'max_step' in"
+         " --gin_bindings"),
+        (MUJOCO, ["create_dormant_runner.agent = @RecordingAgent",
+                  "Runner.create_environment_fn = @gym_lib.create_gym_environment"],
+         "the actions of the environment that RecordingAgent acts in must be discrete; received"
+         " 'continuous'"),
+        (ATARI, ["create_dormant_runner.schedule = 'max_episode_eval'",
+                 "MaxEpisodeEvalRunner.num_eval_episodes = 0"],
+         "MaxEpisodeEvalRunner.num_eval_episodes must be a whole number of episodes >= 1;"
+         " received 0"),
+        (ATARI, ["create_dormant_runner.schedule = 'max_episode_eval'",
+                 "Runner.max_steps_per_episode = None"],
+         "Runner.max_steps_per_episode must be a whole number of agent steps >= 1; received None"),
+        (CARTPOLE, ["create_dormant_runner.schedule = 'max_episode_eval'"],
+         "MaxEpisodeEvalRunner.max_noops must be 0 in an environment of create_gym_environment:"
+         " only Atari games have no-ops; received 30"),
+        (CARTPOLE, ["ReplayBuffer.max_capacity = 10"],
+         "ReplayBuffer.max_capacity must be a whole number of transitions >= 32; received 10"),
+        (CARTPOLE, ["ReplayBuffer.batch_size = 0"],
+         "ReplayBuffer.batch_size must be a whole number >= 1; received 0"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_explained_in_one_line(environment, bindings, line, tmp_path, capfd):
+    gin_file = tmp_path / "mine.gin"
+    replay = ["ReplayBuffer.max_capacity = 100", "ReplayBuffer.batch_size = 32"]
+    gin_file.write_text("\n".join([*environment, *replay]))
+    flags = [f"--gin_files={gin_file}", f"--base_dir={tmp_path / 'run'}"]
+    assert train.main([*flags, *(f"--gin_bindings={binding}" for binding in bindings)]) == 2
+    assert capfd.readouterr() == ("", f"dormant.train: error: {line}\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_of_priorities_holds_the_whole_replay():
+    class Agent(JaxRainbowAgent):
+        pass
+
+    replay = ["ReplayBuffer.max_capacity = 100", "ReplayBuffer.batch_size = 32"]
+    preflight.load_gin([], [*CARTPOLE, *replay])
+    preflight.check_replay()
+    with gin.unlock_config():
+        gin.bind_parameter("create_dormant_runner.agent", Agent)
+    expected = "PrioritizedSamplingDistribution.max_capacity must be a whole number of .*>= 100"
+    with pytest.raises(ConfigurationError, match=f"{expected}; received None"):
+        preflight.check_replay()
+    with gin.unlock_config():
+        gin.bind_parameter("PrioritizedSamplingDistribution.max_capacity", 100)
+    preflight.check_replay()
+
+
+class WithoutMinAtar:
+    """A finder that finds no MinAtar, and leaves every other package to the ones after it."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "minatar":
+            raise ModuleNotFoundError("No module named 'minatar'", name=name)
+
+
+def test_a_missing_minatar_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [WithoutMinAtar(), *sys.meta_path])
+    for module in ("minatar", "dopamine.labs.environments.minatar.minatar_env"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(ConfigurationError, match=r"pip install dormant\[minatar]"):
+        preflight.load_gin([], MINATAR)

@@ -61,3 +61,20 @@ def test_a_terminal_gets_no_line_without_an_event():
         progress.step()
         progress.line()
     assert "agent step" not in terminal.getvalue()
+
+
+def test_evaluation_is_shown_without_a_step(monkeypatch):
+    log, terminal = io.StringIO(), Terminal()
+    now = iter(range(0, 1_000, 20))
+    monkeypatch.setattr("dormant.agents.progress.time.monotonic", lambda: next(now))
+    with Progress(stream=log) as progress:
+        for episode in range(3):
+            progress.show(eval_return=str(episode))
+            progress.refresh()
+    assert log.getvalue() == "agent step 0 of 0  eval return 1\n"
+    monkeypatch.undo()
+    with Progress(stream=terminal) as progress:
+        progress.show(eval_return="7")
+        before = len(terminal.getvalue())
+        progress.refresh()
+        assert "eval_return=7" in terminal.getvalue()[before:]

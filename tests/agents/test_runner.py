@@ -102,7 +102,7 @@ def test_the_same_run_twice_is_the_same_to_the_bit(recycled, train, tmp_path):
 
 
 def test_another_seed_is_another_run(recycled, train, tmp_path):
-    other = train(tmp_path / "other", DormantDQNAgent__seed=1, Runner__num_iterations=1)
+    other = train(tmp_path / "other", LearnerOptions__seed=1, Runner__num_iterations=1)
     assert records(other.base_dir)[0] != records(recycled.base_dir)[0]
 
 
@@ -142,9 +142,11 @@ def test_a_finished_run_is_left_as_it_is(recycled, train):
 
 
 def test_tracking_changes_nothing_that_is_trained(train, tmp_path):
-    tracked = train(tmp_path / "tracked", DormantDQNAgent__redo=None, Tracker__tracking_period=2)
+    tracked = train(
+        tmp_path / "tracked", LearnerOptions__intervention=None, Tracker__tracking_period=2
+    )
     untracked = train(
-        tmp_path / "untracked", DormantDQNAgent__redo=None, Tracker__tracking_period=10**6
+        tmp_path / "untracked", LearnerOptions__intervention=None, Tracker__tracking_period=10**6
     )
     assert len(records(tracked.base_dir, "tracking")) == tracked.runner.agent.gradient_step // 2
     assert records(untracked.base_dir, "tracking") == []
@@ -178,9 +180,9 @@ def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"DormantDQNAgent__seed": 7}, "seed must be that of checkpoint"),
-        ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or recycler"),
-        ({"DormantDQNAgent__redo": None}, "another network, optimizer or recycler"),
+        ({"LearnerOptions__seed": 7}, "seed must be that of checkpoint"),
+        ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or intervention"),
+        ({"LearnerOptions__intervention": None}, "another network, optimizer or intervention"),
     ],
 )
 def test_a_run_is_not_resumed_as_another(recycled, train, changes, problem):

@@ -130,7 +130,31 @@ def test_an_entry_of_the_wrong_form_is_named(tmp_path, record, message):
         read_run(write(tmp_path, record))
 
 
-@pytest.mark.parametrize("entry", sorted(set(TRACKING) - {"kind"}))
+def test_what_only_some_agents_report_may_be_missing(tmp_path):
+    (plain,) = read_run(write(tmp_path, TRACKING)).tracking
+    assert plain.overlap_history == plain.effective_rank == plain.gradient_norm == {}
+    more = {
+        "q_mean": None,
+        "overlap_history": {"Conv_0": [None, 0.5, 1.0]},
+        "dormant_percent_by_network": {"actor": [0, 1, 2]},
+        "effective_rank": {"Dense_0": 12},
+        "feature_norm": {"Dense_0": 1.5},
+        "weight_norm": {"Dense_0": 2.5},
+        "gradient_norm": {"Dense_0": None},
+    }
+    (rich,) = read_run(write(tmp_path, TRACKING | more)).tracking
+    assert rich.q_mean is None
+    assert rich.overlap_history == {"Conv_0": (None, 0.5, 1.0)}
+    assert rich.dormant_percent_by_network == {"actor": (0.0, 1.0, 2.0)}
+    assert rich.effective_rank == {"Dense_0": 12.0}
+    assert (rich.feature_norm, rich.weight_norm) == ({"Dense_0": 1.5}, {"Dense_0": 2.5})
+    assert rich.gradient_norm == {"Dense_0": None}
+    wrong = TRACKING | {"weight_norm": {"Dense_0": "large"}}
+    with pytest.raises(ValueError, match="'weight_norm' must hold float values, received 'large'"):
+        read_run(write(tmp_path, wrong))
+
+
+@pytest.mark.parametrize("entry", sorted(set(TRACKING) - {"kind", "q_mean"}))
 def test_a_missing_entry_is_named(tmp_path, entry):
     record = {name: value for name, value in TRACKING.items() if name != entry}
     with pytest.raises(ValueError, match=f"line 1 has no entry '{entry}'"):

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 from dormant import Intervention
-from dormant.learners import gradient_learner, periodic_target
+from dormant.learners import gradient_learner, periodic_target, soft_target, step_learner
+from tests.learners.comparing import close
 
 KEY = jax.random.key(0)
 LEARNING_RATE = 0.1
@@ -22,6 +23,7 @@ class Record(NamedTuple):
     scored: jax.Array
     seen: jax.Array
     inputs_sum: jax.Array
+    gradient: jax.Array  # NaN where none was given
 
 
 def recorder(shift):
@@ -30,14 +32,15 @@ def recorder(shift):
     def init(key):
         del key
         zero = jnp.zeros((), jnp.int32)
-        return Record(zero, zero, jnp.zeros(3), jnp.zeros(()))
+        return Record(zero, zero, jnp.zeros(3), jnp.zeros(()), jnp.zeros(3))
 
-    def update(params, opt_state, state, *inputs):
+    def update(params, opt_state, state, *inputs, gradient=None):
         state = Record(
             calls=state.calls + 1,
             scored=state.scored + (1 if inputs else 0),
             seen=params["w"],
             inputs_sum=sum((jnp.sum(x) for x in inputs), jnp.zeros(())),
+            gradient=jnp.full(3, jnp.nan, jnp.float32) if gradient is None else gradient["w"],
         )
         return {"w": params["w"] + shift}, opt_state, state
 
@@ -48,9 +51,9 @@ def init_params(key):
     return {"w": jax.random.normal(key, (3,))}
 
 
-def quadratic(params, target_params, batch):
+def quadratic(params, target_params, batch, key):
     """0.5 |w - batch|^2, whose gradient is w - batch."""
-    del target_params
+    del target_params, key
     error = params["w"] - batch
     return 0.5 * jnp.sum(error**2), {"w_mean": jnp.mean(params["w"])}
 
@@ -90,11 +93,12 @@ def test_update_is_gradient_then_optimizer_then_tracker_then_intervention_then_t
     stepped = before - LEARNING_RATE * gradient
     np.testing.assert_allclose(new.tracker.seen, stepped, rtol=1e-6)
     np.testing.assert_allclose(new.intervention.seen, stepped, rtol=1e-6)
+    # Of the loss at the parameters that are scored, with the same batch.
+    np.testing.assert_allclose(new.tracker.gradient, stepped - np.asarray(batch), rtol=1e-6)
     np.testing.assert_allclose(new.params["w"], stepped + 100, rtol=1e-6)
     np.testing.assert_array_equal(new.target_params["w"], new.params["w"])
     assert new.gradient_step == 1
     np.testing.assert_allclose(metrics["loss"], 0.5 * np.sum(gradient**2), rtol=1e-6)
-    np.testing.assert_allclose(metrics["grad_norm"], np.linalg.norm(gradient), rtol=1e-6)
     np.testing.assert_allclose(metrics["w_mean"], before.mean(), rtol=1e-5)
     assert all(value.dtype == jnp.float32 and value.shape == () for value in metrics.values())
 
@@ -172,7 +176,7 @@ def test_donated_states(target_rule):
         assert donated.params["w"].is_deleted()
         if step % 2:
             state, reference = sync_target(state), learner.sync_target(reference)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), state, reference)
+    close(state, reference)
     assert not own["w"].is_deleted()
 
 
@@ -204,7 +208,7 @@ def test_second_call_compiles_nothing_and_scan_equals_loop(optimizer):
 
     scanned, metrics = jax.lax.scan(step, learner.init(KEY), batches)
     assert metrics["loss"].shape == (5,)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), scanned, state)
+    close(scanned, state)
 
 
 def test_weak_types_and_python_numbers_compile_once():
@@ -223,6 +227,104 @@ def test_act_hands_everything_to_the_policy():
     np.testing.assert_allclose(action, state.params["w"][0] + 2.5, rtol=1e-6)
 
 
+def test_evaluation_acts_by_its_own_policy_or_else_by_the_same():
+    observation = jnp.float32(2.0)
+    for evaluation_policy, extra in ((None, 2.5), (lambda params, *rest: params["w"][0], 0.0)):
+        learner = build(evaluation_policy=evaluation_policy)
+        state = learner.init(KEY)
+        action = learner.act_in_evaluation(state, observation, KEY, 0.5)
+        np.testing.assert_allclose(action, state.params["w"][0] + extra, rtol=1e-6)
+
+
+def test_the_key_of_an_update_is_the_states_folded_with_the_gradient_step():
+    def loss(params, target_params, batch, key):
+        return jnp.sum(params["w"] * batch), {"drawn": jax.random.uniform(key)}
+
+    learner = build(loss=loss)
+    state = learner.init(KEY)
+    expected_key = jax.random.fold_in(KEY, 3)
+    assert jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(expected_key))
+    update = jax.jit(learner.update)
+    for step in range(1, 4):
+        state, metrics = update(state, jnp.ones(3))
+        expected = jax.random.uniform(jax.random.fold_in(expected_key, step))
+        np.testing.assert_allclose(metrics["drawn"], expected)
+    assert jnp.array_equal(jax.random.key_data(state.key), jax.random.key_data(expected_key))
+
+
+@pytest.mark.parametrize("gives_gradient", [True, False])
+def test_a_whole_step_of_another_library(gives_gradient):
+    """What `step_learner` wraps: a compiled function that steps the optimizer itself."""
+    optimizer = optax.adam(LEARNING_RATE)
+
+    def gradient_of(params, target_params, batch, key):
+        return jax.grad(quadratic, has_aux=True)(params, target_params, batch, key)[0]
+
+    @jax.jit
+    def train(w, opt_state, batch):
+        value, _ = quadratic(w, None, batch, None)
+        updates, opt_state = optimizer.update(gradient_of(w, None, batch, None), opt_state, w)
+        return optax.apply_updates(w, updates), opt_state, value
+
+    def step(params, target_params, opt_state, batch, key):
+        params, opt_state, value = train(params, opt_state, batch)
+        return params, opt_state, {"loss": value}
+
+    options = {"tracker": recorder(0.0), "target_rule": periodic_target(2)}
+    wrapped = step_learner(
+        init_params,
+        optimizer,
+        step=step,
+        gradient=gradient_of if gives_gradient else None,
+        policy=add_observation,
+        **options,
+    )
+    learner = build(optimizer=optimizer, **options)
+    states = [learner.init(KEY), wrapped.init(KEY)]
+    update_wrapped = jax.jit(wrapped.update, donate_argnums=0)
+    for _ in range(3):
+        states[0], ours = learner.update(states[0], jnp.ones(3), (INPUTS,))
+        states[1], theirs = update_wrapped(states[1], jnp.ones(3), (INPUTS,))
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-6)
+    gradient = states[1].tracker.gradient
+    assert np.isnan(gradient).all() != gives_gradient
+    tracker = states[0].tracker._replace(gradient=gradient)
+    close(states[0]._replace(tracker=tracker), states[1])
+
+
+def test_an_update_is_a_step_and_what_follows_it():
+    learner = build(
+        tracker=recorder(0.0), intervention=recorder(100.0), target_rule=periodic_target(2)
+    )
+    whole = halves = learner.init(KEY)
+    for inputs in (None, (INPUTS,), None):
+        batch = jnp.array([1.0, 2.0, 3.0])
+        whole, metrics = learner.update(whole, batch, inputs)
+        halves, of_step = learner.step(halves, batch)
+        assert halves.gradient_step == whole.gradient_step - 1
+        # Without inputs nothing reads the batch.
+        halves = learner.after_step(halves, None if inputs is None else batch, inputs)
+        close(metrics, of_step)
+    assert whole.tracker.calls == 3 and whole.tracker.scored == 1
+    close(whole, halves)
+
+
+def test_target_intervention_comes_before_the_target_rule_and_only_with_inputs():
+    def mark(params, target_params, state):
+        return {"w": target_params["w"] + 10 * state.calls + params["w"]}
+
+    learner = build(
+        intervention=recorder(100.0), target_intervention=mark, target_rule=soft_target(0.5)
+    )
+    update, state = jax.jit(learner.update), learner.init(KEY)
+    for inputs in (None, (INPUTS,)):
+        before = state.target_params["w"]
+        state, _ = update(state, jnp.zeros(3), inputs)
+        marked = before if inputs is None else before + 10 * 2 + state.params["w"]
+        expected = 0.5 * (marked + state.params["w"])
+        np.testing.assert_allclose(state.target_params["w"], expected, rtol=1e-5)
+
+
 def test_weighted_samples_and_per_sample_metrics():
     """What prioritized replay needs: weights in the batch, one number per sample out."""
 
@@ -230,28 +332,25 @@ def test_weighted_samples_and_per_sample_metrics():
         value: jax.Array
         weight: jax.Array
 
-    def loss(params, target_params, batch):
+    def loss(params, target_params, batch, key):
         per_sample = (params["w"][0] - batch.value) ** 2
-        return jnp.mean(batch.weight * per_sample), {"per_sample_loss": per_sample}
+        return jnp.mean(batch.weight * per_sample), {"sample_loss": per_sample}
 
     learner = build(loss=loss)
     state = learner.init(KEY)
     batch = WeightedBatch(jnp.arange(4.0), jnp.array([1.0, 0.0, 0.0, 0.0]))
     new, metrics = jax.jit(learner.update)(state, batch)
     w = float(state.params["w"][0])
-    np.testing.assert_allclose(metrics["per_sample_loss"], (w - np.arange(4)) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(metrics["sample_loss"], (w - np.arange(4)) ** 2, rtol=1e-5)
     np.testing.assert_allclose(new.params["w"][0], w - LEARNING_RATE * 0.5 * w, rtol=1e-5)
 
 
 def test_two_optimizers_and_a_soft_target():
     """What an actor-critic with a learned temperature needs: one tree, one optimizer per branch."""
 
-    def loss(params, target_params, batch):
-        network_loss, _ = quadratic(params["network"], None, batch)
+    def loss(params, target_params, batch, key):
+        network_loss, _ = quadratic(params["network"], None, batch, key)
         return network_loss + params["log_alpha"], {"network_loss": network_loss}
-
-    def soft_target(params, target_params, gradient_step):
-        return optax.incremental_update(params, target_params, 0.25)
 
     learner = build(
         init=lambda key: {"network": init_params(key), "log_alpha": jnp.zeros(())},
@@ -260,7 +359,7 @@ def test_two_optimizers_and_a_soft_target():
             lambda params: {"network": {"w": "network"}, "log_alpha": "log_alpha"},
         ),
         loss=loss,
-        target_rule=soft_target,
+        target_rule=soft_target(0.25),
     )
     state = learner.init(KEY)
     new, _ = jax.jit(learner.update, donate_argnums=0)(learner.init(KEY), jnp.zeros(3))
@@ -277,6 +376,12 @@ def test_two_optimizers_and_a_soft_target():
         ({"init": None}, r"`init` must be a function; got None$"),
         ({"loss": "huber"}, r"`loss` must be a function; got 'huber'$"),
         ({"policy": 1}, r"`policy` must be a function; got 1$"),
+        ({"evaluation_policy": 1}, r"`evaluation_policy` must be a function; got 1$"),
+        ({"target_intervention": 1}, r"`target_intervention` must be a function; got 1$"),
+        (
+            {"target_intervention": quadratic},
+            r"`target_intervention` must be None where there is no `intervention`; got <function",
+        ),
         ({"target_rule": 4}, r"`target_rule` must be a function; got 4$"),
         ({"optimizer": "adam"}, r"`optimizer` must be a pair \(init, update\); got 'adam'$"),
         ({"tracker": 3}, r"`tracker` must be None or a pair \(init, update\); got 3$"),
@@ -292,6 +397,18 @@ def test_option_errors(options, message):
 def test_period_errors(period):
     with pytest.raises(ValueError, match=f"whole number of gradient steps >= 1; got {period!r}$"):
         periodic_target(period)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.5, None, True, float("nan")])
+def test_smoothing_errors(smoothing):
+    message = rf"`target_smoothing` must be a number in \[0, 1\]; got {smoothing!r}$"
+    with pytest.raises(ValueError, match=message):
+        soft_target(smoothing)
+
+
+def test_step_must_be_a_function():
+    with pytest.raises(ValueError, match=r"`step` must be a function; got None$"):
+        step_learner(init_params, optax.sgd(0.1), step=None, policy=add_observation)
 
 
 def test_score_inputs_must_be_a_tuple():

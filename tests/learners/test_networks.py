@@ -5,7 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+import dormant
 from dormant.learners import ImpalaResNet, NatureCNN
 from dormant.learners.networks import ResidualStack
 
@@ -96,6 +98,31 @@ def test_pixels_are_scaled_to_the_unit_interval():
     np.testing.assert_allclose(half, white / 2, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "network", [NatureCNN(3, width=1 / 16), ImpalaResNet(3, width=1 / 16)], ids=["nature", "impala"]
+)
+def test_leaky_relu_has_the_layers_of_relu_and_lets_negative_values_through(network, observations):
+    leaky, params, batch = network.clone(activation="leaky_relu"), init(network), observations[0]
+    assert shapes(leaky) == shapes(network)
+    graphs = [dormant.trace(module.apply, params, batch) for module in (network, leaky)]
+    assert graphs[0].names == graphs[1].names
+    recyclable = [[layer.recyclable for layer in graph.layers] for graph in graphs]
+    assert recyclable[0] == recyclable[1] and any(recyclable[0])
+    relu, leaked = (graph.activations(params, batch)["Dense_0"] for graph in graphs)
+    assert relu.min() == 0 > leaked.min()
+
+
+def test_leaky_relus_slope(observations):
+    network, batch = NatureCNN(3, width=1 / 16, activation="leaky_relu"), observations[0]
+    params = init(network)
+    found = dormant.trace(network.apply, params, batch).activations(params, batch)["Conv_0"]
+    convolution = nn.Conv(found.shape[-1], (8, 8), (4, 4))
+    before = convolution.apply({"params": params["params"]["Conv_0"]}, batch / np.float32(255))
+    assert before.min() < -0.01
+    expected = jnp.where(before >= 0, before, 0.01 * before)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_initializers():
     nature = init(NatureCNN(6, width=1 / 4))["params"]
     for layer in nature.values():
@@ -131,6 +158,10 @@ def test_modules_are_values():
         ({"num_actions": 4, "width": 0}, r"`width` must be a finite number > 0.* got 0$"),
         ({"num_actions": 4, "width": -1.5}, r"`width` must be .* got -1\.5$"),
         ({"num_actions": 4, "width": float("nan")}, r"`width` must be .* got nan$"),
+        (
+            {"num_actions": 4, "activation": "tanh"},
+            r"`activation` must be one of 'relu', 'leaky_relu'; got 'tanh'$",
+        ),
         ({"num_actions": 4, "width": "wide"}, r"`width` must be .* got 'wide'$"),
     ],
 )

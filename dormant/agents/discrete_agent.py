@@ -1,0 +1,100 @@
+"""What agents with a finite set of actions add to `LearnerAgent`: epsilon-greedy acting, and
+prioritized replay where the Dopamine agent has it."""
+
+import collections
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dormant.agents import replay_sampling
+from dormant.agents.learner_agent import LearnerAgent
+from dormant.agents.options import LearnerOptions, inherited_option, require_choice
+
+
+class DiscreteAgent(LearnerAgent):
+    """A `LearnerAgent` over `JaxDQNAgent` or a subclass of it: put it before that in the bases."""
+
+    @classmethod
+    def for_environment(cls, environment: Any) -> "DiscreteAgent":
+        """The agent for a Dopamine environment; everything else comes from gin."""
+        return cls(num_actions=int(environment.action_space.n))
+
+    def _build_replay_buffer(self) -> Any:
+        self._require_fractions("epsilon_train", "epsilon_eval")
+        return super()._build_replay_buffer()
+
+    def _build_networks_and_optimizer(self) -> None:
+        super()._build_networks_and_optimizer()
+        self._act_in_training, self._act_in_evaluation = self._compile_policies()
+
+    def _compile_policies(self) -> tuple[Callable, Callable]:
+        learner = self._learner
+
+        @jax.jit
+        def act_in_training(state, observation, key, agent_step):
+            epsilon = self.epsilon_fn(
+                self.epsilon_decay_period, agent_step, self.min_replay_history, self.epsilon_train
+            )
+            return learner.act(state, observation, jax.random.fold_in(key, agent_step), epsilon)
+
+        @jax.jit
+        def act_in_evaluation(state, observation, key, evaluation_step):
+            key = jax.random.fold_in(key, evaluation_step)
+            return learner.act_in_evaluation(state, observation, key, self.epsilon_eval)
+
+        return act_in_training, act_in_evaluation
+
+    def _select_action(self) -> int:
+        if self.eval_mode:
+            act, key, step = self._act_in_evaluation, self._evaluation_key, self._evaluation_steps
+            self._evaluation_steps += 1
+        else:
+            act, key, step = self._act_in_training, self._train_key, self.training_steps
+        self.action = int(act(self._learner_state, self.state, key, step))
+        return self.action
+
+    @property
+    def online_params(self) -> Any:
+        return self._learner_state.params
+
+    @property
+    def target_network_params(self) -> Any:
+        return self._learner_state.target_params
+
+    @property
+    def optimizer_state(self) -> Any:
+        return self._learner_state.opt_state
+
+
+class PrioritizedAgent(DiscreteAgent):
+    """A `DiscreteAgent` over a Dopamine agent with a `replay_scheme`.
+
+    Dopamine's constructor sets the scheme back to uniform (google/dopamine #230), so that its
+    agents never prioritize; here it is what gin binds or the agent's default. The learner's metrics
+    must hold `sample_loss` (B,).
+    """
+
+    def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
+        scheme = inherited_option(type(self), "replay_scheme", "uniform")
+        require_choice("replay_scheme", ("prioritized", "uniform"), scheme)
+        self._sampled_keys: collections.deque[np.ndarray] = collections.deque()
+        super().__init__(*arguments, options=options, **inherited)
+        if self._options.replay_scheme == "configured":
+            self._replay_scheme = scheme
+
+    @property
+    def prioritizes(self) -> bool:
+        """Whether transitions are drawn in proportion to their priority."""
+        return self._replay_scheme == "prioritized"
+
+    def _training_batch(self) -> Any:
+        batch, keys = replay_sampling.weighted_batch(self._replay, self.prioritizes)
+        self._sampled_keys.append(keys)
+        return batch
+
+    def _after_update(self, metrics: Mapping[str, Any]) -> None:
+        keys = self._sampled_keys.popleft()
+        if self.prioritizes:
+            replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"])

@@ -1,0 +1,185 @@
+"""SAC for Dopamine's continuous runners, with actor and critics each tracked and recycled.
+Adapts `dormant.learners.sac`; the networks are Dopamine's own."""
+
+from typing import Any
+
+import gin
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from dopamine.jax.agents.sac.sac_agent import SACAgent
+
+import dormant
+from dormant import learners
+from dormant.agents import replay_sampling
+from dormant.agents.interventions import FixedBudget, ReDo
+from dormant.agents.learner_agent import LearnerAgent, LearnerParts
+from dormant.agents.optimizers import create_optimizer
+from dormant.agents.options import LearnerOptions, require, require_choice
+
+
+@gin.configurable
+class DormantSACAgent(LearnerAgent, SACAgent):
+    """SAC (Haarnoja et al., 2018) with ReDo (Sokar et al., 2023) on actor and twin critics.
+
+    `SACAgent.*` bindings set everything that Dopamine's SAC has, such as hidden_units (table 6) and
+    reward_scale_factor; `LearnerOptions.*` the replay ratio, weight decay and the intervention,
+    which is applied to the actor and to the critics, each with its own graph.
+    """
+
+    control = "continuous"
+
+    def __init__(
+        self,
+        action_shape: tuple[int, ...],
+        action_limits: tuple[np.ndarray, np.ndarray],
+        observation_shape: tuple[int, ...],
+        recycle_target_critics: bool = False,
+        options: LearnerOptions | None = None,
+    ):
+        """Validates the options and builds the learner; touches no disk.
+
+        Args:
+          action_shape: shape of an action.
+          action_limits: lowest and highest actions, each of that shape.
+          observation_shape: shape of an observation.
+          recycle_target_critics: whether the neurons recycled in the critics are recycled in the
+            target critics too, with the same fresh weights, as in the released TensorFlow code.
+          options: None for `LearnerOptions()` as gin configures it.
+
+        Raises:
+          ConfigurationError: when an option is not allowed.
+        """
+        name = "DormantSACAgent.recycle_target_critics"
+        is_flag = isinstance(recycle_target_critics, bool)
+        require(is_flag, name, "True or False", recycle_target_critics)
+        self._recycle_target_critics = recycle_target_critics
+        super().__init__(
+            action_shape,
+            action_limits,
+            observation_shape,
+            action_dtype=np.float32,
+            observation_dtype=np.float32,
+            options=options,
+        )
+
+    @classmethod
+    def for_environment(cls, environment: Any) -> "DormantSACAgent":
+        """The agent for a Dopamine environment; everything else comes from gin."""
+        space = environment.action_space
+        return cls(space.shape, (space.low, space.high), environment.observation_space.shape)
+
+    def _build_learner(self) -> learners.Learner:
+        require_choice("SACAgent.target_update_type", ("soft", "hard"), self.target_update_type)
+        soft = self.target_update_type == "soft"
+        network = self.network_def
+        observation = jnp.zeros((*self.observation_shape, self.stack_size))
+        action = jnp.zeros(self.action_shape)
+
+        def init(key):
+            variables = network.init(key, observation, key)
+            return {"network": variables["params"], "log_alpha": jnp.zeros(1)}
+
+        def actor(weights, observation, key):
+            return network.apply({"params": weights}, observation, key, method=network.actor)
+
+        def critic(weights, observation, action):
+            return network.apply({"params": weights}, observation, action, method=network.critic)
+
+        def mean_action(params, observation, unused_action):
+            # The key has no effect on the mean.
+            return actor(params["network"], observation, jax.random.key(0)).mean_action
+
+        def q_values(params, observation, action):
+            return critic(params["network"], observation, action)
+
+        parts = {
+            name: self._learner_parts(
+                jax.vmap(apply, in_axes=(None, 0, 0)), init, observation[None], action[None]
+            )
+            for name, apply in {"actor": mean_action, "critic": q_values}.items()
+        }
+        return learners.sac(
+            actor,
+            critic,
+            init,
+            parts["actor"].optimizer,
+            discount=self.cumulative_gamma,
+            target_entropy=self.target_entropy,
+            target_smoothing=self.target_smoothing_coefficient if soft else None,
+            target_period=None if soft else parts["actor"].target_period,
+            reward_scale=self.reward_scale_factor,
+            tracker=dormant.combine(**{name: part.tracker for name, part in parts.items()}),
+            **self._interventions(parts),
+        )
+
+    def _interventions(self, parts: dict[str, LearnerParts]) -> dict[str, Any]:
+        if parts["actor"].intervention is None:
+            return {}
+        options = self._options.intervention
+        follow = None
+        if self._recycle_target_critics:
+            name = "DormantSACAgent.recycle_target_critics"
+            recycles = isinstance(options, ReDo | FixedBudget)
+            require(recycles, name, "False unless LearnerOptions.intervention is @ReDo()", True)
+            wiring = {name: getattr(options, name) for name in ("outgoing", "flatten_layout")}
+            follow = learners.recycle_target(parts["critic"].graph, "critic", **wiring)
+        interventions = {name: part.intervention for name, part in parts.items()}
+        return {"intervention": dormant.combine(**interventions), "target_intervention": follow}
+
+    # Acting.
+
+    def _build_networks_and_optimizer(self) -> None:
+        super()._build_networks_and_optimizer()
+        learner, low, high = self._learner, *self.action_limits
+
+        @jax.jit
+        def act_in_training(state, observation, key, step):
+            return learner.act(state, observation, jax.random.fold_in(key, step), 0.0)
+
+        @jax.jit
+        def act_in_evaluation(state, observation, key, step):
+            return learner.act_in_evaluation(state, observation, jax.random.fold_in(key, step), 0.0)
+
+        @jax.jit
+        def act_at_random(unused_state, unused_observation, key, step):
+            key = jax.random.fold_in(key, step)
+            return jax.random.uniform(key, self.action_shape, jnp.float32, low, high)
+
+        self._act_in_training, self._act_in_evaluation = act_in_training, act_in_evaluation
+        self._act_at_random = act_at_random
+
+    def _select_action(self) -> np.ndarray:
+        # As in Dopamine: until learning begins actions are uniform, in evaluation too.
+        begun = self._replay.add_count > self.min_replay_history
+        if self.eval_mode:
+            act, key, step = self._act_in_evaluation, self._evaluation_key, self._evaluation_steps
+            self._evaluation_steps += 1
+        else:
+            act, key, step = self._act_in_training, self._train_key, self.training_steps
+        act = act if begun else self._act_at_random
+        self.action = np.asarray(act(self._learner_state, self.state, key, step))
+        return self.action
+
+    # Learning.
+
+    @property
+    def _follows_agent_steps(self) -> bool:
+        # A soft target moves at every gradient step, inside the update.
+        return self.target_update_type == "hard" and super()._follows_agent_steps
+
+    def _create_optimizer(self) -> optax.GradientTransformation:
+        optimizer = super()._create_optimizer()
+        if self._options.weight_decay == 0:
+            return optimizer
+        # The temperature is no weight: it does not decay.
+        plain = create_optimizer(self._optimizer_name)
+        branches = {"network": optimizer, "log_alpha": plain}
+        return optax.partition(branches, {branch: branch for branch in branches})
+
+    def _score_inputs(self, gradient_step: int, size: int) -> tuple:
+        generator = replay_sampling.score_generator(self._seed, gradient_step)
+        sampled = replay_sampling.score_elements(self._replay, generator, size)
+        actions = np.stack([element.action for element in sampled]).astype(np.float32)
+        return replay_sampling.stack_states(sampled), actions

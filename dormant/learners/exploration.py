@@ -1,0 +1,87 @@
+"""Exploration of Q-learners: epsilon-greedy, with noisy networks or without, and its schedule."""
+
+from numbers import Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dormant.learners.learner import Policy
+from dormant.learners.q_values import KeyedQFunction, QFunction, check_q_values
+from dormant.learners.targets import Params
+
+
+def epsilon_greedy(apply: QFunction) -> Policy:
+    """Policy of a Q-learner: a random action with probability epsilon, else the greedy one.
+
+    As in Dopamine, random means `uniform <= epsilon`: even epsilon 0 explores once in 2^23 draws.
+    For the same key the action is that of Dopamine's `select_action`, whose agent carries on with
+    `jax.random.split(key, 3)[0]`.
+
+    Args:
+      apply: `apply(params, observation) -> q_values`, float (A,), for one observation.
+
+    Returns:
+      `policy(params, observation, key, epsilon) -> action`, int32 (). The key is consumed.
+    """
+
+    def policy(params: Params, observation: jax.Array, key: jax.Array, epsilon: Any) -> jax.Array:
+        _, uniform_key, action_key = jax.random.split(key, 3)
+        return _explore(apply(params, observation), uniform_key, action_key, epsilon)
+
+    return policy
+
+
+def keyed_epsilon_greedy(apply: KeyedQFunction) -> Policy:
+    """`epsilon_greedy` for networks that take a key, such as noisy ones.
+
+    For the same key the action is that of Dopamine's full Rainbow agent, which carries on with
+    `jax.random.split(key, 4)[0]`.
+
+    Args:
+      apply: `apply(params, observation, key) -> q_values`, float (A,), for one observation.
+
+    Returns:
+      `policy(params, observation, key, epsilon) -> action`, int32 (). The key is consumed.
+    """
+
+    def policy(params: Params, observation: jax.Array, key: jax.Array, epsilon: Any) -> jax.Array:
+        _, uniform_key, network_key, action_key = jax.random.split(key, 4)
+        q_values = apply(params, observation, network_key)
+        return _explore(q_values, uniform_key, action_key, epsilon)
+
+    return policy
+
+
+def _explore(
+    q_values: jax.Array, uniform_key: jax.Array, action_key: jax.Array, epsilon: Any
+) -> jax.Array:
+    check_q_values(q_values.shape)
+    random_action = jax.random.randint(action_key, (), 0, q_values.shape[-1])
+    explore = jax.random.uniform(uniform_key) <= epsilon
+    return jnp.where(explore, random_action, jnp.argmax(q_values)).astype(jnp.int32)
+
+
+def linearly_decaying_epsilon(
+    decay_period: float, agent_step: Any, warmup: float, epsilon: float
+) -> jax.Array:
+    """Exploration schedule of DQN: 1 during the warm-up, linearly down to epsilon, then constant.
+
+    Args:
+      decay_period: agent steps over which epsilon decays, > 0.
+      agent_step: agent steps taken so far, int or integer array.
+      warmup: agent steps before the decay begins.
+      epsilon: the final value, in [0, 1].
+
+    Returns:
+      float32 of the shape of agent_step.
+
+    Raises:
+      ValueError: when decay_period is a Python number <= 0.
+    """
+    if isinstance(decay_period, Real) and not decay_period > 0:
+        raise ValueError(f"`decay_period` must be agent steps, > 0; got {decay_period!r}")
+    # As an array, so that a Python int is computed with in float32 as a traced one is.
+    steps_left = decay_period + warmup - jnp.asarray(agent_step)
+    bonus = (1.0 - epsilon) * steps_left / decay_period
+    return epsilon + jnp.clip(bonus, 0.0, 1.0 - epsilon)

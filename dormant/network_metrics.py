@@ -1,0 +1,135 @@
+"""Effective rank, and norms of features, weights and gradients: the paper's other measurements.
+Everything is computed from one batch of activations, in float32 whatever the network's dtype."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.graph import Entries, NeuronGraph
+
+
+class NetworkMetrics(NamedTuple):
+    """What `network_metrics` measures. Every array is a float32 scalar."""
+
+    effective_rank: dict[str, jax.Array]  # srank, by layer that an output layer reads
+    feature_norm: dict[str, jax.Array]  # mean Euclidean norm over the batch, by hidden layer
+    weight_norm: dict[str, jax.Array]  # Euclidean norm, by layer; output layers too
+    gradient_norm: dict[str, jax.Array]  # the same of the gradient; NaN where none was given
+    weight_norm_total: jax.Array  # over the parameters of all those layers
+    gradient_norm_total: jax.Array
+
+
+def network_metrics(
+    graph: NeuronGraph,
+    params: Any,
+    activations: Mapping[str, jax.Array],
+    gradient: Any = None,
+    *,
+    rank_threshold: float = 0.01,
+) -> NetworkMetrics:
+    """Effective rank and norms of one network on one batch.
+
+    The effective rank of the features `(B, d)` of a layer is srank (Kumar et al., ICLR 2021,
+    section 3): the least k for which the k largest of their singular values sum to
+    `1 - rank_threshold` of all. It is at most min(B, d) and 0 for features that are all zero
+    (paper, table 7). A convolution's features are all its positions and channels.
+
+    Weight and gradient norms cover each layer's kernel, biases and normalization parameters. The
+    totals cover the parameters of all layers of the graph once each, not other parameters in the
+    same tree, such as those of another network.
+
+    Args:
+      graph: the network's neuron graph.
+      params: parameter tree.
+      activations: `{layer: (B, …, H)}`, as `graph.activations` returns.
+      gradient: the loss gradient, a tree like `params`; None leaves the gradient norms NaN.
+      rank_threshold: delta of srank, in (0, 1).
+
+    Returns:
+      `NetworkMetrics`.
+
+    Raises:
+      ValueError: if `rank_threshold` lies outside (0, 1), or if `params` or `gradient` does not
+        have the structure and shapes that the graph was traced with.
+    """
+    check_rank_threshold(rank_threshold)
+    features = {name: _features(activation) for name, activation in activations.items()}
+    incoming = graph.incoming
+    together = tuple(entries for layer in incoming.values() for entries in layer)
+
+    def norms(name: str, tree: Any) -> tuple[dict[str, jax.Array], jax.Array]:
+        leaves = graph.parameters.leaves(name, tree)
+        by_layer = {layer: _norm(leaves, entries) for layer, entries in incoming.items()}
+        return by_layer, _norm(leaves, together)
+
+    weight_norm, weight_norm_total = norms("params", params)
+    if gradient is None:
+        gradient_norm, gradient_norm_total = dict.fromkeys(weight_norm, jnp.nan), jnp.nan
+    else:
+        gradient_norm, gradient_norm_total = norms("gradient", gradient)
+    metrics = NetworkMetrics(
+        effective_rank={
+            name: _effective_rank(features[name], rank_threshold) for name in graph.penultimate
+        },
+        feature_norm={
+            name: jnp.mean(jnp.linalg.norm(rows, axis=-1)) for name, rows in features.items()
+        },
+        weight_norm=weight_norm,
+        gradient_norm=gradient_norm,
+        weight_norm_total=weight_norm_total,
+        gradient_norm_total=gradient_norm_total,
+    )
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
+
+
+def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
+    """The metrics before the first measurement: the same structure, all NaN."""
+
+    def each(names: Any) -> dict[str, jax.Array]:
+        return {name: jnp.full((), jnp.nan, jnp.float32) for name in names}
+
+    layers = tuple(graph.incoming)
+    total = each(("weights", "gradients"))
+    return NetworkMetrics(
+        each(graph.penultimate), each(graph.names), each(layers), each(layers), *total.values()
+    )
+
+
+def check_rank_threshold(rank_threshold: float) -> None:
+    """Raises ValueError unless `rank_threshold` lies in (0, 1)."""
+    is_number = isinstance(rank_threshold, int | float) and not isinstance(rank_threshold, bool)
+    if not is_number or not 0 < rank_threshold < 1:
+        raise ValueError(f"`rank_threshold` must lie in (0, 1); got {rank_threshold!r}")
+
+
+def _features(activation: jax.Array) -> jax.Array:
+    """(B, d) float32: one row for each input; an unbatched input is one row."""
+    rows = activation.shape[0] if activation.ndim > 1 else 1
+    return activation.astype(jnp.float32).reshape(rows, -1)
+
+
+def _effective_rank(features: jax.Array, rank_threshold: float) -> jax.Array:
+    singular_values = jnp.linalg.svd(features, compute_uv=False)
+    cumulative = jnp.cumsum(singular_values)
+    total = cumulative[-1]
+    rank = 1 + jnp.sum(cumulative[:-1] < (1 - rank_threshold) * total)
+    return jnp.where(total > 0, rank, jnp.where(total == 0, 0, jnp.nan))
+
+
+def _norm(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Array:
+    """Euclidean norm of the given entries, each counted once."""
+    covered: dict[str, np.ndarray] = {}
+    for entries in layer:
+        shape = np.ones(jnp.ndim(leaves[entries.path]), int)
+        shape[list(entries.axes)] = entries.index.shape
+        own = (entries.index.array >= 0).reshape(shape)
+        covered[entries.path] = covered.get(entries.path, False) | own
+    squares = jnp.zeros((), jnp.float32)
+    for path, mask in covered.items():
+        values = jnp.asarray(leaves[path], jnp.float32)
+        values = values if mask.all() else jnp.where(mask, values, 0.0)
+        squares += jnp.sum(jnp.square(values))
+    return jnp.sqrt(squares)

@@ -1,0 +1,270 @@
+"""The gin-configurable options of interventions and tracking: what is allowed, what they build."""
+
+import dataclasses
+import inspect
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import dormant
+from dormant.agents.interventions import (
+    AdaptiveTau,
+    FixedBudget,
+    Prune,
+    ReDo,
+    Reset,
+    Tracker,
+)
+from dormant.agents.options import ConfigurationError, LearnerOptions, updates_per_burst
+
+INTERVENTIONS = (ReDo, FixedBudget, Reset, Prune)
+
+
+@pytest.fixture(autouse=True)
+def empty_gin():
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"tau": -0.1}, "ReDo.tau must be a number >= 0, a schedule.*; received -0.1"),
+        ({"tau": float("nan")}, "ReDo.tau must be .*; received nan"),
+        ({"tau": True}, "ReDo.tau must be .*; received True"),
+        ({"period": 0}, "ReDo.period must be a whole number of gradient steps >= 1; received 0"),
+        ({"period": 1e3}, "ReDo.period must be .*; received 1000.0"),
+        ({"start": -1}, "ReDo.start must be .* >= 0; received -1"),
+        ({"start": 5, "end": 5}, "ReDo.end must be .* >= 6; received 5"),
+        ({"outgoing": "random"}, "ReDo.outgoing must be one of 'zero', 'fresh'; received 'random'"),
+        ({"incoming_scale": 1}, "ReDo.incoming_scale must be one of .*; received 1"),
+        ({"moments": None}, "ReDo.moments must be one of .*; received None"),
+        ({"adam_count": "reset"}, "ReDo.adam_count must be one of .*; received 'reset'"),
+        ({"flatten_layout": "tile"}, "ReDo.flatten_layout must be one of .*; received 'tile'"),
+        ({"max_fraction": 0.0}, r"ReDo.max_fraction must be None or .*\(0, 1\]; received 0.0"),
+        ({"max_fraction": 1.5}, "ReDo.max_fraction must be .*; received 1.5"),
+        ({"score": "utility"}, "ReDo.score must be one of 'activation', 'contribution_utility'"),
+        ({"score_batch": 0}, "ReDo.score_batch must be .*; received 0"),
+    ],
+)
+def test_an_option_of_redo_that_is_not_allowed_is_named(options, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        ReDo(**options)
+
+
+@pytest.mark.parametrize("make", INTERVENTIONS)
+@pytest.mark.parametrize("options", [{"period": 0}, {"start": -1}, {"end": 0}, {"score_batch": 0}])
+def test_every_intervention_checks_when_it_acts(make, options):
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{name} must be a whole number"):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "problem"),
+    [
+        (FixedBudget, {"fraction": 1.5}, r"fraction must be a number in \[0, 1\] .* received 1.5"),
+        (FixedBudget, {"order": "first"}, "order must be one of .*; received 'first'"),
+        (FixedBudget, {"outgoing": "one"}, "outgoing must be one of .*; received 'one'"),
+        (Reset, {"layers": "first"}, "layers must be 'last_hidden', .*; received 'first'"),
+        (Reset, {"layers": ()}, r"layers must be .*; received \(\)"),
+        (Reset, {"layers": (1,)}, r"layers must be .*; received \(1,\)"),
+        (Reset, {"moments": "old"}, "moments must be one of .*; received 'old'"),
+        (Prune, {"tau": -1}, "tau must be .*; received -1"),
+        (AdaptiveTau, {"target_fraction": 2}, "target_fraction must be .*; received 2"),
+        (AdaptiveTau, {"step_size": 0}, "step_size must be a number > 0; received 0"),
+        (AdaptiveTau, {"minimum": 0.0}, "minimum must be a number > 0; received 0.0"),
+        (AdaptiveTau, {"maximum": 1e-5}, "maximum must be a number >= 0.0001; received 1e-05"),
+        (AdaptiveTau, {"initial": 2.0}, r"initial must be a number in \[.*\]; received 2.0"),
+        (Tracker, {"rank_threshold": 1.0}, r"rank_threshold must be .*\(0, 1\); received 1.0"),
+    ],
+)
+def test_an_option_that_is_not_allowed_is_named(make, options, problem):
+    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{problem}"):
+        make(**options)
+
+
+@pytest.mark.parametrize("options", [{"tracking_period": 0}, {"score_batch": -1}])
+def test_an_option_of_the_tracker_that_is_not_allowed_is_named(options):
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"Tracker.{name} must be a whole number"):
+        Tracker(**options)
+
+
+def test_defaults_are_the_papers():
+    redo = ReDo()
+    assert (redo.tau, redo.period, redo.score_batch) == (0.1, 1_000, 64)
+    assert (redo.outgoing, redo.moments, redo.adam_count) == ("zero", "reset", "keep")
+    assert (Reset().layers, Reset().period) == ("last_hidden", 100_000)
+    assert (FixedBudget().fraction, FixedBudget().order) == (0.1, "lowest")
+    assert Prune().tau == 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "factory"),
+    [
+        (ReDo, dormant.redo),
+        (FixedBudget, dormant.fixed_budget),
+        (Reset, dormant.layer_reset),
+        (Prune, dormant.prune),
+        (AdaptiveTau, dormant.adaptive_tau),
+    ],
+)
+def test_defaults_are_those_of_the_core(options, factory):
+    core = inspect.signature(factory).parameters
+    for field in dataclasses.fields(options):
+        if field.name != "score_batch":  # the core scores on all that it is given
+            assert getattr(options(), field.name) == core[field.name].default
+
+
+def test_gin_sets_the_options_and_schedules():
+    gin.parse_config("""
+        ReDo.tau = @optax.linear_schedule()
+        optax.linear_schedule.init_value = 0.2
+        optax.linear_schedule.end_value = 0.0
+        optax.linear_schedule.transition_steps = 100
+        ReDo.period = 10
+        Tracker.tracking_period = 5
+        Prune.tau = @AdaptiveTau()
+        AdaptiveTau.target_fraction = 0.25
+        FixedBudget.fraction = @dormant.cosine_fraction()
+        dormant.cosine_fraction.initial = 0.1
+        dormant.cosine_fraction.end_step = 1000
+        Reset.layers = ["hidden", "output"]
+    """)
+    assert Prune().tau == AdaptiveTau(target_fraction=0.25)
+    assert float(FixedBudget().fraction(500)) == pytest.approx(0.1 * 0.5**0.5)
+    assert Reset().layers == ["hidden", "output"]
+    assert float(ReDo().tau(50)) == pytest.approx(0.1)
+    assert ReDo().period == 10
+    assert ReDo(period=20).period == 20
+    assert Tracker().tracking_period == 5
+
+
+def test_options_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ReDo().tau = 0.5
+
+
+def test_due_steps_lie_between_start_and_end():
+    redo = ReDo(period=10, start=15, end=40)
+    assert [step for step in range(60) if redo.is_due(step)] == [20, 30]
+    assert [step for step in range(30) if Tracker(tracking_period=10).is_due(step)] == [10, 20]
+
+
+def network():
+    """A network of eight hidden neurons of which the first two are silent."""
+
+    def apply(params, x):
+        return jax.nn.relu(x @ params["hidden"]) @ params["output"]
+
+    def init(key):
+        first, second = jax.random.split(key)
+        return {
+            "hidden": jax.random.normal(first, (3, 8)), "output": jax.random.normal(second, (8, 2))
+        }  # fmt: skip
+
+    params = init(jax.random.key(0))
+    params["hidden"] = jnp.abs(params["hidden"]).at[:, :2].set(0.0)
+    inputs = jnp.abs(jax.random.normal(jax.random.key(1), (16, 3)))
+    return dormant.trace(apply, params, inputs), init, params, inputs
+
+
+@pytest.mark.parametrize(
+    ("options", "acted_on", "changed"),
+    [
+        (ReDo(tau=0.0, period=2), 2, 2),
+        (ReDo(tau=0.0, period=2, max_fraction=0.125), 1, 1),
+        (ReDo(tau=AdaptiveTau(initial=1e-3), period=2), 2, 2),
+        (ReDo(tau=0.0, period=2, score="contribution_utility"), 2, 2),
+        (FixedBudget(fraction=0.5, period=2, order="highest"), 4, 4),
+        (FixedBudget(fraction=dormant.cosine_fraction(0.5, 3), period=2), 2, 2),
+        (Reset(period=2), 8, 8),
+        (Reset(period=2, layers=["output"]), 0, 0),
+        (Prune(tau=0.5, period=2), 2, 0),  # silent neurons: their weights are 0 already
+        (Tracker(tracking_period=2), 0, 0),
+    ],
+    ids=[
+        "redo", "capped", "adaptive", "utility", "highest", "cosine", "last hidden", "output",
+        "prune", "track",
+    ],
+)  # fmt: skip
+def test_interventions_act_as_configured(options, acted_on, changed):
+    graph, init, params, inputs = network()
+    optimizer = optax.adam(1e-3)
+    arguments = (graph,) if isinstance(options, Tracker) else (graph, init, optimizer)
+    intervention = options.intervention(*arguments)
+    state = intervention.init(jax.random.key(2))
+    new, opt_state = params, optimizer.init(params)
+    update = jax.jit(intervention.update)
+    # The inputs have fewer rows than the score batch where it is the default.
+    inputs = jnp.tile(inputs, (4, 1))
+    for _ in range(2):
+        new, opt_state, state = update(new, opt_state, state, inputs)
+    assert int(state.report.step) == 2
+    assert int(state.report.recycled_total) == acted_on
+    assert int(jnp.sum(jnp.any(new["hidden"] != params["hidden"], axis=0))) == changed
+
+
+@pytest.mark.parametrize("make", (*INTERVENTIONS, Tracker))
+def test_scoring_is_on_the_first_rows_of_a_larger_batch(make):
+    graph, init, params, inputs = network()
+    optimizer = optax.sgd(1e-3)
+    arguments = (graph,) if make is Tracker else (graph, init, optimizer)
+    intervention = make(score_batch=8).intervention(*arguments)
+    run = (params, optimizer.init(params), intervention.init(jax.random.key(2)))
+    jax.eval_shape(intervention.update, *run, inputs)
+    with pytest.raises(ValueError, match="at least `score_batch` = 8 rows; got shape"):
+        intervention.update(*run, inputs[:7])
+
+
+def test_a_layer_that_the_network_does_not_have_is_named():
+    graph, init, *_ = network()
+    with pytest.raises(ConfigurationError, match="one of 'hidden', 'output'; received 'Dense_9'"):
+        Reset(layers=["Dense_9"]).intervention(graph, init, optax.sgd(1e-3))
+
+
+def test_every_intervention_says_how_it_treats_adams_count():
+    assert all(make().adam_count == "keep" for make in INTERVENTIONS)
+
+
+@pytest.mark.parametrize(
+    ("replay_ratio", "update_period", "updates"),
+    [(0.25, 4, 1), (0.5, 4, 2), (1, 4, 4), (2, 4, 8), (1, 1, 1), (1 / 3, 3, 1), (0.1, 10, 1)],
+)
+def test_updates_of_one_burst(replay_ratio, update_period, updates):
+    assert updates_per_burst(replay_ratio, update_period) == updates
+
+
+@pytest.mark.parametrize(
+    ("replay_ratio", "nearest"),
+    [(0.3, "0.25 and 0.5"), (0.1, "0.25"), (0.0, "0.25"), (1.1, "1 and 1.25")],
+)
+def test_an_invalid_replay_ratio_names_the_nearest_valid_ones(replay_ratio, nearest):
+    message = f"update_period 4: {nearest}; received {replay_ratio}$"
+    with pytest.raises(ConfigurationError, match=message):
+        updates_per_burst(replay_ratio, 4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"replay_ratio": 0},
+        {"target_update_unit": "frames"},
+        {"weight_decay": -1e-5},
+        {"weight_decay_kind": "l1"},
+        {"intervention": True},
+        {"tracker": True},
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_learner_options_are_checked(wrong):
+    LearnerOptions(intervention=Reset(), tracker=Tracker(), seed=3)
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"{name} must be"):
+        LearnerOptions(**wrong)

@@ -1,0 +1,186 @@
+"""DormantSACAgent on a made-up task: acting, recycling in both networks, the target critics.
+Every test asserts how many updates were made."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import dormant.agents  # noqa: F401  (makes Dopamine import)
+from dormant.agents.options import ConfigurationError
+
+OBSERVATION, ACTION = (5,), (2,)
+LIMITS = (np.array([-1.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
+
+
+@pytest.fixture
+def make_agent(load_family):
+    def make(**changes):
+        load_family("sac", **({"SACAgent__hidden_units": 8, "ReDo__tau": 0.3} | changes))
+        from dormant.agents.sac_agent import DormantSACAgent
+
+        return DormantSACAgent(ACTION, LIMITS, OBSERVATION)
+
+    return make
+
+
+def play(agent, steps, seed=0):
+    """One episode of random observations, as float64, which MuJoCo gives; returns the actions."""
+    rng = np.random.default_rng(seed)
+    observations = rng.normal(size=(steps, *OBSERVATION))
+    actions = [agent.begin_episode(observations[0])]
+    for step in range(1, steps):
+        actions.append(agent.step(float(rng.normal()), observations[step]))
+    agent.end_episode(1.0, True)
+    return np.stack(actions)
+
+
+def copied(tree):
+    return jax.tree.map(np.array, tree)
+
+
+def updates(agent):
+    counts = {int(count) for _, count in optax.tree.get_all_with_path(
+        agent.learner_state.opt_state, "count"
+    )}  # fmt: skip
+    assert len(counts) == 1
+    return counts.pop()
+
+
+def test_actions_are_random_until_learning_begins_then_the_actors(make_agent):
+    agent = make_agent()
+    actions = play(agent, 80)
+    assert updates(agent) == agent.gradient_step == 80 - 22
+    assert actions.dtype == np.float32 and actions.shape == (80, *ACTION)
+    assert (actions >= LIMITS[0]).all() and (actions <= LIMITS[1]).all()
+    key = agent._train_key
+    expected = [
+        jax.random.uniform(jax.random.fold_in(key, step), ACTION, minval=LIMITS[0],
+                           maxval=LIMITS[1])
+        for step in range(1, 6)
+    ]  # fmt: skip
+    np.testing.assert_allclose(actions[:5], expected, rtol=1e-6)
+    assert np.abs(actions[30:].mean(axis=0) - np.mean(LIMITS, axis=0)).max() > 0
+
+
+def test_evaluation_takes_the_mean_action_and_learns_nothing(make_agent):
+    agent = make_agent()
+    play(agent, 40)
+    made = updates(agent)
+    agent.eval_mode = True
+    first, second = play(agent, 30), play(agent, 30)
+    np.testing.assert_array_equal(first, second)
+    assert updates(agent) == made == agent.gradient_step > 0
+    agent.eval_mode = False
+    assert not np.array_equal(play(agent, 30), first)
+
+
+def test_replay_holds_float32(make_agent):
+    agent = make_agent()
+    play(agent, 40)
+    batch = agent._training_batch()
+    types = {name: np.asarray(value).dtype.name for name, value in batch._asdict().items()}
+    assert types == {"state": "float32", "action": "float32", "reward": "float32",
+                     "next_state": "float32", "terminal": "bool"}  # fmt: skip
+    assert agent.state.dtype == np.float32
+
+
+def test_neurons_are_tracked_and_recycled_in_both_networks(make_agent):
+    agent = make_agent()
+    records = []
+    agent.set_tracking_listener(records.append)
+    play(agent, 120)
+    assert updates(agent) == 98
+    last = records[-1]
+    assert set(last["dormant_percent_by_network"]) == {"actor", "critic"}
+    layers = {f"network/_{name}/Dense_{n}" for name in ("actor", "critic1", "critic2")
+              for n in (0, 1)}  # fmt: skip
+    assert set(last["dormant_percent"]) == set(last["recycled"]) == layers
+    assert set(last["effective_rank"]) == {layer for layer in layers if layer.endswith("1")}
+    assert {"critic_loss", "actor_loss", "alpha_loss", "alpha", "q_mean"} <= set(last)
+    per_network = {name: sum(record["recycled"][layer] for record in records for layer in layers
+                             if f"_{name}" in layer) for name in ("actor", "critic")}  # fmt: skip
+    assert all(count > 0 for count in per_network.values()), per_network
+
+
+def test_the_target_follows_softly(make_agent):
+    agent = make_agent(LearnerOptions__intervention=None)
+    before = copied(agent.learner_state.params["network"])
+    play(agent, 20)
+    assert updates(agent) == 0
+    rng = np.random.default_rng(7)
+    while agent.gradient_step == 0:
+        agent.step(0.0, rng.normal(size=OBSERVATION))
+    assert updates(agent) == 1
+    after = agent.learner_state
+    jax.tree.map(
+        lambda target, old, new: np.testing.assert_allclose(
+            target, 0.995 * old + 0.005 * new, rtol=1e-5, atol=1e-7
+        ),
+        after.target_params["network"],
+        before,
+        after.params["network"],
+    )
+
+
+def test_a_hard_target_follows_by_agent_steps(make_agent):
+    agent = make_agent(SACAgent__target_update_type="hard", SACAgent__target_update_period=30)
+    play(agent, 30)
+    assert updates(agent) > 0
+
+    def actors_kernel(params):
+        return np.array(params["network"]["_actor"]["Dense_0"]["kernel"])
+
+    start = actors_kernel(agent.learner_state.target_params)
+    assert not np.array_equal(start, actors_kernel(agent.learner_state.params))
+    agent.step(0.0, np.zeros(OBSERVATION))
+    agent.step(0.0, np.zeros(OBSERVATION))
+    assert not np.array_equal(start, actors_kernel(agent.learner_state.target_params))
+
+
+@pytest.mark.parametrize("recycle", [True, False])
+def test_target_critics_are_recycled_with_the_same_neurons_on_request(make_agent, recycle):
+    agent = make_agent(
+        DormantSACAgent__recycle_target_critics=recycle,
+        SACAgent__target_smoothing_coefficient=0.0,
+        ReDo__period=20,
+        Tracker__tracking_period=1_000,
+    )
+    start = copied(agent.learner_state.params["network"])
+    play(agent, 43)
+    assert updates(agent) == 20 + 1
+    recycled = int(agent.learner_state.intervention["critic"].report.recycled_total)
+    assert recycled > 0
+    target = agent.learner_state.target_params["network"]
+    changed = {
+        name: any(not np.array_equal(a, b) for a, b in zip(
+            jax.tree.leaves(start[name]), jax.tree.leaves(target[name]), strict=True))
+        for name in start
+    }  # fmt: skip
+    # A target that does not follow has changed only where the recycle rewrote it.
+    assert not changed["_actor"]
+    assert (changed["_critic1"] or changed["_critic2"]) == recycle
+
+
+def test_recycled_target_critics_need_recycling(make_agent):
+    with pytest.raises(ConfigurationError, match="recycle_target_critics must be False unless"):
+        make_agent(
+            DormantSACAgent__recycle_target_critics=True,
+            LearnerOptions__intervention="@Reset()",
+        )
+
+
+def test_the_temperature_does_not_decay(make_agent):
+    def trained(decay):
+        agent = make_agent(
+            LearnerOptions__weight_decay=decay, LearnerOptions__weight_decay_kind="decoupled",
+            LearnerOptions__intervention=None,
+        )  # fmt: skip
+        play(agent, 24)
+        assert updates(agent) == 2
+        return copied(agent.learner_state.params)
+
+    plain, decayed = trained(0.0), trained(0.1)
+    kernels = [params["network"]["_critic1"]["Dense_0"]["kernel"] for params in (plain, decayed)]
+    assert np.abs(kernels[1]).sum() < np.abs(kernels[0]).sum()
+    np.testing.assert_allclose(plain["log_alpha"], decayed["log_alpha"], rtol=1e-4)
