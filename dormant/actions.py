@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dormant.checks import is_pair
 from dormant.graph import NeuronGraph
 from dormant.moments import ADAM_COUNTS, check_per_entry, reset_entries, reset_moments
 from dormant.recycle import (
@@ -229,7 +230,7 @@ def check_recycling(
 
 def check_optimizer(optimizer: Any) -> None:
     """Raises ValueError unless `optimizer` is an optax transformation."""
-    if not hasattr(optimizer, "init") or not hasattr(optimizer, "update"):
+    if not is_pair(optimizer):
         raise ValueError(f"`optimizer` must be an optax transformation; got {optimizer!r}")
 
 

@@ -159,7 +159,7 @@ class NeuronGraph:
     @property
     def incoming(self) -> dict[str, tuple[Entries, ...]]:
         """The entries that feed each layer, hidden layers first, then output layers."""
-        outputs = dict(zip(self.output_layers, self.output_incoming, strict=False))
+        outputs = dict(zip(self.output_layers, self.output_incoming, strict=True))
         return {layer.name: layer.incoming for layer in self.layers} | outputs
 
     def __getitem__(self, name: str) -> Layer:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dormant.actions import Action
+from dormant.checks import is_pair
 from dormant.graph import NeuronGraph
 from dormant.network_metrics import (
     NetworkMetrics,
@@ -31,8 +32,8 @@ class Intervention(NamedTuple):
       update: `update(params, opt_state, state, *inputs, gradient=None) -> (params, opt_state,
         state)`. One call is one gradient step. `inputs` are the network's inputs to score on;
         without any, nothing is scored and the step is only counted, for callers who know on the
-        host that nothing is due (`is_due`). `gradient` is the step's loss gradient; `track` alone
-        reads it.
+        host that nothing is due (`is_due`). `gradient` is the loss gradient, or a function without
+        arguments that computes it; `track` alone reads it.
     """
 
     init: Callable[[jax.Array], Any]
@@ -176,7 +177,8 @@ def track(
 
     Returns:
       An `Intervention` whose state is an `InterventionState`. Gradient norms are measured when its
-      update is given `gradient=`, the loss gradient, a tree like the parameters.
+      update is given `gradient=`, the loss gradient, a tree like the parameters, or a function
+      without arguments that computes it, which is called only where something is due.
 
     Raises:
       ValueError: if an option is not valid.
@@ -184,8 +186,7 @@ def track(
     taus = check_timing(graph, taus, period, start, end, score_batch)
     check_rank_threshold(rank_threshold)
 
-    def observe(operands):
-        state, params, inputs, gradient = operands
+    def observe(state, params, inputs, gradient):
         activations = graph.activations(params, *inputs)
         state = _observe(state, dormancy_scores(activations), taus)
         metrics = network_metrics(
@@ -197,9 +198,13 @@ def track(
         state = state._replace(step=state.step + 1)
         if inputs:
             # Only the state comes out of the conditional: the parameters need not be copied.
-            operands = (state, params, _rows(inputs, score_batch), gradient)
+            # A function is called inside it, so that an undue gradient is not computed.
+            def act(operands):
+                return observe(*operands, gradient() if callable(gradient) else gradient)
+
+            operands = (state, params, _rows(inputs, score_batch))
             due = is_due(state.step, period, start, end)
-            state = jax.lax.cond(due, observe, lambda operands: operands[0], operands)
+            state = jax.lax.cond(due, act, lambda operands: operands[0], operands)
         return params, opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
@@ -212,7 +217,8 @@ def track(
 def combine(**interventions: Intervention) -> Intervention:
     """Several interventions as one, applied in the order given.
 
-    For a network of several traced parts in one parameter tree, such as an actor and a critic.
+    For a network of several traced parts in one parameter tree, such as an actor and a critic. Each
+    sees what those before it have done.
 
     Args:
       **interventions: at least one, by name.
@@ -226,8 +232,7 @@ def combine(**interventions: Intervention) -> Intervention:
     if not interventions:
         raise ValueError(f"`combine` needs at least one intervention; got {interventions!r}")
     for name, intervention in interventions.items():
-        functions = [getattr(intervention, part, None) for part in ("init", "update")]
-        if not all(map(callable, functions)):
+        if not is_pair(intervention):
             raise ValueError(f"`{name}` must be a pair (init, update); got {intervention!r}")
 
     def init(key: jax.Array) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dormant.checks import is_number
 from dormant.graph import Entries, NeuronGraph
 
 
@@ -100,8 +101,7 @@ def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
 
 def check_rank_threshold(rank_threshold: float) -> None:
     """Raises ValueError unless `rank_threshold` lies in (0, 1)."""
-    is_number = isinstance(rank_threshold, int | float) and not isinstance(rank_threshold, bool)
-    if not is_number or not 0 < rank_threshold < 1:
+    if not is_number(rank_threshold) or not 0 < rank_threshold < 1:
         raise ValueError(f"`rank_threshold` must lie in (0, 1); got {rank_threshold!r}")
 
 

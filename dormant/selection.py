@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from dormant.checks import is_number
 
 
 def dormant_masks(
@@ -87,7 +88,7 @@ def check_tau(tau: float | jax.Array, name: str = "tau") -> None:
     """Raises ValueError if a concrete `tau` is negative or not a number."""
     if isinstance(tau, jax.core.Tracer):
         return
-    if not _is_number(tau) or not float(tau) >= 0:
+    if not is_number(tau) or not float(tau) >= 0:
         raise ValueError(f"`{name}` must be a number of at least 0; got {tau!r}")
 
 
@@ -95,10 +96,5 @@ def check_max_fraction(max_fraction: float | None) -> None:
     """Raises ValueError unless `max_fraction` is None or lies in [0, 1]."""
     if max_fraction is None:
         return
-    if not _is_number(max_fraction) or not 0 <= max_fraction <= 1:
+    if not is_number(max_fraction) or not 0 <= max_fraction <= 1:
         raise ValueError(f"`max_fraction` must be None or lie in [0, 1]; got {max_fraction!r}")
-
-
-def _is_number(value: object) -> bool:
-    scalar = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
-    return scalar and np.ndim(value) == 0 and not isinstance(value, bool)

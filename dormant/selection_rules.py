@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dormant.checks import is_number
 from dormant.recycle import check_choice
 from dormant.selection import check_max_fraction, check_tau, dormant_masks
 
@@ -99,14 +100,14 @@ def adaptive_tau(
     Raises:
       ValueError: if an option is not valid.
     """
-    if not _is_plain_number(target_fraction) or not 0 <= target_fraction <= 1:
+    if not is_number(target_fraction) or not 0 <= target_fraction <= 1:
         raise ValueError(f"`target_fraction` must lie in [0, 1]; got {target_fraction!r}")
     for name, value in (("step_size", step_size), ("minimum", minimum)):
-        if not _is_plain_number(value) or not 0 < value < float("inf"):
+        if not is_number(value) or not 0 < value < float("inf"):
             raise ValueError(f"`{name}` must be a number above 0; got {value!r}")
-    if not _is_plain_number(maximum) or not maximum >= minimum:
+    if not is_number(maximum) or not maximum >= minimum:
         raise ValueError(f"`maximum` must be at least `minimum`, {minimum}; got {maximum!r}")
-    if not _is_plain_number(initial) or not minimum <= initial <= maximum:
+    if not is_number(initial) or not minimum <= initial <= maximum:
         raise ValueError(f"`initial` must lie in [{minimum}, {maximum}]; got {initial!r}")
 
     def init(layers: Sequence[str]) -> dict[str, jax.Array]:
@@ -137,7 +138,7 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
     Raises:
       ValueError: if an option is not valid.
     """
-    if not callable(fraction) and not (_is_plain_number(fraction) and 0 <= fraction <= 1):
+    if not callable(fraction) and not (is_number(fraction) and 0 <= fraction <= 1):
         raise ValueError(f"`fraction` must lie in [0, 1] or be a schedule; got {fraction!r}")
     check_choice("order", order, ORDERS)
 
@@ -166,9 +167,9 @@ def cosine_fraction(initial: float, end_step: int) -> optax.Schedule:
     Raises:
       ValueError: if an option is not valid.
     """
-    if not _is_plain_number(initial) or not 0 <= initial <= 1:
+    if not is_number(initial) or not 0 <= initial <= 1:
         raise ValueError(f"`initial` must lie in [0, 1]; got {initial!r}")
-    if not _is_plain_number(end_step) or not end_step >= 1:
+    if not is_number(end_step) or not end_step >= 1:
         raise ValueError(f"`end_step` must be at least 1; got {end_step!r}")
 
     def schedule(step: jax.Array) -> jax.Array:
@@ -188,6 +189,8 @@ def whole_layers(names: Sequence[str] | None = None) -> Selection:
     Raises:
       ValueError: from the intervention's `init`, if the action cannot act on a named layer.
     """
+    if isinstance(names, str):
+        raise ValueError(f"`names` must be None or a sequence of layer names; got {names!r}")
     chosen = None if names is None else frozenset(names)
 
     def init(layers: Sequence[str]) -> tuple[()]:
@@ -210,7 +213,3 @@ def whole_layers(names: Sequence[str] | None = None) -> Selection:
 def _no_state(layers: Sequence[str]) -> tuple[()]:
     del layers
     return ()
-
-
-def _is_plain_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

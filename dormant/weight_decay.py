@@ -4,6 +4,7 @@ import jax
 import optax
 
 from dormant.actions import check_optimizer
+from dormant.checks import is_number
 from dormant.recycle import check_choice
 
 WEIGHT_DECAY_KINDS = ("l2", "decoupled")
@@ -34,12 +35,17 @@ def weight_decay(
       ValueError: if an option is not valid.
     """
     check_optimizer(optimizer)
-    is_number = isinstance(coefficient, int | float) and not isinstance(coefficient, bool)
-    if not is_number or not 0 <= coefficient < float("inf"):
+    if not is_number(coefficient) or not 0 <= coefficient < float("inf"):
         raise ValueError(f"`coefficient` must be a number of at least 0; got {coefficient!r}")
     check_choice("kind", kind, WEIGHT_DECAY_KINDS)
     if kind == "l2" and learning_rate is not None:
         raise ValueError(f"`learning_rate` must be None with kind 'l2'; got {learning_rate!r}")
+    is_rate = learning_rate is None or callable(learning_rate) or is_number(learning_rate)
+    if not is_rate or (is_number(learning_rate) and not 0 <= learning_rate < float("inf")):
+        raise ValueError(
+            f"`learning_rate` must be None, a number of at least 0 or a schedule;"
+            f" got {learning_rate!r}"
+        )
     if coefficient == 0:
         return optimizer
     if kind == "l2":

@@ -159,6 +159,8 @@ def test_whole_layers():
     assert select(dormant.whole_layers(["b"]))[0] == {"a": [], "b": [0, 1, 2]}
     with pytest.raises(ValueError, match="^`names` must be layers among a, b; got 'c'$"):
         dormant.whole_layers(["c"]).init(("a", "b"))
+    with pytest.raises(ValueError, match="`names` must be None or a sequence .* got 'b'"):
+        dormant.whole_layers("b")
 
 
 # -- options --------------------------------------------------------------------------------------

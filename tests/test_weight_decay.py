@@ -90,6 +90,8 @@ def test_moments_of_a_decayed_optimizer_are_reset():
         ({"coefficient": "1e-5"}, "`coefficient`", "'1e-5'"),
         ({"kind": "L2"}, "`kind`", "'L2'"),
         ({"learning_rate": 0.1}, "`learning_rate`", "0.1"),
+        ({"kind": "decoupled", "learning_rate": -3}, "`learning_rate`", "-3"),
+        ({"kind": "decoupled", "learning_rate": "0.1"}, "`learning_rate`", "'0.1'"),
         ({"optimizer": None}, "`optimizer`", "None"),
     ],
 )

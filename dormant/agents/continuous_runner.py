@@ -8,7 +8,7 @@ from typing import Any
 
 from dopamine.continuous_domains import run_experiment
 
-from dormant.agents.runner import RunnerMixin
+from dormant.agents.runner_mixin import RunnerMixin
 
 
 class _ContinuousMixin(RunnerMixin):

@@ -89,6 +89,19 @@ class PrioritizedAgent(DiscreteAgent):
         """Whether transitions are drawn in proportion to their priority."""
         return self._replay_scheme == "prioritized"
 
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict | None:
+        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
+        # The priority of new transitions, which Dopamine's checkpoint of the replay leaves out.
+        return bundle and bundle | {"max_priority": float(self._sum_tree.max_recorded_priority)}
+
+    def _restore(self, bundle: dict[str, Any], where: str) -> None:
+        super()._restore(bundle, where)
+        self._sum_tree.max_recorded_priority = bundle["max_priority"]
+
+    @property
+    def _sum_tree(self) -> Any:
+        return self._replay._sampling_distribution._sum_tree
+
     def _training_batch(self) -> Any:
         batch, keys = replay_sampling.weighted_batch(self._replay, self.prioritizes)
         self._sampled_keys.append(keys)

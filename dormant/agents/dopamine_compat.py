@@ -131,7 +131,7 @@ def _dopamine_folder() -> pathlib.Path:
     else:
         return folder
     raise ModuleNotFoundError(
-        f"{problem}; dormant.agents needs dopamine-rl: pip install dormant[dopamine]",
+        f"{problem}; dormant.agents needs dopamine-rl: pip install 'dormant[dopamine]'",
         name="dopamine",
     )
 

@@ -2,6 +2,7 @@
 Adapts `dormant.learners.dqn` to Dopamine; a `JaxDQNAgent` to everything that expects one."""
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,10 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
     `LearnerOptions.*` the replay ratio, weight decay and the intervention.
     """
 
+    replaced_options = types.MappingProxyType(
+        {f"JaxDQNAgent.{name}": "DormantDQNAgent.network" for name in ("network", "preprocess_fn")}
+    )
+
     def __init__(
         self,
         num_actions: int,
@@ -58,10 +63,6 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        for replaced in ("network", "preprocess_fn"):
-            bound = bound_in_gin("JaxDQNAgent", replaced, None)
-            allowed = "left out: bind DormantDQNAgent.network instead"
-            require(bound is None, f"JaxDQNAgent.{replaced}", allowed, bound)
         loss = bound_in_gin("JaxDQNAgent", "loss_type", "huber") if loss is None else loss
         require_choice("DormantDQNAgent.loss", _LOSSES, loss)
         self._loss = loss

@@ -2,10 +2,12 @@
 Frozen and validated dataclasses; the algorithms themselves are in `dormant`."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
+import numpy as np
 import optax
 
 import dormant
@@ -75,6 +77,16 @@ class AdaptiveTau:
         return dormant.adaptive_tau(**_options(self))
 
 
+def _is_schedule(value: Any) -> bool:
+    """Whether `value` maps a gradient step to a number: @optax.linear_schedule() does, called."""
+    if not callable(value) or inspect.isclass(value):
+        return False
+    try:
+        return np.ndim(value(0)) == 0
+    except (TypeError, ValueError):
+        return False
+
+
 class _Periodic:
     """What the options of all interventions share: when they act and what they score on."""
 
@@ -93,9 +105,9 @@ class _Periodic:
 
     def _check_tau(self) -> None:
         require(
-            callable(self.tau) or isinstance(self.tau, AdaptiveTau) or is_number(self.tau, 0.0),
+            _is_schedule(self.tau) or isinstance(self.tau, AdaptiveTau) or is_number(self.tau, 0.0),
             f"{type(self).__name__}.tau",
-            "a number >= 0, a schedule of the gradient step or @AdaptiveTau()",
+            "a number >= 0, a schedule of the gradient step or @AdaptiveTau(), with parentheses",
             self.tau,
         )
 
@@ -202,7 +214,7 @@ class FixedBudget(_Periodic):
         self._check_timing()
         self._check_choices(order=ORDERS, **_RECYCLING_CHOICES)
         require(
-            callable(self.fraction) or is_number(self.fraction, 0.0, 1.0),
+            _is_schedule(self.fraction) or is_number(self.fraction, 0.0, 1.0),
             "FixedBudget.fraction",
             "a number in [0, 1] or a schedule of the gradient step",
             self.fraction,

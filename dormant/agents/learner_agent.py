@@ -3,6 +3,7 @@ It owns no algorithm and no policy: a subclass says which learner, `DiscreteAgen
 
 import os
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -68,6 +69,9 @@ class LearnerAgent:
     replay's sampler, whose random state Dopamine's own checkpoint holds.
     """
 
+    # {option of Dopamine: the one that takes its place}: refused, as it would do nothing.
+    replaced_options: Mapping[str, str] = types.MappingProxyType({})
+
     def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         """Builds the agent; touches no disk.
 
@@ -79,7 +83,7 @@ class LearnerAgent:
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        check_no_dead_bindings(type(self), JaxDQNAgent)
+        check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = LearnerOptions() if options is None else options
         self._tracker = Tracker() if self._options.tracker is None else self._options.tracker
         seed = self._options.seed
@@ -118,9 +122,12 @@ class LearnerAgent:
             optimizer=optimizer,
             graph=graph,
             tracker=self._tracker.intervention(graph),
-            intervention=intervention and intervention.intervention(graph, init, optimizer),
+            intervention=intervention and self._intervention(graph, init, optimizer),
             target_period=None if self._follows_agent_steps else self.target_update_period,
         )
+
+    def _intervention(self, *traced: Any) -> dormant.Intervention:
+        return self._options.intervention.intervention(*traced)
 
     def _create_optimizer(self) -> optax.GradientTransformation:
         """The optimizer of the whole tree of parameters, as the options ask for it."""
@@ -131,6 +138,7 @@ class LearnerAgent:
             weight_decay=options.weight_decay,
             weight_decay_kind=options.weight_decay_kind,
             per_entry_count=per_entry_count,
+            option=option_name(type(self), "optimizer"),
         )
 
     @property
@@ -176,7 +184,13 @@ class LearnerAgent:
         )
         root = jax.random.key(self._seed)
         init_key, self._train_key, self._evaluation_key = jax.random.split(root, 3)
-        learner = self._build_learner()
+        try:
+            learner = self._build_learner()
+        except ConfigurationError:
+            raise
+        except ValueError as error:
+            # The learner names its own argument, which is called alike in gin.
+            raise ConfigurationError(f"{type(self).__name__}: {error}") from error
         self._learner = learner
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)

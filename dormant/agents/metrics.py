@@ -125,9 +125,11 @@ def iteration_record(
 
 def tracking_scalars(record: Record) -> list[StatisticsInstance]:
     """A tracking record as scalars for `CollectorDispatcher`, at its gradient step."""
-    scalars = {"Train/Loss": record["loss"], "ReDo/RecycledTotal": record["recycled_total"]}
-    if record.get("q_mean") is not None:
-        scalars["Train/QMean"] = record["q_mean"]
+    scalars = {"ReDo/RecycledTotal": record["recycled_total"]}
+    for name, value in record.items():
+        if isinstance(value, float):
+            group = name.removesuffix("_total")
+            scalars[f"Train/{_title(name)}" if group == name else f"{_title(group)}/Total"] = value
     for layer, count in record["recycled"].items():
         scalars[f"ReDo/Recycled/{layer}"] = count
     per_tau = {"DormantPercent": {"Pooled": record["dormant_percent_pooled"]}}
@@ -140,14 +142,18 @@ def tracking_scalars(record: Record) -> list[StatisticsInstance]:
             for tau, value in zip(record["taus"], values, strict=True):
                 scalars[f"{group}/tau={tau:g}/{layer}"] = value
     for group in ("effective_rank", "feature_norm", "weight_norm", "gradient_norm"):
-        title = "".join(word.capitalize() for word in group.split("_"))
-        scalars |= {f"{title}/{layer}": value for layer, value in record[group].items()}
+        scalars |= {f"{_title(group)}/{layer}": value for layer, value in record[group].items()}
     step = record["gradient_step"]
     return [
         StatisticsInstance(name, value, step)
         for name, value in scalars.items()
         if value is not None
     ]
+
+
+def _title(name: str) -> str:
+    """`q_mean` as TensorBoard has it: `QMean`."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 class MetricsFile:

@@ -16,6 +16,7 @@ def create_optimizer(
     weight_decay: float = 0.0,
     weight_decay_kind: str = "l2",
     per_entry_count: bool = False,
+    option: str = "JaxDQNAgent.optimizer",
 ) -> optax.GradientTransformation:
     """Dopamine's `create_optimizer(name)` as gin configures it.
 
@@ -24,7 +25,8 @@ def create_optimizer(
       weight_decay: coefficient of the weight decay.
       weight_decay_kind: "l2", a term added to the gradient before the optimizer scales it, as the
         released ReDo agent does; or "decoupled", a step towards 0 beside it (AdamW).
-      per_entry_count: Adam with one step count per parameter entry (`ReDo.adam_count`).
+      per_entry_count: Adam with one step count per parameter entry (`adam_count`).
+      option: where gin sets the name, for errors.
 
     Raises:
       ConfigurationError: when the name is unknown, or per-entry counts are asked of another
@@ -32,7 +34,7 @@ def create_optimizer(
     """
     if name not in ("adam", "rmsprop", "sgd"):
         raise ConfigurationError(
-            f"JaxDQNAgent.optimizer must be one of 'adam', 'rmsprop', 'sgd'; received {name!r}"
+            f"{option} must be one of 'adam', 'rmsprop', 'sgd'; received {name!r}"
         )
     if not per_entry_count:
         optimizer = dopamine_dqn.create_optimizer(name)
@@ -40,7 +42,7 @@ def create_optimizer(
         optimizer = _adam_with_per_entry_count()
     else:
         raise ConfigurationError(
-            f"ReDo.adam_count = 'per_entry' needs JaxDQNAgent.optimizer = 'adam'; received {name!r}"
+            f"an intervention's adam_count = 'per_entry' needs {option} = 'adam'; received {name!r}"
         )
     if weight_decay > 0:
         rate = _learning_rate() if weight_decay_kind == "decoupled" else None

@@ -4,7 +4,7 @@ No Dopamine here, so that a check never waits for TensorFlow's import."""
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import Any
 
@@ -125,14 +125,20 @@ class LearnerOptions:
         is_decay = is_number(self.weight_decay, 0.0)
         require(is_decay, f"{name}weight_decay", "a number >= 0", self.weight_decay)
         require_choice(f"{name}weight_decay_kind", WEIGHT_DECAY_KINDS, self.weight_decay_kind)
-        acts = self.intervention is None or hasattr(self.intervention, "period")
-        allowed = "None or an intervention such as @ReDo()"
+        acts = self.intervention is None or _has(self.intervention, "period")
+        allowed = "None or an intervention such as @ReDo(), with its parentheses"
         require(acts, f"{name}intervention", allowed, self.intervention)
-        tracks = self.tracker is None or hasattr(self.tracker, "tracking_period")
-        require(tracks, f"{name}tracker", "None or @Tracker()", self.tracker)
+        tracks = self.tracker is None or _has(self.tracker, "tracking_period")
+        allowed = "None or @Tracker(), with its parentheses"
+        require(tracks, f"{name}tracker", allowed, self.tracker)
         require_choice(f"{name}replay_scheme", REPLAY_SCHEMES, self.replay_scheme)
         if self.seed is not None:
             require_whole_number(f"{name}seed", 0, self.seed)
+
+
+def _has(value: Any, attribute: str) -> bool:
+    # A class has it too: in gin, @ReDo without parentheses.
+    return hasattr(value, attribute) and not inspect.isclass(value)
 
 
 def _bases_with(agent: type, parameter: str) -> Iterator[tuple[type, inspect.Parameter]]:
@@ -163,8 +169,8 @@ def inherited_option(agent: type, parameter: str, default: Any) -> Any:
     return default
 
 
-def check_no_dead_bindings(agent: type, host: type) -> None:
-    """Checks that nothing is bound in gin which the agent's Dopamine class overrides silently.
+def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str]) -> None:
+    """Checks that nothing is bound in gin which would silently do nothing.
 
     Rainbow, C51 and the quantile agents hand options of their own to the constructor of
     `JaxDQNAgent`, so that `JaxDQNAgent.min_replay_history` does nothing for them.
@@ -172,10 +178,15 @@ def check_no_dead_bindings(agent: type, host: type) -> None:
     Args:
       agent: the class that is created.
       host: the class whose bindings may be dead, `JaxDQNAgent`.
+      replaced: {option of Dopamine: the one of this package that takes its place}.
 
     Raises:
       ConfigurationError: naming the binding that has the effect.
     """
+    for option, place in replaced.items():
+        value = bound_in_gin(*option.split("."), None)
+        allowed = f"left out with {agent.__name__}: bind {place} instead"
+        require(value is None, option, allowed, value)
     bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
     for parameter, value in bound.items():
         nearest = next((base for base, _ in _bases_with(agent, parameter)), host)

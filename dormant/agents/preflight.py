@@ -214,6 +214,13 @@ def check_replay() -> None:
         name = "PrioritizedSamplingDistribution"
         priorities = bound_in_gin(name, "max_capacity", None)
         require_whole_number(f"{name}.max_capacity", capacity, priorities, "transitions")
+        # Dopamine adds a transition before it drops the oldest; its table has a power of two.
+        require(
+            1 << (priorities - 1).bit_length() > capacity,
+            f"{name}.max_capacity",
+            "more than ReplayBuffer.max_capacity where that is a power of two",
+            priorities,
+        )
 
 
 def _agent() -> Any:
@@ -243,7 +250,7 @@ def _explain_gin_error(error: Exception) -> str:
 
 def _missing_package(text: str) -> str:
     missing = "No module named 'minatar'" in text
-    return "; MinAtar is installed by: pip install dormant[minatar]" if missing else ""
+    return "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
 
 
 def _gin_suggestion(text: str) -> str:

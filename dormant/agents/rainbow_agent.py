@@ -1,6 +1,8 @@
 """C51, Rainbow, full Rainbow, DER and DrQ(eps) for Dopamine's runners, tracked and recycled.
 Adapts `dormant.learners.rainbow`; networks and image augmentation are Dopamine's own."""
 
+import types
+
 import gin
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from dopamine.jax.agents.rainbow.rainbow_agent import JaxRainbowAgent
 from dopamine.labs.atari_100k.atari_100k_rainbow_agent import drq_image_augmentation
 
 from dormant import learners
+from dormant.agents import replay_sampling
 from dormant.agents.discrete_agent import PrioritizedAgent
 from dormant.agents.options import LearnerOptions, require
 
@@ -55,6 +58,13 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
     `LearnerOptions.*` the replay ratio, weight decay and the intervention. With noisy layers,
     neurons are scored under the noise of one draw, as the network trains.
     """
+
+    replaced_options = types.MappingProxyType(
+        {
+            "JaxFullRainbowAgent.num_updates_per_train_step": "LearnerOptions.replay_ratio",
+            "Atari100kRainbowAgent.data_augmentation": "DormantFullRainbowAgent.data_augmentation",
+        }
+    )
 
     def __init__(
         self,
@@ -111,7 +121,9 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
         )
 
     def _score_inputs(self, gradient_step: int, size: int) -> tuple:
-        noise = jax.random.fold_in(self._train_key, gradient_step)
+        # Acting folds the key with the agent step: folded once more, this stream is another.
+        stream = jax.random.fold_in(self._train_key, replay_sampling.SCORE_STREAM)
+        noise = jax.random.fold_in(stream, gradient_step)
         return (*super()._score_inputs(gradient_step, size), noise)
 
 

@@ -10,7 +10,7 @@ from dopamine.jax.replay_memory.replay_buffer import ReplayBuffer
 from dormant.learners import Batch, WeightedBatch
 
 # Keeps the score batches' random stream apart from every other use of the run's seed.
-_SCORE_STREAM = 0x5C0E
+SCORE_STREAM = 0x5C0E
 # Dopamine's, so that no transition has priority 0 and no weight is infinite.
 _EPSILON = 1e-10
 
@@ -70,7 +70,7 @@ def score_generator(seed: int, gradient_step: int) -> np.random.Generator:
     It depends on nothing but its arguments: how often one tracks changes no batch that ReDo sees,
     and a resumed run has nothing to restore.
     """
-    return np.random.default_rng([_SCORE_STREAM, seed, gradient_step])
+    return np.random.default_rng([SCORE_STREAM, seed, gradient_step])
 
 
 def score_elements(

@@ -1,6 +1,8 @@
 """SAC for Dopamine's continuous runners, with actor and critics each tracked and recycled.
 Adapts `dormant.learners.sac`; the networks are Dopamine's own."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import gin
@@ -13,10 +15,10 @@ from dopamine.jax.agents.sac.sac_agent import SACAgent
 import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
-from dormant.agents.interventions import FixedBudget, ReDo
+from dormant.agents.interventions import FixedBudget, ReDo, Reset
 from dormant.agents.learner_agent import LearnerAgent, LearnerParts
 from dormant.agents.optimizers import create_optimizer
-from dormant.agents.options import LearnerOptions, require, require_choice
+from dormant.agents.options import TAUS, LearnerOptions, require, require_choice
 
 
 @gin.configurable
@@ -35,7 +37,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         action_shape: tuple[int, ...],
         action_limits: tuple[np.ndarray, np.ndarray],
         observation_shape: tuple[int, ...],
-        recycle_target_critics: bool = False,
+        change_target_critics: bool = False,
         options: LearnerOptions | None = None,
     ):
         """Validates the options and builds the learner; touches no disk.
@@ -44,17 +46,17 @@ class DormantSACAgent(LearnerAgent, SACAgent):
           action_shape: shape of an action.
           action_limits: lowest and highest actions, each of that shape.
           observation_shape: shape of an observation.
-          recycle_target_critics: whether the neurons recycled in the critics are recycled in the
+          change_target_critics: whether what is recycled or reset in the critics is so in the
             target critics too, with the same fresh weights, as in the released TensorFlow code.
           options: None for `LearnerOptions()` as gin configures it.
 
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        name = "DormantSACAgent.recycle_target_critics"
-        is_flag = isinstance(recycle_target_critics, bool)
-        require(is_flag, name, "True or False", recycle_target_critics)
-        self._recycle_target_critics = recycle_target_critics
+        name = "DormantSACAgent.change_target_critics"
+        is_flag = isinstance(change_target_critics, bool)
+        require(is_flag, name, "True or False", change_target_critics)
+        self._change_target_critics = change_target_critics
         super().__init__(
             action_shape,
             action_limits,
@@ -115,18 +117,39 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         )
 
     def _interventions(self, parts: dict[str, LearnerParts]) -> dict[str, Any]:
-        if parts["actor"].intervention is None:
-            return {}
         options = self._options.intervention
-        follow = None
-        if self._recycle_target_critics:
-            name = "DormantSACAgent.recycle_target_critics"
-            recycles = isinstance(options, ReDo | FixedBudget)
-            require(recycles, name, "False unless LearnerOptions.intervention is @ReDo()", True)
-            wiring = {name: getattr(options, name) for name in ("outgoing", "flatten_layout")}
-            follow = learners.recycle_target(parts["critic"].graph, "critic", **wiring)
+        if options is None:
+            return {}
+        if isinstance(options, Reset) and not isinstance(options.layers, str):
+            known = [name for part in parts.values() for name in _all_layers(part.graph)]
+            for name in options.layers:
+                require_choice("Reset.layers", tuple(known), name)
         interventions = {name: part.intervention for name, part in parts.items()}
+        follow = self._target_intervention(parts["critic"].graph)
         return {"intervention": dormant.combine(**interventions), "target_intervention": follow}
+
+    def _target_intervention(self, graph: dormant.NeuronGraph) -> Callable | None:
+        options = self._options.intervention
+        if not self._change_target_critics:
+            return None
+        if isinstance(options, Reset):
+            return learners.reset_target(graph, _reset_layers(options, graph), "critic")
+        name = "DormantSACAgent.change_target_critics"
+        recycles = isinstance(options, ReDo | FixedBudget)
+        require(recycles, name, "False unless the intervention recycles or resets", True)
+        wiring = {name: getattr(options, name) for name in ("outgoing", "flatten_layout")}
+        return learners.recycle_target(graph, "critic", **wiring)
+
+    def _intervention(self, graph: dormant.NeuronGraph, *traced: Any) -> dormant.Intervention:
+        options = self._options.intervention
+        if not isinstance(options, Reset) or options.layers == "last_hidden":
+            return options.intervention(graph, *traced)
+        # Each network's own layers: they share one tree, of which "all" would be redrawn twice.
+        layers = _reset_layers(options, graph)
+        if not layers:
+            timing = {name: getattr(options, name) for name in ("period", "start", "end")}
+            return dormant.track(graph, taus=TAUS, score_batch=options.score_batch, **timing)
+        return dataclasses.replace(options, layers=layers).intervention(graph, *traced)
 
     # Acting.
 
@@ -183,3 +206,15 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         sampled = replay_sampling.score_elements(self._replay, generator, size)
         actions = np.stack([element.action for element in sampled]).astype(np.float32)
         return replay_sampling.stack_states(sampled), actions
+
+
+def _all_layers(graph: dormant.NeuronGraph) -> tuple[str, ...]:
+    return (*graph.names, *graph.output_layers)
+
+
+def _reset_layers(options: Reset, graph: dormant.NeuronGraph) -> tuple[str, ...]:
+    """The layers of one network that `options` reset."""
+    if options.layers == "last_hidden":
+        return graph.penultimate
+    chosen = _all_layers(graph) if options.layers == "all" else options.layers
+    return tuple(name for name in chosen if name in _all_layers(graph))

@@ -12,7 +12,7 @@ from dormant.learners.learner import Learner, LearnerState, gradient_learner, st
 from dormant.learners.losses import huber_loss, mse_loss
 from dormant.learners.networks import ImpalaResNet, NatureCNN
 from dormant.learners.rainbow import project_distribution, rainbow
-from dormant.learners.sac import recycle_target, sac
+from dormant.learners.sac import recycle_target, reset_target, sac
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "project_distribution",
     "rainbow",
     "recycle_target",
+    "reset_target",
     "sac",
     "soft_target",
     "step_learner",

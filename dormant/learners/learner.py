@@ -2,6 +2,7 @@
 An algorithm supplies its step or its loss, its policies and its target rule; nothing here knows
 of Q-values."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -163,7 +164,8 @@ def step_learner(
       evaluation_policy: the same without the exploration of the network itself; None: `policy`.
       target_rule: `target_rule(params, target_params, gradient_step) -> target_params`, called last
         with the number of updates made, this one included.
-      tracker: None, or what `dormant.track` returns; sees the parameters first, and the gradient.
+      tracker: None, or what `dormant.track` returns; sees the parameters first, and is given the
+        gradient as a function, to be computed where something is due.
       intervention: None, or what `dormant.redo` returns.
       target_intervention: `target_intervention(params, target_params, state of the intervention) ->
         target_params`, called after the intervention, only when there are `score_inputs`.
@@ -232,7 +234,10 @@ def step_learner(
         if tracker is not None:
             measured = None
             if inputs and gradient is not None:
-                measured = gradient(params, target_params, batch, key_of(state))
+                # Called by the tracker where something is due, and only there.
+                measured = functools.partial(
+                    gradient, params, target_params, batch, key_of(state)
+                )
             params, opt_state, tracker_state = tracker.update(
                 params, opt_state, tracker_state, *inputs, gradient=measured
             )

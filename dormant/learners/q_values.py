@@ -27,5 +27,6 @@ def of_actions(outputs: jax.Array, actions: jax.Array) -> jax.Array:
 
     An action out of range gives NaN, which stops a run, where indexing would take another action.
     """
+    actions = jnp.where(actions < 0, outputs.shape[1], actions)
     index = actions.reshape(-1, *(1,) * (outputs.ndim - 1))
     return jnp.take_along_axis(outputs, index, axis=1)[:, 0]

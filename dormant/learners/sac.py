@@ -73,7 +73,7 @@ def sac(
       reward_scale: factor of the rewards.
       tracker: None, or what `dormant.track` returns. Graphs are those of the whole tree of `init`.
       intervention: None, or what `dormant.redo` returns, or `dormant.combine` for both networks.
-      target_intervention: None, or what `recycle_target` returns.
+      target_intervention: None, or what `recycle_target` or `reset_target` returns.
 
     Returns:
       A `Learner` of `Batch`es whose action is float (B, *action_shape). Besides `loss` its metrics,
@@ -149,6 +149,36 @@ def recycle_target(
             flatten_layout=flatten_layout,
             also=also,
         )
+
+    return target_intervention
+
+
+def reset_target(
+    graph: NeuronGraph, layers: Sequence[str], name: str | None = None
+) -> TargetIntervention:
+    """Gives the target network the weights that `dormant.layer_reset` has just drawn.
+
+    As the released code does with SAC's target critics, which would else hold on to the old network
+    that the new one is then fitted to.
+
+    Args:
+      graph: the graph that the intervention resets on, of the learner's whole parameter tree.
+      layers: names of the layers reset, output layers too.
+      name: the intervention's name within `dormant.combine`; None where it stands alone.
+
+    Returns:
+      A function for a learner's `target_intervention`.
+    """
+    paths = {entries.path for layer in layers for entries in graph.incoming[layer]}
+
+    def target_intervention(params: Params, target_params: Params, state: Any) -> Params:
+        state = state if name is None else state[name]
+        acted = state.report.step == state.step
+        new = graph.parameters.leaves("params", params)
+        target = graph.parameters.leaves("target_params", target_params)
+        for path in paths:
+            target[path] = jnp.where(acted, new[path], target[path])
+        return graph.parameters.unflatten(target)
 
     return target_intervention
 

@@ -64,12 +64,13 @@ _SHORT_SAC = {
 FAMILIES = {
     "dqn": _SHORT | _SHORT_DQN | {"DormantDQNAgent.width": 0.25},
     "dqn_cartpole": _SHORT | _SHORT_DQN,
-    "dqn_minatar": _SHORT | _SHORT_DQN,
+    # Of its few neurons none is dormant so soon: recycled are those below the average.
+    "dqn_minatar": _SHORT | _SHORT_DQN | {"ReDo.tau": 0.9},
     "c51": _SHORT | _SHORT_RAINBOW,
     "rainbow": _SHORT | _SHORT_RAINBOW,
     "full_rainbow": _SHORT | _SHORT_DQN,
     "drq_eps": _SHORT | _SHORT_ATARI_100K,
-    "der": _SHORT | _SHORT_ATARI_100K,
+    "der": _SHORT | _SHORT_ATARI_100K | {"JaxDQNAgent.target_update_period": 24},
     "sac": {n: v for n, v in _SHORT.items() if not n.startswith("Runner.")} | _SHORT_SAC,
 }
 

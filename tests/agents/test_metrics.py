@@ -105,6 +105,17 @@ def test_a_learner_without_gradient_or_q_values_leaves_them_undefined():
     assert "WeightNorm/output" in names
 
 
+def test_tensorboard_has_every_number_of_the_record():
+    extra = {"critic_loss": jnp.float32(2), "alpha": jnp.float32(3)}
+    record = tracking_record(state(), state(3, 7), losses() | extra, agent_step=160)
+    scalars = {scalar.name: scalar.value for scalar in tracking_scalars(record)}
+    assert scalars["Train/Loss"] == 0.5 and scalars["Train/QMean"] == -1.5
+    assert scalars["Train/CriticLoss"] == 2.0 and scalars["Train/Alpha"] == 3.0
+    assert scalars["WeightNorm/Total"] == 5.0 and scalars["GradientNorm/Total"] == 6.0
+    assert scalars["EffectiveRank/Dense_0"] == 12.0 and scalars["WeightNorm/output"] == 3.0
+    assert scalars["DormantOverlapHistory/tau=0.1/Dense_0"] == 1.0
+
+
 def test_without_recycling_the_counts_are_zero():
     record = tracking_record(state(), None, losses(), agent_step=160)
     assert (record["recycled"], record["recycled_total"]) == ({"Dense_0": 0}, 0)

@@ -76,13 +76,37 @@ def test_the_seed_is_found_wherever_it_is_bound(agents):
     assert inherited_option(agents["full_rainbow"], "seed", 0) == 3
 
 
+def test_a_binding_that_ours_replaces_is_refused_with_the_one_that_works(agents):
+    for name, option, works in (
+        ("dqn", "JaxDQNAgent.network = @networks.NatureDQNNetwork", "DormantDQNAgent.network"),
+        ("full_rainbow", "JaxFullRainbowAgent.num_updates_per_train_step = 8",
+         "LearnerOptions.replay_ratio"),
+        ("full_rainbow", "Atari100kRainbowAgent.data_augmentation = True",
+         "DormantFullRainbowAgent.data_augmentation"),
+    ):  # fmt: skip
+        gin.clear_config()
+        gin.parse_config(option)
+        agent = agents[name]
+        with pytest.raises(ConfigurationError, match=f"left out .*: bind {works} instead"):
+            check_no_dead_bindings(agent, agents["host"], agent.replaced_options)
+
+
+@pytest.mark.parametrize("option", ["intervention", "tracker"])
+def test_a_reference_without_its_parentheses_is_refused(load_gin, option):
+    from dormant.agents.interventions import ReDo, Tracker
+
+    given = {"intervention": ReDo, "tracker": Tracker}[option]
+    with pytest.raises(ConfigurationError, match=f"{option} must be .* with its parentheses"):
+        LearnerOptions(**{option: given})
+
+
 def test_a_binding_that_dopamine_overrides_is_refused(agents):
     gin.parse_config("JaxDQNAgent.min_replay_history = 20\nJaxDQNAgent.seed = 1")
     for name in ("dqn", "full_rainbow"):
-        check_no_dead_bindings(agents[name], agents["host"])
+        check_no_dead_bindings(agents[name], agents["host"], {})
     for name, works in (
         ("rainbow", "JaxRainbowAgent.min_replay_history"), ("sac", "SACAgent.min_replay_history")
     ):  # fmt: skip
         expected = f"JaxDQNAgent.min_replay_history has no effect .* bind {works}; received 20"
         with pytest.raises(ConfigurationError, match=expected):
-            check_no_dead_bindings(agents[name], agents["host"])
+            check_no_dead_bindings(agents[name], agents["host"], {})

@@ -58,12 +58,12 @@ def refused(gin_configs, tmp_path, capfd):
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
          " ReDo.tau = 0.1 0.2"),
         ("ReDo.tau = -0.1", "ReDo.tau must be a number >= 0, a schedule of the gradient step or"
-         " @AdaptiveTau(); received -0.1"),
+         " @AdaptiveTau(), with parentheses; received -0.1"),
         ("LearnerOptions.replay_ratio = 0.3", "replay_ratio * update_period, the gradient updates"
          " of one burst, must be a whole number >= 1: the nearest valid replay_ratio at"
          " update_period 4: 0.25 and 0.5; received 0.3"),
         ("LearnerOptions.intervention = 'on'", "LearnerOptions.intervention must be None or an"
-         " intervention such as @ReDo(); received 'on'"),
+         " intervention such as @ReDo(), with its parentheses; received 'on'"),
         ("atari_lib.create_atari_environment.game_name = 'SpaceInvader'",
          "create_atari_environment.game_name: the ALE has no game 'SpaceInvader'; did you mean"
          " SpaceInvaders or SpaceWar?"),
@@ -268,5 +268,5 @@ def test_a_missing_minatar_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [WithoutMinAtar(), *sys.meta_path])
     for module in ("minatar", "dopamine.labs.environments.minatar.minatar_env"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(ConfigurationError, match=r"pip install dormant\[minatar]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'dormant\[minatar]'"):
         preflight.load_gin([], MINATAR)

@@ -110,6 +110,66 @@ def test_uniform_replay_leaves_all_priorities_equal(make_agent, family, changes)
     assert set(agent._training_batch().weight) == {1.0}
 
 
+@pytest.mark.parametrize("family", ["rainbow", "der"])
+def test_a_resumed_run_equals_an_uninterrupted_one(family, load_family, tmp_path):
+    """On real games. Dopamine's checkpoint leaves out the priority of new transitions."""
+    from dormant.agents.runner import create_dormant_runner
+
+    def run(base_dir, iterations):
+        load_family(family, Runner__num_iterations=iterations)
+        runner = create_dormant_runner(str(base_dir))
+        runner.run_experiment()
+        return runner.agent
+
+    whole = run(tmp_path / "whole", 2)
+    run(tmp_path / "halves", 1)
+    resumed = run(tmp_path / "halves", 2)
+    assert whole._sum_tree.max_recorded_priority > 1
+    assert resumed._sum_tree.max_recorded_priority == whole._sum_tree.max_recorded_priority
+    assert updates(whole) == updates(resumed) > 10
+    jax.tree.map(np.testing.assert_array_equal, whole.online_params, resumed.online_params)
+
+
+@pytest.mark.parametrize(("capacity", "priorities"), [(16, 16), (16, 15), (20, 19)])
+def test_a_table_of_priorities_that_would_overflow_is_refused(load_family, capacity, priorities):
+    from dormant.agents import preflight
+    from dormant.agents.options import ConfigurationError
+
+    load_family(
+        "rainbow",
+        ReplayBuffer__max_capacity=capacity,
+        PrioritizedSamplingDistribution__max_capacity=priorities,
+    )
+    with pytest.raises(ConfigurationError, match="PrioritizedSamplingDistribution.max_capacity"):
+        preflight.check_replay()
+
+
+@pytest.mark.parametrize(("capacity", "priorities"), [(16, 17), (17, 17)])
+def test_the_smallest_table_of_priorities_that_is_allowed_suffices(
+    make_agent, capacity, priorities
+):
+    from dormant.agents import preflight
+
+    agent = make_agent(
+        "rainbow",
+        ReplayBuffer__max_capacity=capacity,
+        PrioritizedSamplingDistribution__max_capacity=priorities,
+        JaxRainbowAgent__min_replay_history=1_000,
+    )
+    preflight.check_replay()
+    play(agent, 40)
+    assert len(agent._replay._memory) == capacity
+
+
+def test_a_network_that_fits_no_distribution_is_one_line(make_agent):
+    from dormant.agents.options import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="DormantFullRainbowAgent: `support` must be"):
+        make_agent(
+            "drq_eps", JaxFullRainbowAgent__distributional=True, LearnerOptions__replay_ratio=1
+        )
+
+
 def test_dopamines_own_agent_still_has_the_bug(load_family):
     """google/dopamine #230. When this fails, the switch has lost its reason."""
     load_family("rainbow", **RAINBOW)

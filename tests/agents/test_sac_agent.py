@@ -60,7 +60,11 @@ def test_actions_are_random_until_learning_begins_then_the_actors(make_agent):
         for step in range(1, 6)
     ]  # fmt: skip
     np.testing.assert_allclose(actions[:5], expected, rtol=1e-6)
-    assert np.abs(actions[30:].mean(axis=0) - np.mean(LIMITS, axis=0)).max() > 0
+    # The last action was chosen by the learner as it is now.
+    chosen = agent._learner.act(
+        agent.learner_state, agent.state, jax.random.fold_in(key, agent.training_steps), 0.0
+    )
+    np.testing.assert_allclose(actions[-1], chosen, rtol=1e-5, atol=1e-6)
 
 
 def test_evaluation_takes_the_mean_action_and_learns_nothing(make_agent):
@@ -141,7 +145,7 @@ def test_a_hard_target_follows_by_agent_steps(make_agent):
 @pytest.mark.parametrize("recycle", [True, False])
 def test_target_critics_are_recycled_with_the_same_neurons_on_request(make_agent, recycle):
     agent = make_agent(
-        DormantSACAgent__recycle_target_critics=recycle,
+        DormantSACAgent__change_target_critics=recycle,
         SACAgent__target_smoothing_coefficient=0.0,
         ReDo__period=20,
         Tracker__tracking_period=1_000,
@@ -162,12 +166,72 @@ def test_target_critics_are_recycled_with_the_same_neurons_on_request(make_agent
     assert (changed["_critic1"] or changed["_critic2"]) == recycle
 
 
-def test_recycled_target_critics_need_recycling(make_agent):
-    with pytest.raises(ConfigurationError, match="recycle_target_critics must be False unless"):
+def test_target_critics_cannot_be_pruned(make_agent):
+    with pytest.raises(ConfigurationError, match="change_target_critics must be False unless"):
         make_agent(
-            DormantSACAgent__recycle_target_critics=True,
-            LearnerOptions__intervention="@Reset()",
+            DormantSACAgent__change_target_critics=True,
+            LearnerOptions__intervention="@Prune()",
         )
+
+
+def changed_modules(before, after):
+    """{network: names of the layers with a changed array}."""
+    return {
+        network: {layer for layer in before[network] if any(
+            not np.array_equal(before[network][layer][leaf], after[network][layer][leaf])
+            for leaf in before[network][layer])}
+        for network in before
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize(
+    ("layers", "critic"),
+    [("all", {"Dense_0", "Dense_1", "Dense_2"}), ("last_hidden", {"Dense_1"}),
+     (["network/_actor/Dense_1", "network/_critic1/Dense_2"], {"Dense_2"})],
+    ids=["all", "last hidden", "chosen"],
+)  # fmt: skip
+def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(
+    make_agent, layers, critic, follow
+):
+    agent = make_agent(
+        LearnerOptions__intervention="@Reset()",
+        Reset__layers=layers,
+        Reset__period=20,
+        Reset__score_batch=8,
+        DormantSACAgent__change_target_critics=follow,
+        SACAgent__target_smoothing_coefficient=0.0,
+        Tracker__tracking_period=1_000,
+    )
+    start = copied(agent.learner_state.params["network"])
+    play(agent, 20)
+    while agent.gradient_step < 19:
+        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    before = copied(agent.learner_state.params["network"])
+    while agent.gradient_step < 20:
+        agent.step(0.0, np.ones(OBSERVATION))
+    after, target = copied(
+        [agent.learner_state.params["network"], agent.learner_state.target_params["network"]]
+    )
+    # A reset moves a weight farther than one step of Adam at 3e-4 can.
+    moved = jax.tree.map(lambda new, old: np.abs(new - old).max() > 0.01, after, before)
+    far = {
+        network: {layer for layer, leaves in layers_of.items() if leaves["kernel"]}
+        for network, layers_of in moved.items()
+    }
+    assert far["_critic1"] == critic
+    assert far["_actor"] == ({"Dense_1"} if layers != "all" else {"Dense_0", "Dense_1", "Dense_2"})
+    assert changed_modules(start, target)["_critic1"] == (critic if follow else set())
+    if follow:
+        for layer in critic:
+            np.testing.assert_array_equal(
+                target["_critic1"][layer]["kernel"], after["_critic1"][layer]["kernel"]
+            )
+
+
+def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent):
+    with pytest.raises(ConfigurationError, match="_actor/Dense_0.*_critic2/Dense_2.*'Dense_9'"):
+        make_agent(LearnerOptions__intervention="@Reset()", Reset__layers=["Dense_9"])
 
 
 def test_the_temperature_does_not_decay(make_agent):

@@ -180,12 +180,14 @@ def test_a_tracked_run_is_bit_equal_to_a_plain_one(family):
     state = plain = family.init(KEY)
     graph = dormant.trace(tracked_function(family.make), plain.params, *inputs)
     tracker = dormant.track(graph, period=1)
-    update = jax.jit(family.make(tracker=tracker).update)
+    step_plain, after_plain = jax.jit(family.learner.step), jax.jit(family.learner.after_step)
+    learner = family.make(tracker=tracker)
+    step, after_step = jax.jit(learner.step), jax.jit(learner.after_step)
     state = state._replace(tracker=tracker.init(KEY))
-    for step in range(3):
-        batch = family.batches(seed=step)
-        state, _ = update(state, batch, inputs)
-        plain, _ = family.update(plain, batch)
+    for seed in range(3):
+        batch = family.batches(seed=seed)
+        state = after_step(step(state, batch)[0], batch, inputs)
+        plain = after_plain(step_plain(plain, batch)[0], None)
     assert state.tracker.report.step == 3
     assert np.isfinite(state.tracker.report.network.gradient_norm_total)
     identical(state._replace(tracker=()), plain)

@@ -9,63 +9,19 @@ import numpy as np
 import optax
 import pytest
 
-from dormant import Intervention
+import dormant
 from dormant.learners import gradient_learner, periodic_target, soft_target, step_learner
 from tests.learners.comparing import close
-
-KEY = jax.random.key(0)
-LEARNING_RATE = 0.1
-INPUTS = jnp.arange(4.0)
-
-
-class Record(NamedTuple):
-    calls: jax.Array
-    scored: jax.Array
-    seen: jax.Array
-    inputs_sum: jax.Array
-    gradient: jax.Array  # NaN where none was given
-
-
-def recorder(shift):
-    """An intervention that notes what it was called with and adds `shift` to the parameters."""
-
-    def init(key):
-        del key
-        zero = jnp.zeros((), jnp.int32)
-        return Record(zero, zero, jnp.zeros(3), jnp.zeros(()), jnp.zeros(3))
-
-    def update(params, opt_state, state, *inputs, gradient=None):
-        state = Record(
-            calls=state.calls + 1,
-            scored=state.scored + (1 if inputs else 0),
-            seen=params["w"],
-            inputs_sum=sum((jnp.sum(x) for x in inputs), jnp.zeros(())),
-            gradient=jnp.full(3, jnp.nan, jnp.float32) if gradient is None else gradient["w"],
-        )
-        return {"w": params["w"] + shift}, opt_state, state
-
-    return Intervention(init, update)
-
-
-def init_params(key):
-    return {"w": jax.random.normal(key, (3,))}
-
-
-def quadratic(params, target_params, batch, key):
-    """0.5 |w - batch|^2, whose gradient is w - batch."""
-    del target_params, key
-    error = params["w"] - batch
-    return 0.5 * jnp.sum(error**2), {"w_mean": jnp.mean(params["w"])}
-
-
-def add_observation(params, observation, key, epsilon):
-    return params["w"][0] + observation + epsilon
-
-
-def build(**options):
-    defaults = {"loss": quadratic, "policy": add_observation}
-    optimizer = options.pop("optimizer", optax.sgd(LEARNING_RATE))
-    return gradient_learner(options.pop("init", init_params), optimizer, **(defaults | options))
+from tests.learners.quadratic_learner import (
+    INPUTS,
+    KEY,
+    LEARNING_RATE,
+    add_observation,
+    build,
+    init_params,
+    quadratic,
+    recorder,
+)
 
 
 def buffers(state):
@@ -415,3 +371,51 @@ def test_score_inputs_must_be_a_tuple():
     learner = build(tracker=recorder(0))
     with pytest.raises(ValueError, match=r"`score_inputs` must be None or the tuple .* got \w+$"):
         learner.update(learner.init(KEY), jnp.zeros(3), INPUTS)
+
+
+def test_the_tracked_gradient_is_of_the_steps_batch_key_and_target():
+    def loss(params, target_params, batch, key):
+        noise = jax.random.normal(key, (3,))
+        return jnp.sum(params["w"] ** 2 * (noise + target_params["w"] * batch)), {}
+
+    learner = build(loss=loss, tracker=recorder(0.0), target_rule=periodic_target(1))
+    state = learner.init(KEY)
+    for seed in range(2):
+        batch = jnp.arange(3.0) + seed
+        before = state
+        state, _ = learner.update(state, batch, (INPUTS,))
+        noise = jax.random.normal(jax.random.fold_in(before.key, seed + 1), (3,))
+        expected = 2 * state.params["w"] * (noise + before.target_params["w"] * batch)
+        np.testing.assert_allclose(state.tracker.gradient, expected, rtol=1e-5)
+
+
+def test_the_gradient_is_computed_only_where_the_tracker_is_due():
+    def apply(params, states):
+        return jax.nn.relu(states @ params["w1"]) @ params["w2"]
+
+    def init(key):
+        keys = jax.random.split(key)
+        return {"w1": jax.random.normal(keys[0], (4, 256)),
+                "w2": jax.random.normal(keys[1], (256, 2))}  # fmt: skip
+
+    computed = []
+
+    def loss(params, target_params, batch, key):
+        value = jnp.mean(apply(params, batch) ** 2)
+        jax.debug.callback(lambda: computed.append(1))
+        return value, {}
+
+    states = jax.random.normal(KEY, (8, 4))
+    graph = dormant.trace(apply, jax.eval_shape(init, KEY), states)
+    learner = gradient_learner(
+        init, optax.sgd(0.1), loss=loss, policy=add_observation,
+        tracker=dormant.track(graph, period=3),
+    )  # fmt: skip
+    state, update = learner.init(KEY), jax.jit(learner.update)
+    counts = []
+    for _ in range(3):
+        computed.clear()
+        state, _ = update(state, states, (states,))
+        jax.effects_barrier()
+        counts.append(len(computed))
+    assert counts == [1, 1, 2]

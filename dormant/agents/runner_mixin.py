@@ -1,0 +1,182 @@
+"""What a run of this package adds to any of Dopamine's runners: seeded environments, exact resume,
+metrics.jsonl and a progress bar. It knows no algorithm and none of the runners."""
+
+import contextlib
+import os
+import shutil
+from typing import Any
+
+import numpy as np
+from dopamine.discrete_domains import checkpointer
+
+from dormant.agents import environments, metrics
+from dormant.agents.dopamine_compat import seed_environment
+from dormant.agents.options import ConfigurationError, option_name
+from dormant.agents.progress import Progress
+
+
+class RunnerMixin:
+    """What a run of this package adds to a Dopamine `Runner`; put it before one in the bases.
+
+    The agent must have, besides what Dopamine's runner calls: `seed`, `training_steps` (agent
+    steps), `gradient_step`, `set_tracking_listener(f)` which has `f(record)` called with each
+    tracking record, and the class method `for_environment(environment)`. One whose actions are
+    continuous has the class attribute `control = "continuous"`.
+
+    The environment is seeded anew at the start of every iteration, from the seed and the
+    iteration's number, so that a resumed run continues exactly as an uninterrupted one. (Where
+    `Runner.max_steps_per_episode` is None an episode may run on into the next iteration; it is then
+    neither seeded anew nor held by a checkpoint.)
+
+    Nothing is created on disk before environment and agent stand.
+    """
+
+    def __init__(self, base_dir: str, agent: Any):
+        """Creates the environment and the agent, and resumes where there is a checkpoint.
+
+        Args:
+          base_dir: the run's folder.
+          agent: an agent class.
+        """
+
+        def create_agent(*arguments: Any, summary_writer: Any = None) -> Any:
+            # Dopamine's discrete runners pass a session first; TensorBoard is fed through
+            # CollectorDispatcher.
+            del summary_writer
+            self._environment = environments.adapted(arguments[-1])
+            environments.check_actions(self._environment, agent)
+            return agent.for_environment(self._environment)
+
+        with environments.quiet_creation():
+            super().__init__(base_dir, create_agent)
+        # The progress bar takes the place of Dopamine's own line on stdout.
+        self._fine_grained_print_to_console_enabled = False
+        self._metrics_file = metrics.MetricsFile(
+            base_dir,
+            iteration=self._start_iteration,
+            agent_step=self._agent.training_steps,
+            gradient_step=self._agent.gradient_step,
+        )
+        self._progress = Progress(self._agent.training_steps)
+        self._progress.expect(
+            (self._num_iterations - self._start_iteration) * self._training_steps
+        )
+        self._agent.set_tracking_listener(self._write_tracking)
+
+    @property
+    def agent(self) -> Any:
+        """The agent that is trained."""
+        return self._agent
+
+    @property
+    def start_iteration(self) -> int:
+        """The iteration that comes next: 0, or the one after the checkpoint that was loaded."""
+        return self._start_iteration
+
+    def describe(self) -> str:
+        """What runs, in a line: the agent, its seed and the iterations that are left."""
+        start, end = self._start_iteration, self._num_iterations
+        left = f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
+        return f"{type(self._agent).__name__}, seed {self._agent.seed}, {left}"
+
+    def _create_directories(self) -> None:
+        # Called before the agent exists; done in _initialize_checkpointer_and_maybe_resume.
+        pass
+
+    def _initialize_checkpointer_and_maybe_resume(self, checkpoint_file_prefix: str) -> None:
+        super()._create_directories()
+        latest = checkpointer.get_latest_checkpoint_number(self._checkpoint_dir)
+        _remove_unfinished_checkpoints(self._checkpoint_dir, latest)
+        super()._initialize_checkpointer_and_maybe_resume(checkpoint_file_prefix)
+        # Dopamine would start over here and overwrite the run.
+        if latest >= 0 and self._start_iteration == 0:
+            option = option_name(type(self._agent), "allow_partial_reload")
+            raise ConfigurationError(
+                f"checkpoint {latest} in {self._checkpoint_dir} is not whole and cannot be resumed:"
+                f" give another --base_dir, or bind {option} = True"
+            )
+
+    def _checkpoint_experiment(self, iteration: int) -> None:
+        # Dopamine saves the replay, which is most of the work, even where it keeps no checkpoint.
+        if iteration % self._checkpointer._checkpoint_frequency != 0:
+            return
+        data = self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration)
+        # Dopamine asserts on loading that there are logs, which it leaves out with the new logger.
+        logs = self._logger.data if self._use_legacy_logger else {}
+        data = {**data, "current_iteration": iteration, "logs": logs}
+        self._checkpointer.save_checkpoint(iteration, data)
+
+    def _seed_environment(self, iteration: int) -> None:
+        episode_runs_on = not getattr(self, "episode_ended", True)
+        if not episode_runs_on:
+            sequence = np.random.SeedSequence([self._agent.seed, iteration])
+            seed_environment(self._environment, int(sequence.generate_state(1)[0]))
+
+    def _run_one_step(self, action: Any) -> tuple[Any, float, bool]:
+        if not self._agent.eval_mode:
+            self._progress.step()
+        return super()._run_one_step(action)
+
+    def _run_one_episode(self) -> tuple[int, float]:
+        length, episode_return = super()._run_one_episode()
+        self._show_return(episode_return)
+        return length, episode_return
+
+    def _run_continued_episode(self, *steps: int) -> tuple[int, float]:
+        length, episode_return = super()._run_continued_episode(*steps)
+        self._show_return(episode_return)
+        return length, episode_return
+
+    def _show_return(self, episode_return: float) -> None:
+        phase = "eval_return" if self._agent.eval_mode else "return"
+        self._progress.show(**{phase: f"{episode_return:g}"})
+        if self._agent.eval_mode:
+            self._progress.refresh()
+
+    def _run_one_iteration(self, iteration: int) -> dict[str, list]:
+        self._seed_environment(iteration)
+        statistics = super()._run_one_iteration(iteration)
+        record = metrics.iteration_record(
+            iteration,
+            statistics,
+            agent_step=self._agent.training_steps,
+            gradient_step=self._agent.gradient_step,
+        )
+        self._metrics_file.write(record)
+        averages = [
+            f"average {phase} return {record[f'{phase}_average_return']:.2f}"
+            for phase in ("train", "eval")
+            if f"{phase}_average_return" in record
+        ]
+        self._progress.expect((self._num_iterations - iteration - 1) * self._training_steps)
+        self._progress.line("  ".join([f"iteration {iteration} done", *averages]))
+        return statistics
+
+    def _write_tracking(self, record: metrics.Record) -> None:
+        self._metrics_file.write(record)
+        self._collector_dispatcher.write(metrics.tracking_scalars(record))
+        tau, percent = record["taus"][-1], record["dormant_percent_pooled"][-1]
+        self._progress.show(dormant=f"{percent:.1f} % (tau {tau:g})")
+
+    def run_experiment(self) -> None:
+        """Runs the iterations that are left, with a checkpoint after each."""
+        with self._progress, contextlib.closing(self._metrics_file):
+            for iteration in range(self._start_iteration, self._num_iterations):
+                statistics = self._run_one_iteration(iteration)
+                if self._use_legacy_logger:
+                    self._log_experiment(iteration, statistics)
+                self._checkpoint_experiment(iteration)
+                self._collector_dispatcher.flush()
+        self._collector_dispatcher.close()
+
+
+def _remove_unfinished_checkpoints(checkpoint_dir: str, latest: int) -> None:
+    """Removes replays saved after the last whole checkpoint: a killed run leaves one behind, and
+    orbax would keep it instead of the one to come."""
+    if not os.path.isdir(checkpoint_dir):
+        return
+    for name in os.listdir(checkpoint_dir):
+        path = os.path.join(checkpoint_dir, name)
+        number = name.partition(".")[0]
+        if os.path.isdir(path) and number.isdigit() and int(number) > latest:
+            shutil.rmtree(path)
