@@ -97,7 +97,7 @@ def test_freeze_is_replaced_in_the_weight_recyclers_only():
 
 def test_missing_dopamine_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "dopamine", None)
-    with pytest.raises(ModuleNotFoundError, match=r"not installed.*pip install 'dormant\[dopamine]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"not installed.* 'dormant\[dopamine]'"):
         dopamine_compat.install()
 
 

@@ -42,7 +42,7 @@ def create_runner(base_dir):
 
 
 def header(name):
-    """The entries of the comment at a file's top: `[(heading, lines), ...]`, joined at backslashes."""
+    """Entries of the comment at a file's top: `[(heading, lines), ...]`, joined at backslashes."""
     comment = (GIN_CONFIGS / name).read_text("utf-8").split("\n\n")[0]
     comment = re.sub(r" \\\n# +", " ", comment)  # a command that goes on in the next line
     parts = re.split(r"^# (\w+) {2,}", comment, flags=re.MULTILINE)[1:]
