@@ -27,7 +27,10 @@ DOPAMINE = [
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
 ]
-MUJOCO = ["mujoco>=3.17,<4"]  # 4.0 changes the trajectories of Ant
+MUJOCO = [
+    "mujoco>=3.17,<4",  # 4.0 changes the trajectories of Ant
+    "imageio>=2.38,<3",  # Gymnasium's MuJoCo environments import it
+]
 MINATAR = ["MinAtar>=1.0.15,<2", "pandas<3"]
 DEV = [
     "pytest>=8.4,<10",

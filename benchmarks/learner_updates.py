@@ -74,13 +74,16 @@ def learner(
 
 def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Callable[[], Any]:
     """Each call makes a block of updates, dispatched as our agent does on a CPU."""
-    update = jax.jit(made.update, donate_argnums=0)
+    step = jax.jit(made.step, donate_argnums=0)
+    after_step = jax.jit(made.after_step, donate_argnums=0)
     state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
+    seen = None if score_inputs is None else batch
 
     def block() -> Any:
         nonlocal state
         for _ in range(UPDATES_PER_BLOCK):
-            state, metrics = update(state, batch, score_inputs)
+            state, metrics = step(state, batch)
+            state = after_step(state, seen, score_inputs)
         return state, metrics
 
     return block
