@@ -110,7 +110,7 @@ def test_uniform_replay_leaves_all_priorities_equal(make_agent, family, changes)
     assert set(agent._training_batch().weight) == {1.0}
 
 
-@pytest.mark.parametrize("family", ["rainbow", "der"])
+@pytest.mark.parametrize("family", ["rainbow", pytest.param("der", marks=pytest.mark.slow)])
 def test_a_resumed_run_equals_an_uninterrupted_one(family, load_family, tmp_path):
     """On real games. Dopamine's checkpoint leaves out the priority of new transitions."""
     from dormant.agents.runner import create_dormant_runner
@@ -185,7 +185,9 @@ def test_a_scheme_that_does_not_exist_is_refused(make_agent):
         make_agent("rainbow", JaxRainbowAgent__replay_scheme="rank")
 
 
-@pytest.mark.parametrize("family", ["full_rainbow", "drq_eps", "der"])
+@pytest.mark.parametrize(
+    "family", ["full_rainbow", "drq_eps", pytest.param("der", marks=pytest.mark.slow)]
+)
 def test_full_rainbow_and_its_presets_learn_and_recycle(make_agent, family):
     agent = make_agent(family, LearnerOptions__replay_ratio=1, ReDo__tau=0.5)
     before = jax.tree.map(np.array, agent.online_params)
