@@ -1,6 +1,7 @@
 """The paper's interventions, each composed of a score, a selection rule and an action."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import optax
 
@@ -9,7 +10,13 @@ from dormant.graph import NeuronGraph
 from dormant.intervention import DEFAULT_TAUS, Intervention, check_timing, intervene, track
 from dormant.recycle import check_choice
 from dormant.scores import activation_score, contribution_utility
-from dormant.selection_rules import ThresholdRule, below_threshold, budget, whole_layers
+from dormant.selection_rules import (
+    Selection,
+    ThresholdRule,
+    below_threshold,
+    budget,
+    whole_layers,
+)
 
 SCORES = {"activation": activation_score, "contribution_utility": contribution_utility}
 
@@ -75,27 +82,11 @@ def redo(
     check_choice("score", score, tuple(SCORES))
     if tau is None:
         return track(graph, taus=taus, period=period, start=start, end=end, score_batch=score_batch)
-    return intervene(
-        graph,
-        score=SCORES[score],
-        selection=selection,
-        action=recycling(
-            graph,
-            init,
-            optimizer,
-            outgoing=outgoing,
-            incoming_scale=incoming_scale,
-            moments=moments,
-            adam_count=adam_count,
-            flatten_layout=flatten_layout,
-            also=also,
-        ),
-        period=period,
-        start=start,
-        end=end,
-        score_batch=score_batch,
-        taus=taus,
-    )
+    return _recycle_selected(
+        selection, score, graph, init, optimizer, outgoing=outgoing, incoming_scale=incoming_scale,
+        moments=moments, adam_count=adam_count, flatten_layout=flatten_layout, also=also,
+        period=period, start=start, end=end, score_batch=score_batch, taus=taus,
+    )  # fmt: skip
 
 
 def fixed_budget(
@@ -151,27 +142,12 @@ def fixed_budget(
     """
     check_timing(graph, taus, period, start, end, score_batch)
     check_choice("score", score, tuple(SCORES))
-    return intervene(
-        graph,
-        score=SCORES[score],
-        selection=budget(fraction, order),
-        action=recycling(
-            graph,
-            init,
-            optimizer,
-            outgoing=outgoing,
-            incoming_scale=incoming_scale,
-            moments=moments,
-            adam_count=adam_count,
-            flatten_layout=flatten_layout,
-            also=also,
-        ),
-        period=period,
-        start=start,
-        end=end,
-        score_batch=score_batch,
-        taus=taus,
-    )
+    return _recycle_selected(
+        budget(fraction, order), score, graph, init, optimizer, outgoing=outgoing,
+        incoming_scale=incoming_scale, moments=moments, adam_count=adam_count,
+        flatten_layout=flatten_layout, also=also,
+        period=period, start=start, end=end, score_batch=score_batch, taus=taus,
+    )  # fmt: skip
 
 
 def layer_reset(
@@ -215,7 +191,7 @@ def layer_reset(
       ValueError: if an option is not valid, or if a layer shares its incoming weights.
     """
     check_timing(graph, taus, period, start, end, score_batch)
-    chosen = _chosen_layers(graph, layers)
+    chosen = chosen_layers(graph, layers)
     return intervene(
         graph,
         score=activation_score,
@@ -285,8 +261,37 @@ def prune(
     )
 
 
-def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
-    known = (*graph.names, *graph.output_layers)
+def _recycle_selected(
+    selection: Selection,
+    score: str,
+    graph: NeuronGraph,
+    init: Initializer,
+    optimizer: optax.GradientTransformation,
+    *,
+    period: int,
+    start: int,
+    end: int | None,
+    score_batch: int | None,
+    taus: Sequence[float],
+    **how: Any,
+) -> Intervention:
+    """ReDo's action on what `selection` chooses; `how` are the options of `recycling`."""
+    return intervene(
+        graph,
+        score=SCORES[score],
+        selection=selection,
+        action=recycling(graph, init, optimizer, **how),
+        period=period,
+        start=start,
+        end=end,
+        score_batch=score_batch,
+        taus=taus,
+    )
+
+
+def chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of the layers that `layer_reset` redraws; ValueError unless `layers` is valid."""
+    known = tuple(graph.incoming)
     if isinstance(layers, str):
         check_choice("layers", layers, ("last_hidden", "all"))
         chosen = known if layers == "all" else graph.penultimate

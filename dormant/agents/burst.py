@@ -40,7 +40,7 @@ def _host_loop(learner: Learner) -> Burst:
     after_step = jax.jit(learner.after_step, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):
-        reported = {}
+        reported, report_index = {}, _reported(due)
         # Batches are drawn one by one: sampling the next overlaps with the update under way.
         for index, (batch, is_due) in enumerate(zip(batches, due, strict=True)):
             state, metrics = step(state, batch)
@@ -49,7 +49,7 @@ def _host_loop(learner: Learner) -> Burst:
             state = after_step(state, *inputs)
             if after_update is not None:
                 after_update(metrics)
-            if index <= _reported(due):
+            if index == report_index:
                 reported = metrics
         return state, reported
 

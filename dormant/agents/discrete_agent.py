@@ -47,11 +47,7 @@ class DiscreteAgent(LearnerAgent):
         return act_in_training, act_in_evaluation
 
     def _select_action(self) -> int:
-        if self.eval_mode:
-            act, key, step = self._act_in_evaluation, self._evaluation_key, self._evaluation_steps
-            self._evaluation_steps += 1
-        else:
-            act, key, step = self._act_in_training, self._train_key, self.training_steps
+        act, key, step = self._policy_of_this_step()
         self.action = int(act(self._learner_state, self.state, key, step))
         return self.action
 
@@ -83,6 +79,8 @@ class PrioritizedAgent(DiscreteAgent):
         super().__init__(*arguments, options=options, **inherited)
         if self._options.replay_scheme == "configured":
             self._replay_scheme = scheme
+        if self.prioritizes:
+            self._after_update = self._set_priorities
 
     @property
     def prioritizes(self) -> bool:
@@ -104,10 +102,10 @@ class PrioritizedAgent(DiscreteAgent):
 
     def _training_batch(self) -> Any:
         batch, keys = replay_sampling.weighted_batch(self._replay, self.prioritizes)
-        self._sampled_keys.append(keys)
+        if self.prioritizes:
+            self._sampled_keys.append(keys)
         return batch
 
-    def _after_update(self, metrics: Mapping[str, Any]) -> None:
+    def _set_priorities(self, metrics: Mapping[str, Any]) -> None:
         keys = self._sampled_keys.popleft()
-        if self.prioritizes:
-            replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"])
+        replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"])

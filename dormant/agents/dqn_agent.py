@@ -8,7 +8,6 @@ from typing import Any
 
 import gin
 import jax
-import jax.numpy as jnp
 from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 
 from dormant import learners
@@ -70,7 +69,7 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
         super().__init__(num_actions, network=module, options=options)
 
     def _build_learner(self) -> learners.Learner:
-        observation = jnp.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
+        observation = self._empty_state()
 
         def init(key):
             return self.network_def.init(key, observation)

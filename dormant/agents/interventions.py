@@ -268,9 +268,8 @@ class Reset(_Periodic):
           ConfigurationError: when the network has no layer of a name in `layers`.
         """
         if not isinstance(self.layers, str):
-            known = (*graph.names, *graph.output_layers)
             for name in self.layers:
-                require_choice("Reset.layers", known, name)
+                require_choice("Reset.layers", tuple(graph.incoming), name)
         return dormant.layer_reset(graph, init, optimizer, taus=TAUS, **_options(self))
 
 

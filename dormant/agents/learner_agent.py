@@ -210,6 +210,17 @@ class LearnerAgent:
 
     # Acting.
 
+    # act(learner state, observation, key, step), compiled: set by the subclass.
+    _act_in_training: Callable[..., Any]
+    _act_in_evaluation: Callable[..., Any]
+
+    def _policy_of_this_step(self) -> tuple[Callable[..., Any], jax.Array, int]:
+        """The policy, and the key and the step that its random numbers come from."""
+        if not self.eval_mode:
+            return self._act_in_training, self._train_key, self.training_steps
+        self._evaluation_steps += 1
+        return self._act_in_evaluation, self._evaluation_key, self._evaluation_steps - 1
+
     def _select_action(self) -> Any:
         """The action for `self.state`, kept in `self.action`."""
         raise NotImplementedError

@@ -5,7 +5,6 @@ import types
 
 import gin
 import jax
-import jax.numpy as jnp
 from dopamine.jax.agents.full_rainbow.full_rainbow_agent import JaxFullRainbowAgent
 from dopamine.jax.agents.rainbow.rainbow_agent import JaxRainbowAgent
 from dopamine.labs.atari_100k.atari_100k_rainbow_agent import drq_image_augmentation
@@ -28,7 +27,7 @@ class DormantRainbowAgent(PrioritizedAgent, JaxRainbowAgent):
         super().__init__(num_actions, options=options)
 
     def _build_learner(self) -> learners.Learner:
-        observation = jnp.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
+        observation = self._empty_state()
 
         def init(key):
             return self.network_def.init(key, observation, self._support)
@@ -90,7 +89,7 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
         super().__init__(num_actions, options=options)
 
     def _build_learner(self) -> learners.Learner:
-        observation = jnp.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
+        observation = self._empty_state()
         network, support = self.network_def, self._support
 
         def init(key):

@@ -19,6 +19,7 @@ from dormant.agents.interventions import FixedBudget, ReDo, Reset
 from dormant.agents.learner_agent import LearnerAgent, LearnerParts
 from dormant.agents.optimizers import create_optimizer
 from dormant.agents.options import TAUS, LearnerOptions, require, require_choice
+from dormant.redo import chosen_layers
 
 
 @gin.configurable
@@ -76,7 +77,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         require_choice("SACAgent.target_update_type", ("soft", "hard"), self.target_update_type)
         soft = self.target_update_type == "soft"
         network = self.network_def
-        observation = jnp.zeros((*self.observation_shape, self.stack_size))
+        observation = self._empty_state()
         action = jnp.zeros(self.action_shape)
 
         def init(key):
@@ -121,7 +122,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         if options is None:
             return {}
         if isinstance(options, Reset) and not isinstance(options.layers, str):
-            known = [name for part in parts.values() for name in _all_layers(part.graph)]
+            known = [name for part in parts.values() for name in part.graph.incoming]
             for name in options.layers:
                 require_choice("Reset.layers", tuple(known), name)
         interventions = {name: part.intervention for name, part in parts.items()}
@@ -176,11 +177,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
     def _select_action(self) -> np.ndarray:
         # As in Dopamine: until learning begins actions are uniform, in evaluation too.
         begun = self._replay.add_count > self.min_replay_history
-        if self.eval_mode:
-            act, key, step = self._act_in_evaluation, self._evaluation_key, self._evaluation_steps
-            self._evaluation_steps += 1
-        else:
-            act, key, step = self._act_in_training, self._train_key, self.training_steps
+        act, key, step = self._policy_of_this_step()
         act = act if begun else self._act_at_random
         self.action = np.asarray(act(self._learner_state, self.state, key, step))
         return self.action
@@ -208,13 +205,8 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         return replay_sampling.stack_states(sampled), actions
 
 
-def _all_layers(graph: dormant.NeuronGraph) -> tuple[str, ...]:
-    return (*graph.names, *graph.output_layers)
-
-
 def _reset_layers(options: Reset, graph: dormant.NeuronGraph) -> tuple[str, ...]:
     """The layers of one network that `options` reset."""
-    if options.layers == "last_hidden":
-        return graph.penultimate
-    chosen = _all_layers(graph) if options.layers == "all" else options.layers
-    return tuple(name for name in chosen if name in _all_layers(graph))
+    if isinstance(options.layers, str):
+        return chosen_layers(graph, options.layers)
+    return tuple(name for name in options.layers if name in graph.incoming)
