@@ -40,8 +40,8 @@ def our_agent(settings: dict[str, Any]) -> Trained:
     from benchmarks.released_agent import agent_steps
     from dormant.agents import dopamine_compat
     from dormant.agents.dqn_agent import DormantDQNAgent
-    from dormant.agents.interventions import ReDo, Tracker
-    from dormant.agents.options import LearnerOptions
+    from dormant.runs.interventions import ReDo, Tracker
+    from dormant.runs.options import LearnerOptions
 
     environment = atari_lib.create_atari_environment(settings["game"])
     dopamine_compat.seed_environment(environment, SEED)

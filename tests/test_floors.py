@@ -19,6 +19,7 @@ DOPAMINE_FAMILY = frozenset(
     " tqdm".split()
 )
 ABSENT_FROM_THE_CORE = DOPAMINE_FAMILY - {"absl"} | {"chex", "haiku", "matplotlib"}
+RUN_PACKAGES = frozenset({"absl", "gin", "tqdm"})
 CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 
 # What a file may import, by where it stands, the first that fits. The value: the packages that it
@@ -26,9 +27,11 @@ CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 FLOORS = {
     "agents/": (
         CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "minatar", "mujoco", "orbax"},
-        {"", "learners", "agents"},
+        {"", "learners", "replay", "runs", "agents"},
     ),
-    "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "agents"}),
+    "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "runs", "agents"}),
+    "train_vectorized.py": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
+    "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
     "evaluation/plots.py": ({"numpy", "matplotlib"}, {"", "evaluation"}),
     "evaluation/": ({"numpy"}, {"", "evaluation"}),
     "learners/": (CORE_PACKAGES, {"", "learners"}),
@@ -85,7 +88,7 @@ def relative(path: Path) -> str:
 def part_of_dormant(name: str) -> str:
     """The folder of `dormant.folder.…`, "train" for the entry point, "" for the core."""
     part = name.split(".")[1] if "." in name else ""
-    return part if (PACKAGE / part).is_dir() or part == "train" else ""
+    return part if (PACKAGE / part).is_dir() or part.startswith("train") else ""
 
 
 @pytest.mark.parametrize("module", ["dormant", "dormant.learners"])

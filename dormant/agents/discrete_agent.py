@@ -10,7 +10,7 @@ import numpy as np
 
 from dormant.agents import replay_sampling
 from dormant.agents.learner_agent import LearnerAgent
-from dormant.agents.options import LearnerOptions, inherited_option, require_choice
+from dormant.runs.options import LearnerOptions, inherited_option, require_choice
 
 
 class DiscreteAgent(LearnerAgent):

@@ -12,7 +12,7 @@ from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 
 from dormant import learners
 from dormant.agents.discrete_agent import DiscreteAgent
-from dormant.agents.options import (
+from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
     bound_in_gin,

@@ -11,7 +11,7 @@ import gin
 import numpy as np
 from dopamine.discrete_domains import atari_lib, gym_lib
 
-from dormant.agents.options import bound_in_gin, require
+from dormant.runs.options import bound_in_gin, require
 
 # Dopamine's gin names: the runner that evaluates, and the one below it that only trains.
 RUNNER_NAMES = {

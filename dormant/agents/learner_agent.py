@@ -16,11 +16,13 @@ from flax import serialization
 
 import dormant
 from dormant import learners
-from dormant.agents import metrics, replay_sampling
+from dormant.agents import replay_sampling
 from dormant.agents.burst import device_state, make_burst, numpy_state
-from dormant.agents.interventions import Tracker
 from dormant.agents.optimizers import create_optimizer
-from dormant.agents.options import (
+from dormant.learners.targets import target_rule_of
+from dormant.runs import metrics
+from dormant.runs.interventions import Tracker
+from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
     bound_in_gin,
@@ -32,7 +34,6 @@ from dormant.agents.options import (
     require_whole_number,
     updates_per_burst,
 )
-from dormant.learners.targets import target_rule_of
 
 
 class LearnerParts(NamedTuple):

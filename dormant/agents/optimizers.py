@@ -7,7 +7,7 @@ import gin
 import optax
 
 import dormant
-from dormant.agents.options import ConfigurationError
+from dormant.runs.options import ConfigurationError
 
 
 def create_optimizer(

@@ -1,19 +1,16 @@
-"""Every check made before a run creates anything, each with one clear line when it fails.
-The checks of the folder and of the files come first: they need no TensorFlow."""
+"""The checks of an agent's run that are made before anything is created: its runner, environment
+and replay. Each has one clear line when it fails."""
 
-import difflib
 import importlib
 import inspect
-import os
 import pkgutil
-import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gin
 
-from dormant.agents.options import (
+from dormant.runs.gin_files import close_matches, did_you_mean, parse_gin
+from dormant.runs.options import (
     ConfigurationError,
     bound_in_gin,
     inherited_option,
@@ -22,52 +19,10 @@ from dormant.agents.options import (
 )
 
 
-def check_base_dir(base_dir: str | None) -> str:
-    """The absolute path of the run's folder, which exists or can be created and written.
-
-    Raises:
-      ConfigurationError: when it cannot.
-    """
-    require(bool(base_dir), "--base_dir", "given: the folder of the run", base_dir)
-    require("://" not in base_dir, "--base_dir", "a folder of this machine", base_dir)
-    path = os.path.abspath(base_dir)
-    ancestor = path
-    while not os.path.lexists(ancestor):
-        ancestor = os.path.dirname(ancestor)
-    if not os.path.isdir(ancestor):
-        raise ConfigurationError(f"--base_dir {base_dir}: {ancestor} is not a folder")
-    try:
-        # Permission bits do not tell: root passes them, and read-only file systems ignore them.
-        os.rmdir(tempfile.mkdtemp(prefix=".dormant-check-", dir=ancestor))
-    except OSError as error:
-        raise ConfigurationError(
-            f"--base_dir {base_dir} cannot be written: {ancestor}: {error.strerror}"
-        ) from error
-    return path
-
-
-def check_gin_files(gin_files: Sequence[str]) -> None:
-    """Checks that there is a gin file and that each can be read.
-
-    Raises:
-      ConfigurationError: when not.
-    """
-    require(bool(gin_files), "--gin_files", "given at least once", list(gin_files))
-    for path in gin_files:
-        if os.path.isfile(path):
-            continue
-        folder = os.path.dirname(path) or "."
-        names = [name for name in _listdir(folder) if name.endswith(".gin")]
-        close = _close_matches(os.path.basename(path), names)
-        suggestion = _did_you_mean(os.path.join(folder, name) for name in close)
-        raise ConfigurationError(f"--gin_files {path}: no such file{suggestion}")
-
-
 def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
-    """Replaces gin's configuration by that of the files, then of the bindings.
+    """`parse_gin` with everything imported that the files of an agent can name.
 
-    A file may include another of its own folder by name. Every agent is imported first: all that
-    they need is imported with the first of them.
+    Every agent is imported: all that they need is imported with the first of them.
 
     Raises:
       ConfigurationError: when a line cannot be parsed or names something that does not exist.
@@ -76,15 +31,10 @@ def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
 
     for module in pkgutil.iter_modules(dormant.agents.__path__, "dormant.agents."):
         # Registers what gin can name.
-        if module.name.endswith(("_agent", "_runner", ".interventions")):
+        if module.name.endswith(("_agent", "_runner")):
             importlib.import_module(module.name)
-    gin.clear_config()
-    for path in gin_files:
-        gin.add_config_file_search_path(os.path.dirname(os.path.abspath(path)))
-    try:
-        gin.parse_config_files_and_bindings(list(gin_files), list(gin_bindings))
-    except (ValueError, KeyError, SyntaxError, OSError, ImportError) as error:
-        raise ConfigurationError(_explain_gin_error(error)) from error
+    importlib.import_module("dormant.runs.interventions")
+    parse_gin(gin_files, gin_bindings)
 
 
 def check_runner() -> None:
@@ -177,7 +127,7 @@ def _check_name(parameter: str, kind: str, example: str, owner: str, names: Iter
     allowed = f"the name of {article} {kind}, such as {example!r}"
     require(isinstance(name, str), parameter, allowed, name)
     if name not in names:
-        close = _did_you_mean(_close_matches(name, names))
+        close = did_you_mean(close_matches(name, names))
         raise ConfigurationError(f"{parameter}: {owner} has no {kind} {name!r}{close}")
     return name
 
@@ -225,72 +175,3 @@ def check_replay() -> None:
 
 def _agent() -> Any:
     return bound_in_gin("create_dormant_runner", "agent", None)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text; gin appends lines that say where it was called from."""
-    return str(error).strip().split("\n")[0]
-
-
-def _explain_gin_error(error: Exception) -> str:
-    text = str(error.args[0]) if type(error).__name__ == "KeyError" and error.args else str(error)
-    if isinstance(error, SyntaxError):
-        where = f'in "{error.filename}"' if error.filename else "in --gin_bindings"
-        text = (error.text or "").strip()
-        return f"gin: {error.msg.strip('.')} {where}, line {error.lineno}: {text}"
-    location = re.search(r'\n  In (?:file "(?P<file>.*)",|bindings.*) line (?P<line>\d+)', text)
-    where = ""
-    if location:
-        file = location["file"]
-        where = f' in "{file}", line {location["line"]}' if file else " in --gin_bindings"
-    # A KeyError prints its text in quotes.
-    problem = one_line(error).partition(". Searched config paths")[0].strip('".')
-    return f"gin: {problem}{where}{_gin_suggestion(text)}{_missing_package(text)}"
-
-
-def _missing_package(text: str) -> str:
-    missing = "No module named 'minatar'" in text
-    return "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
-
-
-def _gin_suggestion(text: str) -> str:
-    unknown = re.search(r"No configurable matching (?:reference )?'@?([^'()]+)", text)
-    if unknown:
-        wanted = unknown[1].rsplit("/", 1)[-1].rsplit(".", 1)[-1]
-        names = {selector.rsplit(".", 1)[-1] for selector in _gin_selectors()}
-        return _did_you_mean(_close_matches(wanted, names))
-    unknown = re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", text)
-    if not unknown:
-        return ""
-    selector, wanted = unknown.groups()
-    configurable = gin.get_configurable(selector)
-    # A parameter of the Dopamine class that ours extends is bound there.
-    bases = inspect.getmro(configurable)[1:] if inspect.isclass(configurable) else ()
-    names = {base.__name__ for base in bases} & {s.rsplit(".", 1)[-1] for s in _gin_selectors()}
-    found = [f"{name}.{wanted}" for name in sorted(names) if wanted in _parameters(name)]
-    found += [f"{selector}.{name}" for name in _close_matches(wanted, _parameters(selector))]
-    return _did_you_mean(found)
-
-
-def _gin_selectors() -> list[str]:
-    # gin offers no public list of what was registered.
-    return [selector for selector, _ in gin.config._REGISTRY.items()]
-
-
-def _parameters(selector: str) -> list[str]:
-    return [name for name in inspect.signature(gin.get_configurable(selector)).parameters]
-
-
-def _close_matches(wanted: str, names: Iterable[str]) -> list[str]:
-    by_lower_case = {name.lower(): name for name in sorted(names)}
-    close = difflib.get_close_matches(wanted.lower(), by_lower_case, n=3, cutoff=0.6)
-    return [by_lower_case[name] for name in close]
-
-
-def _did_you_mean(names: Iterable[str]) -> str:
-    names = list(names)
-    return f"; did you mean {' or '.join(names)}?" if names else ""
-
-
-def _listdir(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []

@@ -12,7 +12,7 @@ from dopamine.labs.atari_100k.atari_100k_rainbow_agent import drq_image_augmenta
 from dormant import learners
 from dormant.agents import replay_sampling
 from dormant.agents.discrete_agent import PrioritizedAgent
-from dormant.agents.options import LearnerOptions, require
+from dormant.runs.options import LearnerOptions, require
 
 
 @gin.configurable

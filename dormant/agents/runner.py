@@ -10,8 +10,8 @@ from dopamine.labs.atari_100k.eval_run_experiment import MaxEpisodeEvalRunner
 from gymnasium.error import DependencyNotInstalled
 
 from dormant.agents import environments
-from dormant.agents.options import ConfigurationError, require, require_choice
 from dormant.agents.runner_mixin import RunnerMixin
+from dormant.runs.options import ConfigurationError, require, require_choice
 
 
 class DormantTrainRunner(RunnerMixin, run_experiment.TrainRunner):

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from dopamine.discrete_domains import checkpointer
 
-from dormant.agents import environments, metrics
+from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
-from dormant.agents.options import ConfigurationError, option_name
-from dormant.agents.progress import Progress
+from dormant.agents.scalars import tracking_scalars
+from dormant.runs import metrics
+from dormant.runs.options import ConfigurationError, option_name
+from dormant.runs.progress import Progress
 
 
 class RunnerMixin:
@@ -154,7 +156,7 @@ class RunnerMixin:
 
     def _write_tracking(self, record: metrics.Record) -> None:
         self._metrics_file.write(record)
-        self._collector_dispatcher.write(metrics.tracking_scalars(record))
+        self._collector_dispatcher.write(tracking_scalars(record))
         tau, percent = record["taus"][-1], record["dormant_percent_pooled"][-1]
         self._progress.show(dormant=f"{percent:.1f} % (tau {tau:g})")
 

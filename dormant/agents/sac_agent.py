@@ -15,11 +15,11 @@ from dopamine.jax.agents.sac.sac_agent import SACAgent
 import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
-from dormant.agents.interventions import FixedBudget, ReDo, Reset
 from dormant.agents.learner_agent import LearnerAgent, LearnerParts
 from dormant.agents.optimizers import create_optimizer
-from dormant.agents.options import TAUS, LearnerOptions, require, require_choice
 from dormant.redo import chosen_layers
+from dormant.runs.interventions import FixedBudget, ReDo, Reset
+from dormant.runs.options import TAUS, LearnerOptions, require, require_choice
 
 
 @gin.configurable

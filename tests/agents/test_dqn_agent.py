@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.agents.options import ConfigurationError, LearnerOptions
+from dormant.runs.options import ConfigurationError, LearnerOptions
 
 with warnings.catch_warnings():
     # Gym and TensorFlow Probability warn about themselves while they are imported.

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from dormant.agents import preflight
-from dormant.agents.interventions import FixedBudget, Prune, ReDo, Reset, Tracker
-from dormant.agents.options import LearnerOptions, option_name
 from dormant.evaluation.run_reader import read_run
+from dormant.runs.interventions import FixedBudget, Prune, ReDo, Reset, Tracker
+from dormant.runs.options import LearnerOptions, option_name
 
 GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
 FILES = sorted(path.name for path in GIN_CONFIGS.glob("*.gin"))

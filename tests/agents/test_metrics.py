@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.agents.metrics import (
-    MetricsFile,
-    iteration_record,
-    tracking_record,
-    tracking_scalars,
-    write_atomically,
-)
+from dormant.agents.scalars import tracking_scalars
 from dormant.evaluation.run_reader import read_run
 from dormant.intervention import Report
 from dormant.network_metrics import NetworkMetrics
+from dormant.runs.metrics import (
+    MetricsFile,
+    iteration_record,
+    tracking_record,
+    write_atomically,
+)
 
 
 def network(layer="Dense_0", gradient=6.0):

@@ -4,7 +4,7 @@ import gin
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.agents.options import (
+from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
     check_no_dead_bindings,
@@ -93,7 +93,7 @@ def test_a_binding_that_ours_replaces_is_refused_with_the_one_that_works(agents)
 
 @pytest.mark.parametrize("option", ["intervention", "tracker"])
 def test_a_reference_without_its_parentheses_is_refused(load_gin, option):
-    from dormant.agents.interventions import ReDo, Tracker
+    from dormant.runs.interventions import ReDo, Tracker
 
     given = {"intervention": ReDo, "tracker": Tracker}[option]
     with pytest.raises(ConfigurationError, match=f"{option} must be .* with its parentheses"):

@@ -10,7 +10,8 @@ import pytest
 
 from dormant import train
 from dormant.agents import preflight
-from dormant.agents.options import ConfigurationError
+from dormant.runs import gin_files
+from dormant.runs.options import ConfigurationError
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
@@ -97,7 +98,7 @@ def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
     gin_file = tmp_path / "mine.gin"
     gin_file.write_text("include 'dqn_redo.gin'\nReDo.perod = 5\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preflight.gin.config, "_LOCATION_PREFIXES", [""])
+        patch.setattr(gin.config, "_LOCATION_PREFIXES", [""])
         assert "Unable to open file: dqn_redo.gin" in refused(gin_file=gin_file)
     gin_file.write_text("ReDo.period = 5\nReDo.perod = 5\n")
     line = refused(gin_file=gin_file)
@@ -169,10 +170,10 @@ def test_every_game_of_the_paper_exists():
 
 
 def test_a_base_dir_may_lie_several_new_folders_deep(tmp_path):
-    assert preflight.check_base_dir(str(tmp_path / "a" / "b")) == str(tmp_path / "a" / "b")
+    assert gin_files.check_base_dir(str(tmp_path / "a" / "b")) == str(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigurationError):
-        preflight.check_base_dir("")
+        gin_files.check_base_dir("")
 
 
 @pytest.mark.parametrize(

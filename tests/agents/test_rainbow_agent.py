@@ -133,7 +133,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(family, load_family, tmp_path
 @pytest.mark.parametrize(("capacity", "priorities"), [(16, 16), (16, 15), (20, 19)])
 def test_a_table_of_priorities_that_would_overflow_is_refused(load_family, capacity, priorities):
     from dormant.agents import preflight
-    from dormant.agents.options import ConfigurationError
+    from dormant.runs.options import ConfigurationError
 
     load_family(
         "rainbow",
@@ -162,7 +162,7 @@ def test_the_smallest_table_of_priorities_that_is_allowed_suffices(
 
 
 def test_a_network_that_fits_no_distribution_is_one_line(make_agent):
-    from dormant.agents.options import ConfigurationError
+    from dormant.runs.options import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="DormantFullRainbowAgent: `support` must be"):
         make_agent(
@@ -179,7 +179,7 @@ def test_dopamines_own_agent_still_has_the_bug(load_family):
 
 
 def test_a_scheme_that_does_not_exist_is_refused(make_agent):
-    from dormant.agents.options import ConfigurationError
+    from dormant.runs.options import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="replay_scheme must be one of .* 'rank'"):
         make_agent("rainbow", JaxRainbowAgent__replay_scheme="rank")

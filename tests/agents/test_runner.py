@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from dormant.agents.burst import numpy_state
-from dormant.agents.options import ConfigurationError
 from dormant.evaluation.run_reader import read_run
+from dormant.runs.options import ConfigurationError
 
 
 @pytest.fixture(scope="module")

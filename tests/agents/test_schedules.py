@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dormant.agents import preflight
-from dormant.agents.options import ConfigurationError
+from dormant.runs.options import ConfigurationError
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
     warnings.simplefilter("ignore")
-    from dormant.agents.run_record import RunRecord
     from dormant.agents.runner import create_dormant_runner
+    from dormant.runs.run_record import RunRecord
     from tests.agents.recording_agent import ATARI, CARTPOLE, MINATAR, MUJOCO, RecordingAgent
 
 SIZES = {
@@ -253,7 +253,7 @@ def test_nothing_reaches_stdout(tmp_path, capfd):
 
 
 def test_a_long_evaluation_shows_that_it_goes_on(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("dormant.agents.progress._LINE_PERIOD", 0.0)
+    monkeypatch.setattr("dormant.runs.progress._LINE_PERIOD", 0.0)
     play(tmp_path / "run", "cartpole, train and eval", num_iterations=1)
     lines = capfd.readouterr().err.splitlines()
     assert sum("eval return" in line for line in lines) >= 3

@@ -12,7 +12,7 @@ import optax
 
 import dormant
 from dormant.actions import MOMENTS
-from dormant.agents.options import (
+from dormant.runs.options import (
     TAUS,
     is_number,
     require,

@@ -2,7 +2,7 @@
 
 import io
 
-from dormant.agents.progress import Progress
+from dormant.runs.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -32,7 +32,7 @@ def test_a_log_gets_plain_lines():
 def test_a_log_gets_a_line_now_and_then(monkeypatch):
     log = io.StringIO()
     now = iter(range(0, 1_000, 20))
-    monkeypatch.setattr("dormant.agents.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("dormant.runs.progress.time.monotonic", lambda: next(now))
     with Progress(stream=log) as progress:
         progress.expect(4)
         for _ in range(4):
@@ -66,7 +66,7 @@ def test_a_terminal_gets_no_line_without_an_event():
 def test_evaluation_is_shown_without_a_step(monkeypatch):
     log, terminal = io.StringIO(), Terminal()
     now = iter(range(0, 1_000, 20))
-    monkeypatch.setattr("dormant.agents.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("dormant.runs.progress.time.monotonic", lambda: next(now))
     with Progress(stream=log) as progress:
         for episode in range(3):
             progress.show(eval_return=str(episode))

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.agents.interventions import (
+from dormant.runs.interventions import (
     AdaptiveTau,
     FixedBudget,
     Prune,
@@ -18,7 +18,7 @@ from dormant.agents.interventions import (
     Reset,
     Tracker,
 )
-from dormant.agents.options import ConfigurationError, LearnerOptions, updates_per_burst
+from dormant.runs.options import ConfigurationError, LearnerOptions, updates_per_burst
 
 INTERVENTIONS = (ReDo, FixedBudget, Reset, Prune)
 

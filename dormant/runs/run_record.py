@@ -6,14 +6,13 @@ import json
 import platform
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import gin
 import jax
 
-from dormant.agents.metrics import write_atomically
+from dormant.runs.metrics import write_atomically
 from dormant.version import __version__
 
 CONFIG_FILE = "config.gin"
@@ -101,11 +100,6 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return completed.stdout.strip()
-
-
-def command_line(arguments: list[str]) -> list[str]:
-    """The command that starts this process again."""
-    return [Path(sys.executable).name, "-m", "dormant.train", *arguments]
 
 
 def _now() -> str:

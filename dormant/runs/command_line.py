@@ -1,0 +1,100 @@
+"""What the commands that start runs share: their flags, one line for a mistake, a quiet start."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dormant.runs.gin_files import one_line
+from dormant.runs.options import ConfigurationError
+
+CONFIGURATION_ERROR = 2
+
+
+def run_command(
+    program: str,
+    description: str,
+    arguments: Sequence[str],
+    prepare: Callable[[flags.FlagValues], Callable[[], None]],
+) -> int:
+    """Parses the flags, prepares a run and starts it.
+
+    Args:
+      program: the command's name, such as "dormant.train".
+      description: what `--help` says first.
+      arguments: the flags given.
+      prepare: checks what was asked for and returns what runs it; given the parsed flags
+        `base_dir`, `gin_files` and `gin_bindings`.
+
+    Returns:
+      The exit code: 0, or 2 where `prepare` raised ConfigurationError, which is one line on stderr.
+    """
+    try:
+        given = _parse(program, description, list(arguments))
+        if given is None:
+            return 0
+        run = prepare(given)
+    except ConfigurationError as error:
+        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        return CONFIGURATION_ERROR
+    run()
+    return 0
+
+
+def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagValues | None:
+    """The flags given; None where help was asked for and printed."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "base_dir", None, "Folder of the run; continued where it holds a checkpoint.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_multi_string(
+        "gin_files", [], "Gin file, such as gin_configs/dqn_redo.gin; may be repeated.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_multi_string(
+        "gin_bindings", [], "Binding that overrides the files, such as 'ReDo.tau = 0.025'; may be"
+        " repeated.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
+    try:
+        rest = values([program, *arguments])[1:]
+    except flags.Error as error:
+        raise ConfigurationError(str(error)) from error
+    if values.help:
+        print(description, values.main_module_help() or values, sep="\n")
+        return None
+    if rest:
+        raise ConfigurationError(f"every argument must be a flag; received {rest[0]!r}")
+    return values
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Holds back what imports write to stderr, from Python or C++; shows it if they fail."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except ConfigurationError:
+            raise
+        except BaseException:
+            held_back.seek(0)
+            os.write(saved, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def command_line(program: str, arguments: Sequence[str]) -> list[str]:
+    """The command that starts a process like this one again."""
+    return [Path(sys.executable).name, "-m", program, *arguments]

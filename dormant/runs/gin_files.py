@@ -1,0 +1,142 @@
+"""A run's folder and its gin files, checked before anything is created.
+Each mistake is one clear line, with the names that come close."""
+
+import difflib
+import inspect
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import gin
+
+from dormant.runs.options import ConfigurationError, require
+
+
+def check_base_dir(base_dir: str | None) -> str:
+    """The absolute path of the run's folder, which exists or can be created and written.
+
+    Raises:
+      ConfigurationError: when it cannot.
+    """
+    require(bool(base_dir), "--base_dir", "given: the folder of the run", base_dir)
+    require("://" not in base_dir, "--base_dir", "a folder of this machine", base_dir)
+    path = os.path.abspath(base_dir)
+    ancestor = path
+    while not os.path.lexists(ancestor):
+        ancestor = os.path.dirname(ancestor)
+    if not os.path.isdir(ancestor):
+        raise ConfigurationError(f"--base_dir {base_dir}: {ancestor} is not a folder")
+    try:
+        # Permission bits do not tell: root passes them, and read-only file systems ignore them.
+        os.rmdir(tempfile.mkdtemp(prefix=".dormant-check-", dir=ancestor))
+    except OSError as error:
+        raise ConfigurationError(
+            f"--base_dir {base_dir} cannot be written: {ancestor}: {error.strerror}"
+        ) from error
+    return path
+
+
+def check_gin_files(gin_files: Sequence[str]) -> None:
+    """Checks that there is a gin file and that each can be read.
+
+    Raises:
+      ConfigurationError: when not.
+    """
+    require(bool(gin_files), "--gin_files", "given at least once", list(gin_files))
+    for path in gin_files:
+        if os.path.isfile(path):
+            continue
+        folder = os.path.dirname(path) or "."
+        names = [name for name in _listdir(folder) if name.endswith(".gin")]
+        close = close_matches(os.path.basename(path), names)
+        suggestion = did_you_mean(os.path.join(folder, name) for name in close)
+        raise ConfigurationError(f"--gin_files {path}: no such file{suggestion}")
+
+
+def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
+    """Replaces gin's configuration by that of the files, then of the bindings.
+
+    What they name must have been imported. A file may include another of its own folder by name.
+
+    Raises:
+      ConfigurationError: when a line cannot be parsed or names something that does not exist.
+    """
+    gin.clear_config()
+    for path in gin_files:
+        gin.add_config_file_search_path(os.path.dirname(os.path.abspath(path)))
+    try:
+        gin.parse_config_files_and_bindings(list(gin_files), list(gin_bindings))
+    except (ValueError, KeyError, SyntaxError, OSError, ImportError) as error:
+        raise ConfigurationError(_explain_gin_error(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text; gin appends lines that say where it was called from."""
+    return str(error).strip().split("\n")[0]
+
+
+def _explain_gin_error(error: Exception) -> str:
+    text = str(error.args[0]) if type(error).__name__ == "KeyError" and error.args else str(error)
+    if isinstance(error, SyntaxError):
+        where = f'in "{error.filename}"' if error.filename else "in --gin_bindings"
+        text = (error.text or "").strip()
+        return f"gin: {error.msg.strip('.')} {where}, line {error.lineno}: {text}"
+    location = re.search(r'\n  In (?:file "(?P<file>.*)",|bindings.*) line (?P<line>\d+)', text)
+    where = ""
+    if location:
+        file = location["file"]
+        where = f' in "{file}", line {location["line"]}' if file else " in --gin_bindings"
+    # A KeyError prints its text in quotes.
+    problem = one_line(error).partition(". Searched config paths")[0].strip('".')
+    return f"gin: {problem}{where}{_gin_suggestion(text)}{_missing_package(text)}"
+
+
+def _missing_package(text: str) -> str:
+    missing = "No module named 'minatar'" in text
+    return "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
+
+
+def _gin_suggestion(text: str) -> str:
+    unknown = re.search(r"No configurable matching (?:reference )?'@?([^'()]+)", text)
+    if unknown:
+        wanted = unknown[1].rsplit("/", 1)[-1].rsplit(".", 1)[-1]
+        names = {selector.rsplit(".", 1)[-1] for selector in _gin_selectors()}
+        return did_you_mean(close_matches(wanted, names))
+    unknown = re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", text)
+    if not unknown:
+        return ""
+    selector, wanted = unknown.groups()
+    configurable = gin.get_configurable(selector)
+    # A parameter of the Dopamine class that ours extends is bound there.
+    bases = inspect.getmro(configurable)[1:] if inspect.isclass(configurable) else ()
+    names = {base.__name__ for base in bases} & {s.rsplit(".", 1)[-1] for s in _gin_selectors()}
+    found = [f"{name}.{wanted}" for name in sorted(names) if wanted in _parameters(name)]
+    found += [f"{selector}.{name}" for name in close_matches(wanted, _parameters(selector))]
+    return did_you_mean(found)
+
+
+def _gin_selectors() -> list[str]:
+    # gin offers no public list of what was registered.
+    return [selector for selector, _ in gin.config._REGISTRY.items()]
+
+
+def _parameters(selector: str) -> list[str]:
+    return [name for name in inspect.signature(gin.get_configurable(selector)).parameters]
+
+
+def close_matches(wanted: str, names: Iterable[str]) -> list[str]:
+    """At most three of the names that are much like the one wanted, the likest first."""
+    by_lower_case = {name.lower(): name for name in sorted(names)}
+    close = difflib.get_close_matches(wanted.lower(), by_lower_case, n=3, cutoff=0.6)
+    return [by_lower_case[name] for name in close]
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The end of an error's line that suggests names; empty where there are none."""
+    names = list(names)
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def _listdir(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
