@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint bench clean
+.PHONY: help install run run-atari test test-slow lint bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +22,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make install    make $(VENV) with everything the project needs (2 to 3 minutes, 4 GB)"
-	@echo "make run        train DQN + ReDo on an Atari game for a few minutes, print a summary"
+	@echo "make run        DQN against DQN + ReDo on MinAtar, six seeds each: a table and a figure"
+	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, print a summary"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"
 	@echo "make lint       check the code's style"
@@ -51,6 +52,9 @@ $(STAMP): setup.py constraints.txt
 
 run: $(STAMP)
 	@$(BIN)/python launchers/quickstart.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+
+run-atari: $(STAMP)
+	@$(BIN)/python launchers/quickstart_atari.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
 
 # A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)

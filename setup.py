@@ -32,13 +32,19 @@ MUJOCO = [
     "imageio>=2.38,<3",  # Gymnasium's MuJoCo environments import it
 ]
 MINATAR = ["MinAtar>=1.0.15,<2", "pandas<3"]
+VECTORIZED = [
+    "gymnax>=1.0.1,<2",  # an older one would be taken silently, and does not run
+    "gin-config>=0.5.0,<0.6",
+    "absl-py>=2.3,<3",
+    "tqdm>=4.64.1,<5",
+    "matplotlib>=3.11,<4",
+]
 DEV = [
     "pytest>=8.4,<10",
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",
     "ruff>=0.14,<1",
     "dm-haiku>=0.0.16,<0.1",
-    "gymnax>=1.0.1,<2",  # an example; an older one would be taken silently, and does not run
 ]
 
 
@@ -66,8 +72,9 @@ setup(
         "dopamine": DOPAMINE,
         "mujoco": MUJOCO,
         "minatar": MINATAR,
+        "vectorized": VECTORIZED,
         "dev": DEV,
-        "all": DOPAMINE + MUJOCO + MINATAR + DEV,
+        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + DEV,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -1,5 +1,5 @@
-"""The shortest whole run: trains DQN + ReDo on an Atari game, then sums the run up.
-`make run` calls it. Arguments it does not know go on to `python -m dormant.train`."""
+"""The paper's story in minutes: DQN against DQN + ReDo at two replay ratios, on MinAtar.
+`make run` calls it. Arguments it does not know go on to `python -m dormant.train_vectorized`."""
 
 import argparse
 import subprocess
@@ -7,65 +7,95 @@ import sys
 import time
 from pathlib import Path
 
-from dormant.evaluation.plots import dormancy_curve
-from dormant.evaluation.run_reader import METRICS_FILE, Run, read_run
-from dormant.evaluation.summary import summary_table
+from dormant.evaluation.comparison import Setting, comparison_table, verdict
+from dormant.evaluation.plots_comparison import comparison_figure
+from dormant.evaluation.seeds import read_seeds
 
 ROOT = Path(__file__).resolve().parents[1]
-GIN_FILE = ROOT / "gin_configs" / "quickstart.gin"
-FIGURE_FILE = "dormancy.png"
+GIN_FILE = ROOT / "gin_configs" / "vectorized" / "quickstart.gin"
+FIGURE_FILE = "quickstart.png"
+REPLAY_RATIOS = (0.25, 2)
+# {method: what it binds to LearnerOptions.intervention}
+METHODS = {"DQN": "None", "DQN + ReDo": "@ReDo()"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Trains, prints the summary and writes the figure; returns the exit code."""
+    """Trains all settings, prints the table and writes the figure; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--base_dir",
         type=Path,
         default=ROOT / "runs" / time.strftime("quickstart-%Y%m%d-%H%M%S"),
-        help="run folder (default: runs/quickstart-<date>-<time>)",
+        help="folder of all runs (default: runs/quickstart-<date>-<time>)",
     )
     known, passed_on = parser.parse_known_args(arguments)
 
     started = time.monotonic()
-    code = train(known.base_dir, passed_on)
-    if code != 0:
-        return code
-    minutes = (time.monotonic() - started) / 60
-
+    settings = [(ratio, method) for ratio in REPLAY_RATIOS for method in METHODS]
+    for number, (ratio, method) in enumerate(settings, start=1):
+        print(f"{number} of {len(settings)}: {method}, replay ratio {ratio:g}", file=sys.stderr)
+        exit_code = train(known.base_dir, ratio, method, passed_on)
+        if exit_code:
+            return exit_code
     try:
-        run = read_run(known.base_dir)
+        found = [
+            Setting(ratio, method, read_seeds(folder(known.base_dir, ratio, method)))
+            for ratio, method in settings
+        ]
+        print(f"\n{report(found, known.base_dir)}")
     except (OSError, ValueError) as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1
-    print(f"\n{report(run, known.base_dir)}\nwall time: {minutes:.1f} minutes")
+    print(f"wall time: {(time.monotonic() - started) / 60:.1f} minutes")
     return 0
 
 
-def train(base_dir: Path, passed_on: list[str]) -> int:
-    """Runs the training in a process of its own, its progress shown; returns its exit code."""
+def folder(base_dir: Path, replay_ratio: float, method: str) -> Path:
+    """Where the seeds of one setting are."""
+    return base_dir / f"{method.replace(' + ', '_').lower()}_replay_ratio_{replay_ratio:g}"
+
+
+def train(base_dir: Path, replay_ratio: float, method: str, passed_on: list[str]) -> int:
+    """Runs one setting in a process of its own, its progress shown; returns its exit code."""
+    bindings = {
+        "LearnerOptions.replay_ratio": replay_ratio,
+        "LearnerOptions.intervention": METHODS[method],
+    }
     command = [
         sys.executable,
         "-m",
-        "dormant.train",
+        "dormant.train_vectorized",
         f"--gin_files={GIN_FILE}",
-        f"--base_dir={base_dir}",
+        f"--base_dir={folder(base_dir, replay_ratio, method)}",
+        *(f"--gin_bindings={name} = {value}" for name, value in bindings.items()),
         *passed_on,
     ]
     return subprocess.run(command, check=False).returncode
 
 
-def report(run: Run, base_dir: Path) -> str:
-    """Writes the figure into the run folder and returns the summary with the paths of both files.
+def report(settings: list[Setting], base_dir: Path) -> str:
+    """Writes the figure and returns the table, what it says, and where everything is.
 
     Args:
-      run: what `read_run` returned.
-      base_dir: the run folder.
+      settings: each with its runs.
+      base_dir: the folder of all runs.
+
+    Raises:
+      ValueError: a run has nothing to show.
     """
-    lines = [summary_table(run), "", f"records:   {base_dir / METRICS_FILE}"]
-    if run.tracking:
-        figure = dormancy_curve(run, base_dir / FIGURE_FILE)
-        lines.append(f"figure:    {figure}")
+    figure = comparison_figure(
+        settings, base_dir / FIGURE_FILE, title="DQN on MinAtar's Space Invaders (gymnax)"
+    )
+    lines = [
+        comparison_table(settings),
+        "Return: mean of the training episodes of the last iteration; dormant %: of all hidden"
+        " layers in it; means over the seeds.",
+        "",
+        verdict(settings),
+        "",
+        f"records:   {base_dir}/*/seed_*/metrics.jsonl",
+        f"figure:    {figure}",
+    ]
     return "\n".join(lines)
 
 

@@ -29,12 +29,14 @@ FLOORS = {
         CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "minatar", "mujoco", "orbax"},
         {"", "learners", "replay", "runs", "agents"},
     ),
-    "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "runs", "agents"}),
+    "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "replay", "runs", "agents"}),
     "train_vectorized.py": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
     "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
-    "evaluation/plots.py": ({"numpy", "matplotlib"}, {"", "evaluation"}),
-    "evaluation/": ({"numpy"}, {"", "evaluation"}),
+    "evaluation/plots": ({"numpy", "matplotlib"}, {"", "evaluation"}),
+    "evaluation/": ({"numpy", "scipy"}, {"", "evaluation"}),
     "learners/": (CORE_PACKAGES, {"", "learners"}),
+    "replay/": ({"numpy"}, {"learners", "replay"}),
+    "vectorized/": (CORE_PACKAGES | {"gymnax"}, {"", "learners", "vectorized"}),
     "": (CORE_PACKAGES, {""}),
 }
 
@@ -91,16 +93,26 @@ def part_of_dormant(name: str) -> str:
     return part if (PACKAGE / part).is_dir() or part.startswith("train") else ""
 
 
-@pytest.mark.parametrize("module", ["dormant", "dormant.learners"])
+@pytest.mark.parametrize(
+    "module", ["dormant", "dormant.learners", "dormant.replay", "dormant.vectorized"]
+)
 def test_the_lower_floors_work_without_the_packages_of_the_upper_ones(module):
     python(BLOCKED_IMPORT.format(blocked=set(ABSENT_FROM_THE_CORE), module=module))
 
 
-@pytest.mark.parametrize("module", ["dormant", "dormant.learners"])
+@pytest.mark.parametrize(
+    "module", ["dormant", "dormant.learners", "dormant.replay", "dormant.vectorized"]
+)
 def test_importing_the_lower_floors_loads_nothing_heavy(module):
     loaded = set(python(LOADED_BY_IMPORT.format(module=module)).split())
     assert "jax" in loaded
     assert not loaded & (ABSENT_FROM_THE_CORE | {"orbax", "pandas"})
+
+
+def test_runs_on_the_device_need_neither_dopamine_nor_tensorflow():
+    absent = DOPAMINE_FAMILY - {"absl", "gin", "gym", "gymnasium", "tqdm"}
+    module = "dormant.train_vectorized, dormant.runs.vectorized_runner, dormant.evaluation.seeds"
+    python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
 
 
 def test_the_wall_would_notice_a_blocked_package():

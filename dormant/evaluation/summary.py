@@ -71,7 +71,7 @@ def _returns(iterations: Sequence[IterationRecord]) -> str:
         f"{last.agent_step:,} agent steps and {last.gradient_step:,} gradient steps at "
         f"{speed:,.0f} agent steps/s (median of the iterations)"
     )
-    return f"{_aligned(rows)}\n{totals}"
+    return f"{aligned(rows)}\n{totals}"
 
 
 def _return_row(label: str, record: IterationRecord) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def _dormancy(run: Run, taus: Sequence[float]) -> str:
         f"% of the layer's neurons at gradient step {first.gradient_step:,} -> "
         f"{last.gradient_step:,}, the first and the last of {len(run.tracking)} measurements"
     )
-    return f"{_aligned(rows)}\n{meaning}"
+    return f"{aligned(rows)}\n{meaning}"
 
 
 def _change(
@@ -114,7 +114,7 @@ def _percent(record: TrackingRecord, tau: float, layer: str | None) -> float:
     return values[tau_index(record, tau)]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, the first to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

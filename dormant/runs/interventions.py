@@ -12,6 +12,9 @@ import optax
 
 import dormant
 from dormant.actions import MOMENTS
+from dormant.moments import ADAM_COUNTS
+from dormant.recycle import FLATTEN_LAYOUTS, INCOMING_SCALES, OUTGOING
+from dormant.redo import SCORES
 from dormant.runs.options import (
     TAUS,
     is_number,
@@ -19,9 +22,6 @@ from dormant.runs.options import (
     require_choice,
     require_whole_number,
 )
-from dormant.moments import ADAM_COUNTS
-from dormant.recycle import FLATTEN_LAYOUTS, INCOMING_SCALES, OUTGOING
-from dormant.redo import SCORES
 from dormant.selection_rules import ORDERS
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.

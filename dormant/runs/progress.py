@@ -47,11 +47,11 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def step(self) -> None:
-        """Counts one agent step of training."""
-        self._step += 1
+    def step(self, steps: int = 1) -> None:
+        """Counts agent steps of training."""
+        self._step += steps
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(steps)
         else:
             self.refresh()
 

@@ -6,6 +6,7 @@ import json
 import platform
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "ale-py", "gymnasium", "tensorflow",
-    "mujoco", "MinAtar",
+    "mujoco", "MinAtar", "gymnax",
 )  # fmt: skip
 
 
@@ -29,7 +30,16 @@ class RunRecord:
     The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
     """
 
-    def __init__(self, base_dir: str, *, seed: int, start_iteration: int, command: list[str]):
+    def __init__(
+        self,
+        base_dir: str,
+        *,
+        seed: int,
+        start_iteration: int,
+        command: list[str],
+        side_by_side: Mapping[str, float] | None = None,
+        config: str | None = None,
+    ):
         """Writes config.gin, gin's operative configuration, and run.json into an existing folder.
 
         Args:
@@ -37,14 +47,18 @@ class RunRecord:
           seed: the run's seed.
           start_iteration: 0, or the iteration at which a checkpoint is resumed.
           command: the process's arguments, the program first.
+          side_by_side: {option: value}, where runs side by side differ in more than their seed.
+          config: the text of config.gin; None for gin's operative configuration now.
         """
         self._path = Path(base_dir) / RUN_FILE
-        write_atomically(Path(base_dir) / CONFIG_FILE, gin.operative_config_str())
+        config = gin.operative_config_str() if config is None else config
+        write_atomically(Path(base_dir) / CONFIG_FILE, config)
         device = jax.devices()[0]
         self._entries: dict[str, Any] = {
             "status": "running",
             "command": shlex.join(command),
             "seed": seed,
+            "side_by_side": dict(side_by_side or {}),
             "start_iteration": start_iteration,
             "git_commit": git_commit(),
             "versions": versions(),

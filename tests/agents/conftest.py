@@ -4,7 +4,6 @@ The tests of one file share their runs, and all of them the compiled programs.""
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import pytest
 
 GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
@@ -73,13 +72,6 @@ FAMILIES = {
     "der": _SHORT | _SHORT_ATARI_100K | {"JaxDQNAgent.target_update_period": 24},
     "sac": {n: v for n, v in _SHORT.items() if not n.startswith("Runner.")} | _SHORT_SAC,
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Keeps compiled programs between tests and the processes they start, one folder a worker."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.getbasetemp() / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 class Trained(NamedTuple):

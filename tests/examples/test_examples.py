@@ -38,6 +38,7 @@ def test_supervised_flax_goes_on_learning_shuffled_labels_with_redo():
     assert redo_dormant < 5 < 15 < plain_dormant
 
 
+@pytest.mark.slow
 def test_supervised_nnx_follows_its_teachers_more_closely_with_redo():
     text = output("supervised_nnx.py", "--steps=1000", "--change-every=200")
     losses, dormant, recycled = {}, {}, {}
@@ -57,6 +58,7 @@ def dqn_tables(*arguments):
     return rows(plain), rows(redo)
 
 
+@pytest.mark.slow
 def test_fully_jitted_dqn_recycles_and_has_fewer_dormant_neurons():
     plain, redo = dqn_tables("--steps=600", "--seeds=2")
     assert [row[0] for row in redo] == [200, 400, 600]

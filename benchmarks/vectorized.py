@@ -1,0 +1,196 @@
+"""Agent steps per second of whole runs on the device, against Dopamine's own DQN on MinAtar.
+
+python benchmarks/vectorized.py [--seeds 1 2 5 10] [--repeats N] [--ours_only] [--json OUT]
+"""
+
+import math
+import os
+import pathlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import common, report
+from dormant import vectorized
+from dormant.runs.interventions import ReDo, Tracker
+from dormant.runs.options import LearnerOptions
+from dormant.runs.vectorized_agent import VectorizedDQN
+
+UPDATE_PERIOD, BATCH, CAPACITY, WARM_UP = 4, 32, 100_000, 1_000
+# The game of both, under gymnax's name and MinAtar's.
+GAME = ("Breakout-MinAtar", "breakout")
+BLOCK_SECONDS = 1.0
+
+
+def dopaminelike_network(num_actions: int) -> vectorized.MinAtarCNN:
+    """Dopamine's `MinatarDQNNetwork`: one convolution and the linear head."""
+    return vectorized.MinAtarCNN(num_actions, dense=(), padding="SAME")
+
+
+def our_speed(
+    seeds: int, replay_ratio: float, network: Any, game: str = GAME[0], redo: bool = False
+) -> Callable[[], float]:
+    """`measure() -> agent steps/s` of all seeds together, tracking every 1 000 gradient steps."""
+    agent = VectorizedDQN(
+        environment=game,
+        network=network,
+        min_replay_history=WARM_UP,
+        replay_capacity=CAPACITY,
+        batch_size=BATCH,
+        update_period=UPDATE_PERIOD,
+    )
+    options = LearnerOptions(
+        replay_ratio=replay_ratio,
+        intervention=ReDo() if redo else None,
+        tracker=Tracker(tracking_period=1_000),
+    )
+    program, _, _ = agent.program(options)
+    devices = jax.devices()[: math.gcd(seeds, jax.device_count())]
+    if len(devices) > 1:
+        program = vectorized.shard(program, devices)
+    state, _ = program.fill(program.init(jax.random.split(jax.random.key(0), seeds)))
+    holder = [state]
+
+    def advance(rounds: int) -> float:
+        start = time.perf_counter()
+        holder[0], progress = program.advance(holder[0], rounds)
+        jax.block_until_ready(progress)
+        return time.perf_counter() - start
+
+    advance(100)
+    rounds = max(100, round(BLOCK_SECONDS * 100 / advance(100)))
+    advance(rounds)
+    return lambda: rounds * UPDATE_PERIOD * seeds / advance(rounds)
+
+
+def dopamines_speed(replay_ratio: float) -> Callable[[], float]:
+    """`measure() -> agent steps/s` of Dopamine's JaxDQNAgent on its own MinAtar environment."""
+    import gin
+
+    from benchmarks.released_agent import agent_steps
+    from dormant.agents import dopamine_compat
+
+    dopamine_compat.install()
+    from dopamine.jax.agents.dqn import dqn_agent
+    from dopamine.labs.environments.minatar import minatar_env
+
+    if replay_ratio != 1 / UPDATE_PERIOD:
+        raise ValueError(f"Dopamine's DQN makes one update every {UPDATE_PERIOD} agent steps")
+    environment = minatar_env.create_minatar_env(GAME[1])
+    scope = "dopamines_agent"
+    with gin.unlock_config():
+        gin.parse_config(
+            [
+                f"{scope}/ReplayBuffer.max_capacity = {CAPACITY}",
+                f"{scope}/ReplayBuffer.batch_size = {BATCH}",
+            ]
+        )
+    with gin.config_scope(scope):
+        agent = dqn_agent.JaxDQNAgent(
+            environment.action_space.n,
+            observation_shape=environment.observation_space,
+            observation_dtype=jnp.float32,
+            stack_size=1,
+            network=minatar_env.MinatarDQNNetwork,
+            min_replay_history=WARM_UP,
+            update_period=UPDATE_PERIOD,
+            target_update_period=1_000,
+            seed=0,
+        )
+    steps: Iterator[int] = agent_steps(agent, environment)
+    for _ in range(WARM_UP + 400):
+        next(steps)
+
+    def measure(count: int = 400) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            next(steps)
+        jax.block_until_ready(agent.online_params)
+        return count / (time.perf_counter() - start)
+
+    return measure
+
+
+def against_dopamine(seeds: Sequence[int], repeats: int) -> common.Table:
+    """Ours and Dopamine's DQN, same network, batch and replay ratio, alternating."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = dopamines_speed(0.25)
+        rows = []
+        for count in seeds:
+            ours = our_speed(count, 0.25, dopaminelike_network)
+            values = common.alternate([ours, theirs], repeats)
+            name = f"seeds side by side against one of Dopamine's: {count}"
+            rows.append(common.Row(name, "agent steps/s", values))
+    title = (
+        f"DQN on MinAtar's Breakout at replay ratio 0.25, batch {BATCH}, Dopamine's network."
+        " Ours: gymnax's game, all seeds together. Dopamine: MinAtar's own game, one seed."
+    )
+    sides = ["ours", "Dopamine's DQN"]
+    return common.Table(title, sides, rows, "ours / Dopamine", common.times_the_speed)
+
+
+def of_seeds(seeds: Sequence[int], repeats: int) -> list[common.Table]:
+    """Ours alone: how the speed grows with the seeds, at two replay ratios."""
+    tables = []
+    for replay_ratio in (0.25, 1.0):
+        for redo in (False, True):
+            rows = []
+            for count in seeds:
+                ours = our_speed(count, replay_ratio, "minatar", redo=redo)
+                name, values = f"{count} seeds", common.alternate([ours], repeats)
+                rows.append(common.Row(name, "agent steps/s", values))
+            title = (
+                f"DQN{' + ReDo (period 1 000)' if redo else ''} on gymnax's {GAME[0]} at replay"
+                f" ratio {replay_ratio:g}: convolution of 16 filters, 128 neurons, batch {BATCH};"
+                " all seeds together."
+            )
+            tables.append(common.Table(title, ["agent steps/s of all seeds"], rows))
+    return tables
+
+
+def of_games(repeats: int) -> common.Table:
+    """The games, whose steps cost very different times."""
+    games = ["Asterix", "Breakout", "Freeway", "SpaceInvaders", "Seaquest"]
+    rows = [
+        common.Row(
+            game,
+            "agent steps/s",
+            common.alternate([our_speed(4, 0.25, "minatar", f"{game}-MinAtar")], repeats),
+        )
+        for game in games
+    ]
+    title = "The same at replay ratio 0.25 on each game, 4 seeds."
+    return common.Table(title, ["agent steps/s of all seeds"], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures, prints the tables and writes the JSON file asked for."""
+    parser = common.parser(__doc__.splitlines()[0], repeats=5)
+    parser.add_argument("--seeds", type=common.positive, nargs="+", help="how many side by side")
+    options = parser.parse_args(arguments)
+    # As `dormant.train_vectorized` does it: each core is a device.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    jax.config.update("jax_num_cpu_devices", cores)
+    on_cpu = jax.default_backend() == "cpu"
+    seeds = options.seeds or ([1, 2, 4, 10] if on_cpu else [1, 16, 128, 1024])
+    described, started = common.machine(), time.perf_counter()
+    tables = [] if options.ours_only else [against_dopamine([1, max(4, cores)], options.repeats)]
+    tables += [*of_seeds(seeds, options.repeats), of_games(options.repeats)]
+    settings = {"seeds": seeds, "repeats": options.repeats}
+    result = common.record("vectorized", settings, described, tables)
+    print(report.table(result))
+    print(f"\n{time.perf_counter() - started:.0f} s in all")
+    if options.json:
+        common.write_json(options.json, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Which runs stand side by side in one process: seeds, times the values of options."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dormant.runs.options import is_number, require, require_whole_number
+
+
+class Member(NamedTuple):
+    """One of the runs side by side."""
+
+    seed: int
+    values: dict[str, float]  # of the options that differ between the runs, by their gin names
+
+    @property
+    def folder(self) -> str:
+        """Its folder, under that of all of them: `ReDo.tau=0.1/seed_3`."""
+        return "/".join([*self._parts, f"seed_{self.seed}"])
+
+    @property
+    def name(self) -> str:
+        """What it is called where a person reads it: `ReDo.tau=0.1, seed 3`."""
+        return ", ".join([*self._parts, f"seed {self.seed}"])
+
+    @property
+    def _parts(self) -> list[str]:
+        return [f"{option}={value:g}" for option, value in self.values.items()]
+
+
+def members_of(
+    name: str, first_seed: int, seeds: int, side_by_side: Mapping[str, Sequence[float]] | None
+) -> list[Member]:
+    """Every combination of values with every seed, the seeds of one combination together.
+
+    Args:
+      name: of what gin configures, such as "VectorizedRun", for what is said of a mistake.
+      first_seed: the others follow it.
+      seeds: how many.
+      side_by_side: {option: values}; None for none.
+
+    Raises:
+      ConfigurationError: when `seeds` or a list of values is not allowed.
+    """
+    require_whole_number(f"{name}.seeds", 1, seeds)
+    options = dict(side_by_side or {})
+    for option, values in options.items():
+        is_list = isinstance(values, list | tuple) and len(values) == len(set(values)) > 0
+        numbers = is_list and all(is_number(value, 0.0) for value in values)
+        allowed = "a list of different numbers >= 0"
+        require(numbers, f"{name}.side_by_side[{option!r}]", allowed, values)
+    return [
+        Member(seed, dict(zip(options, values, strict=True)))
+        for values in itertools.product(*options.values())
+        for seed in range(first_seed, first_seed + seeds)
+    ]

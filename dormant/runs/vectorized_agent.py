@@ -1,0 +1,240 @@
+"""The gin face of DQN in runs on the device: `VectorizedDQN.*` beside `LearnerOptions.*`."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gin
+import jax
+import optax
+
+import dormant
+from dormant import learners, vectorized
+from dormant.runs.interventions import Tracker
+from dormant.runs.options import (
+    ConfigurationError,
+    LearnerOptions,
+    is_number,
+    require,
+    require_choice,
+    require_whole_number,
+    updates_per_burst,
+)
+
+NETWORKS = ("minatar", "mlp")
+# What may differ between seeds that run side by side, by its name in gin.
+SIDE_BY_SIDE = ("ReDo.tau", "Prune.tau", "VectorizedDQN.learning_rate")
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class VectorizedDQN:
+    """DQN (Mnih et al., 2015) on environments that are themselves JAX programs.
+
+    Attributes:
+      environment: name of a gymnax environment with discrete actions, such as "Breakout-MinAtar",
+        or an `Environment` of `dormant.vectorized`.
+      network: "minatar" (a convolution of 16 filters, then the dense layers; MinAtar only), "mlp",
+        or what makes a Flax module for one observation, called with `num_actions=`.
+      dense: neurons of each dense layer of "minatar" and "mlp"; None for (128,) and (128, 128).
+      loss: "huber" or "mse".
+      gamma: discount of one agent step.
+      update_horizon: n of the n-step returns.
+      min_replay_history: agent steps before the first update.
+      update_period: agent steps between two bursts of updates.
+      target_update_period: between two syncs of the target network, in the unit that
+        `LearnerOptions.target_update_unit` says.
+      epsilon_train: probability of a random action after the decay.
+      epsilon_decay_period: agent steps over which it falls from 1.
+      learning_rate, eps: Adam's.
+      batch_size: transitions per gradient step.
+      replay_capacity: transitions that each seed keeps.
+      num_environments: of each seed, stepped in parallel; update_period is a multiple of it.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+
+    environment: Any = "Breakout-MinAtar"
+    network: str | Callable[..., Any] = "minatar"
+    dense: tuple[int, ...] | None = None
+    loss: str = "huber"
+    gamma: float = 0.99
+    update_horizon: int = 1
+    min_replay_history: int = 5_000
+    update_period: int = 4
+    target_update_period: int = 1_000
+    epsilon_train: float = 0.01
+    epsilon_decay_period: int = 100_000
+    learning_rate: float = 2.5e-4
+    eps: float = 1.5e-4
+    batch_size: int = 32
+    replay_capacity: int = 100_000
+    num_environments: int = 4
+
+    def __post_init__(self) -> None:
+        name = "VectorizedDQN."
+        for option in ("update_period", "target_update_period"):
+            require_whole_number(f"{name}{option}", 1, getattr(self, option))
+        for option in ("learning_rate", "eps"):
+            value = getattr(self, option)
+            require(is_number(value, 0.0) and value > 0, f"{name}{option}", "a number > 0", value)
+        if not callable(self.network):
+            require_choice(f"{name}network", NETWORKS, self.network)
+
+    def program(
+        self, options: LearnerOptions, side_by_side: tuple[str, ...] = ()
+    ) -> tuple[vectorized.Program, vectorized.Settings, vectorized.Environment]:
+        """The compiled program of a run, with its settings and its environment.
+
+        Args:
+          options: replay ratio, intervention, tracker, weight decay.
+          side_by_side: names out of `SIDE_BY_SIDE` whose values the program is given for each seed.
+
+        Raises:
+          ConfigurationError: when an option is not allowed or does not fit another.
+        """
+        for option in side_by_side:
+            require_choice("VectorizedRun.side_by_side", SIDE_BY_SIDE, option)
+            owner = option.partition(".")[0]
+            acting = type(options.intervention).__name__
+            require(
+                owner in ("VectorizedDQN", acting),
+                f"LearnerOptions.intervention with VectorizedRun.side_by_side = {option!r}",
+                f"@{owner}()",
+                acting,
+            )
+        updates = updates_per_burst(options.replay_ratio, self.update_period)
+        tracker = tracker_of(options)
+        acting = [] if options.intervention is None else [options.intervention]
+        try:
+            environment = self.environment
+            if isinstance(environment, str):
+                environment = vectorized.gymnax_environment(environment)
+            settings = vectorized.Settings(
+                num_environments=self.num_environments,
+                update_period=self.update_period,
+                updates_per_burst=updates,
+                batch_size=self.batch_size,
+                capacity=self.replay_capacity,
+                min_replay_history=self.min_replay_history,
+                update_horizon=self.update_horizon,
+                gamma=self.gamma,
+                epsilon_train=self.epsilon_train,
+                epsilon_decay_period=self.epsilon_decay_period,
+                score_batch=max(part.score_batch for part in [tracker, *acting]),
+            )
+            program = vectorized.make_program(
+                environment,
+                self._learner_maker(options, tracker, environment, settings),
+                settings,
+                is_due=functools.partial(_is_due, [tracker.tracking_period], acting),
+            )
+        except ConfigurationError:
+            raise
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(f"VectorizedDQN: {error}") from error
+        return program, settings, environment
+
+    def _network(self, environment: vectorized.Environment) -> Any:
+        actions, shape = environment.num_actions, environment.observation_shape
+        if callable(self.network):
+            return self.network(num_actions=actions)
+        dense = {} if self.dense is None else {"dense": tuple(self.dense)}
+        if self.network == "mlp":
+            return vectorized.MLP(actions, observation_shape=shape, **dense)
+        allowed = f"'mlp' for {environment.name}, whose observations have the shape {shape}"
+        require(len(shape) == 3, "VectorizedDQN.network", allowed, self.network)
+        return vectorized.MinAtarCNN(actions, **dense)
+
+    def _learner_maker(
+        self,
+        options: LearnerOptions,
+        tracker: Tracker,
+        environment: vectorized.Environment,
+        settings: vectorized.Settings,
+    ) -> Callable[[Mapping[str, jax.Array]], learners.Learner]:
+        network = self._network(environment)
+        shape, dtype = environment.observation_shape, environment.observation_dtype
+        observation = jax.ShapeDtypeStruct(shape, dtype)
+        batch = jax.ShapeDtypeStruct((1, *shape), dtype)
+
+        def init(key: jax.Array) -> Any:
+            # Only the shape is looked at; the initializer computes nothing with the values.
+            return network.init(key, jax.numpy.zeros(shape, dtype))
+
+        def q_function(params: Any, observation: jax.Array) -> jax.Array:
+            output = network.apply(params, observation)
+            return getattr(output, "q_values", output)
+
+        params = jax.eval_shape(init, jax.random.key(0))
+        jax.eval_shape(q_function, params, observation)
+        graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
+        target_period = self._target_period(options)
+
+        def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:
+            optimizer = self._optimizer(options, values)
+            intervention = options.intervention
+            if intervention is not None:
+                owner = type(intervention).__name__
+                if f"{owner}.tau" in values:
+                    # As a schedule, for which the options take a value that is traced.
+                    tau = optax.constant_schedule(values[f"{owner}.tau"])
+                    intervention = dataclasses.replace(intervention, tau=tau)
+                intervention = intervention.intervention(graph, init, optimizer)
+            return learners.dqn(
+                q_function,
+                init,
+                optimizer,
+                discount=settings.discount,
+                loss=self.loss,
+                target_period=target_period,
+                tracker=tracker.intervention(graph),
+                intervention=intervention,
+            )
+
+        # Checked here: inside the program an error would come with JAX's own lines around it.
+        make_learner({})
+        return make_learner
+
+    def _target_period(self, options: LearnerOptions) -> int:
+        """Gradient steps between two syncs of the target network."""
+        if options.target_update_unit == "gradient_steps":
+            return self.target_update_period
+        period = self.target_update_period * options.replay_ratio
+        nearest = round(period)
+        require(
+            nearest >= 1 and math.isclose(period, nearest, rel_tol=1e-9),
+            "VectorizedDQN.target_update_period * LearnerOptions.replay_ratio",
+            "a whole number of gradient steps >= 1",
+            period,
+        )
+        return nearest
+
+    def _optimizer(
+        self, options: LearnerOptions, values: Mapping[str, jax.Array]
+    ) -> optax.GradientTransformation:
+        rate = values.get("VectorizedDQN.learning_rate", self.learning_rate)
+        per_entry = getattr(options.intervention, "adam_count", "keep") == "per_entry"
+        adam = dormant.adam if per_entry else optax.adam
+        optimizer = adam(rate, eps=self.eps)
+        if options.weight_decay > 0:
+            kind = options.weight_decay_kind
+            schedule = optax.constant_schedule(rate) if kind == "decoupled" else None
+            optimizer = dormant.weight_decay(
+                optimizer, options.weight_decay, kind=kind, learning_rate=schedule
+            )
+        return optimizer
+
+
+def tracker_of(options: LearnerOptions) -> Tracker:
+    """The tracker of a run; `Tracker.*` as gin configures it where the options name none."""
+    return Tracker() if options.tracker is None else options.tracker
+
+
+def _is_due(periods: list[int], acting: list[Any], gradient_step: jax.Array) -> jax.Array:
+    due = [dormant.is_due(gradient_step, period) for period in periods]
+    due += [dormant.is_due(gradient_step, a.period, a.start, a.end) for a in acting]
+    return functools.reduce(jax.numpy.logical_or, due)

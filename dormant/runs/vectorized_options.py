@@ -1,0 +1,67 @@
+"""Which runs stand side by side in one process, and how long: `VectorizedRun.*` in gin."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import gin
+
+from dormant import vectorized
+from dormant.runs.members import Member, members_of
+from dormant.runs.options import ConfigurationError, require, require_whole_number
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class VectorizedRun:
+    """A run of several seeds on the device: `VectorizedRun.*` in gin.
+
+    Attributes:
+      seeds: how many, `LearnerOptions.seed` being the first.
+      num_iterations: one record of returns and one checkpoint each.
+      training_steps: agent steps of each seed and iteration, a multiple of the update period.
+      side_by_side: {option: values}, for options out of `vectorized_agent.SIDE_BY_SIDE`: every
+        combination of values is run with every seed.
+      devices: how many to split the seeds over; None for as many as divide them.
+      distributed: True where this process is one of several, on one host or many, that run the same
+        command: `initialize_distributed.*` says where they meet, where JAX cannot find it itself.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+
+    seeds: int = 5
+    num_iterations: int = 10
+    training_steps: int = 100_000
+    side_by_side: Mapping[str, Sequence[float]] | None = None
+    devices: int | None = None
+    distributed: bool = False
+
+    def __post_init__(self) -> None:
+        for option in ("num_iterations", "training_steps"):
+            require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
+        if self.devices is not None:
+            require_whole_number("VectorizedRun.devices", 1, self.devices)
+        is_bool = isinstance(self.distributed, bool)
+        require(is_bool, "VectorizedRun.distributed", "True or False", self.distributed)
+        self.members(first_seed=0)
+
+    def members(self, first_seed: int) -> list[Member]:
+        """All runs side by side, in the order of the program's seed axis."""
+        return members_of("VectorizedRun", first_seed, self.seeds, self.side_by_side)
+
+
+@gin.configurable
+def initialize_distributed(
+    coordinator_address: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """`vectorized.initialize_distributed` as gin configures it.
+
+    Raises:
+      ConfigurationError: when an argument is not allowed, or the others cannot be reached.
+    """
+    try:
+        vectorized.initialize_distributed(coordinator_address, num_processes, process_id)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"initialize_distributed: {error}") from error

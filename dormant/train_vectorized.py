@@ -1,0 +1,70 @@
+"""`python -m dormant.train_vectorized --gin_files=FILE --base_dir=DIR [--gin_bindings=…]`: several
+seeds of a run side by side, all of it on the device. Needs neither Dopamine nor TensorFlow."""
+
+import contextlib
+import functools
+import math
+import os
+import sys
+from collections.abc import Sequence
+
+import jax
+
+from dormant.runs.command_line import command_line, quiet_stderr, run_command
+from dormant.runs.gin_files import check_base_dir, check_gin_files, parse_gin
+from dormant.runs.options import ConfigurationError, LearnerOptions
+
+_PROGRAM = "dormant.train_vectorized"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains the seeds of a run.
+
+    Args:
+      arguments: the flags; None for those of the command line.
+
+    Returns:
+      The exit code: 0, or 2 where a flag, a gin file or an option is wrong; then nothing was
+      created.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+
+    def prepare(given):
+        base_dir = check_base_dir(given.base_dir)
+        check_gin_files(given.gin_files)
+        try:
+            from dormant.runs.vectorized_agent import VectorizedDQN
+            from dormant.runs.vectorized_options import VectorizedRun, initialize_distributed
+            from dormant.runs.vectorized_runner import VectorizedRunner
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"{error}; what runs on the device need is installed by: pip install"
+                " 'dormant[vectorized]'"
+            ) from error
+        with quiet_stderr():
+            parse_gin(given.gin_files, given.gin_bindings)
+        run, options = VectorizedRun(), LearnerOptions()
+        if run.distributed:
+            initialize_distributed()
+        else:
+            _use_all_cores(len(run.members(0)))
+        runner = VectorizedRunner(base_dir, run, VectorizedDQN(), options)
+        print(f"{_PROGRAM}: {runner.describe()}; {base_dir}", file=sys.stderr)
+        return functools.partial(runner.run_experiment, command_line(_PROGRAM, arguments))
+
+    return run_command(_PROGRAM, __doc__, arguments, prepare)
+
+
+def _use_all_cores(runs: int) -> None:
+    """Makes each core a device of its own where JAX computes on the CPU.
+
+    Programs of small arrays keep one core busy: split over devices, the seeds use all of them.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Once JAX has computed something its devices are what they are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", math.gcd(runs, cores or 1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

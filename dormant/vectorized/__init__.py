@@ -1,0 +1,46 @@
+"""Whole runs on the device: environments, replay, learner, tracker and intervention in one compiled
+program, for several seeds side by side, on one device or many."""
+
+from dormant.vectorized.environments import Environment, Step, from_gymnax, gymnax_environment
+from dormant.vectorized.networks import MLP, MinAtarCNN
+from dormant.vectorized.program import (
+    Program,
+    Progress,
+    RunState,
+    axes_of_run,
+    make_program,
+)
+from dormant.vectorized.replay import (
+    Replay,
+    Transitions,
+    bytes_per_transition,
+    make_replay,
+)
+from dormant.vectorized.seeds import axes_of, take_seed
+from dormant.vectorized.settings import Settings
+from dormant.vectorized.sharding import initialize_distributed, local_seeds, shard, to_host
+
+__all__ = [
+    "MLP",
+    "Environment",
+    "MinAtarCNN",
+    "Program",
+    "Progress",
+    "Replay",
+    "RunState",
+    "Settings",
+    "Step",
+    "Transitions",
+    "axes_of",
+    "axes_of_run",
+    "bytes_per_transition",
+    "from_gymnax",
+    "gymnax_environment",
+    "initialize_distributed",
+    "local_seeds",
+    "make_program",
+    "make_replay",
+    "shard",
+    "take_seed",
+    "to_host",
+]

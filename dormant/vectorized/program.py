@@ -1,0 +1,319 @@
+"""A whole run as one compiled program: environments, replay, learner, tracker and intervention.
+
+The functions of one seed are written without a seed axis and mapped over the seeds, except for the
+counters, which all seeds share."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dormant.learners import Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
+from dormant.learners.checks import check_function
+from dormant.vectorized.environments import Environment
+from dormant.vectorized.replay import Transitions, make_replay
+from dormant.vectorized.seeds import axes_of
+from dormant.vectorized.settings import Settings
+
+# {name: float32 () or (S,)}
+Hyperparameters = Mapping[str, jax.Array]
+# The streams of random numbers of one seed, folded into its key.
+_ACT, _SAMPLE, _SCORE = range(3)
+
+
+class RunState(NamedTuple):
+    """Everything a run carries on, a pytree of arrays. S seeds, N environments, C transitions."""
+
+    learner: LearnerState  # leaves (S, ...), except the counters that `seeds.axes_of` names
+    environment_state: Any  # leaves (S, N, ...)
+    observation: jax.Array  # (S, N, ...), to act on next
+    replay: Transitions  # leaves (S, C, ...)
+    key: jax.Array  # (S,), folded with what it is used for, never advanced
+    agent_step: jax.Array  # int32 (), agent steps of each seed so far
+    hyperparameters: dict[str, jax.Array]  # each (S,)
+    running_return: jax.Array  # float32 (S, N), of the episodes under way
+    running_length: jax.Array  # int32 (S, N), their agent steps so far
+    nonfinite_step: jax.Array  # int32 (S,), as in `Progress`
+
+
+class Progress(NamedTuple):
+    """What some rounds brought. S seeds, R rounds of U = update_period agent steps.
+
+    Agent step `i` of a round is that of environment `i % N`.
+    """
+
+    episode_return: jax.Array  # float32 (S, R, U), undiscounted; NaN where no episode ended
+    episode_length: jax.Array  # int32 (S, R, U), agent steps; 0 where no episode ended
+    metrics: dict[str, jax.Array]  # float32 (S,) each, of the last update; zeros without updates
+    nonfinite_step: jax.Array  # int32 (S,), first gradient step whose loss was not finite; or -1
+
+
+class Program(NamedTuple):
+    """A run of S seeds side by side. A seed's results do not depend on those beside it.
+
+    Attributes:
+      init: `init(keys, hyperparameters={}) -> RunState`, with one key for each seed and each
+        hyperparameter of shape (S,).
+      fill: `fill(state) -> (state, Progress)`: the warm-up, `Settings.warm_up_rounds` rounds of
+        random actions without updates. To be called once, first.
+      advance: `advance(state, rounds) -> (state, Progress)`, so many rounds with their updates;
+        one program for each number of rounds. Both donate the state: it must not be used again.
+    """
+
+    init: Callable[..., RunState]
+    fill: Callable[[RunState], tuple[RunState, Progress]]
+    advance: Callable[[RunState, int], tuple[RunState, Progress]]
+
+
+def make_program(
+    environment: Environment,
+    make_learner: Callable[[Hyperparameters], Learner],
+    settings: Settings,
+    *,
+    is_due: Callable[[jax.Array], jax.Array] | None = None,
+) -> Program:
+    """Builds the program of a run.
+
+    Args:
+      environment: as `gymnax_environment` makes them.
+      make_learner: `make_learner(hyperparameters) -> Learner`, called inside the program with the
+        values of one seed, arrays () that are traced: `optax.adam(hyperparameters["rate"])`, or
+        `tau=lambda step: hyperparameters["tau"]`. The learner's discount must be
+        `settings.discount`. Trace the network outside of it.
+      settings: see `Settings`.
+      is_due: `is_due(gradient_step) -> bool ()`: whether tracker or intervention do something at
+        that gradient step, 1 for the first. What it says False to costs nothing. None: they are
+        asked at every gradient step, with states drawn for them.
+
+    Returns:
+      A `Program`.
+
+    Raises:
+      ValueError: when an argument is not of the kind asked for.
+    """
+    check_function("make_learner", make_learner, "(hyperparameters)")
+    if is_due is not None:
+        check_function("is_due", is_due, "(gradient_step)")
+    if not isinstance(environment, Environment):
+        raise ValueError(f"`environment` must be an `Environment`; got {environment!r}")
+    if not isinstance(settings, Settings):
+        raise ValueError(f"`settings` must be a `Settings`; got {settings!r}")
+    one_seed = _OneSeed(environment, make_learner, settings, is_due)
+
+    @jax.jit
+    def init(keys: jax.Array, hyperparameters: Hyperparameters) -> RunState:
+        one = jax.eval_shape(one_seed.init, *jax.tree.map(lambda x: x[0], (keys, hyperparameters)))
+        return jax.vmap(one_seed.init, out_axes=axes_of_run(one))(keys, hyperparameters)
+
+    def checked_init(keys: jax.Array, hyperparameters: Hyperparameters | None = None) -> RunState:
+        hyperparameters = dict(hyperparameters or {})
+        _check_seeds(keys, hyperparameters)
+        # An explicit dtype, for weak types would compile every program a second time.
+        hyperparameters = {
+            name: jnp.asarray(values, jnp.result_type(values))
+            for name, values in hyperparameters.items()
+        }
+        return init(keys, hyperparameters)
+
+    def over_seeds(function: Callable, state: RunState) -> tuple[RunState, Progress]:
+        axes = axes_of_run(state)
+        return jax.vmap(function, in_axes=(axes,), out_axes=(axes, 0))(state)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def fill(state: RunState) -> tuple[RunState, Progress]:
+        return over_seeds(one_seed.fill, state)
+
+    @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
+    def advance(state: RunState, rounds: int) -> tuple[RunState, Progress]:
+        if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+            raise ValueError(f"`rounds` must be a whole number of at least 1; got {rounds!r}")
+        return over_seeds(functools.partial(one_seed.advance, rounds=rounds), state)
+
+    return Program(checked_init, fill, advance)
+
+
+def axes_of_run(state: RunState) -> RunState:
+    """The prefix tree of a run's state with 0 where a leaf has a seed axis, else None."""
+    axes = RunState(*(0,) * len(RunState._fields))
+    return axes._replace(learner=axes_of(state.learner), agent_step=None)
+
+
+def _check_seeds(keys: jax.Array, hyperparameters: Hyperparameters) -> None:
+    if not jnp.issubdtype(getattr(keys, "dtype", None), jax.dtypes.prng_key) or keys.ndim != 1:
+        raise ValueError(
+            "`keys` must be an array (S,) of keys, as `jax.random.split(jax.random.key(0), S)` is;"
+            f" got {keys!r}"
+        )
+    for name, values in hyperparameters.items():
+        if jnp.shape(values) != keys.shape:
+            raise ValueError(
+                f"`hyperparameters[{name!r}]` must have one value for each seed, shape"
+                f" {keys.shape}; got shape {jnp.shape(values)}"
+            )
+
+
+class _OneSeed(NamedTuple):
+    """The functions of one seed; its `RunState` has no seed axis."""
+
+    environment: Environment
+    make_learner: Callable[[Hyperparameters], Learner]
+    settings: Settings
+    is_due: Callable[[jax.Array], jax.Array] | None
+
+    def init(self, key: jax.Array, hyperparameters: dict[str, jax.Array]) -> RunState:
+        learner = self.make_learner(hyperparameters)
+        learner_key, reset_key, run_key = jax.random.split(key, 3)
+        environments = self.settings.num_environments
+        environment_state, observation = jax.vmap(self.environment.reset)(
+            jax.random.split(reset_key, environments)
+        )
+        return RunState(
+            learner=learner.init(learner_key),
+            environment_state=environment_state,
+            observation=observation,
+            replay=make_replay(self.environment, self.settings).init(),
+            key=run_key,
+            agent_step=jnp.zeros((), jnp.int32),
+            # Copied: the state will be donated, and what the caller gave must not be.
+            hyperparameters=jax.tree.map(lambda x: jnp.array(x, copy=True), hyperparameters),
+            running_return=jnp.zeros(environments, jnp.float32),
+            running_length=jnp.zeros(environments, jnp.int32),
+            nonfinite_step=jnp.full((), -1, jnp.int32),
+        )
+
+    def fill(self, state: RunState) -> tuple[RunState, Progress]:
+        learner = self.make_learner(state.hyperparameters)
+
+        def one_round(state: RunState, _: None) -> tuple[RunState, tuple]:
+            return self._interact(learner, state, 1.0)
+
+        state, episodes = jax.lax.scan(one_round, state, length=self.settings.warm_up_rounds)
+        metrics = jax.eval_shape(lambda: self._burst(learner, state)[1])
+        metrics = {name: jnp.zeros(value.shape) for name, value in metrics.items()}
+        return state, Progress(*episodes, metrics, state.nonfinite_step)
+
+    def advance(self, state: RunState, rounds: int) -> tuple[RunState, Progress]:
+        learner, settings = self.make_learner(state.hyperparameters), self.settings
+        warm_up = settings.warm_up_rounds * settings.update_period
+
+        def one_round(state: RunState, _: None) -> tuple[RunState, tuple]:
+            epsilon = linearly_decaying_epsilon(
+                settings.epsilon_decay_period, state.agent_step, warm_up, settings.epsilon_train
+            )
+            state, episodes = self._interact(learner, state, epsilon)
+            state, metrics = self._burst(learner, state)
+            return state, (episodes, metrics)
+
+        state, (episodes, metrics) = jax.lax.scan(one_round, state, length=rounds)
+        metrics = {name: value[-1] for name, value in metrics.items()}
+        return state, Progress(*episodes, metrics, state.nonfinite_step)
+
+    def _interact(
+        self, learner: Learner, state: RunState, epsilon: Any
+    ) -> tuple[RunState, tuple[jax.Array, jax.Array]]:
+        """One round's agent steps: returns and lengths (U,) of the episodes that ended."""
+        settings = self.settings
+        steps, environments = settings.steps_per_round, settings.num_environments
+        replay = make_replay(self.environment, settings)
+        act = jax.vmap(learner.act, in_axes=(None, 0, 0, None))
+        environment_step = jax.vmap(self.environment.step)
+        round_key = jax.random.fold_in(jax.random.fold_in(state.key, _ACT), state.agent_step)
+        keys = jax.random.split(round_key, (steps, 2, environments))
+
+        def one_step(state: RunState, keys: jax.Array) -> tuple[RunState, tuple]:
+            action = act(state.learner, state.observation, keys[0], epsilon)
+            after = environment_step(state.environment_state, action, keys[1])
+            new = Transitions(
+                state.observation,
+                after.final_observation,
+                action,
+                after.reward,
+                after.terminal,
+                after.truncated,
+            )
+            ended = after.terminal | after.truncated
+            episode_return = state.running_return + after.reward
+            episode_length = state.running_length + 1
+            state = state._replace(
+                environment_state=after.state,
+                observation=after.observation,
+                replay=replay.add(state.replay, new, state.agent_step),
+                agent_step=state.agent_step + environments,
+                running_return=jnp.where(ended, 0.0, episode_return),
+                running_length=jnp.where(ended, 0, episode_length),
+            )
+            return state, (
+                jnp.where(ended, episode_return, jnp.nan),
+                jnp.where(ended, episode_length, 0),
+            )
+
+        state, episodes = jax.lax.scan(one_step, state, keys)
+        return state, jax.tree.map(jnp.ravel, episodes)
+
+    def _burst(self, learner: Learner, state: RunState) -> tuple[RunState, dict[str, jax.Array]]:
+        """The gradient steps of one round, with the scalar metrics of the last one."""
+        settings = self.settings
+        replay = make_replay(self.environment, settings)
+        sample_key, score_key = (
+            jax.random.fold_in(state.key, stream) for stream in (_SAMPLE, _SCORE)
+        )
+        # One draw for the whole burst: small draws one by one cost more than what they draw.
+        rows = replay.draw(
+            jax.random.fold_in(sample_key, state.agent_step),
+            state.agent_step,
+            (settings.updates_per_burst, settings.batch_size),
+        )
+        ring, agent_step = state.replay, state.agent_step
+
+        def score_inputs(gradient_step: jax.Array) -> tuple[jax.Array]:
+            key = jax.random.fold_in(score_key, gradient_step)
+            return (replay.states(ring, replay.draw(key, agent_step, (settings.score_batch,))),)
+
+        # All batches at once and before the loop, whose body would else be fused with the reading
+        # of the replay: XLA then computes each pixel again for each place of a convolution.
+        batches = replay.batch(ring, rows)
+        weight = jnp.ones(settings.batch_size, jnp.float32)
+
+        def update(index: jax.Array, carry: tuple) -> tuple:
+            learner_state, nonfinite_step, _ = carry
+            batch = jax.tree.map(lambda values: values[index], batches)
+            # Weights of 1, for the learners that ask for them; the others do not look at them.
+            batch = WeightedBatch(*batch, weight)
+            learner_state, metrics = learner.step(learner_state, batch)
+            gradient_step = learner_state.gradient_step + 1
+            is_first = (nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
+            nonfinite_step = jnp.where(is_first, gradient_step, nonfinite_step)
+            learner_state = self._after_step(learner, learner_state, batch, score_inputs)
+            metrics = {name: value for name, value in metrics.items() if value.ndim == 0}
+            return learner_state, nonfinite_step, metrics
+
+        carry = (state.learner, state.nonfinite_step)
+        _, _, metrics = jax.eval_shape(update, 0, (*carry, {}))
+        metrics = {name: jnp.zeros(value.shape, value.dtype) for name, value in metrics.items()}
+        # A number of turns that XLA cannot know, so that a loop of a single turn stays a loop.
+        turns = jnp.where(agent_step > 0, settings.updates_per_burst, 0)
+        learner_state, nonfinite_step, metrics = jax.lax.fori_loop(
+            0, turns, update, (*carry, metrics)
+        )
+        return state._replace(learner=learner_state, nonfinite_step=nonfinite_step), metrics
+
+    def _after_step(
+        self, learner: Learner, state: LearnerState, batch: WeightedBatch, score_inputs: Callable
+    ) -> LearnerState:
+        gradient_step = state.gradient_step + 1
+        if self.is_due is None:
+            return learner.after_step(state, batch, score_inputs(gradient_step))
+        due = self.is_due(gradient_step)
+
+        def scored(_: Any, state: LearnerState) -> LearnerState:
+            return learner.after_step(state, batch, score_inputs(gradient_step))
+
+        def counted(_: Any, state: LearnerState) -> LearnerState:
+            return learner.after_step(state, batch)
+
+        # Loops of one turn or none: they work in place, where a `lax.cond` copies what it returns.
+        count = jnp.asarray(due, jnp.int32)
+        state = jax.lax.fori_loop(0, count, scored, state)
+        return jax.lax.fori_loop(count, 1, counted, state)

@@ -1,0 +1,52 @@
+"""Which leaves of a learner's state are one for every seed, and which are one for all of them.
+
+Seeds side by side take their gradient steps together, so the counters of those steps need no seed
+axis. Under `vmap` that is what keeps a `lax.cond` on them a branch: on a counter with a seed axis
+JAX evaluates both sides and selects."""
+
+from typing import Any
+
+import jax
+
+from dormant import InterventionState, Report
+from dormant.learners import LearnerState
+
+
+def axes_of(state: LearnerState) -> LearnerState:
+    """The tree for `jax.vmap`'s in_axes and out_axes that keeps the counters without a seed axis.
+
+    Args:
+      state: a learner's state, of one seed or of several, of arrays or of shapes.
+
+    Returns:
+      A prefix of the state's tree: None for `gradient_step` and for the `step` of every
+      `InterventionState` and of its report, 0 for all else.
+    """
+    return LearnerState(
+        params=0,
+        target_params=0,
+        opt_state=0,
+        tracker=_intervention_axes(state.tracker),
+        intervention=_intervention_axes(state.intervention),
+        gradient_step=None,
+        key=0,
+    )
+
+
+def take_seed(state: LearnerState, index: int) -> LearnerState:
+    """The state of one seed out of a state of several, counters included."""
+
+    def take(axis: int | None, part: Any) -> Any:
+        return part if axis is None else jax.tree.map(lambda leaf: leaf[index], part)
+
+    return jax.tree.map(take, axes_of(state), state, is_leaf=lambda node: node is None)
+
+
+def _intervention_axes(state: Any) -> Any:
+    if isinstance(state, InterventionState):
+        report = Report(*(0,) * len(Report._fields))._replace(step=None)
+        axes = InterventionState(*(0,) * len(InterventionState._fields))
+        return axes._replace(step=None, report=report)
+    if isinstance(state, dict):  # of `dormant.combine`
+        return {name: _intervention_axes(part) for name, part in state.items()}
+    return 0

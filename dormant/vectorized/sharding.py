@@ -1,0 +1,193 @@
+"""The same program with its seeds spread over devices, of this host or of many.
+
+Each device runs the program of its own seeds; nothing is exchanged between devices."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dormant.vectorized.program import Hyperparameters, Program, Progress, RunState, axes_of_run
+
+_AXIS = "seeds"
+_ONE_EACH, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
+
+
+def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) -> Program:
+    """The program with its seeds split evenly over devices.
+
+    With several processes each of them calls the same functions with the same arguments, keys and
+    hyperparameters of all seeds included, and reads the results of its own seeds with `to_host`.
+
+    Args:
+      program: as `make_program` returns it.
+      devices: devices, or a mesh whose devices are used whatever its axes; None for all devices of
+        all processes.
+
+    Returns:
+      A `Program` with the same interface whose arrays are sharded along the seeds.
+
+    Raises:
+      ValueError: when there is no device; from `init`, when the number of seeds is not a multiple
+        of the number of devices.
+    """
+    mesh = Mesh(_devices(devices), (_AXIS,))
+
+    def specs_of(state: RunState) -> RunState:
+        return jax.tree.map(
+            lambda axis: _SHARED if axis is None else _ONE_EACH,
+            axes_of_run(state),
+            is_leaf=lambda axis: axis is None,
+        )
+
+    def init_shards(key_data: jax.Array, hyperparameters: Any, *, implementation: Any) -> RunState:
+        def init(key_data: jax.Array, hyperparameters: Any) -> RunState:
+            keys = jax.random.wrap_key_data(key_data, impl=implementation)
+            return program.init(keys, hyperparameters)
+
+        state = jax.eval_shape(init, key_data, hyperparameters)
+        return _shard_map(init, mesh, (_ONE_EACH, _ONE_EACH), specs_of(state))(
+            key_data, hyperparameters
+        )
+
+    compiled_init = jax.jit(init_shards, static_argnames="implementation")
+
+    def init(keys: jax.Array, hyperparameters: Hyperparameters | None = None) -> RunState:
+        hyperparameters = dict(hyperparameters or {})
+        jax.eval_shape(program.init, keys, hyperparameters)  # whose errors name the arguments
+        if keys.shape[0] % mesh.size:
+            raise ValueError(
+                f"`keys` must hold a multiple of {mesh.size} seeds, the number of devices;"
+                f" got {keys.shape[0]}"
+            )
+        given = (jax.random.key_data(keys), hyperparameters)
+        given = jax.tree.map(lambda values: _spread(np.asarray(values), mesh), given)
+        return compiled_init(*given, implementation=jax.random.key_impl(keys))
+
+    def run(function: Any, state: RunState) -> tuple[RunState, Progress]:
+        # Traced here first: what `dormant.trace` reads within a mesh, and remembers, would not fit
+        # another mesh of the same process.
+        jax.eval_shape(function, state)
+        specs = specs_of(state)
+        return _shard_map(function, mesh, (specs,), (specs, _ONE_EACH))(state)
+
+    def fill(state: RunState) -> tuple[RunState, Progress]:
+        return run(program.fill, state)
+
+    def advance(state: RunState, rounds: int) -> tuple[RunState, Progress]:
+        return run(lambda state: program.advance(state, rounds), state)
+
+    return Program(
+        init,
+        jax.jit(fill, donate_argnums=0),
+        jax.jit(advance, donate_argnums=0, static_argnums=1),
+    )
+
+
+def local_seeds(number: int, devices: Sequence[jax.Device] | Mesh | None = None) -> list[int]:
+    """Which of `number` seeds this process holds after `shard` with the same devices, ascending."""
+    mesh = Mesh(_devices(devices), (_AXIS,))
+    if number % mesh.size:
+        raise ValueError(
+            f"`number` must be a multiple of {mesh.size}, the number of devices; got {number}"
+        )
+    share = number // mesh.size
+    mine = [
+        place
+        for place, device in enumerate(mesh.devices)
+        if device.process_index == jax.process_index()
+    ]
+    return [place * share + index for place in mine for index in range(share)]
+
+
+def to_host(tree: Any) -> Any:
+    """Fetches this process's seeds as numpy arrays, in the order of `local_seeds`; keys as uint32.
+
+    Args:
+      tree: of arrays, such as a `RunState` or `Progress`, sharded or not. Arrays without a seed
+        axis come whole.
+    """
+
+    def fetch(array: jax.Array) -> np.ndarray:
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            array = jax.random.key_data(array)
+        if array.is_fully_addressable or array.is_fully_replicated:
+            return np.asarray(array)
+        shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start)
+        return np.concatenate([np.asarray(shard.data) for shard in shards])
+
+    return jax.tree.map(fetch, tree)
+
+
+def initialize_distributed(
+    coordinator_address: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins this process to the others of a run; to be called before anything else uses JAX.
+
+    On a TPU pod slice, and under Slurm or Open MPI, without arguments: JAX finds the others itself.
+
+    Args:
+      coordinator_address: "host:port" of process 0.
+      num_processes: number of processes.
+      process_id: of this one, 0 to num_processes - 1.
+
+    Raises:
+      ValueError: when only some arguments are given, or one is out of its range.
+      RuntimeError: when JAX has been used already, or the others cannot be reached.
+    """
+    given = {
+        "coordinator_address": coordinator_address,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        raise ValueError(
+            f"{', '.join(f'`{name}`' for name in given)} must be given all three, or none of them;"
+            f" got none for {', '.join(missing)}"
+        )
+    if not missing:
+        _check_place(coordinator_address, num_processes, process_id)
+    jax.distributed.initialize(**given)
+
+
+def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) -> None:
+    host, _, port = str(coordinator_address).rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"`coordinator_address` must be 'host:port'; got {coordinator_address!r}")
+    for name, value, least, most in (
+        ("num_processes", num_processes, 1, None),
+        ("process_id", process_id, 0, num_processes),
+    ):
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value >= most):
+            allowed = f"at least {least}" if most is None else f"{least} to {most - 1}"
+            raise ValueError(f"`{name}` must be a whole number, {allowed}; got {value!r}")
+
+
+def _devices(devices: Sequence[jax.Device] | Mesh | None) -> np.ndarray:
+    if devices is None:
+        devices = jax.devices()
+    listed = np.asarray(devices.devices if isinstance(devices, Mesh) else devices, object).ravel()
+    if listed.size == 0:
+        raise ValueError(f"`devices` must be None or hold at least one device; got {devices!r}")
+    return listed
+
+
+def _spread(values: np.ndarray, mesh: Mesh) -> jax.Array:
+    """A global array of which this process makes its own part."""
+    sharding = NamedSharding(mesh, _ONE_EACH)
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+
+def _shard_map(function: Any, mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
+    # Unchecked: the counters are the same on all devices, which JAX cannot see.
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )

@@ -1,0 +1,40 @@
+"""Which runs stand side by side, and what they are called."""
+
+import pytest
+
+from dormant.runs.members import members_of
+from dormant.runs.options import ConfigurationError
+
+
+def test_seeds_follow_the_first():
+    members = members_of("Run", 7, 3, None)
+    assert [member.seed for member in members] == [7, 8, 9]
+    assert [member.folder for member in members] == ["seed_7", "seed_8", "seed_9"]
+    assert members[0].name == "seed 7"
+
+
+def test_every_combination_of_values_has_every_seed():
+    values = {"ReDo.tau": [0.0, 0.1], "create_optimizer.learning_rate": (1e-4,)}
+    members = members_of("Run", 0, 2, values)
+    assert [member.folder for member in members] == [
+        f"ReDo.tau={tau}/create_optimizer.learning_rate=0.0001/seed_{seed}"
+        for tau in ("0", "0.1") for seed in (0, 1)
+    ]  # fmt: skip
+    expected = "ReDo.tau=0.1, create_optimizer.learning_rate=0.0001, seed 1"
+    assert members[-1].name == expected
+
+
+@pytest.mark.parametrize(
+    ("seeds", "values", "problem"),
+    [
+        (0, None, "Run.seeds must be a whole number >= 1; received 0"),
+        (True, None, "Run.seeds must be .*; received True"),
+        (1, {"ReDo.tau": []}, r"Run.side_by_side\['ReDo.tau'\] must be a list of different.*; rec"),
+        (1, {"ReDo.tau": [0.1, 0.1]}, r"must be a list of different numbers >= 0; received \[0.1"),
+        (1, {"ReDo.tau": ["0.1"]}, r"must be a list of different numbers >= 0; received \['0.1'"),
+        (1, {"ReDo.tau": 0.1}, "must be a list of different numbers >= 0; received 0.1"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(seeds, values, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        members_of("Run", 0, seeds, values)

@@ -1,0 +1,137 @@
+"""gymnax's environments behind one interface: what ends, what follows, and what replay may keep."""
+
+from typing import NamedTuple
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dormant.vectorized import from_gymnax, gymnax_environment
+
+# Seaquest takes minutes to compile, the others seconds: one of them is enough each time.
+MINATAR = ["Breakout"] + [
+    pytest.param(game, marks=pytest.mark.slow)
+    for game in ("Asterix", "Freeway", "SpaceInvaders", "Seaquest")
+]
+
+
+def rollout(environment, steps=300, number=8, seed=0):
+    """Steps of random actions, leaves (steps, number, ...), with the observations acted on."""
+
+    def one(carry, key):
+        state, observation = carry
+        act_key, step_key = jax.random.split(key)
+        action = jax.random.randint(act_key, (number,), 0, environment.num_actions)
+        after = jax.vmap(environment.step)(state, action, jax.random.split(step_key, number))
+        return (after.state, after.observation), (observation, after._replace(state=()))
+
+    key, reset_key = jax.random.split(jax.random.key(seed))
+    start = jax.vmap(environment.reset)(jax.random.split(reset_key, number))
+    return jax.jit(lambda start: jax.lax.scan(one, start, jax.random.split(key, steps))[1])(start)
+
+
+@pytest.mark.parametrize("game", MINATAR)
+def test_observations_of_minatar_fit_in_bits(game):
+    environment = gymnax_environment(f"{game}-MinAtar")
+    observation, after = rollout(environment)
+    assert environment.storage_dtype == jnp.dtype(bool)
+    assert set(np.unique(observation)) == {0, 1} == set(np.unique(after.final_observation))
+    assert observation.shape[2:] == environment.observation_shape
+    assert observation.dtype == environment.observation_dtype
+
+
+def test_episodes_end_and_begin_anew():
+    environment = gymnax_environment("CartPole-v1")
+    assert (environment.num_actions, environment.observation_shape) == (2, (4,))
+    assert environment.storage_dtype == jnp.float32
+    observation, after = rollout(environment)
+    assert after.terminal.any() and not after.truncated.any()
+    ended = np.asarray(after.terminal[:-1])
+    following = np.asarray(observation[1:])
+    np.testing.assert_array_equal(after.observation[:-1], following)
+    np.testing.assert_array_equal(after.final_observation[:-1][~ended], following[~ended])
+    # CartPole starts within 0.05 of the middle, and ends outside of 0.2 radians or 2.4 units.
+    assert (np.abs(following[ended]) <= 0.05).all()
+    last = np.abs(np.asarray(after.final_observation[:-1])[ended])
+    assert ((last[:, 2] > 0.2) | (last[:, 0] > 2.4)).all()
+
+
+def test_a_time_limit_cuts_off_without_a_terminal():
+    inner, params = gymnax.make("CartPole-v1")
+    environment = from_gymnax(inner, params.replace(max_steps_in_episode=3))
+    _, after = rollout(environment, steps=9)
+    assert not after.terminal.any()
+    np.testing.assert_array_equal(after.truncated[:, 0], [False, False, True] * 3)
+
+
+def test_unknown_names_get_close_ones():
+    with pytest.raises(ValueError, match="Breakout-MinAtar.*; got 'Brekout-MinAtar'"):
+        gymnax_environment("Brekout-MinAtar")
+    with pytest.raises(ValueError, match="one of .*CartPole-v1.*; got 'zzzzzzz'"):
+        gymnax_environment("zzzzzzz")
+
+
+def test_continuous_actions_are_refused():
+    with pytest.raises(ValueError, match="`environment` must have discrete actions; got"):
+        gymnax_environment("Pendulum-v1")
+
+
+class Space(NamedTuple):
+    n: int
+
+
+class Coin:
+    """Somebody else's environment: guess a coin, four times."""
+
+    name = "Coin"
+    default_params = None
+
+    def action_space(self, params):
+        return Space(2)
+
+    def reset(self, key, params):
+        coin = jax.random.bernoulli(key).astype(int)
+        return jnp.array([coin, 0], jnp.int8), (coin, 0)
+
+    def step(self, key, state, action, params):
+        coin, time = state
+        final = jnp.stack([coin, time + 1]).astype(jnp.int8)
+        terminated = time == 3
+        observation, fresh = self.reset(key, params)
+        state = jax.tree.map(lambda a, b: jnp.where(terminated, a, b), fresh, (coin, time + 1))
+        observation = jnp.where(terminated, observation, final)
+        info = {"final_observation": final}
+        return observation, state, action == coin, terminated, jnp.array(False), info
+
+
+class OldCoin(Coin):
+    def step(self, *arguments):
+        observation, state, reward, terminated, _, info = super().step(*arguments)
+        return observation, state, reward, terminated, info
+
+
+class GrowingCoin(Coin):
+    def step(self, key, state, action, params):
+        observation, state, *rest = super().step(key, state, action, params)
+        return observation, (*state, 1), *rest
+
+
+def test_ones_own_environment_of_this_style():
+    environment = from_gymnax(Coin())
+    assert (environment.name, environment.num_actions) == ("Coin", 2)
+    assert environment.storage_dtype == jnp.int8
+    _, after = rollout(environment, steps=8, number=2)
+    assert after.reward.dtype == jnp.float32
+    np.testing.assert_array_equal(after.terminal[:, 0], [False, False, False, True] * 2)
+    np.testing.assert_array_equal(after.final_observation[:, 0, 1], [1, 2, 3, 4] * 2)
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [(OldCoin(), "must return .* as gymnax 1.0.1 does"), (GrowingCoin(), "must return a state of")],
+)
+def test_environments_of_another_style_are_refused(environment, message):
+    with pytest.raises(ValueError, match=message):
+        from_gymnax(environment)

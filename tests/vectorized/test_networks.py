@@ -1,0 +1,108 @@
+"""The convolution as a product against Flax's own, and what `dormant.trace` makes of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+import dormant
+from dormant.vectorized import MLP, MinAtarCNN
+from tests.learners.comparing import close
+
+CHANNELS, ACTIONS = 6, 4
+BATCH = jax.random.bernoulli(jax.random.key(0), 0.3, (5, 10, 10, CHANNELS))
+
+
+class PlainCNN(nn.Module):
+    """The same network of Flax's own layers; without dense layers it is that of Dopamine."""
+
+    dense: tuple[int, ...]
+    padding: str
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(16, (3, 3), padding=self.padding)(x.astype(jnp.float32)))
+        x = x.reshape(*x.shape[:-3], -1)
+        for neurons in self.dense:
+            x = nn.relu(nn.Dense(neurons)(x))
+        return nn.Dense(ACTIONS)(x)
+
+
+@pytest.fixture(params=[((128,), "VALID"), ((), "SAME")], ids=["minatar", "dopamine"])
+def pair(request):
+    """Our network, the plain one, and parameters for both."""
+    dense, padding = request.param
+    ours = MinAtarCNN(ACTIONS, dense=dense, padding=padding, convolution="product")
+    plain = PlainCNN(dense, padding)
+    shapes = jax.eval_shape(plain.init, jax.random.key(1), BATCH[0])
+    assert shapes == jax.eval_shape(ours.init, jax.random.key(1), BATCH[0])
+    return ours, plain, random_like(shapes, 1)
+
+
+def random_like(shapes, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(leaf.dtype), shapes)
+
+
+def test_outputs_and_gradients_are_those_of_flax(pair):
+    ours, plain, params = pair
+
+    def loss(network):
+        return lambda params: jnp.sum(network.apply(params, BATCH) ** 2)
+
+    wanted, gradient = plain.apply(params, BATCH), jax.jit(jax.grad(loss(plain)))(params)
+    for network in (ours, ours.clone(convolution="xla")):
+        np.testing.assert_allclose(network.apply(params, BATCH), wanted, rtol=1e-5, atol=1e-5)
+        one = network.apply(params, BATCH[0])
+        np.testing.assert_allclose(one, wanted[0], rtol=1e-5, atol=1e-5)
+        close(jax.jit(jax.grad(loss(network)))(params), gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_and_masks_are_those_of_the_plain_network(pair):
+    ours, plain, params = pair
+    graphs = [dormant.trace(network.apply, params, BATCH) for network in (ours, plain)]
+    assert graphs[0].layers == graphs[1].layers
+    assert graphs[0].names[0] == "Conv_0" and graphs[0].layers[0].neurons == 16
+    scores = [dormant.dormancy_scores(graph.activations(params, BATCH)) for graph in graphs]
+    for name, score in scores[1].items():
+        np.testing.assert_allclose(scores[0][name], score, rtol=1e-4)
+
+
+def test_a_recycle_at_tau_0_leaves_the_outputs(pair):
+    network, _, params = pair
+    graph = dormant.trace(network.apply, params, BATCH)
+    # Three filters that are silent on observations without negative values.
+    params["params"]["Conv_0"]["kernel"][..., 3:6] = -1.0
+    params["params"]["Conv_0"]["bias"][3:6] = -1.0
+    masks = dormant.dormant_masks(dormant.dormancy_scores(graph.activations(params, BATCH)), 0.0)
+    assert masks["Conv_0"][3:6].all()
+    fresh = random_like(params, 2)
+    recycled = dormant.recycle(graph, params, fresh, masks)
+    np.testing.assert_array_equal(network.apply(recycled, BATCH), network.apply(params, BATCH))
+
+
+def test_mlp_flattens_any_observation():
+    network = MLP(ACTIONS, (10, 10, CHANNELS), dense=(8,))
+    params = jax.jit(network.init)(jax.random.key(0), BATCH[0])
+    assert network.apply(params, BATCH[0]).shape == (ACTIONS,)
+    assert network.apply(params, BATCH[None]).shape == (1, 5, ACTIONS)
+    assert [layer.name for layer in dormant.trace(network.apply, params, BATCH).layers] == [
+        "Dense_0"
+    ]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MinAtarCNN(0), "`num_actions` must be whole numbers of at least 1; got 0"),
+        (lambda: MinAtarCNN(3, filters=1.5), "`filters` must be .*; got 1.5"),
+        (lambda: MinAtarCNN(3, dense=(0,)), "`dense` must be .*; got 0"),
+        (lambda: MinAtarCNN(3, padding="same"), "`padding` must be .*; got 'same'"),
+        (lambda: MinAtarCNN(3, convolution="fast"), "`convolution` must be .*; got 'fast'"),
+        (lambda: MLP(3, (4,), dense=(-1,)), "`dense` must be .*; got -1"),
+    ],
+)
+def test_wrong_attributes_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
