@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -135,6 +136,37 @@ def released_block(network: Network) -> Callable[[], Any]:
     return block
 
 
+def floor(made: learners.Learner, repeats: int) -> common.Table:
+    """The least time that the arithmetic of an update can take, and how long the update takes.
+
+    The floor is what XLA counts of floating-point operations over the rate of a large matrix
+    product, measured in turns with the update. It leaves out that Adam moves 7 numbers to and from
+    memory for each parameter.
+    """
+    state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
+    analysis = jax.jit(made.step).lower(state, batch).compile().cost_analysis()
+    operations = float(analysis["flops"])
+    size = 2_048 if jax.default_backend() == "cpu" else 8_192
+    matrix = jnp.ones((size, size), jnp.float32)
+    product = timer(functools.partial(jax.jit(jnp.matmul), matrix, matrix))
+    block = timer(our_block(made))
+    products, updates = common.alternate([product, block], repeats)
+    rates = [2e-9 * size**3 / value for value in products]
+    least = [1e-6 * operations / rate for rate in rates]
+    took = [1e3 * value / UPDATES_PER_BLOCK for value in updates]
+    rows = [
+        common.Row("floating-point operations of an update", "GFLOP", [[1e-9 * operations]]),
+        common.Row(f"rate of a {size} x {size} float32 product", "GFLOP/s", [rates]),
+        common.Row("floor: operations over rate", "ms", [least]),
+        common.Row("one update", "ms", [took]),
+        common.Row(
+            "update over floor", "", [[one / other for one, other in zip(took, least, strict=True)]]
+        ),
+    ]
+    title = f"The arithmetic floor of one DQN update of the nature CNN, batch {BATCH}."
+    return common.Table(title, ["measured"], rows)
+
+
 def timer(block: Callable[[], Any]) -> Callable[[], float]:
     """Seconds of one block; the first, which compiles, is over already."""
     common.seconds(block)
@@ -163,5 +195,6 @@ def tables(repeats: int, ours_only: bool) -> list[common.Table]:
             rows,
             None if ours_only else "released / ours",
             common.times_faster,
-        )
+        ),
+        floor(made, repeats),
     ]

@@ -38,12 +38,13 @@ def our_agent(settings: dict[str, Any]) -> Trained:
     from dopamine.discrete_domains import atari_lib
 
     from benchmarks.released_agent import agent_steps
-    from dormant.agents import dopamine_compat
+    from dormant.agents import dopamine_compat, environments
     from dormant.agents.dqn_agent import DormantDQNAgent
     from dormant.runs.interventions import ReDo, Tracker
     from dormant.runs.options import LearnerOptions
 
     environment = atari_lib.create_atari_environment(settings["game"])
+    environment = environments.adapted(environment)
     dopamine_compat.seed_environment(environment, SEED)
     bindings = {
         "JaxDQNAgent.min_replay_history": settings["min_replay_history"],

@@ -38,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             preflight.load_gin(given.gin_files, given.gin_bindings)
             preflight.check_runner()
             preflight.check_environment()
-            preflight.check_replay()
             runner = _create_runner(base_dir)
         return functools.partial(_run, runner, base_dir, command_line(_PROGRAM, arguments))
 
@@ -58,15 +57,14 @@ def _create_runner(base_dir: str):
 
 
 def _run(runner, base_dir: str, command: list[str]) -> None:
-    from dormant.runs.run_record import RunRecord
+    from dormant.replay import describe_memory
 
-    record = RunRecord(
-        base_dir,
-        seed=runner.agent.seed,
-        start_iteration=runner.start_iteration,
-        command=command,
-    )
+    record = runner.record(command)
     print(f"{_PROGRAM}: {runner.describe()}; {record.device}; {base_dir}", file=sys.stderr)
+    agents = [each.agent for each in getattr(runner, "runners", [runner])]
+    replays = [agent.replay.options for agent in agents if hasattr(agent, "replay")]
+    if replays:
+        print(f"{_PROGRAM}: {describe_memory(*replays)}", file=sys.stderr)
     try:
         runner.run_experiment()
     except BaseException as error:

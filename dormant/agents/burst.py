@@ -40,7 +40,7 @@ def _host_loop(learner: Learner) -> Burst:
     after_step = jax.jit(learner.after_step, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):
-        reported, report_index = {}, _reported(due)
+        reported, report_index = {}, reported_update(due)
         # Batches are drawn one by one: sampling the next overlaps with the update under way.
         for index, (batch, is_due) in enumerate(zip(batches, due, strict=True)):
             state, metrics = step(state, batch)
@@ -58,26 +58,29 @@ def _host_loop(learner: Learner) -> Burst:
 
 def _device_scan(learner: Learner) -> Burst:
     def scan(state, batches, score_inputs):
+        # Stacked by the device: on the host every byte would be copied once more.
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+
         # The learner itself skips the scores of every update at which nothing is due.
         def one_update(state, batch):
             return learner.update(state, batch, score_inputs)
 
-        return jax.lax.scan(one_update, state, batches)
+        return jax.lax.scan(one_update, state, stacked)
 
     compiled_scan = jax.jit(scan, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
-        state, metrics = compiled_scan(state, stacked, score_inputs if any(due) else None)
+        inputs = score_inputs if any(due) else None
+        state, metrics = compiled_scan(state, tuple(batches), inputs)
         if after_update is not None:
             for index in range(len(due)):
                 after_update(jax.tree.map(operator.itemgetter(index), metrics))
-        return state, jax.tree.map(operator.itemgetter(_reported(due)), metrics)
+        return state, jax.tree.map(operator.itemgetter(reported_update(due)), metrics)
 
     return burst
 
 
-def _reported(due: Sequence[bool]) -> int:
+def reported_update(due: Sequence[bool]) -> int:
     """The index of the last update that was due, or of the last one where none was."""
     return max((index for index, is_due in enumerate(due) if is_due), default=len(due) - 1)
 

@@ -75,33 +75,16 @@ class PrioritizedAgent(DiscreteAgent):
     def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         scheme = inherited_option(type(self), "replay_scheme", "uniform")
         require_choice("replay_scheme", ("prioritized", "uniform"), scheme)
+        options = LearnerOptions() if options is None else options
+        # Before the replay is built.
+        self.prioritizes = scheme == "prioritized" and options.replay_scheme == "configured"
         self._sampled_keys: collections.deque[np.ndarray] = collections.deque()
-        super().__init__(*arguments, options=options, **inherited)
-        if self._options.replay_scheme == "configured":
-            self._replay_scheme = scheme
         if self.prioritizes:
             self._after_update = self._set_priorities
-
-    @property
-    def prioritizes(self) -> bool:
-        """Whether transitions are drawn in proportion to their priority."""
-        return self._replay_scheme == "prioritized"
-
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict | None:
-        bundle = super().bundle_and_checkpoint(checkpoint_dir, iteration_number)
-        # The priority of new transitions, which Dopamine's checkpoint of the replay leaves out.
-        return bundle and bundle | {"max_priority": float(self._sum_tree.max_recorded_priority)}
-
-    def _restore(self, bundle: dict[str, Any], where: str) -> None:
-        super()._restore(bundle, where)
-        self._sum_tree.max_recorded_priority = bundle["max_priority"]
-
-    @property
-    def _sum_tree(self) -> Any:
-        return self._replay._sampling_distribution._sum_tree
+        super().__init__(*arguments, options=options, **inherited)
 
     def _training_batch(self) -> Any:
-        batch, keys = replay_sampling.weighted_batch(self._replay, self.prioritizes)
+        batch, keys = replay_sampling.weighted_batch(self._replay)
         if self.prioritizes:
             self._sampled_keys.append(keys)
         return batch

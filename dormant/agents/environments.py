@@ -11,6 +11,7 @@ import gin
 import numpy as np
 from dopamine.discrete_domains import atari_lib, gym_lib
 
+from dormant.agents import atari
 from dormant.runs.options import bound_in_gin, require
 
 # Dopamine's gin names: the runner that evaluates, and the one below it that only trains.
@@ -61,13 +62,29 @@ def _single_precision(observation: np.ndarray) -> np.ndarray:
 def adapted(environment: Any) -> Any:
     """The environment that the runner uses in place of the one that Dopamine's factory created.
 
-    A Gymnasium environment gets `GymnasiumEnvironment`; any other is returned as it is.
+    A Gymnasium environment gets `GymnasiumEnvironment`, an Atari game `atari.AtariEnvironment`; any
+    other is returned as it is.
     """
+    if atari.can_step_directly(environment):
+        return atari.AtariEnvironment(environment)
     is_plain = isinstance(environment, gym_lib.GymPreprocessing)
     # Legacy Gym's step returns four values; Dopamine's own wrapper knows how to read them.
     if not is_plain or isinstance(environment, GymnasiumEnvironment) or environment._use_legacy_gym:
         return environment
     return GymnasiumEnvironment(environment.environment)
+
+
+def first_seed(environment: Any, sequence: np.random.SeedSequence) -> int:
+    """The first seed of a sequence that an environment may be given, here and stepped by a thread.
+
+    Any for most. Gymnasium makes an int32 of an Atari environment's seed for the emulator, and the
+    ALE's vector environment knows no negative ones: every other is passed over, in every run, so
+    that runs side by side are equal to runs alone.
+    """
+    seeds = sequence.generate_state(64).tolist()
+    if not isinstance(environment, atari.AtariEnvironment):
+        return seeds[0]
+    return next((seed for seed in seeds if atari.emulator_seed(seed) >= 0), seeds[0])
 
 
 def check_actions(environment: Any, agent: Any) -> None:

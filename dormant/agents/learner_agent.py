@@ -5,7 +5,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,14 +18,14 @@ import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
 from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
-from dormant.learners.targets import target_rule_of
+from dormant.replay import ReplayBuffer
 from dormant.runs import metrics
 from dormant.runs.interventions import Tracker
 from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
-    bound_in_gin,
     check_no_dead_bindings,
     inherited_option,
     is_number,
@@ -36,29 +36,6 @@ from dormant.runs.options import (
 )
 
 
-class LearnerParts(NamedTuple):
-    """What an agent's options make of a network: the arguments that every learner takes."""
-
-    init: Callable[[jax.Array], Any]  # init(key) -> params
-    optimizer: optax.GradientTransformation
-    graph: dormant.NeuronGraph
-    tracker: dormant.Intervention
-    intervention: dormant.Intervention | None
-    target_period: int | None  # gradient steps; None: the agent syncs by agent steps
-
-    def step_learner(self, step: Callable, policy: Callable) -> learners.Learner:
-        """`learners.step_learner` around an existing optimizer step; see docs/add-an-agent.md."""
-        return learners.step_learner(
-            self.init,
-            self.optimizer,
-            step=step,
-            policy=policy,
-            target_rule=target_rule_of(self.target_period),
-            tracker=self.tracker,
-            intervention=self.intervention,
-        )
-
-
 class LearnerAgent:
     """Makes updates and target of a Dopamine agent those of a pure learner.
 
@@ -66,8 +43,8 @@ class LearnerAgent:
     `_select_action`. Every gin binding of the Dopamine agent works; `LearnerOptions.*` add what all
     agents of this package have.
 
-    All randomness derives from the seed and from counters that a checkpoint holds, except the
-    replay's sampler, whose random state Dopamine's own checkpoint holds.
+    All randomness derives from the seed and from what a checkpoint holds: counters, and the state
+    of the replay's own generator.
     """
 
     # {option of Dopamine: the one that takes its place}: refused, as it would do nothing.
@@ -97,8 +74,9 @@ class LearnerAgent:
         self._metrics: Mapping[str, jax.Array] = {}
         self._on_tracking: Callable[[dict[str, Any]], None] | None = None
         super().__init__(*arguments, seed=seed, summary_writer=None, **inherited)
-        # Dopamine keeps its frame stack in float64 and copies it to the device at every step.
-        self.state = self._empty_state()
+        # Dopamine keeps its stack in float64. A frame is contiguous here: it is put in at once.
+        stack = np.zeros((self.stack_size, *self.observation_shape), self.observation_dtype)
+        self.state = np.moveaxis(stack, 0, -1)
 
     def _build_learner(self) -> learners.Learner:
         """The pure learner, from the options and from what the agent's constructor stored."""
@@ -147,24 +125,36 @@ class LearnerAgent:
         """Whether the target network is synced by agent steps rather than inside the update."""
         return self._options.target_update_unit == "agent_steps"
 
-    def _record_observation(self, observation: np.ndarray) -> None:
-        # Replay keeps what is recorded here: float64 observations would take twice the memory.
-        super()._record_observation(np.asarray(observation, self.observation_dtype))
-
     def _empty_state(self) -> np.ndarray:
         return np.zeros((*self.observation_shape, self.stack_size), self.observation_dtype)
 
-    def _build_replay_buffer(self) -> Any:
-        for parameter in ("batch_size", "max_capacity"):
-            value = bound_in_gin("ReplayBuffer", parameter, None)
-            require_whole_number(f"ReplayBuffer.{parameter}", 1, value)
+    # Whether transitions are drawn in proportion to their priority.
+    prioritizes: bool = False
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
         whole_numbers = {"update_horizon": 1, "min_replay_history": 0, "update_period": 1}
         whole_numbers |= {"target_update_period": 1, "summary_writing_frequency": 1}
         for parameter, minimum in whole_numbers.items():
             name = option_name(type(self), parameter)
             require_whole_number(name, minimum, getattr(self, parameter))
         self._require_fractions("gamma")
-        return super()._build_replay_buffer()
+        self._checkpoints_kept = replay_sampling.checkpoints_kept()
+        action_shape, action_dtype = self._action_kind()
+        return replay_sampling.create_replay(
+            self._seed,
+            self.prioritizes,
+            observation_shape=self.observation_shape,
+            observation_dtype=self.observation_dtype,
+            stack_size=self.stack_size,
+            update_horizon=self.update_horizon,
+            discount=self.gamma,
+            action_shape=action_shape,
+            action_dtype=action_dtype,
+        )
+
+    def _action_kind(self) -> tuple[tuple[int, ...], Any]:
+        """Shape and dtype of an action."""
+        return (), np.int32
 
     def _require_fractions(self, *parameters: str) -> None:
         for parameter in parameters:
@@ -205,6 +195,11 @@ class LearnerAgent:
         return self._seed
 
     @property
+    def replay(self) -> ReplayBuffer:
+        """Where training batches and score batches are drawn from."""
+        return self._replay
+
+    @property
     def learner_state(self) -> Any:
         """The learner's `LearnerState`; donated at the next update, so copy what is to be kept."""
         return self._learner_state
@@ -226,6 +221,16 @@ class LearnerAgent:
         """The action for `self.state`, kept in `self.action`."""
         raise NotImplementedError
 
+    def _record_observation(self, observation: np.ndarray) -> None:
+        frames = np.moveaxis(self.state, -1, 0)
+        frames[:-1] = frames[1:]
+        frames[-1] = np.reshape(observation, self.observation_shape)
+
+    def _store(self, reward: float, terminal: bool, episode_end: bool) -> None:
+        """Adds to the replay what came of `self.action` in `self.state`."""
+        frame = self.state[..., -1]
+        self._replay.add(frame, self.action, reward, terminal, episode_end)
+
     def begin_episode(self, observation: np.ndarray) -> Any:
         self._reset_state()
         self._record_observation(observation)
@@ -234,12 +239,16 @@ class LearnerAgent:
         return self._select_action()
 
     def step(self, reward: float, observation: np.ndarray) -> Any:
-        self._last_observation = self._observation
+        if not self.eval_mode:
+            self._store(reward, False, False)
         self._record_observation(observation)
         if not self.eval_mode:
-            self._store_transition(self._last_observation, self.action, reward, False)
             self._train_step()
         return self._select_action()
+
+    def end_episode(self, reward: float, terminal: bool = True) -> None:
+        if not self.eval_mode:
+            self._store(reward, terminal, True)
 
     # Learning.
 
@@ -276,11 +285,13 @@ class LearnerAgent:
     _after_update: Callable[[Mapping[str, Any]], None] | None = None
 
     def _training_batch(self) -> Any:
-        return replay_sampling.training_batch(self._replay)
+        return self._replay.sample().batch
 
     def _score_inputs(self, gradient_step: int, size: int) -> tuple:
-        generator = replay_sampling.score_generator(self._seed, gradient_step)
-        return (replay_sampling.score_states(self._replay, generator, size),)
+        return (self._score_batch(gradient_step, size).state,)
+
+    def _score_batch(self, gradient_step: int, size: int) -> learners.Batch:
+        return replay_sampling.score_batch(self._replay, self._seed, gradient_step, size)
 
     def _sync_weights(self) -> None:
         self._learner_state = self._learner.sync_target(self._learner_state)
@@ -316,7 +327,7 @@ class LearnerAgent:
         """Saves the replay and returns everything else, as Dopamine's runner expects."""
         if not os.path.isdir(checkpoint_dir):
             return None
-        self._replay.save(checkpoint_dir, iteration_number)
+        self._replay.save(checkpoint_dir, iteration_number, keep=self._checkpoints_kept)
         return {
             "state": self.state,
             "training_steps": self.training_steps,
@@ -332,7 +343,7 @@ class LearnerAgent:
         """Restores what `bundle_and_checkpoint` saved; False where the checkpoint is not whole.
 
         Raises:
-          ConfigurationError: when the checkpoint was written with another seed or another network,
+          ConfigurationError: when the checkpoint was written with another replay, seed, network,
             optimizer or intervention.
         """
         try:
@@ -341,6 +352,10 @@ class LearnerAgent:
             if not self.allow_partial_reload:
                 return False
             print(f"no replay in checkpoint {iteration_number}: it starts empty", file=sys.stderr)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{error}; continue it with its own gin file or give another --base_dir"
+            ) from error
         if bundle_dictionary is None:
             return self.allow_partial_reload
         self._restore(bundle_dictionary, f"checkpoint {iteration_number} in {checkpoint_dir}")
@@ -359,7 +374,8 @@ class LearnerAgent:
                 f"{where} was written with another network, optimizer or intervention; continue it"
                 f" with its own gin file or give another --base_dir ({error})"
             ) from error
-        self.state = bundle["state"]
+        # Into the array that is there: its frames are contiguous.
+        self.state[...] = bundle["state"]
         self.training_steps = bundle["training_steps"]
         self.gradient_step = bundle["gradient_step"]
         self._evaluation_steps = bundle["evaluation_steps"]

@@ -1,8 +1,7 @@
-"""The checks of an agent's run that are made before anything is created: its runner, environment
-and replay. Each has one clear line when it fails."""
+"""The checks of an agent's run that are made before anything is created: its runner and its
+environment. Each has one clear line when it fails."""
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from dormant.runs.gin_files import close_matches, did_you_mean, parse_gin
 from dormant.runs.options import (
     ConfigurationError,
     bound_in_gin,
-    inherited_option,
     require,
     require_whole_number,
 )
@@ -147,30 +145,6 @@ def atari_games() -> list[str]:
     gymnasium.register_envs(ale_py)
     names = {spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"}
     return sorted(names)
-
-
-def check_replay() -> None:
-    """Checks that a batch fits into the replay, and the replay into its table of priorities.
-
-    Raises:
-      ConfigurationError: when one does not; a run would find out much later.
-    """
-    batch_size = bound_in_gin("ReplayBuffer", "batch_size", None)
-    require_whole_number("ReplayBuffer.batch_size", 1, batch_size)
-    capacity = bound_in_gin("ReplayBuffer", "max_capacity", None)
-    require_whole_number("ReplayBuffer.max_capacity", batch_size, capacity, "transitions")
-    agent = _agent()
-    if inspect.isclass(agent) and inherited_option(agent, "replay_scheme", None) is not None:
-        name = "PrioritizedSamplingDistribution"
-        priorities = bound_in_gin(name, "max_capacity", None)
-        require_whole_number(f"{name}.max_capacity", capacity, priorities, "transitions")
-        # Dopamine adds a transition before it drops the oldest; its table has a power of two.
-        require(
-            1 << (priorities - 1).bit_length() > capacity,
-            f"{name}.max_capacity",
-            "more than ReplayBuffer.max_capacity where that is a power of two",
-            priorities,
-        )
 
 
 def _agent() -> Any:

@@ -1,100 +1,115 @@
-"""Draws from Dopamine's replay: training batches through its sampler, score batches around it.
+"""The replay of an agent: `dormant.replay` as Dopamine's gin names configure it, and draws from it.
 Scoring never advances the replay's own random state, so that tracking changes nothing trained."""
 
 from typing import Any
 
 import numpy as np
-from dopamine.jax.replay_memory import elements
-from dopamine.jax.replay_memory.replay_buffer import ReplayBuffer
+from dopamine.jax.replay_memory import replay_buffer, samplers
 
 from dormant.learners import Batch, WeightedBatch
+from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
+from dormant.runs.options import (
+    ConfigurationError,
+    bound_in_gin,
+    is_number,
+    require,
+    require_whole_number,
+)
 
 # Keeps the score batches' random stream apart from every other use of the run's seed.
 SCORE_STREAM = 0x5C0E
-# Dopamine's, so that no transition has priority 0 and no weight is infinite.
+# Dopamine's, so that no transition that was drawn has priority 0.
 _EPSILON = 1e-10
+_UNIFORM, _PRIORITIZED = "ReplayBuffer", "PrioritizedSamplingDistribution"
+# Parameters of Dopamine's buffer that have no meaning here, and why.
+_WITHOUT_EFFECT = {
+    f"{_UNIFORM}.compress": "False: each frame is stored once, as it is",
+    f"{_UNIFORM}.transition_accumulator": "left out: stacks and n-step returns are made when drawn",
+    f"{_UNIFORM}.sampling_distribution": "left out: the agent's replay_scheme says how to draw",
+    f"{_PRIORITIZED}.seed": "left out: bind LearnerOptions.seed",
+}
 
 
-def training_batch(replay: ReplayBuffer) -> Batch:
-    """One batch of B transitions from the replay's own sampler, which it advances.
-
-    Returns:
-      state and next_state in the observations' dtype (B, ...), action int32 (B,), reward float32
-      (B,), terminal bool (B,).
-    """
-    return to_batch(replay.sample())
-
-
-def to_batch(sampled: elements.ReplayElement) -> Batch:
-    """The learner's view of B transitions sampled from the replay."""
-    # A discrete action is int32; a continuous one is float32 (B, …).
-    action = np.asarray(sampled.action)
-    kind = np.int32 if np.issubdtype(action.dtype, np.integer) else np.float32
-    return Batch(
-        state=sampled.state,
-        action=action.astype(kind),
-        reward=np.asarray(sampled.reward, np.float32),
-        next_state=sampled.next_state,
-        terminal=np.asarray(sampled.is_terminal, bool),
-    )
-
-
-def weighted_batch(replay: ReplayBuffer, prioritizes: bool) -> tuple[WeightedBatch, np.ndarray]:
-    """One batch of B transitions with the weights that make up for how they were drawn.
+def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
+    """The replay that `ReplayBuffer.*` and `PrioritizedSamplingDistribution.*` in gin describe.
 
     Args:
-      replay: a replay with Dopamine's prioritized sampler.
-      prioritizes: False gives every transition weight 1; all priorities are equal then.
+      seed: of its draws.
+      prioritized: whether transitions are drawn by priority.
+      **stored: what is stored: the other fields of `dormant.replay.ReplayOptions`.
+
+    Raises:
+      ConfigurationError: when a binding is not allowed or has no effect, or when the full replay
+        would not fit into this machine's memory.
+    """
+    for name, allowed in _WITHOUT_EFFECT.items():
+        bound = bound_in_gin(*name.split("."), None)
+        require(bound is None or bound is False and "compress" in name, name, allowed, bound)
+    batch_size = bound_in_gin(_UNIFORM, "batch_size", None)
+    require_whole_number(f"{_UNIFORM}.batch_size", 1, batch_size)
+    capacity = bound_in_gin(_UNIFORM, "max_capacity", None)
+    least = max(batch_size, stored["stack_size"] + stored["update_horizon"])
+    require_whole_number(f"{_UNIFORM}.max_capacity", least, capacity, "transitions")
+    # The table of priorities always has the replay's size; Dopamine's files give it one.
+    table = bound_in_gin(_PRIORITIZED, "max_capacity", capacity)
+    require_whole_number(f"{_PRIORITIZED}.max_capacity", capacity, table, "transitions")
+    exponent = bound_in_gin(_PRIORITIZED, "priority_exponent", 1.0)
+    is_exponent = is_number(exponent, 0.0)
+    require(is_exponent, f"{_PRIORITIZED}.priority_exponent", "a number >= 0", exponent)
+    _note_in_operative_config(prioritized)
+    options = ReplayOptions(
+        capacity=capacity,
+        batch_size=batch_size,
+        prioritized=prioritized,
+        priority_exponent=exponent,
+        **stored,
+    )
+    try:
+        return ReplayBuffer(options, seed)
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"{_UNIFORM}.max_capacity: {error}") from error
+
+
+def checkpoints_kept() -> int:
+    """How many replays are kept on disk: `ReplayBuffer.checkpoint_duration`, 4 where not bound.
+
+    Raises:
+      ConfigurationError: when it is not a whole number >= 1.
+    """
+    kept = bound_in_gin(_UNIFORM, "checkpoint_duration", 4)
+    require_whole_number(f"{_UNIFORM}.checkpoint_duration", 1, kept)
+    return kept
+
+
+def _note_in_operative_config(prioritized: bool) -> None:
+    # gin notes what a configurable is given when it is called: Dopamine's own, empty, is.
+    replay_buffer.ReplayBuffer(None, None, compress=False)
+    if prioritized:
+        samplers.PrioritizedSamplingDistribution(0, max_capacity=1)
+
+
+def weighted_batch(replay: ReplayBuffer) -> tuple[WeightedBatch, np.ndarray]:
+    """One batch of B transitions from the replay's own generator, which it advances.
 
     Returns:
-      The batch, whose weights are float32 (B,): 1 / sqrt(probability), over their maximum, as in
-      Dopamine; and the transitions' keys (B,), for `set_priorities`.
+      The batch, with the weights float32 (B,) that make up for how it was drawn, all 1 where that
+      was uniformly; and the transitions' keys (B,), for `set_priorities`.
     """
-    sampled, metadata = replay.sample(with_sample_metadata=True)
-    batch = to_batch(sampled)
-    weight = np.ones(batch.reward.shape, np.float32)
-    if prioritizes:
-        weight = 1.0 / np.sqrt(metadata.probabilities + _EPSILON)
-        weight = (weight / weight.max()).astype(np.float32)
-    return WeightedBatch(*batch, weight=weight), metadata.keys
+    sample = replay.sample()
+    weight = importance_weights(sample.probabilities)
+    return WeightedBatch(*sample.batch, weight=weight), sample.keys
 
 
 def set_priorities(replay: ReplayBuffer, keys: np.ndarray, sample_loss: Any) -> None:
     """Sets the priorities of transitions to the root of their loss (B,), as Dopamine does."""
-    replay.update(keys, priorities=np.sqrt(np.asarray(sample_loss, np.float64) + _EPSILON))
+    replay.set_priorities(keys, np.sqrt(np.asarray(sample_loss, np.float64) + _EPSILON))
 
 
-def score_generator(seed: int, gradient_step: int) -> np.random.Generator:
-    """The random stream of the score batch of one gradient step.
+def score_batch(replay: ReplayBuffer, seed: int, gradient_step: int, size: int) -> Batch:
+    """`size` transitions drawn uniformly, with replacement, to score neurons at a gradient step.
 
-    It depends on nothing but its arguments: how often one tracks changes no batch that ReDo sees,
-    and a resumed run has nothing to restore.
+    They depend on the arguments alone: how often one tracks changes no batch that ReDo sees, and a
+    resumed run has nothing to restore. The first of them do not depend on `size`.
     """
-    return np.random.default_rng([SCORE_STREAM, seed, gradient_step])
-
-
-def score_elements(
-    replay: ReplayBuffer, generator: np.random.Generator, size: int
-) -> list[elements.ReplayElement]:
-    """`size` transitions drawn uniformly, with replacement, from all that are stored.
-
-    The first of them do not depend on `size`.
-    """
-    # Keys count the transitions ever added, and only the oldest are dropped.
-    memory = replay._memory
-    keys = generator.integers(replay.add_count - len(memory), replay.add_count, size=size)
-    return [memory[key] for key in keys.tolist()]
-
-
-def score_states(replay: ReplayBuffer, generator: np.random.Generator, size: int) -> Any:
-    """The states of `score_elements`: the observations' dtype, (size, ...)."""
-    return stack_states(score_elements(replay, generator, size))
-
-
-def stack_states(sampled: list[elements.ReplayElement]) -> np.ndarray:
-    """The states of transitions: the observations' dtype, (B, ...)."""
-    return np.stack([_state(element) for element in sampled])
-
-
-def _state(element: elements.ReplayElement) -> np.ndarray:
-    return elements.uncompress(element.state) if element.is_compressed else element.state
+    generator = np.random.default_rng([SCORE_STREAM, seed, gradient_step])
+    return replay.gather(replay.draw_uniformly(generator, size))

@@ -1,6 +1,8 @@
 """Dopamine's runners for discrete actions with all that `RunnerMixin` adds, and what gin calls to
 create the runner of a run."""
 
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gin
@@ -11,7 +13,16 @@ from gymnasium.error import DependencyNotInstalled
 
 from dormant.agents import environments
 from dormant.agents.runner_mixin import RunnerMixin
-from dormant.runs.options import ConfigurationError, require, require_choice
+from dormant.agents.side_by_side import SideBySide
+from dormant.runs.members import members_of
+from dormant.runs.options import (
+    ConfigurationError,
+    bound_in_gin,
+    inherited_option,
+    require,
+    require_choice,
+    require_whole_number,
+)
 
 
 class DormantTrainRunner(RunnerMixin, run_experiment.TrainRunner):
@@ -38,6 +49,9 @@ class DormantMaxEpisodeEvalRunner(RunnerMixin, MaxEpisodeEvalRunner):
     def _seed_environment(self, iteration: int) -> None:
         super()._seed_environment(iteration)
         self._no_op_seeds = np.random.SeedSequence([self._agent.seed, iteration])
+
+    def step_in_thread(self, wait: Any) -> None:
+        """Changes nothing: the no-ops act on the emulator itself."""
 
     def _run_no_ops(self) -> np.ndarray:
         environment = self._environment
@@ -79,22 +93,38 @@ RUNNERS = {
 
 @gin.configurable
 def create_dormant_runner(
-    base_dir: str, agent: Any = None, schedule: str = "continuous_train"
-) -> RunnerMixin:
+    base_dir: str,
+    agent: Any = None,
+    schedule: str = "continuous_train",
+    seeds: int = 1,
+    side_by_side: Mapping[str, Sequence[float]] | None = None,
+    one_dispatch: bool | None = None,
+) -> RunnerMixin | SideBySide:
     """Creates the runner of a run, and with it the environment and the agent.
 
     Args:
-      base_dir: the run's folder; created, or resumed where it holds a checkpoint.
+      base_dir: the run's folder; created, or resumed where it holds a checkpoint. Of several runs
+        the folder that holds theirs, such as `seed_0`.
       agent: an agent class, in gin `@DormantDQNAgent`.
       schedule: "continuous_train", "continuous_train_and_eval", or "max_episode_eval" where the
         actions are discrete. Gin configures the run as `Runner.*`, or `ContinuousRunner.*` where
         the agent's actions are continuous.
+      seeds: how many runs in lockstep, each of a seed of its own, `LearnerOptions.seed` the first.
+      side_by_side: {option: values}, such as {"ReDo.tau": [0, 0.1]}: every combination of values is
+        run with every seed.
+      one_dispatch: of several runs: whether the updates of all seeds are one compiled program, else
+        each seed's own; None: not on the CPU. See `SideBySide`.
 
     Raises:
       ConfigurationError: when an option is not allowed; nothing has been created then.
     """
     is_agent = hasattr(agent, "for_environment")
     require(is_agent, "create_dormant_runner.agent", "an agent such as @DormantDQNAgent", agent)
+    require_whole_number("create_dormant_runner.seeds", 1, seeds)
+    if seeds > 1 or side_by_side:
+        members = members_of("create_dormant_runner", _seed_of(agent), seeds, side_by_side)
+        create = functools.partial(create_dormant_runner, agent=agent, schedule=schedule)
+        return SideBySide(base_dir, members, create, one_dispatch)
     control = environments.control_of(agent)
     runner = runner_class(control, schedule)
     environments.share_environment_binding(control)
@@ -103,6 +133,14 @@ def create_dormant_runner(
     except DependencyNotInstalled as error:
         hint = "for MuJoCo: pip install 'dormant[mujoco]'"
         raise ConfigurationError(f"the environment needs a package: {error} ({hint})") from error
+
+
+def _seed_of(agent: Any) -> int:
+    """The seed that gin gives a run of the agent."""
+    seed = bound_in_gin("LearnerOptions", "seed", None)
+    seed = inherited_option(agent, "seed", 0) if seed is None else seed
+    require_whole_number("seed", 0, seed)
+    return seed
 
 
 def runner_class(control: str, schedule: str) -> type[RunnerMixin]:

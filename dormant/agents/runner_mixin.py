@@ -4,6 +4,7 @@ metrics.jsonl and a progress bar. It knows no algorithm and none of the runners.
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from dopamine.discrete_domains import checkpointer
 from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
+from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
 from dormant.runs import metrics
 from dormant.runs.options import ConfigurationError, option_name
 from dormant.runs.progress import Progress
+from dormant.runs.run_record import RunRecord
 
 
 class RunnerMixin:
@@ -59,11 +62,27 @@ class RunnerMixin:
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
         )
-        self._progress = Progress(self._agent.training_steps)
-        self._progress.expect(
-            (self._num_iterations - self._start_iteration) * self._training_steps
-        )
+        self._meeting: Callable[[], None] | None = None
+        self.show_progress(Progress(self._agent.training_steps))
         self._agent.set_tracking_listener(self._write_tracking)
+
+    def show_progress(self, progress: Any) -> None:
+        """Has progress shown there from now on: a `Progress`, or what takes the place of one."""
+        self._progress = progress
+        self._progress.expect((self._num_iterations - self._start_iteration) * self._training_steps)
+
+    def set_meeting(self, meeting: Callable[[], None]) -> None:
+        """Has meeting called before every phase, training or evaluation."""
+        self._meeting = meeting
+
+    def step_in_thread(self, wait: Callable[[], None]) -> None:
+        """Has the environment stepped by a thread of its own where that changes nothing.
+
+        Args:
+          wait: called while that thread is at work.
+        """
+        if can_step_in_thread(self._environment):
+            self._environment = ThreadedAtari(self._environment, wait)
 
     @property
     def agent(self) -> Any:
@@ -77,9 +96,21 @@ class RunnerMixin:
 
     def describe(self) -> str:
         """What runs, in a line: the agent, its seed and the iterations that are left."""
+        return f"{type(self._agent).__name__}, seed {self._agent.seed}, {self.describe_rest()}"
+
+    def describe_rest(self) -> str:
+        """The iterations that are left."""
         start, end = self._start_iteration, self._num_iterations
-        left = f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
-        return f"{type(self._agent).__name__}, seed {self._agent.seed}, {left}"
+        return f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
+
+    def record(self, command: list[str]) -> RunRecord:
+        """Writes config.gin and run.json; see `RunRecord`."""
+        return RunRecord(
+            self._base_dir,
+            seed=self._agent.seed,
+            start_iteration=self._start_iteration,
+            command=command,
+        )
 
     def _create_directories(self) -> None:
         # Called before the agent exists; done in _initialize_checkpointer_and_maybe_resume.
@@ -112,7 +143,9 @@ class RunnerMixin:
         episode_runs_on = not getattr(self, "episode_ended", True)
         if not episode_runs_on:
             sequence = np.random.SeedSequence([self._agent.seed, iteration])
-            seed_environment(self._environment, int(sequence.generate_state(1)[0]))
+            seed_environment(
+                self._environment, environments.first_seed(self._environment, sequence)
+            )
 
     def _run_one_step(self, action: Any) -> tuple[Any, float, bool]:
         if not self._agent.eval_mode:
@@ -134,6 +167,18 @@ class RunnerMixin:
         self._progress.show(**{phase: f"{episode_return:g}"})
         if self._agent.eval_mode:
             self._progress.refresh()
+
+    def _run_train_phase(self, statistics: Any) -> tuple:
+        self._meet()
+        return super()._run_train_phase(statistics)
+
+    def _run_eval_phase(self, statistics: Any) -> tuple:
+        self._meet()
+        return super()._run_eval_phase(statistics)
+
+    def _meet(self) -> None:
+        if self._meeting is not None:
+            self._meeting()
 
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:
         self._seed_environment(iteration)
@@ -174,7 +219,7 @@ class RunnerMixin:
 
 def _remove_unfinished_checkpoints(checkpoint_dir: str, latest: int) -> None:
     """Removes replays saved after the last whole checkpoint: a killed run leaves one behind, and
-    orbax would keep it instead of the one to come."""
+    it would be kept instead of the one to come."""
     if not os.path.isdir(checkpoint_dir):
         return
     for name in os.listdir(checkpoint_dir):

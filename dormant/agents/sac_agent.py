@@ -14,8 +14,8 @@ from dopamine.jax.agents.sac.sac_agent import SACAgent
 
 import dormant
 from dormant import learners
-from dormant.agents import replay_sampling
-from dormant.agents.learner_agent import LearnerAgent, LearnerParts
+from dormant.agents.learner_agent import LearnerAgent
+from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
 from dormant.redo import chosen_layers
 from dormant.runs.interventions import FixedBudget, ReDo, Reset
@@ -154,6 +154,9 @@ class DormantSACAgent(LearnerAgent, SACAgent):
 
     # Acting.
 
+    def _action_kind(self) -> tuple[tuple[int, ...], Any]:
+        return self.action_shape, np.float32
+
     def _build_networks_and_optimizer(self) -> None:
         super()._build_networks_and_optimizer()
         learner, low, high = self._learner, *self.action_limits
@@ -199,10 +202,8 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         return optax.partition(branches, {branch: branch for branch in branches})
 
     def _score_inputs(self, gradient_step: int, size: int) -> tuple:
-        generator = replay_sampling.score_generator(self._seed, gradient_step)
-        sampled = replay_sampling.score_elements(self._replay, generator, size)
-        actions = np.stack([element.action for element in sampled]).astype(np.float32)
-        return replay_sampling.stack_states(sampled), actions
+        batch = self._score_batch(gradient_step, size)
+        return batch.state, batch.action
 
 
 def _reset_layers(options: Reset, graph: dormant.NeuronGraph) -> tuple[str, ...]:

@@ -49,7 +49,6 @@ def run(tmp_path, monkeypatch):
     preflight.load_gin([str(path)], [f"{name} = {value!r}" for name, value in small.items()])
     preflight.check_runner()
     preflight.check_environment()
-    preflight.check_replay()
     from dormant.agents.runner import create_dormant_runner
 
     runner = create_dormant_runner(str(tmp_path / "run"))

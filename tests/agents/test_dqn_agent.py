@@ -117,7 +117,7 @@ def test_nothing_is_learned_or_stored_in_evaluation(make_agent):
     agent.eval_mode = True
     play(agent, steps=40)
     assert (count(agent), agent.gradient_step, agent.training_steps) == (0, 0, 0)
-    assert agent._replay.add_count == 0
+    assert agent.replay.add_count == 0
     agent.eval_mode = False
     play(agent, steps=30)
     assert count(agent) == 4
@@ -157,6 +157,23 @@ def test_observations_stay_bytes(make_agent):
     assert count(agent) == 4
 
 
+def test_the_state_is_the_last_frames_of_the_episode(make_agent):
+    agent = make_agent()
+    frames = np.random.default_rng(0).integers(0, 256, (6, 84, 84, 1), dtype=np.uint8)
+    for _ in range(2):
+        agent.begin_episode(frames[0])
+        np.testing.assert_array_equal(agent.state, np.dstack([0 * frames[0]] * 3 + [frames[0]]))
+        for frame in frames[1:]:
+            agent.step(0.0, frame)
+        np.testing.assert_array_equal(agent.state, np.dstack(list(frames[2:])))
+        agent.end_episode(0.0, False)
+    # What the environment does with its array afterwards is its own affair.
+    expected = np.dstack(list(frames[2:]))
+    frames[:] = 0
+    np.testing.assert_array_equal(agent.state, expected)
+    np.testing.assert_array_equal(agent.replay.gather(np.array([4])).next_state[0], expected)
+
+
 def test_actions_compile_once(make_agent):
     agent = make_agent()
     play(agent, steps=30)
@@ -170,21 +187,21 @@ def test_actions_compile_once(make_agent):
 def test_score_batches_leave_the_replays_sampler_alone(make_agent):
     agent = make_agent()
     play(agent, steps=130)  # more than the replay's capacity of 100
-    replay = agent._replay
-    assert len(replay._memory) == 100 and replay.add_count > 100
-    before = replay._sampling_distribution._rng.bit_generator.state
+    replay = agent.replay
+    before = replay._generator.bit_generator.state
+    # All but the oldest, whose stacks lost a frame.
+    assert len(replay) == 97 and replay.add_count == 130
 
     def draw(gradient_step):
-        generator = replay_sampling.score_generator(0, gradient_step)
-        return replay_sampling.score_states(replay, generator, 50)
+        return replay_sampling.score_batch(replay, 0, gradient_step, 50).state
 
     states = draw(8)
-    assert replay._sampling_distribution._rng.bit_generator.state == before
+    assert replay._generator.bit_generator.state == before
     assert (states.shape, states.dtype) == ((50, 84, 84, 4), np.uint8)
     np.testing.assert_array_equal(states, draw(8))
     assert not np.array_equal(states, draw(16))
-    stored = {element.unpack().state.tobytes() for element in replay._memory.values()}
-    assert {state.tobytes() for state in states} <= stored
+    stored = replay.gather(np.arange(replay.add_count - len(replay), replay.add_count)).state
+    assert {state.tobytes() for state in states} <= {state.tobytes() for state in stored}
 
 
 def test_recycling_acts_and_tracking_tells(make_agent):
@@ -205,6 +222,7 @@ def changed_entries(agent, steps):
     return jax.tree.leaves(changed)
 
 
+@pytest.mark.slow
 def test_the_resnet_learns_with_another_optimizer(make_agent):
     agent = make_agent(
         DormantDQNAgent__network="impala",
@@ -217,6 +235,7 @@ def test_the_resnet_learns_with_another_optimizer(make_agent):
     assert "Stack_0/Conv_0" in agent.learner_state.tracker.report.dormant_fraction
 
 
+@pytest.mark.slow
 def test_recycling_works_with_weight_decay_and_counts_per_entry(make_agent):
     agent = make_agent(
         DormantDQNAgent__loss="mse",
@@ -267,6 +286,10 @@ def test_without_any_binding_the_seed_is_not_the_clock():
         ({"JaxDQNAgent__update_horizon": 0}, "JaxDQNAgent.update_horizon must be"),
         ({"JaxDQNAgent__optimizer": "adamw"}, "JaxDQNAgent.optimizer must be one of"),
         ({"ReplayBuffer__batch_size": 0}, "ReplayBuffer.batch_size must be"),
+        ({"ReplayBuffer__max_capacity": 4}, "ReplayBuffer.max_capacity must .* >= 5; received 4"),
+        ({"ReplayBuffer__checkpoint_duration": 0}, "ReplayBuffer.checkpoint_duration must be"),
+        ({"ReplayBuffer__compress": True}, "ReplayBuffer.compress must be False: .* received True"),
+        ({"ReplayBuffer__sampling_distribution": 1}, "sampling_distribution must be left out: the"),
         ({"Tracker__tracking_period": 1}, "Tracker.tracking_period must be at least the 2"),
     ],
 )

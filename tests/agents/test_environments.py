@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
     warnings.simplefilter("ignore")
     from dopamine.continuous_domains import run_experiment  # noqa: F401  (its names are bound)
-    from dopamine.discrete_domains import atari_lib, gym_lib
+    from dopamine.discrete_domains import gym_lib
     from dopamine.labs.environments.minatar import minatar_env
 
 MINATAR_GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
@@ -92,8 +92,6 @@ def test_observations_are_single_precision_and_otherwise_the_same():
 
 
 def test_other_environments_are_left_as_they_are():
-    atari = atari_lib.create_atari_environment("Pong")
-    assert environments.adapted(atari) is atari
     minatar = minatar_env.create_minatar_env("breakout")
     assert environments.adapted(minatar) is minatar
     gymnasium = gymnasium_environment("CartPole", "v1")

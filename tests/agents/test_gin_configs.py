@@ -32,7 +32,6 @@ def load(name, *bindings):
 def check():
     preflight.check_runner()
     preflight.check_environment()
-    preflight.check_replay()
 
 
 def create_runner(base_dir):

@@ -16,8 +16,6 @@ from dormant.runs.options import ConfigurationError
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
     warnings.simplefilter("ignore")
-    from dopamine.jax.agents.rainbow.rainbow_agent import JaxRainbowAgent
-
     from tests.agents.recording_agent import ATARI, CARTPOLE, MINATAR, MUJOCO
 
 
@@ -79,6 +77,12 @@ def refused(gin_configs, tmp_path, capfd):
          " received 0"),
         ("Runner.max_steps_per_episode = -1", "Runner.max_steps_per_episode must be a whole number"
          " of agent steps >= 1; received -1"),
+        ("ReplayBuffer.max_capacity = 10", "ReplayBuffer.max_capacity must be a whole number of"
+         " transitions >= 32; received 10"),
+        ("ReplayBuffer.batch_size = 0", "ReplayBuffer.batch_size must be a whole number >= 1;"
+         " received 0"),
+        ("ReplayBuffer.compress = True", "ReplayBuffer.compress must be False: each frame is stored"
+         " once, as it is; received True"),
         # Dopamine's own logger creates its folder early; not before the options are checked.
         ("Runner.use_legacy_logger = True\nReDo.period = 0", "ReDo.period must be a whole number of"
          " gradient steps >= 1; received 0"),
@@ -86,6 +90,12 @@ def refused(gin_configs, tmp_path, capfd):
 )  # fmt: skip
 def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
     assert refused(*binding.split("\n")) == line
+
+
+def test_a_replay_that_does_not_fit_into_the_machine(refused):
+    line = refused("ReplayBuffer.max_capacity = 1_000_000_000_000")
+    assert line.startswith("ReplayBuffer.max_capacity: `capacity` must fit into this machine's")
+    assert line.endswith("; got 1000000000000, which need 7077000.00 GB")
 
 
 def test_a_name_that_gin_knows_twice(refused):
@@ -224,10 +234,6 @@ def test_a_base_dir_may_lie_several_new_folders_deep(tmp_path):
         (CARTPOLE, ["create_dormant_runner.schedule = 'max_episode_eval'"],
          "MaxEpisodeEvalRunner.max_noops must be 0 in an environment of create_gym_environment:"
          " only Atari games have no-ops; received 30"),
-        (CARTPOLE, ["ReplayBuffer.max_capacity = 10"],
-         "ReplayBuffer.max_capacity must be a whole number of transitions >= 32; received 10"),
-        (CARTPOLE, ["ReplayBuffer.batch_size = 0"],
-         "ReplayBuffer.batch_size must be a whole number >= 1; received 0"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_explained_in_one_line(environment, bindings, line, tmp_path, capfd):
@@ -238,23 +244,6 @@ def test_a_mistake_is_explained_in_one_line(environment, bindings, line, tmp_pat
     assert train.main([*flags, *(f"--gin_bindings={binding}" for binding in bindings)]) == 2
     assert capfd.readouterr() == ("", f"dormant.train: error: {line}\n")
     assert not (tmp_path / "run").exists()
-
-
-def test_a_table_of_priorities_holds_the_whole_replay():
-    class Agent(JaxRainbowAgent):
-        pass
-
-    replay = ["ReplayBuffer.max_capacity = 100", "ReplayBuffer.batch_size = 32"]
-    preflight.load_gin([], [*CARTPOLE, *replay])
-    preflight.check_replay()
-    with gin.unlock_config():
-        gin.bind_parameter("create_dormant_runner.agent", Agent)
-    expected = "PrioritizedSamplingDistribution.max_capacity must be a whole number of .*>= 100"
-    with pytest.raises(ConfigurationError, match=f"{expected}; received None"):
-        preflight.check_replay()
-    with gin.unlock_config():
-        gin.bind_parameter("PrioritizedSamplingDistribution.max_capacity", 100)
-    preflight.check_replay()
 
 
 class WithoutMinAtar:

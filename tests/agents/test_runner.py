@@ -127,7 +127,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(recycled, train, tmp_path
     assert records(base_dir) == records(recycled.base_dir)
     assert_same_bits(resumed.state, recycled.state)
     saved = [
-        (base_dir / "checkpoints" / number / "replay" / "checkpoint.msgpack").read_bytes()
+        (base_dir / "checkpoints" / number / "replay.json").read_bytes()
         for number in ("0", "1")
     ]
     assert saved[0] != saved[1]

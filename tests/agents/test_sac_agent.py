@@ -184,7 +184,7 @@ def changed_modules(before, after):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("follow", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("layers", "critic"),
     [("all", {"Dense_0", "Dense_1", "Dense_2"}), ("last_hidden", {"Dense_1"}),

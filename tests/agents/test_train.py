@@ -21,7 +21,7 @@ VERSIONS = {
     "dormant", "python", "jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "ale-py",
     "gymnasium", "tensorflow",
 }  # fmt: skip
-OPTIONAL = {"mujoco", "MinAtar"}
+OPTIONAL = {"mujoco", "MinAtar", "gymnax"}
 
 
 def start(*flags, cwd=ROOT):
@@ -55,8 +55,9 @@ def test_a_run_ends_well_and_shows_its_progress(finished):
     )
     assert lines[-1].startswith("iteration 0 done  average train return ")
     assert "steps/s" in lines[-1] and "dormant " in lines[-1]
+    assert lines[1].startswith("dormant.train: a full replay of 100 transitions: 0.71 MB of this")
     # Neither TensorFlow nor Gym nor the ALE gets a word in.
-    assert all(line.startswith(("iteration", "agent step")) for line in lines[1:])
+    assert all(line.startswith(("iteration", "agent step")) for line in lines[2:])
     assert done.stdout == ""
     assert {path.name for path in base_dir.iterdir()} == {
         "checkpoints", "config.gin", "metrics", "metrics.jsonl", "run.json"

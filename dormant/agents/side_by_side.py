@@ -1,0 +1,310 @@
+"""Several runs in one process: each with its own runner, agent, replay and folder, in lockstep.
+Each is the run that it would be alone; what they share is compiled programs and the device."""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gin
+import jax
+
+from dormant.agents import together
+from dormant.replay import bytes_needed, machine_memory
+from dormant.runs.lockstep import Lockstep, MemberFailed
+from dormant.runs.members import Member
+from dormant.runs.options import ConfigurationError
+from dormant.runs.progress import Progress
+from dormant.runs.run_record import RunRecord
+
+# The compiled programs of an agent, where it has them; the same for agents of one learner.
+_POLICIES = ("_act_in_training", "_act_in_evaluation", "_act_at_random")
+_BURST = "_burst"
+
+
+class SideBySide:
+    """Runs of several members in lockstep; used in place of a runner.
+
+    The members wait for each other before every phase, training or evaluation, and at every burst
+    of updates, so that their calls come at the same time although episodes end when they will.
+    Atari games are emulated side by side in threads, where `ThreadedAtari` can. `steps_per_second`
+    of a member counts the time of all.
+    """
+
+    def __init__(
+        self,
+        base_dir: str,
+        members: Sequence[Member],
+        create: Callable[[str], Any],
+        one_dispatch: bool | None = None,
+    ):
+        """Creates the runner of every member, and resumes each where there is a checkpoint.
+
+        Args:
+          base_dir: the folder that holds the members' folders.
+          members: which runs.
+          create: `create(folder) -> runner`, called with gin as the member has it.
+          one_dispatch: whether the members' calls are one compiled program, else one after the
+            other with their own programs, to the bit as alone; None: not on the CPU.
+
+        Raises:
+          ConfigurationError: when an option is not allowed.
+        """
+        if one_dispatch is None:
+            one_dispatch = jax.default_backend() != "cpu"
+        self._members = list(members)
+        self._runners, self._configs = [], []
+        for member in members:
+            with _bound(member):
+                self._runners.append(create(os.path.join(base_dir, member.folder)))
+                self._configs.append(gin.operative_config_str())
+            _check_memory(self._runners[0].agent, len(members))
+        self._folders = [os.path.join(base_dir, member.folder) for member in members]
+        self._finished: set[int] = set()
+        dispatches = self._share_programs()
+        answers = _Answers(dispatches if one_dispatch else {})
+        self._lockstep = Lockstep(
+            [member.name for member in members],
+            {
+                "environment": dict.copy,  # while others step theirs
+                "act": answers.acts,
+                "burst": answers.bursts,
+                "phase": dict.copy,
+            },
+        )
+        for number, runner in enumerate(self._runners):
+            _meet(runner, functools.partial(self._lockstep.call, number))
+        self._show_one_progress()
+
+    def _share_programs(self) -> dict[Callable, together.OneDispatch]:
+        """Gives agents that differ in nothing but the seed the programs of the first of them.
+
+        Returns:
+          {program: what answers the calls of all the agents that have it}.
+        """
+        groups: dict[tuple, list[Any]] = {}
+        for member, runner in zip(self._members, self._runners, strict=True):
+            groups.setdefault(tuple(member.values.items()), []).append(runner.agent)
+        found = {}
+        for first, *others in groups.values():
+            programs = {name: getattr(first, name, None) for name in (*_POLICIES, _BURST)}
+            programs = {name: program for name, program in programs.items() if program is not None}
+            for agent in others:
+                for name, program in programs.items():
+                    setattr(agent, name, program)
+            if others and programs:
+                dispatch = together.OneDispatch(first._learner, 1 + len(others))
+                found |= dict.fromkeys(programs.values(), dispatch)
+        return found
+
+    def _show_one_progress(self) -> None:
+        done = sum(runner.agent.training_steps for runner in self._runners)
+        self._progress = Progress(done)
+        left: dict[int, int] = {}
+        for number, (member, runner) in enumerate(zip(self._members, self._runners, strict=True)):
+            shown = _MemberProgress(self._progress, number, member.name, left)
+            runner.show_progress(shown)
+
+    @property
+    def runners(self) -> list[Any]:
+        """The members' runners."""
+        return list(self._runners)
+
+    def describe(self) -> str:
+        """What runs, in a line: the agent, the seeds and the iterations that are left."""
+        seeds = sorted({member.seed for member in self._members})
+        agent = type(self._runners[0].agent).__name__
+        left = {runner.describe_rest(): None for runner in self._runners}
+        return (
+            f"{agent}, {len(self._members)} runs side by side, seeds {seeds[0]} to {seeds[-1]},"
+            f" {' or '.join(left)}"
+        )
+
+    def record(self, command: list[str]) -> "RunRecords":
+        """Writes config.gin and run.json of every member; see `RunRecord`."""
+        records = [
+            RunRecord(
+                folder,
+                seed=member.seed,
+                start_iteration=runner.start_iteration,
+                command=command,
+                side_by_side=member.values,
+                config=config,
+            )
+            for folder, member, runner, config in zip(
+                self._folders, self._members, self._runners, self._configs, strict=True
+            )
+        ]
+        return RunRecords(records, self._finished)
+
+    def run_experiment(self) -> None:
+        """Runs every member to its end.
+
+        Raises:
+          MemberFailed: when one raised an exception; the others were stopped, and go on from their
+            last checkpoints when the run is started again.
+        """
+        with self._progress:
+            self._lockstep.run(
+                [functools.partial(self._run, number) for number in range(len(self._runners))]
+            )
+
+    def _run(self, number: int) -> None:
+        self._runners[number].run_experiment()
+        self._finished.add(number)
+
+
+class RunRecords:
+    """The `RunRecord`s of all members."""
+
+    def __init__(self, records: Sequence[RunRecord], finished: set[int]):
+        self._records = records
+        self._finished = finished  # members that came to their end, whatever the others do
+
+    @property
+    def device(self) -> str:
+        """The device that JAX computes on."""
+        return self._records[0].device
+
+    def finish(self) -> None:
+        """Records that every member ended as it should."""
+        for record in self._records:
+            record.finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Records the error; of a member that failed its own one, and who failed of the others."""
+        for number, record in enumerate(self._records):
+            if number in self._finished:
+                record.finish()
+            elif isinstance(error, MemberFailed) and error.member == number:
+                record.fail(error.__cause__ or error)
+            else:
+                record.fail(error)
+
+
+class _Answers:
+    """Sends requests to what answers those of their program, or one by one where nothing does."""
+
+    def __init__(self, dispatches: Mapping[Callable, together.OneDispatch]):
+        self._dispatches = dict(dispatches)
+
+    def acts(self, requests: dict[int, together.Act]) -> dict[int, Any]:
+        return self._answer(requests, together.OneDispatch.acts)
+
+    def bursts(self, requests: dict[int, together.Burst]) -> dict[int, Any]:
+        return self._answer(requests, together.OneDispatch.bursts)
+
+    def _answer(self, requests: dict[int, Any], answer: Callable) -> dict[int, Any]:
+        by_program: dict[Callable, dict[int, Any]] = {}
+        for member, request in requests.items():
+            by_program.setdefault(request[0], {})[member] = request
+        answers = {}
+        for program, asked in by_program.items():
+            dispatch = self._dispatches.get(program)
+            answers |= together.one_by_one(asked) if dispatch is None else answer(dispatch, asked)
+        return answers
+
+
+def _meet(runner: Any, call: Callable[[str, Any], Any]) -> None:
+    """Has a member's calls answered together with those of the others."""
+    agent = runner.agent
+    for name in _POLICIES:
+        if hasattr(agent, name):
+            setattr(agent, name, _meeting_act(getattr(agent, name), call))
+    if hasattr(agent, _BURST):
+        setattr(agent, _BURST, _meeting_burst(getattr(agent, _BURST), call))
+    runner.step_in_thread(lambda: call("environment", None))
+    runner.set_meeting(lambda: call("phase", None))
+
+
+def _meeting_act(act: Callable[..., Any], call: Callable[[str, Any], Any]) -> Callable[..., Any]:
+    def meeting_act(*arguments: Any) -> Any:
+        return call("act", together.Act(act, arguments))
+
+    return meeting_act
+
+
+def _meeting_burst(
+    burst: Callable[..., Any], call: Callable[[str, Any], Any]
+) -> Callable[..., Any]:
+    def meeting_burst(state, batches, score_inputs, due, after_update=None):
+        request = together.Burst(burst, state, batches, score_inputs, due, after_update)
+        return call("burst", request)
+
+    return meeting_burst
+
+
+class _MemberProgress:
+    """A member's part of the one progress that is shown; takes the place of a `Progress`."""
+
+    def __init__(self, shown: Progress, number: int, name: str, left: dict[int, int]):
+        self._shown, self._number, self._name = shown, number, name
+        self._left = left  # agent steps still to come, by member
+
+    def __enter__(self) -> "_MemberProgress":
+        return self
+
+    def __exit__(self, *unused: Any) -> None:
+        pass
+
+    def step(self) -> None:
+        self._left[self._number] -= 1
+        self._shown.step()
+
+    def expect(self, steps: int) -> None:
+        self._left[self._number] = steps
+        self._shown.expect(sum(self._left.values()))
+
+    def show(self, **values: str) -> None:
+        self._shown.show(**{name: f"{value} ({self._name})" for name, value in values.items()})
+
+    def refresh(self) -> None:
+        self._shown.refresh()
+
+    def line(self, prefix: str = "") -> None:
+        self._shown.line(f"{self._name}: {prefix}")
+
+
+def _check_memory(agent: Any, members: int) -> None:
+    if not hasattr(agent, "replay"):  # an agent of somebody else's
+        return
+    needed, available = members * bytes_needed(agent.replay.options), machine_memory()
+    if available is not None and needed > available:
+        raise ConfigurationError(
+            f"create_dormant_runner.seeds: {members} runs side by side need {needed / 1e9:.1f} GB"
+            f" for their replays, this machine has {available / 1e9:.1f} GB: lower"
+            f" ReplayBuffer.max_capacity; received {agent.replay.options.capacity}"
+        )
+
+
+@contextlib.contextmanager
+def _bound(member: Member) -> Iterator[None]:
+    """Gin as the member alone would have it; afterwards what was bound before is bound again."""
+    bindings: dict[str, Any] = {
+        "create_dormant_runner.seeds": 1,
+        "create_dormant_runner.side_by_side": None,
+        "LearnerOptions.seed": member.seed,
+        **member.values,
+    }
+    before: dict[str, Any] = {"LearnerOptions.seed": None}  # as where nothing is bound
+    for name in bindings:
+        with contextlib.suppress(ValueError):  # bound to nothing
+            before[name] = gin.query_parameter(name)
+    with gin.unlock_config():
+        for name, value in bindings.items():
+            _bind(name, value)
+    try:
+        yield
+    finally:
+        with gin.unlock_config():
+            for name, value in before.items():
+                gin.bind_parameter(name, value)
+
+
+def _bind(name: str, value: Any) -> None:
+    try:
+        gin.bind_parameter(name, value)
+    except ValueError as error:
+        text = str(error).split("\n")[0]
+        raise ConfigurationError(f"create_dormant_runner.side_by_side: {text}") from error

@@ -1,0 +1,116 @@
+"""Atari stepped by a thread of its own, while Python does something else: for runs side by side.
+The ALE's emulator holds Python's lock while it computes, its vector environment does not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+
+from dormant.agents.atari import AtariEnvironment
+
+
+class ThreadedAtari(AtariEnvironment):
+    """An `AtariEnvironment` whose frames are emulated by the ALE's vector environment of one game.
+
+    Under the same seeds it is equal to the bit, sticky actions included, except for the observation
+    after the last action of an episode, which no agent is shown. The vector environment does not
+    know negative seeds of the emulator: until the next seed that is none, what was wrapped is
+    stepped.
+    """
+
+    def __init__(self, wrapped: AtariEnvironment, wait: Callable[[], None]):
+        """Takes the place of an environment, which must not be stepped on by itself.
+
+        Args:
+          wrapped: an environment for which `can_step_in_thread` is true.
+          wait: called while frames are emulated; others may have their turn.
+        """
+        super().__init__(wrapped)
+        self._wait = wait
+        emulated = wrapped.environment.unwrapped
+        self._vector = AtariVectorEnv(
+            emulated._game,
+            1,
+            num_threads=1,
+            max_num_frames_per_episode=self._ale.getInt("max_num_frames_per_episode"),
+            repeat_action_probability=self._ale.getFloat("repeat_action_probability"),
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+            img_height=self.screen_size,
+            img_width=self.screen_size,
+            stack_num=1,
+            frameskip=self.frame_skip,
+            noop_max=0,
+            use_fire_reset=False,
+            reward_clipping=False,
+        )
+        self._is_threaded = False
+        # What `seed_environment` resets.
+        self.environment = _Seeded(wrapped.environment, self._seed_vector)
+
+    def _seed_vector(self) -> None:
+        # Gymnasium has drawn it from the seed that it was given.
+        seed = self._ale.getInt("random_seed")
+        self._is_threaded = seed >= 0
+        if self._is_threaded:
+            self._vector.reset(seed=np.array([seed]))
+
+    def reset(self) -> np.ndarray:
+        """As `AtariEnvironment.reset`."""
+        if not self._is_threaded:
+            return super().reset()
+        screens, info = self._vector.reset()
+        self.lives = int(info["lives"][0])
+        return _observation(screens)
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, dict[str, int]]:
+        """As `AtariEnvironment.step`; infos have what the vector environment says."""
+        if not self._is_threaded:
+            return super().step(action)
+        if not 0 <= action < len(self._ale_actions):
+            # The vector environment would never answer.
+            raise IndexError(
+                f"action must be from 0 to {len(self._ale_actions) - 1}; received {action}"
+            )
+        self._vector.send(np.array([action], np.int64))
+        self._wait()
+        screens, rewards, terminated, truncated, info = self._vector.recv()
+        self.game_over = bool(terminated[0] or truncated[0])
+        names = ("lives", "episode_frame_number", "frame_number")
+        found = {name: int(info[name][0]) for name in names}
+        return _observation(screens), float(rewards[0]), self.game_over, found
+
+
+def can_step_in_thread(environment: Any) -> bool:
+    """Whether `ThreadedAtari` can take the place of an environment.
+
+    It can for an `AtariEnvironment` of a game in its default mode and difficulty, with its minimal
+    actions, whose lost lives end nothing: the vector environment would emulate on after them.
+    """
+    if type(environment) is not AtariEnvironment or environment.terminal_on_life_loss:
+        return False
+    emulated = environment.environment.unwrapped
+    is_default = emulated._game_mode is None and emulated._game_difficulty is None
+    actions = emulated._action_set == emulated.ale.getMinimalActionSet()
+    return is_default and actions and environment.frame_skip >= 2
+
+
+class _Seeded:
+    """A Gymnasium environment that tells when it was seeded."""
+
+    def __init__(self, environment: Any, on_seed: Callable[[], None]):
+        self._environment, self._on_seed = environment, on_seed
+
+    def reset(self, *, seed: int | None = None) -> Any:
+        found = self._environment.reset(seed=seed)
+        if seed is not None:
+            self._on_seed()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+
+def _observation(screens: np.ndarray) -> np.ndarray:
+    return screens[0, 0, :, :, None]

@@ -1,0 +1,208 @@
+"""The replay buffer of one run: stores transitions, draws batches of them, and saves itself.
+All its randomness comes from one NumPy generator, whose state is part of a checkpoint."""
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dormant.learners.batches import Batch
+from dormant.replay import checkpoints
+from dormant.replay.memory import check_memory
+from dormant.replay.options import ReplayOptions
+from dormant.replay.sum_tree import SumTree
+from dormant.replay.transitions import TransitionStore
+
+# Dopamine's, so that no weight is infinite.
+_EPSILON = 1e-10
+
+
+class Sample(NamedTuple):
+    """B transitions, and how they were drawn."""
+
+    batch: Batch
+    keys: np.ndarray  # (B,), int64, for `ReplayBuffer.set_priorities`
+    probabilities: np.ndarray  # (B,), float64, of each among all that could be drawn
+
+
+class ReplayBuffer:
+    """Transitions of the past, drawn uniformly or in proportion to their priority.
+
+    Which transitions there are, and what is in them at the edges of episodes and of the buffer, is
+    said at `TransitionStore`.
+    """
+
+    def __init__(self, options: ReplayOptions, seed: int | np.random.SeedSequence):
+        """An empty buffer. Its arrays take up memory only as they are filled.
+
+        Args:
+          options: what is stored, and how it is drawn.
+          seed: of the generator that every draw comes from.
+
+        Raises:
+          ValueError: when the full buffer would not fit into the machine's memory.
+        """
+        self.bytes_needed = check_memory(options)
+        self.options = options
+        self._store = TransitionStore(options)
+        self._tree = SumTree(options.capacity) if options.prioritized else None
+        self._generator = np.random.default_rng(seed)
+        # Of transitions that were never drawn: the highest ever set, and 1 at the least.
+        self._highest = 1.0
+
+    def __len__(self) -> int:
+        """The transitions that can be drawn."""
+        return len(self._store)
+
+    @property
+    def add_count(self) -> int:
+        """How many transitions could ever be drawn, those since overwritten included."""
+        return self._store.end_key
+
+    def add(
+        self,
+        observation: Any,
+        action: Any,
+        reward: float,
+        terminal: bool,
+        episode_end: bool = False,
+    ) -> None:
+        """Adds one step, overwriting the oldest where the buffer is full: `TransitionStore.add`."""
+        first, end = self._store.add(observation, action, reward, terminal, episode_end)
+        if self._tree is None:
+            return
+        for key in range(first, self._store.first_key):
+            self._tree.set_one(key % self.options.capacity, 0.0)
+        for key in range(end, self._store.end_key):
+            self._tree.set_one(key % self.options.capacity, self._highest)
+
+    # Drawing.
+
+    def sample(self, size: int | None = None) -> Sample:
+        """Draws transitions with replacement: uniformly, or in proportion to their priorities.
+
+        Args:
+          size: B; None for the batch size of the options.
+
+        Returns:
+          The batch, in new arrays whose contents never change; see `TransitionStore.gather`.
+
+        Raises:
+          ValueError: when there are no transitions.
+        """
+        size = self.options.batch_size if size is None else size
+        total = 0.0 if self._tree is None else self._tree.total
+        if total == 0.0:
+            keys = self.draw_uniformly(self._generator, size)
+            probabilities = np.full(size, 1.0 / len(self))
+        else:
+            leaves = self._tree.find(self._generator.uniform(0.0, total, size))
+            probabilities = self._tree.get(leaves) / total
+            first = self._store.first_key
+            # The one key in [first, first + C) of that leaf.
+            keys = first + (leaves - first) % self.options.capacity
+        return Sample(self._store.gather(keys), keys, probabilities)
+
+    def draw_uniformly(self, generator: np.random.Generator, size: int) -> np.ndarray:
+        """Keys of transitions, int64 (size,), drawn uniformly and with replacement.
+
+        With a generator of one's own, nothing of the buffer changes. The first of them do not
+        depend on `size`.
+
+        Raises:
+          ValueError: when there are no transitions.
+        """
+        if len(self) == 0:
+            raise ValueError("a sample needs a transition in the replay; got none")
+        return generator.integers(self._store.first_key, self._store.end_key, size)
+
+    def gather(self, keys: np.ndarray) -> Batch:
+        """The transitions of keys that were drawn, unless since overwritten."""
+        return self._store.gather(keys)
+
+    def set_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
+        """Sets the priorities of transitions that were drawn; those since overwritten stay gone.
+
+        Args:
+          keys: (B,), of a `Sample`; of one that occurs twice, the last priority counts.
+          priorities: (B,), finite and >= 0, before `priority_exponent` is applied.
+
+        Raises:
+          ValueError: when the buffer is not prioritized, or a priority is negative or not finite.
+        """
+        if self._tree is None:
+            raise ValueError("`prioritized` must be True to set priorities; got False")
+        values = np.asarray(priorities, np.float64)
+        if not (np.isfinite(values) & (values >= 0.0)).all():
+            raise ValueError(f"`priorities` must be finite and >= 0; got {values}")
+        # 0 ** 0 is 1, but what has no priority is not drawn.
+        values = np.where(values == 0.0, 0.0, values**self.options.priority_exponent)
+        stored = keys >= self._store.first_key
+        self._tree.set(keys[stored] % self.options.capacity, values[stored])
+        self._highest = max(self._highest, values.max(initial=0.0))
+
+    # Checkpoints.
+
+    def save(self, checkpoint_dir: str, iteration: int, keep: int = 4) -> None:
+        """Writes the filled part of the buffer to `checkpoint_dir/iteration`.
+
+        Args:
+          checkpoint_dir: an existing folder.
+          iteration: the number of the checkpoint.
+          keep: how many saves stay, this one and those of the iterations before it.
+        """
+        arrays = self._store.filled()
+        if self._tree is not None:
+            keys = np.arange(self._store.first_key, self._store.end_key)
+            arrays["priority"] = self._tree.get(keys % self.options.capacity)
+        state = {
+            "fixed": self.options.fixed(),
+            "counters": self._store.counters(),
+            "highest_priority": self._highest,
+            "generator": self._generator.bit_generator.state,
+        }
+        checkpoints.write(checkpoint_dir, iteration, arrays, json.dumps(state), keep)
+
+    def load(self, checkpoint_dir: str, iteration: int) -> None:
+        """Restores what `save` wrote: all later draws are those of the saved buffer.
+
+        Raises:
+          FileNotFoundError: when there is no such save; the buffer is then as it was.
+          ValueError: when it was written with other options or is damaged; the buffer is then not
+            to be used.
+        """
+        folder, text = checkpoints.find(checkpoint_dir, iteration)
+        state = json.loads(text)
+        fixed = self.options.fixed()
+        if state["fixed"] != fixed:
+            other = {name: state["fixed"].get(name) for name in fixed}
+            names = [name for name in fixed if other[name] != fixed[name]]
+            raise ValueError(
+                f"the replay saved in {folder} must have been written with"
+                f" {', '.join(f'{name} {fixed[name]}' for name in names)};"
+                f" got {', '.join(f'{name} {other[name]}' for name in names)}"
+            )
+        self._store.restore(state["counters"])
+        checkpoints.read_into(folder, self._store.filled())
+        if self._tree is not None:
+            keys = np.arange(self._store.first_key, self._store.end_key)
+            priorities = np.zeros(len(keys))
+            checkpoints.read_into(folder, {"priority": priorities})
+            values = np.zeros(self.options.capacity)
+            values[keys % self.options.capacity] = priorities
+            self._tree.set_all(values)
+        self._highest = state["highest_priority"]
+        self._generator.bit_generator.state = state["generator"]
+
+
+def importance_weights(probabilities: np.ndarray) -> np.ndarray:
+    """Weights float32 (B,) that make up for how transitions were drawn, the largest 1.
+
+    1 / sqrt(probability): the exponent is fixed at 0.5, as in Dopamine, where Schaul et al. (2016)
+    raise it from 0.4 to 1.
+
+    Args:
+      probabilities: (B,), of a `Sample`.
+    """
+    weights = 1.0 / np.sqrt(probabilities + _EPSILON)
+    return (weights / weights.max()).astype(np.float32)

@@ -1,0 +1,202 @@
+"""Calls of several agents answered together: by each one's own programs, or by one dispatch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+from dormant.agents import together
+from dormant.agents.burst import make_burst, numpy_state
+from dormant.learners import Batch, dqn
+
+MEMBERS, UPDATES = 3, 2
+
+
+def apply(params, observation):
+    return jax.nn.relu(observation @ params["hidden"]) @ params["output"]
+
+
+def init(key):
+    keys = jax.random.split(key)
+    return {
+        "hidden": jax.random.normal(keys[0], (4, 8)), "output": jax.random.normal(keys[1], (8, 2))
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def learner():
+    optimizer = optax.adam(1e-2)
+    graph = dormant.trace(apply, init(jax.random.key(0)), jnp.zeros((1, 4)))
+    return dqn(
+        apply, init, optimizer, discount=0.99,
+        tracker=dormant.track(graph, period=2),
+        intervention=dormant.redo(graph, init, optimizer, tau=0.5, period=6),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dispatch(learner):
+    return together.OneDispatch(learner, MEMBERS)
+
+
+def batches(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(UPDATES):
+        yield Batch(
+            state=rng.normal(size=(5, 4)).astype(np.float32),
+            action=rng.integers(0, 2, 5, dtype=np.int32),
+            reward=rng.normal(size=5).astype(np.float32),
+            next_state=rng.normal(size=(5, 4)).astype(np.float32),
+            terminal=rng.integers(0, 2, 5).astype(bool),
+        )
+
+
+class Members:
+    """Agents reduced to their bursts; member m is `ahead` * m bursts before the first."""
+
+    def __init__(self, learner, ahead=0):
+        self.burst = make_burst(learner, "cpu")
+        self.states = [learner.init(jax.random.key(member)) for member in range(MEMBERS)]
+        self.numbers = [0] * MEMBERS
+        self.metrics = [{}] * MEMBERS
+        self.seen = [[] for _ in range(MEMBERS)]
+        for member in range(MEMBERS):
+            for _ in range(ahead * member):
+                self.take({member: self.request(member)}, together.one_by_one)
+
+    def request(self, member):
+        number, seed = self.numbers[member], 100 * member + self.numbers[member]
+        self.numbers[member] += 1
+        due = [step % 2 == 0 for step in range(number * UPDATES + 1, (number + 1) * UPDATES + 1)]
+        inputs = (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
+        return together.Burst(
+            self.burst, self.states[member], batches(seed), inputs, due, self.seen[member].append
+        )
+
+    def take(self, requests, answer):
+        for member, found in answer(requests).items():
+            self.states[member], self.metrics[member] = found
+
+    def bursts(self, number, answer, who=range(MEMBERS)):
+        for _ in range(number):
+            self.take({member: self.request(member) for member in who}, answer)
+        return self
+
+
+def assert_close(members, others):
+    # The product of a few updates, in float32, whose rounding differs.
+    for one, other in zip(members.states, others.states, strict=True):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
+            numpy_state(one), numpy_state(other),
+        )  # fmt: skip
+    for one, other in zip(members.metrics, others.metrics, strict=True):
+        np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-4)
+    for one, other in zip(members.seen, others.seen, strict=True):
+        losses = [[float(update["loss"]) for update in seen] for seen in (one, other)]
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def assert_same_bits(members, others):
+    for one, other in zip(members.states, others.states, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, numpy_state(one), numpy_state(other))
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_one_dispatch_computes_what_each_member_alone_does(learner, dispatch, ahead):
+    # Where members are at different steps, neurons are scored at different bursts, too.
+    alone = Members(learner, ahead).bursts(4, together.one_by_one)
+    vmapped = Members(learner, ahead).bursts(4, dispatch.bursts)
+    assert_close(vmapped, alone)
+    recycled = [int(state.intervention.report.recycled_total) for state in vmapped.states]
+    assert all(recycled)
+    steps = [int(state.gradient_step) for state in vmapped.states]
+    assert steps == [UPDATES * (4 + ahead * member) for member in range(MEMBERS)]
+
+
+def test_one_by_one_is_what_each_member_alone_does_to_the_bit(learner):
+    members = Members(learner).bursts(3, together.one_by_one)
+    alone = Members(learner)
+    for member in (2, 0, 1):
+        alone.bursts(3, together.one_by_one, who=[member])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *[[numpy_state(s) for s in m.states] for m in (members, alone)],
+    )
+
+
+def test_members_that_are_missing_are_left_alone(learner, dispatch):
+    members = Members(learner).bursts(2, dispatch.bursts, who=[0, 2])
+    alone = Members(learner).bursts(2, together.one_by_one, who=[0, 2])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *[[numpy_state(s) for s in m.states] for m in (members, alone)],
+    )
+    assert members.numbers == [2, 0, 2]
+
+
+def test_bursts_compile_once(learner, dispatch):
+    members = Members(learner).bursts(1, dispatch.bursts)
+    compiled = dispatch._compiled_bursts._cache_size()
+    members.bursts(3, dispatch.bursts)
+    # In every burst of two something is due; without, there is a second program.
+    assert dispatch._compiled_bursts._cache_size() == compiled == 1
+
+
+def acts(learner, epsilon):
+    @jax.jit
+    def act(state, observation, key, step):
+        return learner.act(state, observation, jax.random.fold_in(key, step), epsilon)
+
+    return act
+
+
+def act_requests(learner, act, step):
+    return {
+        member: together.Act(
+            act,
+            (
+                learner.init(jax.random.key(member)),
+                np.random.default_rng([member, step]).normal(size=4).astype(np.float32),
+                jax.random.key(member),
+                step,
+            ),
+        )
+        for member in range(MEMBERS)
+    }
+
+
+def test_actions_are_those_of_each_member_alone(learner, dispatch):
+    act = acts(learner, 0.5)
+    found = []
+    for step in range(12):
+        requests = act_requests(learner, act, step)
+        alone = {member: int(action) for member, action in together.one_by_one(requests).items()}
+        assert {m: int(action) for m, action in dispatch.acts(requests).items()} == alone
+        found += alone.values()
+        requests.pop(1)
+        assert {m: int(a) for m, a in dispatch.acts(requests).items()} == {0: alone[0], 2: alone[2]}
+    assert set(found) == {0, 1}
+    assert dispatch._compiled_acts._cache_size() == 1
+
+
+def test_members_in_different_phases_act_with_their_own_policies(learner, dispatch):
+    requests = act_requests(learner, acts(learner, 0.0), 0)
+    requests[1] = requests[1]._replace(act=lambda *arguments: jnp.asarray(7))
+    answers = dispatch.acts(requests)
+    assert int(answers[1]) == 7
+    assert int(answers[0]) == int(together.one_by_one({0: requests[0]})[0])
+
+
+def test_an_error_is_the_answer_of_the_member_whose_it_is(learner):
+    requests = act_requests(learner, acts(learner, 0.0), 0)
+
+    def broken(*arguments):
+        raise FloatingPointError("broken")
+
+    requests[1] = requests[1]._replace(act=broken)
+    answers = together.one_by_one(requests)
+    assert isinstance(answers[1], FloatingPointError)
+    assert int(answers[2]) in (0, 1)

@@ -1,0 +1,238 @@
+"""Drawing from the replay, uniformly and by priority, and saving and resuming it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
+
+
+def options(**changes):
+    given = {"capacity": 40, "observation_shape": (3,), "observation_dtype": np.float32}
+    given |= {"stack_size": 2, "update_horizon": 2, "batch_size": 8}
+    return ReplayOptions(**(given | changes))
+
+
+def fill(buffer, count, seed=0):
+    """`count` random steps, an episode of which ends at every tenth or so."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        end = rng.random() < 0.1
+        terminal = bool(end and rng.random() < 0.5)
+        buffer.add(rng.random(3), number % 5, float(number), terminal, bool(end))
+    return buffer
+
+
+def assert_same_draws(one, other):
+    for _ in range(3):
+        for ours, theirs in zip(one.sample(), other.sample(), strict=True):
+            np.testing.assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_all_that_can_be_drawn_is_drawn_equally_often(prioritized):
+    buffer = fill(ReplayBuffer(options(prioritized=prioritized), seed=0), 100)
+    sample = buffer.sample(200 * len(buffer))
+    counts = np.bincount(sample.keys - sample.keys.min())
+    assert len(counts) == len(buffer) > 20
+    # Standard deviation 14 about 200.
+    assert counts.min() > 130 and counts.max() < 270
+    np.testing.assert_allclose(sample.probabilities, 1 / len(buffer))
+
+
+def test_draws_are_in_proportion_to_the_priorities():
+    buffer = fill(ReplayBuffer(options(prioritized=True, priority_exponent=0.5), seed=0), 100)
+    keys = np.unique(buffer.sample(1_000).keys)
+    assert len(keys) == len(buffer)
+    priorities = np.random.default_rng(1).exponential(size=len(keys))
+    priorities[3] = 0.0
+    buffer.set_priorities(keys, priorities)
+    expected = np.sqrt(priorities) / np.sqrt(priorities).sum()
+    draws = 100_000
+    sample = buffer.sample(draws)
+    np.testing.assert_allclose(sample.probabilities, expected[np.searchsorted(keys, sample.keys)])
+    counts = np.bincount(np.searchsorted(keys, sample.keys), minlength=len(keys))
+    assert counts[3] == 0
+    deviation = np.sqrt(draws * expected * (1 - expected))
+    assert (np.abs(counts - draws * expected) <= 5 * deviation).all()
+
+
+def test_new_transitions_get_the_highest_priority_ever_set():
+    buffer = ReplayBuffer(options(prioritized=True), seed=0)
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        buffer.add(rng.random(3), 0, 0.0, False)
+        if number == 6:
+            keys = np.arange(len(buffer))
+            buffer.set_priorities(keys, np.full(len(keys), 0.25))
+            buffer.set_priorities(keys[:1], np.array([8.0]))
+            buffer.set_priorities(keys[:1], np.array([0.5]))
+    sample = buffer.sample(500)
+    total = 0.5 + 4 * 0.25 + 5 * 8.0
+    expected = np.where(sample.keys == 0, 0.5, np.where(sample.keys < 5, 0.25, 8.0)) / total
+    np.testing.assert_allclose(sample.probabilities, expected)
+
+
+def test_priorities_of_overwritten_transitions_are_let_go():
+    buffer = fill(ReplayBuffer(options(prioritized=True), seed=0), 60)
+    old = buffer.sample(100).keys
+    fill(buffer, 60, seed=1)
+    buffer.set_priorities(old, np.full(len(old), 1e9))
+    np.testing.assert_allclose(buffer.sample().probabilities, 1 / len(buffer))
+
+
+@pytest.mark.parametrize("capacity", [16, 32, 33])
+def test_a_prioritized_buffer_may_have_any_capacity(capacity):
+    buffer = fill(ReplayBuffer(options(capacity=capacity, prioritized=True), seed=0), 5 * capacity)
+    sample = buffer.sample(50 * capacity)
+    assert len(np.unique(sample.keys)) == len(buffer) <= capacity
+    np.testing.assert_array_equal(sample.batch.reward, buffer.gather(sample.keys).reward)
+
+
+def test_without_any_priority_draws_are_uniform():
+    buffer = fill(ReplayBuffer(options(prioritized=True), seed=0), 60)
+    keys = np.unique(buffer.sample(1_000).keys)
+    buffer.set_priorities(keys, np.zeros(len(keys)))
+    sample = buffer.sample(1_000)
+    np.testing.assert_array_equal(np.unique(sample.keys), keys)
+    np.testing.assert_allclose(sample.probabilities, 1 / len(keys))
+
+
+def test_draws_from_a_generator_of_ones_own_change_nothing():
+    one, other = (fill(ReplayBuffer(options(), seed=3), 70) for _ in range(2))
+    few = one.draw_uniformly(np.random.default_rng(1), 5)
+    many = one.draw_uniformly(np.random.default_rng(1), 500)
+    np.testing.assert_array_equal(few, many[:5])
+    assert len(np.unique(many)) == len(one)
+    assert_same_draws(one, other)
+
+
+def test_weights_are_dopamines():
+    probabilities = np.array([0.5, 0.125, 0.001])
+    expected = 1 / np.sqrt(probabilities + 1e-10)
+    weights = importance_weights(probabilities)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected / expected[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 25, 40, 130])
+def test_a_resumed_buffer_goes_on_as_if_it_had_not_stopped(tmp_path, steps, prioritized):
+    buffer = fill(ReplayBuffer(options(prioritized=prioritized), seed=1), steps)
+    if len(buffer):
+        keys = buffer.sample().keys
+        if prioritized:
+            buffer.set_priorities(keys, np.linspace(0.1, 5.0, len(keys)))
+    buffer.save(str(tmp_path), 7)
+    resumed = ReplayBuffer(options(prioritized=prioritized), seed=99)
+    fill(resumed, 55, seed=9)
+    resumed.load(str(tmp_path), 7)
+    assert (len(resumed), resumed.add_count) == (len(buffer), buffer.add_count)
+    if len(buffer):
+        assert_same_draws(buffer, resumed)
+    # Some stay and some are new, whose priority is the highest ever set.
+    for count in (12, 50):
+        fill(buffer, count, seed=2)
+        fill(resumed, count, seed=2)
+        assert_same_draws(buffer, resumed)
+
+
+def test_only_the_filled_part_is_written(tmp_path):
+    buffer = fill(ReplayBuffer(options(capacity=10_000), seed=0), 10)
+    buffer.save(str(tmp_path), 0)
+    assert sum(file.stat().st_size for file in (tmp_path / "0").iterdir()) < 2_000
+
+
+def test_the_newest_saves_stay(tmp_path):
+    buffer = fill(ReplayBuffer(options(), seed=0), 10)
+    (tmp_path / "notes").mkdir()
+    for iteration in (8, 9, 10, 11, 11):
+        buffer.save(str(tmp_path), iteration, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11", "notes"]
+    # One of a later iteration, left behind by a run that was killed.
+    buffer.save(str(tmp_path), 9, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11", "9", "notes"]
+    with pytest.raises(ValueError, match="`keep` must be >= 1; got 0"):
+        buffer.save(str(tmp_path), 12, keep=0)
+
+
+def test_a_killed_save_is_no_checkpoint(tmp_path, monkeypatch):
+    buffer = fill(ReplayBuffer(options(), seed=0), 30)
+    synced = os.fsync
+    # Six arrays, the rest as JSON, and the folder, just before it gets its name.
+    for stop in range(1, 9):
+        calls = []
+
+        def killed_while_writing(descriptor, calls=calls, stop=stop):
+            synced(descriptor)
+            calls.append(descriptor)
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "fsync", killed_while_writing)
+        with pytest.raises(KeyboardInterrupt):
+            buffer.save(str(tmp_path), 3)
+        with pytest.raises(FileNotFoundError):
+            ReplayBuffer(options(), seed=0).load(str(tmp_path), 3)
+    monkeypatch.undo()
+    buffer.save(str(tmp_path), 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]
+    resumed = ReplayBuffer(options(), seed=0)
+    resumed.load(str(tmp_path), 3)
+    assert_same_draws(buffer, resumed)
+
+
+def test_a_missing_checkpoint_leaves_the_buffer_as_it_was(tmp_path):
+    one, other = (fill(ReplayBuffer(options(), seed=0), 30) for _ in range(2))
+    with pytest.raises(FileNotFoundError):
+        one.load(str(tmp_path), 0)
+    assert_same_draws(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"capacity": 41}, "written with capacity 41; got capacity 40"),
+        ({"stack_size": 3, "update_horizon": 1}, "stack_size 3, update_horizon 1; got stack_size"),
+        ({"prioritized": True}, "with prioritized True; got prioritized False"),
+    ],
+)
+def test_a_checkpoint_of_another_buffer_is_refused(tmp_path, changes, message):
+    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
+    with pytest.raises(ValueError, match=message):
+        ReplayBuffer(options(**changes), seed=0).load(str(tmp_path), 0)
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
+    file = tmp_path / "0" / "reward.bin"
+    file.write_bytes(file.read_bytes()[:-1]) if damage == "short" else file.unlink()
+    with pytest.raises(ValueError, match="reward.bin must have 120 bytes; got (119|0)$"):
+        ReplayBuffer(options(), seed=0).load(str(tmp_path), 0)
+
+
+def test_a_checkpoint_holds_no_pickle(tmp_path):
+    fill(ReplayBuffer(options(prioritized=True), seed=0), 30).save(str(tmp_path), 0)
+    names = {path.name for path in (tmp_path / "0").iterdir()}
+    arrays = {"observation", "action", "reward", "terminal", "age", "eligible", "priority"}
+    assert names == {f"{name}.bin" for name in arrays} | {"replay.json"}
+    assert json.loads((tmp_path / "0" / "replay.json").read_text())["fixed"]["capacity"] == 40
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_an_empty_buffer_gives_no_sample(prioritized):
+    buffer = ReplayBuffer(options(prioritized=prioritized), seed=0)
+    with pytest.raises(ValueError, match="needs a transition in the replay; got none"):
+        buffer.sample()
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_a_priority_that_is_none_is_refused(bad):
+    buffer = fill(ReplayBuffer(options(prioritized=True), seed=0), 30)
+    with pytest.raises(ValueError, match="`priorities` must be finite and >= 0; got"):
+        buffer.set_priorities(np.array([5, 6]), np.array([1.0, bad]))
+    with pytest.raises(ValueError, match="`prioritized` must be True to set priorities; got False"):
+        ReplayBuffer(options(), seed=0).set_priorities(np.array([0]), np.array([1.0]))
