@@ -26,6 +26,7 @@ DOPAMINE = [
     "gymnasium>=1.3.0,<1.4",
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
+    "scipy>=1.13,<2",
 ]
 MUJOCO = [
     "mujoco>=3.17,<4",  # 4.0 changes the trajectories of Ant
@@ -38,6 +39,7 @@ VECTORIZED = [
     "absl-py>=2.3,<3",
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
+    "scipy>=1.13,<2",
 ]
 DEV = [
     "pytest>=8.4,<10",

@@ -1,10 +1,7 @@
 """`python -m dormant.train_vectorized --gin_files=FILE --base_dir=DIR [--gin_bindings=…]`: several
 seeds of a run side by side, all of it on the device. Needs neither Dopamine nor TensorFlow."""
 
-import contextlib
 import functools
-import math
-import os
 import sys
 from collections.abc import Sequence
 
@@ -43,27 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ) from error
         with quiet_stderr():
             parse_gin(given.gin_files, given.gin_bindings)
-        run, options = VectorizedRun(), LearnerOptions()
+        run = VectorizedRun()
+        # First: options that hold a schedule call it, and then it is too late.
         if run.distributed:
             initialize_distributed()
-        else:
-            _use_all_cores(len(run.members(0)))
-        runner = VectorizedRunner(base_dir, run, VectorizedDQN(), options)
-        print(f"{_PROGRAM}: {runner.describe()}; {base_dir}", file=sys.stderr)
+        runner = VectorizedRunner(base_dir, run, VectorizedDQN(), LearnerOptions())
+        if jax.process_index() == 0:
+            print(f"{_PROGRAM}: {runner.describe()}; {base_dir}", file=sys.stderr)
         return functools.partial(runner.run_experiment, command_line(_PROGRAM, arguments))
 
     return run_command(_PROGRAM, __doc__, arguments, prepare)
-
-
-def _use_all_cores(runs: int) -> None:
-    """Makes each core a device of its own where JAX computes on the CPU.
-
-    Programs of small arrays keep one core busy: split over devices, the seeds use all of them.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    # Once JAX has computed something its devices are what they are.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", math.gcd(runs, cores or 1))
 
 
 if __name__ == "__main__":

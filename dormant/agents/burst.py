@@ -57,17 +57,13 @@ def _host_loop(learner: Learner) -> Burst:
 
 
 def _device_scan(learner: Learner) -> Burst:
-    def scan(state, batches, score_inputs):
+    scan = scan_of(learner)
+
+    def stacked_scan(state, batches, score_inputs):
         # Stacked by the device: on the host every byte would be copied once more.
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
+        return scan(state, stack(batches), score_inputs)
 
-        # The learner itself skips the scores of every update at which nothing is due.
-        def one_update(state, batch):
-            return learner.update(state, batch, score_inputs)
-
-        return jax.lax.scan(one_update, state, stacked)
-
-    compiled_scan = jax.jit(scan, donate_argnums=0)
+    compiled_scan = jax.jit(stacked_scan, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):
         inputs = score_inputs if any(due) else None
@@ -78,6 +74,27 @@ def _device_scan(learner: Learner) -> Burst:
         return state, jax.tree.map(operator.itemgetter(reported_update(due)), metrics)
 
     return burst
+
+
+def scan_of(learner: Learner) -> Callable[..., tuple[Any, Any]]:
+    """`scan(state, batches, score_inputs) -> (state, metrics)`: the updates of a burst, to compile.
+
+    The batches are stacked, and the metrics of all updates come stacked.
+    """
+
+    def scan(state, batches, score_inputs):
+        # The learner itself skips the scores of every update at which nothing is due.
+        def one_update(state, batch):
+            return learner.update(state, batch, score_inputs)
+
+        return jax.lax.scan(one_update, state, batches)
+
+    return scan
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Pytrees of one structure as one, whose arrays have a new first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def reported_update(due: Sequence[bool]) -> int:

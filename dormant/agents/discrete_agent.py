@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dormant.agents import replay_sampling
+from dormant.agents import checks, replay_sampling
 from dormant.agents.learner_agent import LearnerAgent
 from dormant.runs.options import LearnerOptions, inherited_option, require_choice
 
@@ -18,8 +18,18 @@ class DiscreteAgent(LearnerAgent):
 
     @classmethod
     def for_environment(cls, environment: Any) -> "DiscreteAgent":
-        """The agent for a Dopamine environment; everything else comes from gin."""
-        return cls(num_actions=int(environment.action_space.n))
+        """The agent for a Dopamine environment; everything else comes from gin.
+
+        Raises:
+          ConfigurationError: when an option is not allowed, or observations of the environment's
+            kind could not be stored as the agent would.
+        """
+        agent = cls(num_actions=int(environment.action_space.n))
+        space = getattr(environment, "observation_space", None)
+        # MinAtar's is the shape alone: its first observation is checked.
+        shape, dtype = getattr(space, "shape", None), getattr(space, "dtype", None)
+        checks.check_observations(agent, shape, dtype)
+        return agent
 
     def _build_replay_buffer(self) -> Any:
         self._require_fractions("epsilon_train", "epsilon_eval")
@@ -91,4 +101,6 @@ class PrioritizedAgent(DiscreteAgent):
 
     def _set_priorities(self, metrics: Mapping[str, Any]) -> None:
         keys = self._sampled_keys.popleft()
-        replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"])
+        first, last = self.gradient_step + 1, self.gradient_step + self._updates_per_burst
+        where = f"gradient step {last}" if first == last else f"gradient steps {first} to {last}"
+        replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"], where)

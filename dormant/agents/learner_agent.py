@@ -16,18 +16,17 @@ from flax import serialization
 
 import dormant
 from dormant import learners
-from dormant.agents import replay_sampling
+from dormant.agents import checks, replay_sampling
 from dormant.agents.burst import device_state, make_burst, numpy_state
 from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
-from dormant.replay import ReplayBuffer
+from dormant.replay import DamagedCheckpoint, ReplayBuffer
 from dormant.runs import metrics
 from dormant.runs.interventions import Tracker
 from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
     check_no_dead_bindings,
-    inherited_option,
     is_number,
     option_name,
     require,
@@ -64,11 +63,11 @@ class LearnerAgent:
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = LearnerOptions() if options is None else options
         self._tracker = Tracker() if self._options.tracker is None else self._options.tracker
-        seed = self._options.seed
-        seed = inherited_option(type(self), "seed", 0) if seed is None else seed
-        require_whole_number("seed", 0, seed)
+        seed = checks.seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._evaluation_steps = 0
+        # Whether what comes next is the next step of the episode that was stored last.
+        self._follows_stored = False
         # What was traced: apply(params, *score inputs) -> Q-values, logits or actions of a batch.
         self._traced: list[Callable[..., Any]] = []
         self._metrics: Mapping[str, jax.Array] = {}
@@ -139,6 +138,8 @@ class LearnerAgent:
             require_whole_number(name, minimum, getattr(self, parameter))
         self._require_fractions("gamma")
         self._checkpoints_kept = replay_sampling.checkpoints_kept()
+        if not self.prioritizes and self._options.replay_scheme == "configured":
+            replay_sampling.check_no_exponent()
         action_shape, action_dtype = self._action_kind()
         return replay_sampling.create_replay(
             self._seed,
@@ -228,10 +229,18 @@ class LearnerAgent:
 
     def _store(self, reward: float, terminal: bool, episode_end: bool) -> None:
         """Adds to the replay what came of `self.action` in `self.state`."""
+        if not self._follows_stored:
+            self._replay.cut()
+        self._follows_stored = True
         frame = self.state[..., -1]
         self._replay.add(frame, self.action, reward, terminal, episode_end)
 
+    # Where `Runner.max_steps_per_episode` is None an episode may be left open: by a resumed run, or
+    # by an evaluation that goes on with it. No transition may lead from there to what comes next.
+
     def begin_episode(self, observation: np.ndarray) -> Any:
+        checks.check_observations(self, np.shape(observation), np.asarray(observation).dtype)
+        self._follows_stored = False
         self._reset_state()
         self._record_observation(observation)
         if not self.eval_mode:
@@ -241,6 +250,8 @@ class LearnerAgent:
     def step(self, reward: float, observation: np.ndarray) -> Any:
         if not self.eval_mode:
             self._store(reward, False, False)
+        else:
+            self._follows_stored = False
         self._record_observation(observation)
         if not self.eval_mode:
             self._train_step()
@@ -344,7 +355,7 @@ class LearnerAgent:
 
         Raises:
           ConfigurationError: when the checkpoint was written with another replay, seed, network,
-            optimizer or intervention.
+            optimizer or intervention, or its replay is damaged.
         """
         try:
             self._replay.load(checkpoint_dir, iteration_number)
@@ -352,9 +363,15 @@ class LearnerAgent:
             if not self.allow_partial_reload:
                 return False
             print(f"no replay in checkpoint {iteration_number}: it starts empty", file=sys.stderr)
+        except DamagedCheckpoint as error:
+            raise ConfigurationError(
+                f"checkpoint {iteration_number} in {checkpoint_dir} is damaged, give another"
+                f" --base_dir: {error}"
+            ) from error
         except ValueError as error:
             raise ConfigurationError(
-                f"{error}; continue it with its own gin file or give another --base_dir"
+                "continue this run with its own gin file or give another --base_dir:"
+                f" {error}".replace("; got ", "; received ")
             ) from error
         if bundle_dictionary is None:
             return self.allow_partial_reload
@@ -372,7 +389,7 @@ class LearnerAgent:
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"{where} was written with another network, optimizer or intervention; continue it"
-                f" with its own gin file or give another --base_dir ({error})"
+                f" with its own gin file or give another --base_dir: {error}"
             ) from error
         # Into the array that is there: its frames are contiguous.
         self.state[...] = bundle["state"]

@@ -29,7 +29,7 @@ def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
 
     for module in pkgutil.iter_modules(dormant.agents.__path__, "dormant.agents."):
         # Registers what gin can name.
-        if module.name.endswith(("_agent", "_runner")):
+        if module.name.endswith(("_agent", "runner")):
             importlib.import_module(module.name)
     importlib.import_module("dormant.runs.interventions")
     parse_gin(gin_files, gin_bindings)

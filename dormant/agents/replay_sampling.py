@@ -73,12 +73,25 @@ def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
 def checkpoints_kept() -> int:
     """How many replays are kept on disk: `ReplayBuffer.checkpoint_duration`, 4 where not bound.
 
+    Where it is 1 there are two: the last stays while the next checkpoint is not whole.
+
     Raises:
       ConfigurationError: when it is not a whole number >= 1.
     """
     kept = bound_in_gin(_UNIFORM, "checkpoint_duration", 4)
     require_whole_number(f"{_UNIFORM}.checkpoint_duration", 1, kept)
     return kept
+
+
+def check_no_exponent() -> None:
+    """Checks that no priority exponent is bound, for an agent that draws uniformly.
+
+    Raises:
+      ConfigurationError: when one is.
+    """
+    bound = bound_in_gin(_PRIORITIZED, "priority_exponent", None)
+    allowed = "left out where transitions are drawn uniformly: only replay_scheme 'prioritized'"
+    require(bound is None, f"{_PRIORITIZED}.priority_exponent", f"{allowed} has priorities", bound)
 
 
 def _note_in_operative_config(prioritized: bool) -> None:
@@ -100,9 +113,18 @@ def weighted_batch(replay: ReplayBuffer) -> tuple[WeightedBatch, np.ndarray]:
     return WeightedBatch(*sample.batch, weight=weight), sample.keys
 
 
-def set_priorities(replay: ReplayBuffer, keys: np.ndarray, sample_loss: Any) -> None:
-    """Sets the priorities of transitions to the root of their loss (B,), as Dopamine does."""
-    replay.set_priorities(keys, np.sqrt(np.asarray(sample_loss, np.float64) + _EPSILON))
+def set_priorities(
+    replay: ReplayBuffer, keys: np.ndarray, sample_loss: Any, where: str = "an update"
+) -> None:
+    """Sets the priorities of transitions to the root of their loss (B,), as Dopamine does.
+
+    Raises:
+      FloatingPointError: when a loss is not finite, at `where`; a run that diverged stops.
+    """
+    loss = np.asarray(sample_loss, np.float64)
+    if not np.isfinite(loss).all():
+        raise FloatingPointError(f"the loss is not finite at {where}; received {loss.tolist()}")
+    replay.set_priorities(keys, np.sqrt(loss + _EPSILON))
 
 
 def score_batch(replay: ReplayBuffer, seed: int, gradient_step: int, size: int) -> Batch:

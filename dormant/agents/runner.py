@@ -12,13 +12,13 @@ from dopamine.labs.atari_100k.eval_run_experiment import MaxEpisodeEvalRunner
 from gymnasium.error import DependencyNotInstalled
 
 from dormant.agents import environments
+from dormant.agents.checks import seed_of
 from dormant.agents.runner_mixin import RunnerMixin
 from dormant.agents.side_by_side import SideBySide
 from dormant.runs.members import members_of
 from dormant.runs.options import (
     ConfigurationError,
     bound_in_gin,
-    inherited_option,
     require,
     require_choice,
     require_whole_number,
@@ -121,8 +121,12 @@ def create_dormant_runner(
     is_agent = hasattr(agent, "for_environment")
     require(is_agent, "create_dormant_runner.agent", "an agent such as @DormantDQNAgent", agent)
     require_whole_number("create_dormant_runner.seeds", 1, seeds)
+    is_choice = one_dispatch is None or isinstance(one_dispatch, bool)
+    name = "create_dormant_runner.one_dispatch"
+    require(is_choice, name, "None, True or False", one_dispatch)
     if seeds > 1 or side_by_side:
-        members = members_of("create_dormant_runner", _seed_of(agent), seeds, side_by_side)
+        first_seed = seed_of(agent, bound_in_gin("LearnerOptions", "seed", None))
+        members = members_of("create_dormant_runner", first_seed, seeds, side_by_side)
         create = functools.partial(create_dormant_runner, agent=agent, schedule=schedule)
         return SideBySide(base_dir, members, create, one_dispatch)
     control = environments.control_of(agent)
@@ -133,14 +137,6 @@ def create_dormant_runner(
     except DependencyNotInstalled as error:
         hint = "for MuJoCo: pip install 'dormant[mujoco]'"
         raise ConfigurationError(f"the environment needs a package: {error} ({hint})") from error
-
-
-def _seed_of(agent: Any) -> int:
-    """The seed that gin gives a run of the agent."""
-    seed = bound_in_gin("LearnerOptions", "seed", None)
-    seed = inherited_option(agent, "seed", 0) if seed is None else seed
-    require_whole_number("seed", 0, seed)
-    return seed
 
 
 def runner_class(control: str, schedule: str) -> type[RunnerMixin]:

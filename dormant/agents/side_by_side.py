@@ -4,17 +4,19 @@ Each is the run that it would be alone; what they share is compiled programs and
 import contextlib
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gin
 import jax
 
 from dormant.agents import together
-from dormant.replay import bytes_needed, machine_memory
+from dormant.replay import shortage
 from dormant.runs.lockstep import Lockstep, MemberFailed
 from dormant.runs.members import Member
-from dormant.runs.options import ConfigurationError
+from dormant.runs.options import ConfigurationError, require
 from dormant.runs.progress import Progress
 from dormant.runs.run_record import RunRecord
 
@@ -49,18 +51,21 @@ class SideBySide:
             other with their own programs, to the bit as alone; None: not on the CPU.
 
         Raises:
-          ConfigurationError: when an option is not allowed.
+          ConfigurationError: when an option is not allowed; nothing is left on disk then that was
+            not there before.
         """
+        _check_names(members)
         if one_dispatch is None:
             one_dispatch = jax.default_backend() != "cpu"
         self._members = list(members)
-        self._runners, self._configs = [], []
-        for member in members:
-            with _bound(member):
-                self._runners.append(create(os.path.join(base_dir, member.folder)))
-                self._configs.append(gin.operative_config_str())
-            _check_memory(self._runners[0].agent, len(members))
         self._folders = [os.path.join(base_dir, member.folder) for member in members]
+        self._runners, self._configs = [], []
+        with _nothing_left_behind(self._folders):
+            for member, folder in zip(members, self._folders, strict=True):
+                with _bound(member):
+                    self._runners.append(create(folder))
+                    self._configs.append(gin.operative_config_str())
+            _check_memory([runner.agent for runner in self._runners])
         self._finished: set[int] = set()
         dispatches = self._share_programs()
         answers = _Answers(dispatches if one_dispatch else {})
@@ -266,45 +271,73 @@ class _MemberProgress:
         self._shown.line(f"{self._name}: {prefix}")
 
 
-def _check_memory(agent: Any, members: int) -> None:
-    if not hasattr(agent, "replay"):  # an agent of somebody else's
-        return
-    needed, available = members * bytes_needed(agent.replay.options), machine_memory()
-    if available is not None and needed > available:
+def _check_names(members: Sequence[Member]) -> None:
+    """Checks that the options that differ are not those that make the runs side by side."""
+    for name in members[0].values:
+        # As in "scope/module.configurable.parameter".
+        selector, _, parameter = name.rpartition(".")
+        configurable = selector.split("/")[-1].split(".")[-1]
+        is_one_runs = configurable != "create_dormant_runner" and parameter != "seed"
+        allowed = "options of one run without its seed: `seeds` says how many there are"
+        require(is_one_runs, "create_dormant_runner.side_by_side", allowed, name)
+
+
+def _check_memory(agents: Sequence[Any]) -> None:
+    # An agent of somebody else's may have another replay.
+    replays = [agent.replay.options for agent in agents if hasattr(agent, "replay")]
+    problem = shortage(*replays)
+    if problem is not None:
+        capacities = sorted({options.capacity for options in replays})
         raise ConfigurationError(
-            f"create_dormant_runner.seeds: {members} runs side by side need {needed / 1e9:.1f} GB"
-            f" for their replays, this machine has {available / 1e9:.1f} GB: lower"
-            f" ReplayBuffer.max_capacity; received {agent.replay.options.capacity}"
+            "create_dormant_runner.seeds and .side_by_side must leave memory for the replays of"
+            f" all {len(agents)} runs: {problem}, lower ReplayBuffer.max_capacity; received"
+            f" {', '.join(map(str, capacities))}"
         )
 
 
 @contextlib.contextmanager
+def _nothing_left_behind(folders: Sequence[str]) -> Iterator[None]:
+    """Where a mistake is found, removes those of the folders that were not there before."""
+    new = [Path(folder) for folder in folders if not os.path.exists(folder)]
+    parents = {parent for folder in new for parent in folder.parents if not parent.exists()}
+    try:
+        yield
+    except ConfigurationError:
+        for folder in new:
+            shutil.rmtree(folder, ignore_errors=True)
+        for parent in sorted(parents, reverse=True):  # the inner ones first
+            with contextlib.suppress(OSError):  # somebody else's is in it
+                parent.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def _bound(member: Member) -> Iterator[None]:
-    """Gin as the member alone would have it; afterwards what was bound before is bound again."""
+    """Gin as the member alone would have it; afterwards it is as it was before."""
     bindings: dict[str, Any] = {
         "create_dormant_runner.seeds": 1,
         "create_dormant_runner.side_by_side": None,
         "LearnerOptions.seed": member.seed,
         **member.values,
     }
-    before: dict[str, Any] = {"LearnerOptions.seed": None}  # as where nothing is bound
-    for name in bindings:
-        with contextlib.suppress(ValueError):  # bound to nothing
-            before[name] = gin.query_parameter(name)
-    with gin.unlock_config():
-        for name, value in bindings.items():
-            _bind(name, value)
+    # Gin has no function that takes a binding back.
+    configuration = gin.config._CONFIG
+    before = {key: dict(bound) for key, bound in configuration.items()}
     try:
+        with gin.unlock_config():
+            for name, value in bindings.items():
+                _bind(name, value)
         yield
     finally:
-        with gin.unlock_config():
-            for name, value in before.items():
-                gin.bind_parameter(name, value)
+        configuration.clear()
+        configuration.update(before)
 
 
 def _bind(name: str, value: Any) -> None:
     try:
         gin.bind_parameter(name, value)
     except ValueError as error:
-        text = str(error).split("\n")[0]
-        raise ConfigurationError(f"create_dormant_runner.side_by_side: {text}") from error
+        text = str(error).split("\n")[0].rstrip(".")
+        raise ConfigurationError(
+            f"create_dormant_runner.side_by_side: {text}; received {name!r}"
+        ) from error

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.agents.burst import reported_update
+from dormant.agents.burst import reported_update, scan_of, stack
 from dormant.learners import Learner
 
 
@@ -86,8 +86,18 @@ class OneDispatch:
         lengths = {len(request.due) for request in requests.values()}
         if len(requests) < self._members or len(lengths) > 1:
             return one_by_one(requests)
+        drawn = {member: _attempt(tuple, request.batches) for member, request in requests.items()}
+        failed = {member: own for member, own in drawn.items() if isinstance(own, Exception)}
+        requests = {
+            member: request._replace(batches=drawn[member])
+            for member, request in requests.items()
+            if member not in failed
+        }
+        return failed | (one_by_one(requests) if failed else self._dispatch(requests))
+
+    def _dispatch(self, requests: Mapping[int, Burst]) -> dict[int, Any]:
         asked = list(requests.values())
-        batches = tuple(tuple(request.batches) for request in asked)
+        batches = tuple(request.batches for request in asked)
         inputs = [request.score_inputs for request in asked if any(request.due)]
         # Members at which nothing is due ignore what they are given, as the learner counts for
         # itself; the program wants something of that shape.
@@ -97,13 +107,19 @@ class OneDispatch:
         states = tuple(request.state for request in asked)
         reported = np.array([reported_update(request.due) for request in asked], np.int32)
         states, reported, metrics = self._compiled_bursts(states, batches, filled or None, reported)
+        answers = dict(zip(requests, zip(states, reported, strict=True), strict=True))
         if any(request.after_update for request in asked):
             metrics = jax.device_get(metrics)  # once for all, not number by number
-            for index, request in enumerate(asked):
-                for update in range(len(request.due)):
-                    own = jax.tree.map(operator.itemgetter((index, update)), metrics)
-                    request.after_update(own)
-        return dict(zip(requests, zip(states, reported, strict=True), strict=True))
+            for index, (member, request) in enumerate(requests.items()):
+                own = jax.tree.map(operator.itemgetter(index), metrics)
+                error = _attempt(_tell, request, own)
+                answers[member] = answers[member] if error is None else error
+        return answers
+
+
+def _tell(request: Burst, metrics: Any) -> None:
+    for update in range(len(request.due)):
+        request.after_update(jax.tree.map(operator.itemgetter(update), metrics))
 
 
 def _act_side_by_side(
@@ -113,19 +129,15 @@ def _act_side_by_side(
 
 
 def _vmapped_scan(learner: Learner) -> Callable[..., Any]:
-    def one_member(state, batches, score_inputs):
-        def one_update(state, batch):
-            return learner.update(state, batch, score_inputs)
-
-        return jax.lax.scan(one_update, state, batches)
+    one_member = scan_of(learner)
 
     def all_members(states, batches, score_inputs, reported):
         # Stacked by the device: on the host every byte would be copied once more.
-        batches = _stack([_stack(own) for own in batches])
+        batches = stack([stack(own) for own in batches])
         if score_inputs is not None:
-            score_inputs = _stack(score_inputs)
+            score_inputs = stack(score_inputs)
         number = len(states)
-        state, metrics = jax.vmap(one_member)(_stack(states), batches, score_inputs)
+        state, metrics = jax.vmap(one_member)(stack(states), batches, score_inputs)
         reported = jax.tree.map(lambda each: each[jnp.arange(number), reported], metrics)
         return _unstack(state, number), _unstack(reported, number), metrics
 
@@ -134,7 +146,3 @@ def _vmapped_scan(learner: Learner) -> Callable[..., Any]:
 
 def _unstack(tree: Any, number: int) -> tuple[Any, ...]:
     return tuple(jax.tree.map(operator.itemgetter(index), tree) for index in range(number))
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

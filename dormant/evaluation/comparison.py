@@ -107,9 +107,12 @@ def verdict(settings: Sequence[Setting], tau: float = 0.1) -> str:
 def _sentence(
     subject: str, one: Estimate, other: Estimate, text: Callable[[Estimate], str], expected: str
 ) -> str:
+    values = f"{text(one)} against {text(other)}"
+    if one.low is None or other.low is None:
+        return f"{subject}: {values} (one seed, no interval: nothing can be said)."
+    if one.low <= other.high and other.low <= one.high:
+        return f"{subject}: {values} (no clear difference, the intervals overlap)."
     rising, falling = ("higher", "lower") if expected == "higher" else ("more", "fewer")
     seen = rising if one.mean > other.mean else falling
-    apart = None not in (one.low, other.low) and (one.low > other.high or one.high < other.low)
-    clear = "" if apart else ", but the intervals overlap"
     agrees = "as in the paper" if seen == expected else "not as in the paper"
-    return f"{subject}: {seen}, {text(one)} against {text(other)}{clear} ({agrees})."
+    return f"{subject}: {seen}, {values} ({agrees})."

@@ -1,5 +1,6 @@
 """Several seeds of one setting: what they reached, with an interval over the seeds."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,9 +36,8 @@ def read_seeds(folder: str | Path) -> tuple[Run, ...]:
       FileNotFoundError: there is no such run.
       ValueError: a run's records cannot be read; the message names the file and the line.
     """
-    folders = sorted(
-        Path(folder).glob(SEED_FOLDERS), key=lambda path: int(path.name.rpartition("_")[2])
-    )
+    numbered = [path for path in Path(folder).glob(SEED_FOLDERS) if path.name[5:].isdigit()]
+    folders = sorted(numbered, key=lambda path: int(path.name[5:]))
     if not folders:
         raise FileNotFoundError(f"no {SEED_FOLDERS} in {folder}: give the folder of all seeds")
     return tuple(read_run(path) for path in folders)
@@ -80,7 +80,9 @@ def final_dormant_percent(run: Run, tau: float = 0.1) -> float:
     if not run.tracking:
         raise ValueError(f"a run must hold measurements of dormancy, received {run.path}")
     start = run.iterations[-2].agent_step if len(run.iterations) > 1 else 0
-    last = [record for record in run.tracking if record.agent_step > start] or run.tracking[-1:]
+    end = run.iterations[-1].agent_step if run.iterations else math.inf
+    inside = [record for record in run.tracking if start < record.agent_step <= end]
+    last = inside or run.tracking[-1:]
     index = tau_index(last[0], tau)
     return statistics.fmean(record.dormant_percent_pooled[index] for record in last)
 

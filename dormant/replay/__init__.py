@@ -2,12 +2,20 @@
 when sampled; uniform or prioritized. Pure but for NumPy and the learners' `Batch`."""
 
 from dormant.replay.buffer import ReplayBuffer, Sample, importance_weights
-from dormant.replay.memory import bytes_needed, check_memory, describe_memory, machine_memory
+from dormant.replay.checkpoints import DamagedCheckpoint
+from dormant.replay.memory import (
+    bytes_needed,
+    check_memory,
+    describe_memory,
+    machine_memory,
+    shortage,
+)
 from dormant.replay.options import ReplayOptions
 from dormant.replay.sum_tree import SumTree
 from dormant.replay.transitions import TransitionStore
 
 __all__ = (
+    "DamagedCheckpoint",
     "ReplayBuffer",
     "ReplayOptions",
     "Sample",
@@ -18,4 +26,5 @@ __all__ = (
     "describe_memory",
     "importance_weights",
     "machine_memory",
+    "shortage",
 )

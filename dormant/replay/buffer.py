@@ -2,6 +2,7 @@
 All its randomness comes from one NumPy generator, whose state is part of a checkpoint."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,10 @@ class ReplayBuffer:
         for key in range(end, self._store.end_key):
             self._tree.set_one(key % self.options.capacity, self._highest)
 
+    def cut(self) -> None:
+        """Has the next step start an episode, whatever the last one was: `TransitionStore.cut`."""
+        self._store.cut()
+
     # Drawing.
 
     def sample(self, size: int | None = None) -> Sample:
@@ -128,15 +133,19 @@ class ReplayBuffer:
           priorities: (B,), finite and >= 0, before `priority_exponent` is applied.
 
         Raises:
-          ValueError: when the buffer is not prioritized, or a priority is negative or not finite.
+          ValueError: when the buffer is not prioritized, or a priority is negative or not finite,
+            before the exponent is applied or after.
         """
         if self._tree is None:
             raise ValueError("`prioritized` must be True to set priorities; got False")
-        values = np.asarray(priorities, np.float64)
-        if not (np.isfinite(values) & (values >= 0.0)).all():
-            raise ValueError(f"`priorities` must be finite and >= 0; got {values}")
-        # 0 ** 0 is 1, but what has no priority is not drawn.
-        values = np.where(values == 0.0, 0.0, values**self.options.priority_exponent)
+        given, exponent = np.asarray(priorities, np.float64), self.options.priority_exponent
+        if not (np.isfinite(given) & (given >= 0.0)).all():
+            raise ValueError(f"`priorities` must be finite and >= 0; got {given}")
+        with np.errstate(over="ignore"):
+            # 0 ** 0 is 1, but what has no priority is not drawn.
+            values = np.where(given == 0.0, 0.0, given**exponent)
+        if not np.isfinite(values).all():
+            raise ValueError(f"`priorities` ** {exponent} must be finite; got {given}")
         stored = keys >= self._store.first_key
         self._tree.set(keys[stored] % self.options.capacity, values[stored])
         self._highest = max(self._highest, values.max(initial=0.0))
@@ -149,7 +158,8 @@ class ReplayBuffer:
         Args:
           checkpoint_dir: an existing folder.
           iteration: the number of the checkpoint.
-          keep: how many saves stay, this one and those of the iterations before it.
+          keep: how many saves stay, this one and those of the iterations before it, >= 1; the one
+            before it always does.
         """
         arrays = self._store.filled()
         if self._tree is not None:
@@ -168,20 +178,25 @@ class ReplayBuffer:
 
         Raises:
           FileNotFoundError: when there is no such save; the buffer is then as it was.
-          ValueError: when it was written with other options or is damaged; the buffer is then not
-            to be used.
+          ValueError: when it was written with other options; the buffer is then as it was.
+          DamagedCheckpoint: a ValueError, when it is damaged; the buffer is then not to be used.
         """
         folder, text = checkpoints.find(checkpoint_dir, iteration)
-        state = json.loads(text)
         fixed = self.options.fixed()
-        if state["fixed"] != fixed:
-            other = {name: state["fixed"].get(name) for name in fixed}
+        with checkpoints.reading(folder):
+            state = json.loads(text)
+            other = {name: state["fixed"][name] for name in fixed}
+        if other != fixed:
             names = [name for name in fixed if other[name] != fixed[name]]
             raise ValueError(
                 f"the replay saved in {folder} must have been written with"
                 f" {', '.join(f'{name} {fixed[name]}' for name in names)};"
                 f" got {', '.join(f'{name} {other[name]}' for name in names)}"
             )
+        with checkpoints.reading(folder):
+            self._restore(folder, state)
+
+    def _restore(self, folder: Path, state: dict[str, Any]) -> None:
         self._store.restore(state["counters"])
         checkpoints.read_into(folder, self._store.filled())
         if self._tree is not None:

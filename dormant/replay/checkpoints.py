@@ -1,15 +1,20 @@
 """A checkpoint of arrays: one folder with one raw file an array and a JSON file of the rest.
 A folder gets its name only when all in it is on disk, so that one with that name is whole."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 _STATE = "replay.json"
 _UNFINISHED = ".unfinished"
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint lacks something that every one has when it is written."""
 
 
 def write(
@@ -22,7 +27,8 @@ def write(
       iteration: >= 0.
       arrays: by name, contiguous.
       state: JSON.
-      keep: how many such folders stay, this one and those of the numbers before it, >= 1.
+      keep: how many such folders stay, this one and those of the numbers before it, >= 1. The one
+        before it always stays: what else belongs to this checkpoint may not be on disk yet.
 
     Raises:
       ValueError: when keep is not.
@@ -51,7 +57,7 @@ def write(
     _sync_folder(parent)
     # Higher numbers are not the past of this run: the one just written always stays.
     past = sorted(number for number in _saved(parent) if number <= iteration)
-    for number in past[:-keep]:
+    for number in past[: -max(keep, 2)]:
         removed = parent / f"{number}{_UNFINISHED}"
         os.replace(parent / str(number), removed)
         shutil.rmtree(removed)
@@ -71,22 +77,41 @@ def read_into(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Fills contiguous arrays from the files of a checkpoint.
 
     Raises:
-      ValueError: when a file is missing or has not the bytes of its array.
+      DamagedCheckpoint: when a file is missing or has not the bytes of its array.
     """
     paths = {name: folder / f"{name}.bin" for name in arrays}
     # All are looked at before the first is read.
     for name, path in paths.items():
         found = path.stat().st_size if path.exists() else 0
         if found != arrays[name].nbytes:
-            raise ValueError(f"{path} must have {arrays[name].nbytes} bytes; got {found}")
+            raise DamagedCheckpoint(f"{path} must have {arrays[name].nbytes} bytes; got {found}")
     for name, path in paths.items():
         with open(path, "rb", buffering=0) as file:
             buffer = memoryview(arrays[name].reshape(-1).view(np.uint8))
             while buffer:
                 count = file.readinto(buffer)
                 if not count:
-                    raise ValueError(f"{path} must hold {len(buffer)} more bytes; got its end")
+                    raise DamagedCheckpoint(
+                        f"{path} must hold {len(buffer)} more bytes; got its end"
+                    )
                 buffer = buffer[count:]
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Reports what fails in reading a checkpoint's JSON, and what it says, as its damage.
+
+    Raises:
+      DamagedCheckpoint: in place of the errors of a missing or wrong entry.
+    """
+    try:
+        yield
+    except DamagedCheckpoint:
+        raise
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise DamagedCheckpoint(
+            f"{folder / _STATE} must be as it was written; got {type(error).__name__}: {error}"
+        ) from error
 
 
 def _saved(parent: Path) -> list[int]:

@@ -9,6 +9,8 @@ from dormant.replay.sum_tree import SumTree
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_CONTROL_GROUP = Path("/proc/self/cgroup")
+# Of memory that replays may take up; the rest of the process needs some, too.
+_SHARE = 0.9
 
 
 def bytes_needed(options: ReplayOptions) -> int:
@@ -34,7 +36,7 @@ def machine_memory(
 
 
 def check_memory(options: ReplayOptions, available: int | None = None) -> int:
-    """Checks that a replay can become full on this machine.
+    """Checks that a replay can become full in 90 % of this machine's memory.
 
     Args:
       options: of the replay.
@@ -46,15 +48,31 @@ def check_memory(options: ReplayOptions, available: int | None = None) -> int:
     Raises:
       ValueError: when it cannot, with both numbers.
     """
-    needed = bytes_needed(options)
     available = machine_memory() if available is None else available
-    if available is not None and needed > available:
-        fits = int(options.capacity * available / needed)
+    problem = shortage(options, available=available)
+    needed = bytes_needed(options)
+    if problem is not None:
+        fits = int(options.capacity * _SHARE * available / needed)
         raise ValueError(
-            f"`capacity` must fit into this machine's memory of {_readable(available)}, which"
-            f" holds {fits} transitions; got {options.capacity}, which need {_readable(needed)}"
+            f"`capacity` must fit into this machine's memory: {problem}, enough for {fits}"
+            f" transitions; got {options.capacity}"
         )
     return needed
+
+
+def shortage(*replays: ReplayOptions, available: int | None = None) -> str | None:
+    """Why replays cannot all become full in 90 % of this machine's memory; None where they can.
+
+    Args:
+      *replays: of one process.
+      available: bytes; None for `machine_memory()`.
+    """
+    needed = sum(map(bytes_needed, replays))
+    available = machine_memory() if available is None else available
+    if available is None or needed <= _SHARE * available:
+        return None
+    share = f"{100 * _SHARE:.0f} % of {_readable(available)}"
+    return f"{_readable(needed)} are needed, {_readable(_SHARE * available)} may be used ({share})"
 
 
 def describe_memory(*replays: ReplayOptions) -> str:
@@ -67,7 +85,7 @@ def describe_memory(*replays: ReplayOptions) -> str:
     return f"{kind} of {stored} transitions: {needed}{of_which}"
 
 
-def _readable(count: int) -> str:
+def _readable(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
 
 

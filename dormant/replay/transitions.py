@@ -19,8 +19,8 @@ class TransitionStore:
     - a stack at the start of an episode has zeros in place of the missing frames;
     - rewards are summed up to a terminal and not beyond; every step up to it is a transition, the
       terminal one among them;
-    - of an episode cut short (`episode_end` without `terminal`) the last n steps are none, as the
-      state that they lead to was never seen;
+    - of an episode cut short (`episode_end` without `terminal`, or `cut`) the last n steps are
+      none, as the state that they lead to was never seen;
     - frames of a next state that lie after a terminal are zeros; `terminal` says not to look.
 
     Eligible transitions have consecutive keys from `first_key` to `end_key` - 1, the oldest first.
@@ -105,8 +105,16 @@ class TransitionStore:
             self.end_key += 1
             self._pending = whole + 1
         if terminal or episode_end:
-            self._pending, self._next_age = number + 1, 0
+            self.cut()
         return before
+
+    def cut(self) -> None:
+        """Has the next step start an episode: the last one added is the last of its own.
+
+        Where that was not terminal the episode is one cut short; where it was, or nothing is stored
+        yet, nothing changes.
+        """
+        self._pending, self._next_age = self._stored, 0
 
     def _drop(self, overwritten: int) -> None:
         """Ends the eligibility of every transition that has frame number `overwritten`."""

@@ -5,15 +5,19 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from dormant.runs.options import ConfigurationError
 from dormant.vectorized.sharding import to_host
 
 _KEPT = 2
+# A process that was killed while it saved may have one more.
+_MOST = _KEPT + 1
 _NAME = re.compile(r"(\d+)\.npz")
 
 
@@ -26,7 +30,8 @@ class ArrayCheckpoints:
         Args:
           folder: where all processes of a run keep theirs.
         """
-        self._folder = Path(folder) / f"process_{jax.process_index()}"
+        self.folder = Path(folder)
+        self._folder = self.folder / f"process_{jax.process_index()}"
 
     def numbers(self) -> list[int]:
         """The checkpoints there are, the oldest first."""
@@ -36,20 +41,51 @@ class ArrayCheckpoints:
         return sorted(int(match[1]) for match in matches if match)
 
     def save(self, number: int, tree: Any) -> None:
-        """Writes what this process holds of a tree, then drops all but the newest two."""
+        """Writes what this process holds of a tree, then drops all but the newest two.
+
+        Newer ones, of a continuation that was given up, are dropped first.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        path, part = self._path(number), self._folder / f"{number}.part"
+        for newer in (found for found in self.numbers() if found > number):
+            self._path(newer).unlink()
+        part = self._folder / f"{number}.part"
         arrays = {name: to_host(leaf) for name, leaf in _named(tree)}
         with open(part, "wb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(part, self._path(number))
+        if jax.process_count() > 1:
+            # Before any process drops a checkpoint all of them have a newer one.
+            multihost_utils.sync_global_devices(f"checkpoint {number}")
         for old in self.numbers()[:-_KEPT]:
             self._path(old).unlink()
 
+    def latest(self) -> int | None:
+        """The newest checkpoint that every process has; None where there is none at all.
+
+        Raises:
+          ConfigurationError: when some processes have checkpoints and others have not.
+        """
+        own = ([-1] * _MOST + self.numbers())[-_MOST:]
+        if jax.process_count() == 1:
+            return None if own[-1] < 0 else own[-1]
+        each = np.atleast_2d(multihost_utils.process_allgather(np.asarray(own)))
+        common = set.intersection(*(set(row.tolist()) - {-1} for row in each))
+        if not common and np.any(each >= 0):
+            raise ConfigurationError(
+                f"the processes of this run have no checkpoint in {self._folder.parent} in common:"
+                " continue it with as many processes as before, or give another --base_dir;"
+                f" received {jax.process_count()} processes"
+            )
+        return max(common, default=None)
+
     def load(self, number: int, template: Any) -> Any:
-        """The tree that was saved, with the shapes, dtypes and devices of the template.
+        """The tree that was saved, placed as the template says.
+
+        Args:
+          number: of the checkpoint.
+          template: what `template_of` returned for such a tree.
 
         Raises:
           ConfigurationError: when it is not a checkpoint of such a tree, or cannot be read.
@@ -58,43 +94,60 @@ class ArrayCheckpoints:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
                 found = {name: saved[name] for name in saved.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise ConfigurationError(
                 f"checkpoint {path} cannot be read ({error}): remove it to continue from the one"
                 " before"
             ) from error
         named = _named(template)
-        expected = {name: to_host(leaf) for name, leaf in named}
-        if {name: _form(a) for name, a in found.items()} != {
-            name: _form(a) for name, a in expected.items()
-        }:
+        try:
+            if found.keys() != {name for name, _ in named}:
+                raise ValueError("other arrays")
+            leaves = [leaf.place(found.pop(name)) for name, leaf in named]
+        except ValueError as error:
             raise ConfigurationError(
-                f"checkpoint {path} was written with other seeds, another network, optimizer,"
-                " intervention, replay or environment, or on another number of devices; continue it"
-                " with its own gin file or give another --base_dir"
-            )
-        leaves = [_placed(found[name], leaf) for name, leaf in named]
-        return jax.tree.unflatten(jax.tree.structure(template), leaves)
+                f"checkpoint {path} was written with another number of runs, another network,"
+                " optimizer, intervention, replay or environment, or on another number of devices;"
+                f" continue it with its own gin file or give another --base_dir ({error})"
+            ) from error
+        structure = jax.tree.structure(template, is_leaf=lambda node: isinstance(node, _Form))
+        return jax.tree.unflatten(structure, leaves)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.npz"
 
 
-def _named(tree: Any) -> list[tuple[str, jax.Array]]:
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
+class _Form(NamedTuple):
+    """Shape, type and place of an array that may be gone."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    sharding: Any
+    key_implementation: Any  # None for what is no key
+
+    def place(self, array: np.ndarray) -> jax.Array:
+        if array.dtype != self.dtype:
+            raise ValueError(f"{array.dtype} in place of {self.dtype}")
+        placed = jax.make_array_from_process_local_data(self.sharding, array, self.shape)
+        # Copied: the state will be donated, and a NumPy array may be used in place.
+        placed = jnp.copy(placed)
+        if self.key_implementation is None:
+            return placed
+        return jax.random.wrap_key_data(placed, impl=self.key_implementation)
 
 
-def _is_key(leaf: jax.Array) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def template_of(tree: Any) -> Any:
+    """What `ArrayCheckpoints.load` needs of a tree: no array is kept."""
+
+    def form(leaf: jax.Array) -> _Form:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        implementation = jax.random.key_impl(leaf) if is_key else None
+        data = jax.random.key_data(leaf) if is_key else leaf
+        return _Form(data.shape, data.dtype, data.sharding, implementation)
+
+    return jax.tree.map(form, tree)
 
 
-def _placed(array: np.ndarray, leaf: jax.Array) -> jax.Array:
-    data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-    # Copied: the state will be donated, and a NumPy array may be used in place.
-    data = jax.make_array_from_process_local_data(data.sharding, array.copy(), data.shape)
-    data = jax.numpy.copy(data)
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else data
-
-
-def _form(array: np.ndarray) -> tuple:
-    return array.shape, array.dtype
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, _Form))
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]

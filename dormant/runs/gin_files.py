@@ -57,14 +57,18 @@ def check_gin_files(gin_files: Sequence[str]) -> None:
 def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     """Replaces gin's configuration by that of the files, then of the bindings.
 
-    What they name must have been imported. A file may include another of its own folder by name.
+    What they name must have been imported. A file may include another of its own folder by name,
+    unless the working directory has one of that name.
 
     Raises:
       ConfigurationError: when a line cannot be parsed or names something that does not exist.
     """
     gin.clear_config()
     for path in gin_files:
-        gin.add_config_file_search_path(os.path.dirname(os.path.abspath(path)))
+        folder = os.path.dirname(os.path.abspath(path))
+        gin.add_config_file_search_path(folder)
+        # Files of a folder's folder are included with its name: `vectorized/dqn.gin`.
+        gin.add_config_file_search_path(os.path.dirname(folder))
     try:
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_bindings))
     except (ValueError, KeyError, SyntaxError, OSError, ImportError) as error:

@@ -59,13 +59,15 @@ class Lockstep:
 
         Where nothing runs it is answered at once, for this member alone.
         """
+        # First: after a second Ctrl-C `run` is over while members are still on their way out.
+        if self._is_stopping:
+            raise Stopped
         if not self._is_running:
             return _answer(self._execute[kind]({member: request})[member])
         waiting = self._members[member]
-        if not self._is_stopping:
-            waiting.kind, waiting.request = kind, request
-            self._back.put(None)
-            waiting.turn.get()
+        waiting.kind, waiting.request = kind, request
+        self._back.put(None)
+        waiting.turn.get()
         if self._is_stopping:
             raise Stopped
         answer, waiting.answer = waiting.answer, None
@@ -119,6 +121,7 @@ class Lockstep:
         for member in [*first, *self._members]:
             member.turn.put(None)
             member.join()
+        self._is_stopping = False  # nobody is left
 
     def _run_member(self, member: "_Member", function: Callable[[], Any]) -> None:
         member.turn.get()

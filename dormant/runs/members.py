@@ -25,7 +25,13 @@ class Member(NamedTuple):
 
     @property
     def _parts(self) -> list[str]:
-        return [f"{option}={value:g}" for option, value in self.values.items()]
+        return [f"{option}={_number(value)}" for option, value in self.values.items()]
+
+
+def _number(value: float) -> str:
+    # No two values may have one folder: 1000000 and 1000001 are both 1e+06 in short.
+    short = f"{value:g}"
+    return short if float(short) == value else str(value)
 
 
 def members_of(
@@ -40,15 +46,19 @@ def members_of(
       side_by_side: {option: values}; None for none.
 
     Raises:
-      ConfigurationError: when `seeds` or a list of values is not allowed.
+      ConfigurationError: when `seeds`, `side_by_side` or a list of values is not allowed.
     """
     require_whole_number(f"{name}.seeds", 1, seeds)
-    options = dict(side_by_side or {})
+    options = {} if side_by_side is None else side_by_side
+    named = isinstance(options, Mapping) and all(isinstance(option, str) for option in options)
+    allowed = "None or a dictionary of lists by option, such as {'ReDo.tau': [0, 0.1]}"
+    require(named, f"{name}.side_by_side", allowed, side_by_side)
     for option, values in options.items():
-        is_list = isinstance(values, list | tuple) and len(values) == len(set(values)) > 0
+        is_list = isinstance(values, list | tuple)
         numbers = is_list and all(is_number(value, 0.0) for value in values)
+        different = numbers and len(values) == len(set(values)) > 0
         allowed = "a list of different numbers >= 0"
-        require(numbers, f"{name}.side_by_side[{option!r}]", allowed, values)
+        require(different, f"{name}.side_by_side[{option!r}]", allowed, values)
     return [
         Member(seed, dict(zip(options, values, strict=True)))
         for values in itertools.product(*options.values())

@@ -1,6 +1,7 @@
 """What a run was: config.gin and run.json beside its metrics, enough to repeat it."""
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import platform
@@ -94,6 +95,7 @@ class RunRecord:
         write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
 
 
+@functools.cache
 def versions() -> dict[str, str | None]:
     """Versions of Python, of dormant and of the packages that decide a run's numbers."""
     found: dict[str, str | None] = {"python": platform.python_version(), "dormant": __version__}
@@ -105,6 +107,7 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+@functools.cache
 def git_commit() -> str | None:
     """The commit of the repository that the working directory is in; None where there is none."""
     try:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -83,6 +83,13 @@ class VectorizedDQN:
             require(is_number(value, 0.0) and value > 0, f"{name}{option}", "a number > 0", value)
         if not callable(self.network):
             require_choice(f"{name}network", NETWORKS, self.network)
+        is_environment = isinstance(self.environment, str | vectorized.Environment)
+        allowed = "a name such as 'Breakout-MinAtar'"
+        require(is_environment, f"{name}environment", allowed, self.environment)
+        is_list = isinstance(self.dense, list | tuple)
+        whole = is_list and all(type(neurons) is int and neurons > 0 for neurons in self.dense)
+        allowed = "None or a tuple of whole numbers >= 1, such as (128, 128)"
+        require(self.dense is None or whole, f"{name}dense", allowed, self.dense)
 
     def program(
         self, options: LearnerOptions, side_by_side: tuple[str, ...] = ()
@@ -99,7 +106,7 @@ class VectorizedDQN:
         for option in side_by_side:
             require_choice("VectorizedRun.side_by_side", SIDE_BY_SIDE, option)
             owner = option.partition(".")[0]
-            acting = type(options.intervention).__name__
+            acting = options.intervention and type(options.intervention).__name__
             require(
                 owner in ("VectorizedDQN", acting),
                 f"LearnerOptions.intervention with VectorizedRun.side_by_side = {option!r}",
@@ -135,8 +142,24 @@ class VectorizedDQN:
         except ConfigurationError:
             raise
         except (ValueError, ImportError) as error:
-            raise ConfigurationError(f"VectorizedDQN: {error}") from error
+            # The settings name their own arguments; all but one are called alike in gin.
+            text = str(error).replace("`capacity`", "`replay_capacity`")
+            raise ConfigurationError(f"VectorizedDQN: {text}") from error
         return program, settings, environment
+
+    def check_side_by_side(
+        self, options: LearnerOptions, side_by_side: Mapping[str, Sequence[float]]
+    ) -> None:
+        """Has every value that stands side by side checked as its own option would be.
+
+        Raises:
+          ConfigurationError: when one is not allowed.
+        """
+        for option, values in side_by_side.items():
+            owner, _, field = option.partition(".")
+            checked = self if owner == "VectorizedDQN" else options.intervention
+            for value in values:
+                dataclasses.replace(checked, **{field: value})
 
     def _network(self, environment: vectorized.Environment) -> Any:
         actions, shape = environment.num_actions, environment.observation_shape

@@ -12,11 +12,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from dormant import vectorized
+from dormant.learners import LearnerState
 from dormant.runs import metrics
-from dormant.runs.array_checkpoints import ArrayCheckpoints
+from dormant.runs.array_checkpoints import ArrayCheckpoints, template_of
 from dormant.runs.members import Member
 from dormant.runs.options import (
     ConfigurationError,
@@ -27,7 +27,10 @@ from dormant.runs.progress import Progress
 from dormant.runs.run_record import RunRecord
 from dormant.runs.vectorized_agent import VectorizedDQN, tracker_of
 from dormant.runs.vectorized_options import VectorizedRun
-from dormant.vectorized.sharding import local_seeds, shard, to_host
+from dormant.vectorized.sharding import local_seeds, shard, to_host, usable_devices
+
+# Calls of the program between two records, of which each takes some milliseconds on the host.
+_MOST_CALLS = 20
 
 
 class VectorizedRunner:
@@ -50,10 +53,15 @@ class VectorizedRunner:
         """
         self._run = run
         first_seed = 0 if options.seed is None else options.seed
+        self._first_seed = first_seed
         members = run.members(first_seed)
+        self._count = len(members)
+        last = first_seed + run.seeds - 1
+        require(last < 2**31, "LearnerOptions.seed", "such that all seeds are below 2**31", last)
         program, self._settings, environment = agent.program(
             options, tuple(run.side_by_side or ())
         )
+        agent.check_side_by_side(options, run.side_by_side or {})
         self._acts = options.intervention is not None
         self._check_lengths(options)
         devices = _devices(run.devices, len(members))
@@ -64,29 +72,58 @@ class VectorizedRunner:
         self._state = self._program.init(keys, values)
         local = local_seeds(len(members), devices)
         self._members = [members[index] for index in local]
+        _allow_open_files(len(self._members))
         self._checkpoints = ArrayCheckpoints(Path(base_dir) / "checkpoints")
         self._start_iteration = 0
-        latest = _latest_of_all(self._checkpoints)
+        latest = self._checkpoints.latest()
         if latest is not None:
-            self._state = self._checkpoints.load(latest, self._state)
             self._start_iteration = latest + 1
+            self._resume(latest)
         self._base_dir = Path(base_dir)
         replay = self._settings.capacity * vectorized.bytes_per_transition(environment)
         self._memory = replay * len(members)
         self._name = f"DQN on {environment.name}"
         self._device_count = len(devices)
 
+    def _resume(self, number: int) -> None:
+        """Loads a checkpoint, which must be of the same members and lengths."""
+        fresh = to_host((self._state.key, self._state.hyperparameters))
+        template = template_of(self._state)
+        # The arrays that were made to know their places go before those of the checkpoint come.
+        self._state = None
+        state = self._checkpoints.load(number, template)
+        found = to_host((state.key, state.hyperparameters))
+        same = jax.tree.map(np.array_equal, fresh, found)
+        steps = (int(state.agent_step), int(state.learner.gradient_step))
+        expected = self._steps_after(self._start_iteration)
+        if not all(jax.tree.leaves(same)) or steps != expected:
+            raise ConfigurationError(
+                f"the run in {self._checkpoints.folder} was started with other seeds, values side by"
+                " side or lengths; continue it with its own gin file or give another --base_dir;"
+                f" received {', '.join(member.name for member in self._members[:4])} and iterations"
+                f" of {self._run.training_steps} agent steps"
+            )
+        self._state = state
+
+    def _steps_after(self, iterations: int) -> tuple[int, int]:
+        """Agent steps and gradient steps of each seed after so many iterations."""
+        settings = self._settings
+        agent_steps = iterations * self._run.training_steps
+        rounds = agent_steps // settings.update_period - settings.warm_up_rounds
+        return agent_steps, rounds * settings.updates_per_burst
+
     def _check_lengths(self, options: LearnerOptions) -> None:
         settings, run = self._settings, self._run
         rounds, rest = divmod(run.training_steps, settings.update_period)
         allowed = f"a multiple of VectorizedDQN.update_period, {settings.update_period}"
         require(rest == 0, "VectorizedRun.training_steps", allowed, run.training_steps)
-        require(
-            rounds > settings.warm_up_rounds,
-            "VectorizedRun.training_steps",
-            f"more than VectorizedDQN.min_replay_history, {settings.min_replay_history}",
-            run.training_steps,
-        )
+        warm_up = settings.warm_up_rounds * settings.update_period
+        allowed = f"more than the {warm_up} agent steps of VectorizedDQN.min_replay_history"
+        require(rounds > settings.warm_up_rounds, "VectorizedRun.training_steps", allowed,
+                run.training_steps)  # fmt: skip
+        total = run.num_iterations * run.training_steps
+        allowed = "fewer than 2**31 agent steps"
+        require(total < 2**31, "VectorizedRun.num_iterations * training_steps", allowed, total)
         period = tracker_of(options).tracking_period
         tracking, rest = divmod(period, settings.updates_per_burst)
         allowed = (
@@ -96,15 +133,24 @@ class VectorizedRunner:
         require(rest == 0, "Tracker.tracking_period", allowed, period)
         self._iteration_rounds, self._tracking_rounds = rounds, tracking
         # What every call of the program advances: a record or an iteration ends with one.
-        self._unit = math.gcd(rounds - settings.warm_up_rounds, rounds, tracking)
+        shared = math.gcd(rounds, tracking)
+        self._unit = math.gcd(shared, settings.warm_up_rounds)
+        if self._unit * _MOST_CALLS < min(shared, tracking):
+            nearest = max(1, round(settings.warm_up_rounds / shared)) * shared
+            raise ConfigurationError(
+                "VectorizedDQN.min_replay_history must share a large divisor with"
+                " VectorizedRun.training_steps and the agent steps between two records, such as"
+                f" {nearest * settings.update_period}; received {settings.min_replay_history}"
+            )
 
     def describe(self) -> str:
         """What runs, in a line."""
         start, end = self._start_iteration, self._run.num_iterations
         left = f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
-        count, seeds = len(self._members), sorted({member.seed for member in self._members})
+        first = self._first_seed
         return (
-            f"{self._name}, {count} runs side by side (seeds {seeds[0]} to {seeds[-1]}) on"
+            f"{self._name}, {self._count} runs side by side (seeds {first} to"
+            f" {first + self._run.seeds - 1}) on"
             f" {self._device_count} devices, replay {self._memory / 2**20:.0f} MiB, {left}"
         )
 
@@ -118,20 +164,18 @@ class VectorizedRunner:
           FloatingPointError: when a loss is not finite, naming the gradient step and the seed.
         """
         folders = [self._base_dir / member.folder for member in self._members]
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        _allow_open_files(len(folders))
-        records = [
-            RunRecord(
-                str(folder),
-                seed=member.seed,
-                start_iteration=self._start_iteration,
-                command=command,
-                side_by_side=member.values,
-            )
-            for folder, member in zip(folders, self._members, strict=True)
-        ]
+        records: list[RunRecord] = []
         try:
+            for folder, member in zip(folders, self._members, strict=True):
+                folder.mkdir(parents=True, exist_ok=True)
+                record = RunRecord(
+                    str(folder),
+                    seed=member.seed,
+                    start_iteration=self._start_iteration,
+                    command=command,
+                    side_by_side=member.values,
+                )
+                records.append(record)
             self._train(folders)
         except BaseException as error:
             for record in records:
@@ -143,6 +187,7 @@ class VectorizedRunner:
     def _train(self, folders: list[Path]) -> None:
         agent_step = int(self._state.agent_step)
         gradient_step = int(self._state.learner.gradient_step)
+        self._agent_step, self._gradient_step = agent_step, gradient_step
         with contextlib.ExitStack() as stack:
             files = []
             for folder in folders:
@@ -172,19 +217,27 @@ class VectorizedRunner:
                 self._state, brought = self._program.advance(self._state, self._unit)
             taken = brought.episode_return.shape[1]
             rounds += taken
-            # Fetched at once: the program's own inputs and outputs are on their way already.
-            state, brought = to_host(
-                (self._state._replace(replay=(), environment_state=()), brought)
-            )
+            self._agent_step += taken * self._settings.update_period
+            updates = 0 if iteration == 0 and rounds == taken else taken
+            self._gradient_step += updates * self._settings.updates_per_burst
+            brought = to_host(brought)
             writer.check_finite(brought.nonfinite_step)
             progress.step(taken * self._settings.update_period)
             episodes.append((brought.episode_return, brought.episode_length))
-            gradient_step = int(state.learner.gradient_step)
             period = self._tracking_rounds * self._settings.updates_per_burst
-            if gradient_step and gradient_step % period == 0:
-                writer.tracking(state, brought.metrics)
+            if self._gradient_step and self._gradient_step % period == 0:
+                # What the records hold, and not the parameters.
+                measured = self._state.learner._replace(
+                    params=(), target_params=(), opt_state=(), key=()
+                )
+                writer.tracking(to_host(measured), brought.metrics, self._agent_step)
         seconds = time.monotonic() - start
-        writer.iteration(iteration, state, episodes, self._run.training_steps / seconds)
+        writer.iteration(
+            iteration,
+            (self._agent_step, self._gradient_step),
+            episodes,
+            self._run.training_steps / seconds,
+        )
 
 
 class _Writer:
@@ -207,15 +260,17 @@ class _Writer:
                     f"the loss is not finite at gradient step {step} of {member.name}"
                 )
 
-    def tracking(self, state: vectorized.RunState, scalars: Mapping[str, np.ndarray]) -> None:
+    def tracking(
+        self, measured: LearnerState, scalars: Mapping[str, np.ndarray], agent_step: int
+    ) -> None:
         percents = []
         for index, file in enumerate(self._files):
-            learner = vectorized.take_seed(state.learner, index)
+            learner = vectorized.take_seed(measured, index)
             record = metrics.tracking_record(
                 learner.tracker,
                 learner.intervention if self._acts else None,
                 {name: values[index] for name, values in scalars.items()},
-                agent_step=int(state.agent_step),
+                agent_step=agent_step,
             )
             file.write(record)
             percents.append(record["dormant_percent_pooled"][-1])
@@ -224,7 +279,7 @@ class _Writer:
     def iteration(
         self,
         iteration: int,
-        state: vectorized.RunState,
+        steps: tuple[int, int],
         episodes: list[tuple[np.ndarray, np.ndarray]],
         steps_per_second: float,
     ) -> None:
@@ -244,8 +299,8 @@ class _Writer:
                 metrics.iteration_record(
                     iteration,
                     statistics,
-                    agent_step=int(state.agent_step),
-                    gradient_step=int(state.learner.gradient_step),
+                    agent_step=steps[0],
+                    gradient_step=steps[1],
                 )
             )
             means += [mean] if found else []
@@ -256,14 +311,6 @@ class _Writer:
         )
 
 
-def _latest_of_all(checkpoints: ArrayCheckpoints) -> int | None:
-    """The newest checkpoint that every process has; a killed run may leave one ahead."""
-    latest = max(checkpoints.numbers(), default=-1)
-    if jax.process_count() > 1:
-        latest = int(np.min(multihost_utils.process_allgather(np.asarray(latest))))
-    return None if latest < 0 else latest
-
-
 def _devices(asked: int | None, members: int) -> list[jax.Device]:
     devices = jax.devices()
     if jax.process_count() > 1:
@@ -272,7 +319,7 @@ def _devices(asked: int | None, members: int) -> list[jax.Device]:
         require(asked in (None, len(devices)), "VectorizedRun.devices", "None here", asked)
         return devices
     if asked is None:
-        return devices[: math.gcd(len(devices), members)]
+        return devices[: usable_devices(members, len(devices))]
     require(asked <= len(devices), "VectorizedRun.devices", f"at most {len(devices)}", asked)
     allowed = f"a divisor of the {members} runs side by side"
     require(members % asked == 0, "VectorizedRun.devices", allowed, asked)
@@ -283,9 +330,11 @@ def _allow_open_files(count: int) -> None:
     """Every member's records are a file of their own; many systems allow 1 024 by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + 256
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise ConfigurationError(
-            f"VectorizedRun.seeds: {count} runs need {needed} open files; this system allows {hard}"
+            f"the runs side by side must be at most {hard - 256}, as this system allows {hard} open"
+            f" files; received {count}"
         )
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

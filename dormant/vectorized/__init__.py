@@ -18,7 +18,13 @@ from dormant.vectorized.replay import (
 )
 from dormant.vectorized.seeds import axes_of, take_seed
 from dormant.vectorized.settings import Settings
-from dormant.vectorized.sharding import initialize_distributed, local_seeds, shard, to_host
+from dormant.vectorized.sharding import (
+    initialize_distributed,
+    local_seeds,
+    shard,
+    to_host,
+    usable_devices,
+)
 
 __all__ = [
     "MLP",
@@ -43,4 +49,5 @@ __all__ = [
     "shard",
     "take_seed",
     "to_host",
+    "usable_devices",
 ]

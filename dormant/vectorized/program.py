@@ -51,7 +51,8 @@ class Progress(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A run of S seeds side by side. A seed's results do not depend on those beside it.
+    """A run of S seeds side by side. A seed's results do not depend on those
+    beside it, up to rounding; to the bit for the same number of seeds on a device.
 
     Attributes:
       init: `init(keys, hyperparameters={}) -> RunState`, with one key for each seed and each

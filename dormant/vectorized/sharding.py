@@ -88,6 +88,11 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
     )
 
 
+def usable_devices(seeds: int, devices: int) -> int:
+    """The most devices, out of so many, over which so many seeds can be split evenly."""
+    return max(number for number in range(1, devices + 1) if seeds % number == 0)
+
+
 def local_seeds(number: int, devices: Sequence[jax.Device] | Mesh | None = None) -> list[int]:
     """Which of `number` seeds this process holds after `shard` with the same devices, ascending."""
     mesh = Mesh(_devices(devices), (_AXIS,))

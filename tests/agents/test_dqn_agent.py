@@ -123,6 +123,29 @@ def test_nothing_is_learned_or_stored_in_evaluation(make_agent):
     assert count(agent) == 4
 
 
+@pytest.mark.parametrize("between", ["a new episode", "an evaluation that goes on with it"])
+def test_nothing_is_learned_across_an_episode_that_was_left_open(make_agent, between):
+    agent = make_agent(JaxDQNAgent__min_replay_history=1_000)
+    frames = [np.full((84, 84, 1), number, np.uint8) for number in range(1, 10)]
+    agent.begin_episode(frames[0])
+    for frame in frames[1:4]:
+        agent.step(0.0, frame)
+    if between == "a new episode":  # as where a run is resumed
+        agent.begin_episode(frames[5])
+    else:
+        agent.eval_mode = True
+        agent.step(0.0, frames[4])
+        agent.step(0.0, frames[5])
+        agent.eval_mode = False
+    for frame in frames[6:]:
+        agent.step(0.0, frame)
+    agent.end_episode(0.0, True)
+    batch = agent.replay.gather(np.arange(agent.replay.add_count))
+    np.testing.assert_array_equal(batch.state[:, 0, 0, -1], [1, 2, 6, 7, 8, 9])
+    np.testing.assert_array_equal(batch.next_state[:, 0, 0, -1], [2, 3, 7, 8, 9, 0])
+    np.testing.assert_array_equal(batch.state[2, 0, 0], [0, 0, 0, 6])
+
+
 def test_exploration_follows_the_schedule_and_the_seed(make_agent):
     def actions(**changes):
         agent = make_agent(JaxDQNAgent__min_replay_history=1_000, **changes)

@@ -160,8 +160,29 @@ def test_an_option_of_the_priorities_that_is_not_allowed_is_named(make_agent, ch
 
 
 def test_the_exponent_of_the_priorities_holds(make_agent):
-    agent = make_agent("rainbow", PrioritizedSamplingDistribution__priority_exponent=0.5)
+    exponent = {"PrioritizedSamplingDistribution__priority_exponent": 0.5}
+    agent = make_agent("rainbow", **exponent)
     assert agent.replay.options.priority_exponent == 0.5
+    # The one thing that leaves out what the file says on purpose.
+    agent = make_agent("rainbow", LearnerOptions__replay_scheme="released_code", **exponent)
+    assert not agent.replay.options.prioritized
+
+
+def test_an_exponent_without_priorities_is_refused(make_agent):
+    from dormant.runs.options import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="priority_exponent must be left out .* rec.* 0.5"):
+        make_agent("c51", PrioritizedSamplingDistribution__priority_exponent=0.5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_agent):
+    agent = make_agent("rainbow")
+    frame = np.zeros(FRAME, np.uint8)
+    agent.begin_episode(frame)
+    with pytest.raises(FloatingPointError, match="loss is not finite at gradient steps 1 to 2; re"):
+        for _ in range(30):
+            agent.step(np.nan, frame)
+    assert agent.gradient_step == 0
 
 
 def test_a_network_that_fits_no_distribution_is_one_line(make_agent):

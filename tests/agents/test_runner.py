@@ -171,6 +171,11 @@ def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_
     base_dir = tmp_path / "run"
     train(base_dir, Runner__num_iterations=1)
     before = (base_dir / "metrics.jsonl").read_text()
+    with open(base_dir / "checkpoints" / "0" / "reward.bin", "ab") as file:
+        file.write(b"1")
+    problem = r"checkpoint 0 in .* is damaged, give another --base_dir: .*reward.bin must have"
+    with pytest.raises(ConfigurationError, match=problem):
+        train(base_dir)
     shutil.rmtree(base_dir / "checkpoints" / "0")
     with pytest.raises(ConfigurationError, match="checkpoint 0 in .* cannot be resumed"):
         train(base_dir)
@@ -183,6 +188,10 @@ def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_
         ({"LearnerOptions__seed": 7}, "seed must be that of checkpoint"),
         ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or intervention"),
         ({"LearnerOptions__intervention": None}, "another network, optimizer or intervention"),
+        (
+            {"ReplayBuffer__max_capacity": 101},
+            "with its own gin file .*: the replay .* with capacity 101; received capacity 100",
+        ),
     ],
 )
 def test_a_run_is_not_resumed_as_another(recycled, train, changes, problem):

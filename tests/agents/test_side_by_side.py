@@ -199,16 +199,52 @@ def test_the_command_runs_seeds(gin_configs, tmp_path, capsys):
     ("changes", "problem"),
     [
         ({"create_dormant_runner__seeds": 0}, "create_dormant_runner.seeds must be a whole number"),
+        ({"create_dormant_runner__one_dispatch": 1}, "one_dispatch must be None, .*; received 1"),
+        ({"create_dormant_runner__side_by_side": [0.1]}, "side_by_side must be None or a dict"),
         ({"create_dormant_runner__seeds": 2, "LearnerOptions__seed": "7"}, "seed must be a whole"),
         ({"create_dormant_runner__side_by_side": {"ReDo.tau": []}}, r"side_by_side\['ReDo.tau'\]"),
         ({"create_dormant_runner__side_by_side": {"ReDo.tua": [1]}}, "side_by_side: .* 'tua'"),
         ({"create_dormant_runner__side_by_side": {"ReDo.tau": [-1, 1]}}, "numbers >= 0"),
+        ({"create_dormant_runner__side_by_side": {"ReDo.period": [8, 0]}}, "ReDo.period must"),
+        ({"create_dormant_runner__side_by_side": {"LearnerOptions.seed": [1, 2]}}, "without its s"),
+        (
+            {"create_dormant_runner__side_by_side": {"x/create_dormant_runner.seeds": [1, 2]}},
+            "side_by_side must be options of one run .*; received 'x/create_dormant_runner.seeds'",
+        ),
     ],
 )
-def test_mistakes_are_reported_before_anything_is_created(create, tmp_path, changes, problem):
+def test_a_mistake_leaves_disk_and_gin_as_they_were(load_family, tmp_path, changes, problem):
+    load_family(FAMILY, **changes)
+    from dormant.agents.runner import create_dormant_runner
+
+    configuration = gin.config_str()
     with pytest.raises(ConfigurationError, match=problem):
-        create(tmp_path / "runs", **changes)
-    assert not (tmp_path / "runs").exists()
+        create_dormant_runner(str(tmp_path / "runs" / "all"))
+    assert list(tmp_path.iterdir()) == []
+    assert gin.config_str() == configuration
+
+
+def test_a_mistake_removes_nothing_of_other_runs(create, tmp_path):
+    (tmp_path / "ReDo.period=8" / "seed_1").mkdir(parents=True)
+    (tmp_path / "ReDo.period=8" / "seed_1" / "notes").write_text("mine")
+    values = {"create_dormant_runner__side_by_side": {"ReDo.period": [8, 0]}}
+    with pytest.raises(ConfigurationError, match="ReDo.period must"):
+        create(tmp_path, **values)
+    with pytest.raises(ConfigurationError, match="ReDo.period must"):
+        create(tmp_path, LearnerOptions__seed=1, **values)
+    assert [path.name for path in tmp_path.iterdir()] == ["ReDo.period=8"]
+    assert [path.name for path in (tmp_path / "ReDo.period=8").iterdir()] == ["seed_1"]
+    assert (tmp_path / "ReDo.period=8" / "seed_1" / "notes").read_text() == "mine"
+
+
+def test_gin_is_afterwards_as_it_was(load_family, tmp_path):
+    load_family(FAMILY, create_dormant_runner__seeds=2)
+    from dormant.agents.runner import create_dormant_runner
+
+    configuration = gin.config_str()
+    assert "LearnerOptions.seed" not in configuration
+    create_dormant_runner(str(tmp_path))
+    assert gin.config_str() == configuration
 
 
 def test_replays_that_do_not_fit_together_are_refused(create, tmp_path):
@@ -218,12 +254,14 @@ def test_replays_that_do_not_fit_together_are_refused(create, tmp_path):
     capacity = int(
         0.6 * machine_memory() / per_transition
     )  # nothing is allocated before it is used
-    with pytest.raises(ConfigurationError, match="seeds: 2 runs side by side need .* GB"):
+    capacities = [capacity, capacity // 100, capacity - 1]
+    problem = rf"replays of all 3 runs: .* GB .* GB .*; received {capacity // 100}, {capacity - 1},"
+    with pytest.raises(ConfigurationError, match=problem):
         create(
-            tmp_path / "two",
-            create_dormant_runner__seeds=2,
-            ReplayBuffer__max_capacity=capacity,
+            tmp_path / "several",
+            create_dormant_runner__side_by_side={"ReplayBuffer.max_capacity": capacities},
         )
+    assert not (tmp_path / "several").exists()
 
 
 @pytest.mark.slow

@@ -190,6 +190,32 @@ def test_members_in_different_phases_act_with_their_own_policies(learner, dispat
     assert int(answers[0]) == int(together.one_by_one({0: requests[0]})[0])
 
 
+@pytest.mark.parametrize("where", ["batches", "after_update"])
+def test_an_error_of_one_burst_is_the_answer_of_its_member(learner, dispatch, where):
+    def broken(*unused):
+        raise FloatingPointError("broken")
+
+    def broken_batches():
+        yield from [next(batches(0))]
+        broken()
+
+    members, alone = Members(learner), Members(learner)
+    requests = {member: members.request(member) for member in range(MEMBERS)}
+    change = {"batches": broken_batches(), "after_update": broken}[where]
+    requests[1] = requests[1]._replace(**{where: change})
+    answers = dispatch.bursts(requests)
+    assert isinstance(answers.pop(1), FloatingPointError)
+    expected = together.one_by_one({member: alone.request(member) for member in (0, 2)})
+    assert list(answers) == list(expected)
+    for member, (state, metrics) in answers.items():
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5),
+            numpy_state(state), numpy_state(expected[member][0]),
+        )  # fmt: skip
+        np.testing.assert_allclose(metrics["loss"], expected[member][1]["loss"], rtol=1e-4)
+        assert len(members.seen[member]) == UPDATES
+
+
 def test_an_error_is_the_answer_of_the_member_whose_it_is(learner):
     requests = act_requests(learner, acts(learner, 0.0), 0)
 

@@ -65,7 +65,21 @@ def test_what_does_not_is_said_too(setting):
     first, second, third = verdict(settings).splitlines()
     assert "fewer, 41.0 % against 51.0 % (not as in the paper)" in first
     assert "more, 52.0 % against 41.0 % (not as in the paper)" in second
-    assert "lower, 5.33 against 7.33, but the intervals overlap (not as in the paper)" in third
+    assert third.endswith("5.33 against 7.33 (no clear difference, the intervals overlap).")
+
+
+def test_equal_settings_and_single_seeds_show_nothing(setting):
+    def settings(seeds):
+        return [
+            setting(ratio, method, [1.0] * seeds, [0.0] * seeds)
+            for ratio in (0.25, 2)
+            for method in ("DQN", "DQN + ReDo")
+        ]
+
+    for line in verdict(settings(seeds=3)).splitlines():
+        assert line.endswith("(no clear difference, the intervals overlap).")
+    for line in verdict(settings(seeds=1)).splitlines():
+        assert line.endswith("(one seed, no interval: nothing can be said).")
 
 
 def test_a_missing_setting_is_named(as_in_the_paper):

@@ -60,8 +60,8 @@ def test_the_final_return_is_that_of_the_last_iteration_with_an_episode(written_
 def test_the_final_dormancy_is_the_mean_of_the_last_iterations_records(written_run):
     # Records at agent steps 2000, 4000 and 6000; iterations end at 2000 and 4000.
     run = read_run(written_run(returns=[[1.0], [2.0]], percents=[10.0, 20.0, 5.0]))
-    assert final_dormant_percent(run) == 12.5
-    assert final_dormant_percent(run, tau=0.025) == 6.25
+    assert final_dormant_percent(run) == 20.0
+    assert final_dormant_percent(run, tau=0.025) == 10.0
     with pytest.raises(ValueError, match="measurements"):
         final_dormant_percent(run._replace(tracking=()))
 

@@ -51,5 +51,5 @@ def test_it_ends_with_a_table_and_a_figure(tmp_path):
             assert (run.tracking[-1].recycled_total > 0) == ("redo" in name)
     rows = [line.split()[:2] for line in done.stdout.splitlines() if line[:2] in ("0.", "2 ")]
     assert rows == [["0.25", "DQN"], ["0.25", "DQN"], ["2", "DQN"], ["2", "DQN"]]
-    assert done.stdout.count("in the paper).") == 3
+    assert done.stdout.count(" against ") == 3 + 3
     assert matplotlib.image.imread(tmp_path / "quickstart.png").ndim == 3

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
+from dormant.replay import DamagedCheckpoint, ReplayBuffer, ReplayOptions, importance_weights
 
 
 def options(**changes):
@@ -154,6 +154,9 @@ def test_the_newest_saves_stay(tmp_path):
     # One of a later iteration, left behind by a run that was killed.
     buffer.save(str(tmp_path), 9, keep=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11", "9", "notes"]
+    # The one before may be the last whole checkpoint until all of this one is on disk.
+    buffer.save(str(tmp_path), 12, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["11", "12", "notes"]
     with pytest.raises(ValueError, match="`keep` must be >= 1; got 0"):
         buffer.save(str(tmp_path), 12, keep=0)
 
@@ -210,7 +213,22 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
     file = tmp_path / "0" / "reward.bin"
     file.write_bytes(file.read_bytes()[:-1]) if damage == "short" else file.unlink()
-    with pytest.raises(ValueError, match="reward.bin must have 120 bytes; got (119|0)$"):
+    with pytest.raises(DamagedCheckpoint, match="reward.bin must have 120 bytes; got (119|0)$"):
+        ReplayBuffer(options(), seed=0).load(str(tmp_path), 0)
+
+
+@pytest.mark.parametrize("missing", ["fixed", "counters", "highest_priority", "generator", "all"])
+def test_a_checkpoint_without_an_entry_is_damaged(tmp_path, missing):
+    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
+    file = tmp_path / "0" / "replay.json"
+    text = file.read_text()
+    state = json.loads(text)
+    file.write_text(
+        text[:-9]
+        if missing == "all"
+        else json.dumps({name: value for name, value in state.items() if name != missing})
+    )
+    with pytest.raises(DamagedCheckpoint, match="replay.json must be as it was written; got .*"):
         ReplayBuffer(options(), seed=0).load(str(tmp_path), 0)
 
 
@@ -236,3 +254,10 @@ def test_a_priority_that_is_none_is_refused(bad):
         buffer.set_priorities(np.array([5, 6]), np.array([1.0, bad]))
     with pytest.raises(ValueError, match="`prioritized` must be True to set priorities; got False"):
         ReplayBuffer(options(), seed=0).set_priorities(np.array([0]), np.array([1.0]))
+
+
+def test_a_priority_that_the_exponent_makes_infinite_is_refused():
+    buffer = fill(ReplayBuffer(options(prioritized=True, priority_exponent=3.0), seed=0), 30)
+    with pytest.raises(ValueError, match=r"`priorities` \*\* 3.0 must be finite; got "):
+        buffer.set_priorities(np.array([5]), np.array([1e200]))
+    np.testing.assert_allclose(buffer.sample().probabilities, 1 / len(buffer))

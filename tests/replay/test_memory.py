@@ -12,6 +12,7 @@ from dormant.replay import (
     check_memory,
     describe_memory,
     machine_memory,
+    shortage,
 )
 
 
@@ -34,12 +35,25 @@ def test_the_bytes_announced_are_those_allocated():
 
 def test_a_size_that_does_not_fit_names_both_numbers():
     options = atari(1_000_000)
-    message = r"memory of 1\.00 GB, which holds 141302 transitions; got 1000000, .* 7\.08 GB"
+    message = (
+        r"memory: 7\.08 GB are needed, 900\.00 MB may be used \(90 % of 1\.00 GB\), enough for"
+        r" 127172 transitions; got 1000000$"
+    )
     with pytest.raises(ValueError, match=message):
         check_memory(options, available=10**9)
     assert check_memory(options, available=8 * 10**9) == bytes_needed(options)
+    # Some is left to the rest of the process.
+    with pytest.raises(ValueError, match=r"7\.08 GB are needed, 6\.48 GB may be used"):
+        check_memory(options, available=72 * 10**8)
     with pytest.raises(ValueError, match="must fit into this machine's memory"):
         ReplayBuffer(atari(10**12), seed=0)
+
+
+def test_replays_must_fit_together():
+    one, other = atari(1_000_000), atari(500_000)
+    assert shortage(one, available=10**10) is shortage(other, available=10**10) is None
+    problem = shortage(one, other, available=10**10)
+    assert problem == "10.62 GB are needed, 9.00 GB may be used (90 % of 10.00 GB)"
 
 
 def test_the_line_for_people_has_the_bytes():

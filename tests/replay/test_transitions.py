@@ -21,7 +21,10 @@ KINDS = {
 
 @st.composite
 def streams(draw):
-    """Options, and how each step of a stream of episodes ends: on, cut short or terminal."""
+    """Options, and what comes of each step of a stream of episodes.
+
+    The episode goes on, is cut short, ends in a terminal, or is left without a word of its end.
+    """
     stack, horizon = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     options = ReplayOptions(
         capacity=draw(st.integers(stack + horizon, 25)),
@@ -31,7 +34,7 @@ def streams(draw):
         **KINDS[draw(st.sampled_from(sorted(KINDS)))],
     )
     # Episodes shorter than a stack and longer than the buffer; the last may go on.
-    episodes = st.tuples(st.integers(1, 40), st.sampled_from(["cut", "terminal"]))
+    episodes = st.tuples(st.integers(1, 40), st.sampled_from(["cut", "terminal", "left"]))
     ends = []
     for length, end in draw(st.lists(episodes, max_size=10)):
         ends += ["on"] * (length - 1) + [end]
@@ -49,7 +52,7 @@ def steps(options, ends, seed=0):
             action.astype(options.action_dtype),
             float(rng.normal()),
             end == "terminal",
-            end != "on",
+            end in ("cut", "terminal"),
         )
 
 
@@ -72,8 +75,11 @@ def test_the_ring_holds_what_whole_episodes_say(stream):
     for number, step in enumerate(steps(options, ends)):
         store.add(*step)
         reference.add(*step)
+        if ends[number] == "left":
+            store.cut()
+            reference.cut()
         # At the edges of episodes, and now and then in between.
-        if not (step[-1] or number % 7 == 0 or number == len(ends) - 1):
+        if not (ends[number] != "on" or number % 7 == 0 or number == len(ends) - 1):
             continue
         expected, ever = reference.transitions()
         assert store.end_key == ever
@@ -107,6 +113,19 @@ def test_an_episode_cut_short_keeps_back_its_last_steps():
     np.testing.assert_array_equal(batch.action, [0, 1])
     np.testing.assert_array_equal(batch.next_state.ravel(), [3, 4])
     assert not batch.terminal.any()
+
+
+def test_no_transition_spans_a_cut():
+    options = ReplayOptions(capacity=20, observation_shape=(), stack_size=2, update_horizon=2)
+    store = TransitionStore(options)
+    store.cut()  # where nothing is stored it changes nothing
+    for number in range(8):
+        if number == 4:
+            store.cut()
+        store.add(np.uint8(number + 1), number, 0.0, False, False)
+    batch = store.gather(np.arange(store.first_key, store.end_key))
+    np.testing.assert_array_equal(batch.state, [[0, 1], [1, 2], [0, 5], [5, 6]])
+    np.testing.assert_array_equal(batch.next_state, [[2, 3], [3, 4], [6, 7], [7, 8]])
 
 
 def test_what_was_gathered_stays_as_it_was():

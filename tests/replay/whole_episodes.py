@@ -30,6 +30,10 @@ class WholeEpisodes:
         if self.episodes[-1][-1].terminal or self.episodes[-1][-1].episode_end:
             self.episodes.append([])
 
+    def cut(self) -> None:
+        if self.episodes[-1]:
+            self.episodes.append([])
+
     def transitions(self) -> tuple[Batch, int]:
         """All transitions that can be drawn, the oldest first, and how many there ever were."""
         stored = sum(len(episode) for episode in self.episodes)

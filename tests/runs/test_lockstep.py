@@ -188,6 +188,43 @@ def test_an_interrupt_stops_all_and_comes_out(where, whose):
     assert threading.active_count() == 1
 
 
+def test_a_second_interrupt_leaves_nobody_calling_on():
+    answered, found = [], []
+    runs = lockstep(2, answered)
+    is_out, is_done = threading.Event(), threading.Event()
+
+    def member(number):
+        try:
+            runs.call(number, "act", 0)
+            if number == 1:
+                raise ValueError("broken")
+            runs.call(number, "act", 0)
+        finally:
+            if number == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+                is_out.wait(10)
+                try:
+                    runs.call(number, "act", 0)
+                except BaseException as error:
+                    found.append(type(error).__name__)
+                is_done.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.run([lambda: member(0), lambda: member(1)])
+    is_out.set()
+    assert is_done.wait(10)
+    assert found == ["Stopped"]
+    assert answered == [("act", (0, 1))]
+
+
+def test_a_call_after_all_were_stopped_is_answered_alone():
+    answered = []
+    runs = lockstep(2, answered)
+    with pytest.raises(MemberFailed):
+        runs.run([lambda: runs.call(0, "act", 0), lambda: 1 / 0])
+    assert runs.call(1, "act", 4) == 8
+
+
 def test_a_call_where_nothing_runs_is_answered_alone():
     answered = []
     runs = lockstep(2, answered)

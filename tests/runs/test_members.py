@@ -24,6 +24,16 @@ def test_every_combination_of_values_has_every_seed():
     assert members[-1].name == expected
 
 
+def test_no_two_values_share_a_folder():
+    values = [1_000_000, 1_000_001, 0.1, 0.1 + 1e-9, 1e-4, 0, 2.0, 10**30, 10**30 + 1]
+    folders = [member.folder for member in members_of("Run", 0, 1, {"a.b": values})]
+    assert folders[:8] == [
+        f"a.b={value}/seed_0"
+        for value in ("1e+06", "1000001", "0.1", "0.100000001", "0.0001", "0", "2", f"{10**30}")
+    ]
+    assert len(set(folders)) == len(values)
+
+
 @pytest.mark.parametrize(
     ("seeds", "values", "problem"),
     [
@@ -32,6 +42,10 @@ def test_every_combination_of_values_has_every_seed():
         (1, {"ReDo.tau": []}, r"Run.side_by_side\['ReDo.tau'\] must be a list of different.*; rec"),
         (1, {"ReDo.tau": [0.1, 0.1]}, r"must be a list of different numbers >= 0; received \[0.1"),
         (1, {"ReDo.tau": ["0.1"]}, r"must be a list of different numbers >= 0; received \['0.1'"),
+        (1, {"ReDo.tau": [[0.1]]}, r"different numbers >= 0; received \[\[0.1\]\]"),
+        (1, {"ReDo.tau": [True]}, r"different numbers >= 0; received \[True\]"),
+        (1, [0.1], r"Run.side_by_side must be None or a dictionary .*; received \[0.1\]"),
+        (1, {3: [0.1]}, r"Run.side_by_side must be None or a dictionary .*; received \{3: \[0.1"),
         (1, {"ReDo.tau": 0.1}, "must be a list of different numbers >= 0; received 0.1"),
     ],
 )

@@ -147,11 +147,17 @@ MISTAKES = {
     "Tracker.tracking_period = 21": "Tracker.tracking_period must be a multiple of the 2 gradient",
     "VectorizedRun.seeds = 0": "VectorizedRun.seeds must be a whole number >= 1; received 0",
     "VectorizedRun.training_steps = 241": "a multiple of VectorizedDQN.update_period, 4",
-    "VectorizedRun.training_steps = 80": "more than VectorizedDQN.min_replay_history, 80",
+    "VectorizedRun.training_steps = 80": "more than the 80 agent steps of VectorizedDQN.min",
+    "VectorizedRun.num_iterations = 10_000_000": "fewer than 2**31 agent steps",
+    "VectorizedDQN.replay_capacity = 401": "`replay_capacity` must be a multiple of",
+    "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); received 16",
+    "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; received 5",
+    "LearnerOptions.seed = 2_147_483_647": "such that all seeds are below 2**31",
     "VectorizedRun.devices = 1_000": "VectorizedRun.devices must be at most",
     "VectorizedRun.side_by_side = {'ReDo.tau': [0.1, 0.1]}": "a list of different numbers",
     "VectorizedRun.side_by_side = {'ReDo.period': [10, 20]}": "must be one of 'ReDo.tau'",
     "VectorizedRun.side_by_side = {'Prune.tau': [0.1]}": "must be @Prune(); received 'ReDo'",
+    "VectorizedRun.side_by_side = {'VectorizedDQN.learning_rate': [0.0]}": "a number > 0; received",
 }
 
 
@@ -167,11 +173,27 @@ def test_a_mistake_is_one_line_and_nothing_is_created(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tmp_path, capfd):
+    changes = {
+        "VectorizedDQN.min_replay_history": 84,
+        "VectorizedRun.training_steps": 800,
+        "Tracker.tracking_period": 200,
+    }
+    assert train_small(tmp_path / "run", changes) == 2
+    assert "must share a large divisor" in (error := capfd.readouterr().err)
+    assert "such as 400; received 84" in error
+
+
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):
     before = records(base_dir / "seed_0")
     assert train_small(base_dir, {"VectorizedDQN.dense": "(8, 8)"}) == 2
-    assert "was written with other seeds, another network" in capfd.readouterr().err
+    assert "with another number of runs, another network" in capfd.readouterr().err
+    assert train_small(base_dir, {"LearnerOptions.seed": 7}) == 2
+    assert "was started with other seeds, values side by side" in capfd.readouterr().err
+    assert train_small(base_dir, {"VectorizedRun.training_steps": 280}) == 2
+    assert "iterations of 280 agent steps" in capfd.readouterr().err
     assert records(base_dir / "seed_0") == before
+    assert not (base_dir / "seed_7").exists()
 
 
 def test_the_returns_are_those_of_whole_episodes(base_dir):

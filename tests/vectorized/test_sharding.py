@@ -1,5 +1,6 @@
 """Seeds spread over eight devices, and over two processes, against one device."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -76,9 +77,12 @@ close(
 
 
 def start(program, *arguments):
+    # With a thread per core XLA's several CPU devices can wait for each other without end.
+    environment = os.environ | {"PJRT_NPROC": "64", "NPROC": "64"}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", RUN + program, *arguments],
         cwd=ROOT,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
