@@ -27,8 +27,11 @@ BENCHMARKS = (
     (["recycle.py"], ["--repeats", "2"]),
     (["train_dqn.py", "--updates_only"], ["--repeats", "3"]),
     (["train_dqn.py"], ["--period", "200", "--periods", "1"]),
+    (["replay.py"], ["--repeats", "2"]),
+    (["environments.py"], ["--repeats", "2"]),
+    (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
 )
-NEEDS_DOPAMINE = (["train_dqn.py"],)
+NEEDS_DOPAMINE = (["train_dqn.py"], ["environments.py"])
 
 
 def measure(ours_only: bool, quick: bool) -> list[dict[str, Any]]:
