@@ -143,7 +143,7 @@ def of_seeds(seeds: Sequence[int], repeats: int) -> list[common.Table]:
             rows = []
             for count in seeds:
                 ours = our_speed(count, replay_ratio, "minatar", redo=redo)
-                name, values = f"{count} seeds", common.alternate([ours], repeats)
+                name, values = f"{count} seed{'s' * (count > 1)}", common.alternate([ours], repeats)
                 rows.append(common.Row(name, "agent steps/s", values))
             title = (
                 f"DQN{' + ReDo (period 1 000)' if redo else ''} on gymnax's {GAME[0]} at replay"
