@@ -148,10 +148,11 @@ class VectorizedRunner:
         start, end = self._start_iteration, self._run.num_iterations
         left = f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
         first = self._first_seed
+        devices = "1 device" if self._device_count == 1 else f"{self._device_count} devices"
         return (
             f"{self._name}, {self._count} runs side by side (seeds {first} to"
             f" {first + self._run.seeds - 1}) on"
-            f" {self._device_count} devices, replay {self._memory / 2**20:.0f} MiB, {left}"
+            f" {devices}, replay {self._memory / 2**20:.0f} MiB, {left}"
         )
 
     def run_experiment(self, command: list[str]) -> None:
