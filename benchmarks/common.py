@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from benchmarks import report
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "tensorflow", "ale-py")
 
 
@@ -185,6 +187,20 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number >= 1, received {text!r}")
     return value
+
+
+def publish(result: dict[str, Any], started: float, path: pathlib.Path | None) -> None:
+    """Prints a result's tables and the seconds it took, and writes its JSON file where asked.
+
+    Args:
+      result: what `record` returned.
+      started: `time.perf_counter()` at its start.
+      path: the file; None for none.
+    """
+    print(report.table(result))
+    print(f"\n{time.perf_counter() - started:.0f} s in all")
+    if path:
+        write_json(path, result)
 
 
 def write_json(path: pathlib.Path, result: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks import common, report
+from benchmarks import common
 
 SEED = 0
 NUMBERS = (1, 5)  # environments of a row
@@ -137,16 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument("--repeats", type=common.positive, default=20, help="pairs per row")
     made.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write the result there")
     options = made.parse_args(arguments)
-    described = common.machine()
+    described, started = common.machine(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import dormant.agents  # noqa: F401  (before the first Dopamine module)
 
         found = tables(options.games, options.repeats)
     result = common.record("environments", {"repeats": options.repeats}, described, found)
-    print(report.table(result))
-    if options.json:
-        common.write_json(options.json, result)
+    common.publish(result, started, options.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import dormant
-from benchmarks import common, learner_updates, report
+from benchmarks import common, learner_updates
 
 TAU, PERIOD = 0.1, 1_000
 SCORE_BATCHES = (64, 256)
@@ -184,10 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables += idle_tables(ready, options.repeats)
     settings = {"tau": TAU, "actions": learner_updates.NUM_ACTIONS, "repeats": options.repeats}
     result = common.record("recycle", settings, described, tables)
-    print(report.table(result))
-    print(f"\n{time.perf_counter() - started:.0f} s in all")
-    if options.json:
-        common.write_json(options.json, result)
+    common.publish(result, started, options.json)
 
 
 if __name__ == "__main__":

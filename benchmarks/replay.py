@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks import common, report
+from benchmarks import common
 from dormant.replay import ReplayBuffer, ReplayOptions
 
 FRAME, STACK, BATCH, EPISODE = (84, 84), 4, 32, 1_000
@@ -198,10 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.ours_only:
         settings["frames"] = f"of {GAME}, random play"
     result = common.record("replay", settings, described, measured)
-    print(report.table(result))
-    print(f"\n{time.perf_counter() - started:.0f} s in all")
-    if options.json:
-        common.write_json(options.json, result)
+    common.publish(result, started, options.json)
 
 
 if __name__ == "__main__":

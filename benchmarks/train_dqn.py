@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks import common, learner_updates, report
+from benchmarks import common, learner_updates
 
 UPDATE_PERIOD, BLOCKS_PER_PERIOD = 4, 10
 TAU, SCORE_BATCH, SEED = 0.1, 64, 0
@@ -226,10 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = {name: getattr(options, name) for name in ("game", "period", "periods")}
     name = "updates" if options.updates_only else "train_dqn"
     result = common.record(name, settings, described, tables)
-    print(report.table(result))
-    print(f"\n{time.perf_counter() - started:.0f} s in all")
-    if options.json:
-        common.write_json(options.json, result)
+    common.publish(result, started, options.json)
 
 
 if __name__ == "__main__":

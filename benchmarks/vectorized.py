@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks import common, report
+from benchmarks import common
 from dormant import vectorized
 from dormant.runs.interventions import ReDo, Tracker
 from dormant.runs.options import LearnerOptions
@@ -181,10 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables += [*of_seeds(seeds, options.repeats), of_games(options.repeats)]
     settings = {"seeds": seeds, "repeats": options.repeats}
     result = common.record("vectorized", settings, described, tables)
-    print(report.table(result))
-    print(f"\n{time.perf_counter() - started:.0f} s in all")
-    if options.json:
-        common.write_json(options.json, result)
+    common.publish(result, started, options.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import logging  # noqa: E402
 
 from dormant.runs.command_line import command_line, quiet_stderr, run_command  # noqa: E402
-from dormant.runs.gin_files import check_base_dir, check_gin_files  # noqa: E402
 
 _PROGRAM = "dormant.train"
 
@@ -29,9 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
 
-    def prepare(given):
-        base_dir = check_base_dir(given.base_dir)
-        check_gin_files(given.gin_files)
+    def prepare(given, base_dir):
         with quiet_stderr():
             from dormant.agents import preflight
 

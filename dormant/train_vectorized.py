@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 
 from dormant.runs.command_line import command_line, quiet_stderr, run_command
-from dormant.runs.gin_files import check_base_dir, check_gin_files, parse_gin
+from dormant.runs.gin_files import parse_gin
 from dormant.runs.options import ConfigurationError, LearnerOptions
 
 _PROGRAM = "dormant.train_vectorized"
@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
 
-    def prepare(given):
-        base_dir = check_base_dir(given.base_dir)
-        check_gin_files(given.gin_files)
+    def prepare(given, base_dir):
         try:
             from dormant.runs.vectorized_agent import VectorizedDQN
             from dormant.runs.vectorized_options import VectorizedRun, initialize_distributed

@@ -22,7 +22,7 @@ from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
 from dormant.replay import DamagedCheckpoint, ReplayBuffer
 from dormant.runs import metrics
-from dormant.runs.interventions import Tracker
+from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
@@ -62,7 +62,7 @@ class LearnerAgent:
         """
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = LearnerOptions() if options is None else options
-        self._tracker = Tracker() if self._options.tracker is None else self._options.tracker
+        self._tracker = tracker_of(self._options)
         seed = checks.seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._evaluation_steps = 0
@@ -110,12 +110,11 @@ class LearnerAgent:
     def _create_optimizer(self) -> optax.GradientTransformation:
         """The optimizer of the whole tree of parameters, as the options ask for it."""
         options = self._options
-        per_entry_count = getattr(options.intervention, "adam_count", "keep") == "per_entry"
         return create_optimizer(
             self._optimizer_name,
             weight_decay=options.weight_decay,
             weight_decay_kind=options.weight_decay_kind,
-            per_entry_count=per_entry_count,
+            per_entry_count=options.per_entry_count,
             option=option_name(type(self), "optimizer"),
         )
 

@@ -16,7 +16,7 @@ from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
 from dormant.runs import metrics
 from dormant.runs.options import ConfigurationError, option_name
-from dormant.runs.progress import Progress
+from dormant.runs.progress import Progress, iterations_left
 from dormant.runs.run_record import RunRecord
 
 
@@ -100,8 +100,7 @@ class RunnerMixin:
 
     def describe_rest(self) -> str:
         """The iterations that are left."""
-        start, end = self._start_iteration, self._num_iterations
-        return f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
+        return iterations_left(self._start_iteration, self._num_iterations)
 
     def record(self, command: list[str]) -> RunRecord:
         """Writes config.gin and run.json; see `RunRecord`."""

@@ -74,7 +74,7 @@ class ArrayCheckpoints:
         common = set.intersection(*(set(row.tolist()) - {-1} for row in each))
         if not common and np.any(each >= 0):
             raise ConfigurationError(
-                f"the processes of this run have no checkpoint in {self._folder.parent} in common:"
+                f"the processes of this run have no checkpoint in {self.folder} in common:"
                 " continue it with as many processes as before, or give another --base_dir;"
                 f" received {jax.process_count()} processes"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from dormant.runs.gin_files import one_line
+from dormant.runs.gin_files import check_base_dir, check_gin_files, one_line
 from dormant.runs.options import ConfigurationError
 
 CONFIGURATION_ERROR = 2
@@ -19,7 +19,7 @@ def run_command(
     program: str,
     description: str,
     arguments: Sequence[str],
-    prepare: Callable[[flags.FlagValues], Callable[[], None]],
+    prepare: Callable[[flags.FlagValues, str], Callable[[], None]],
 ) -> int:
     """Parses the flags, prepares a run and starts it.
 
@@ -27,17 +27,20 @@ def run_command(
       program: the command's name, such as "dormant.train".
       description: what `--help` says first.
       arguments: the flags given.
-      prepare: checks what was asked for and returns what runs it; given the parsed flags
-        `base_dir`, `gin_files` and `gin_bindings`.
+      prepare: checks what was asked for and returns what runs it; given the parsed flags, of which
+        `gin_files` can be read, and the absolute path of `base_dir`, which can be written.
 
     Returns:
-      The exit code: 0, or 2 where `prepare` raised ConfigurationError, which is one line on stderr.
+      The exit code: 0, or 2 where a flag is wrong or `prepare` raised ConfigurationError, which is
+      one line on stderr.
     """
     try:
         given = _parse(program, description, list(arguments))
         if given is None:
             return 0
-        run = prepare(given)
+        base_dir = check_base_dir(given.base_dir)
+        check_gin_files(given.gin_files)
+        run = prepare(given, base_dir)
     except ConfigurationError as error:
         print(f"{program}: error: {one_line(error)}", file=sys.stderr)
         return CONFIGURATION_ERROR

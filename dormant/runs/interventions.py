@@ -340,6 +340,11 @@ class Tracker:
         return dormant.track(graph, taus=TAUS, period=options.pop("tracking_period"), **options)
 
 
+def tracker_of(options: Any) -> Tracker:
+    """The tracker of a run's `LearnerOptions`; as gin configures it where they name none."""
+    return Tracker() if options.tracker is None else options.tracker
+
+
 _RECYCLING_CHOICES = {
     "outgoing": OUTGOING,
     "incoming_scale": INCOMING_SCALES,

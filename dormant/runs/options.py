@@ -135,6 +135,11 @@ class LearnerOptions:
         if self.seed is not None:
             require_whole_number(f"{name}seed", 0, self.seed)
 
+    @property
+    def per_entry_count(self) -> bool:
+        """Whether Adam counts the steps of each parameter entry, as the intervention may ask."""
+        return getattr(self.intervention, "adam_count", "keep") == "per_entry"
+
 
 def _has(value: Any, attribute: str) -> bool:
     # A class has it too: in gin, @ReDo without parentheses.

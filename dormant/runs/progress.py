@@ -90,6 +90,11 @@ class Progress:
         self._mark = (now, self._step)
 
 
+def iterations_left(start: int, end: int) -> str:
+    """What is left of a run that stands at iteration `start` of `end`, in words."""
+    return f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
+
+
 def _has_size(stream: TextIO) -> bool:
     try:
         return min(os.get_terminal_size(stream.fileno())) > 0

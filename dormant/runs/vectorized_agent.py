@@ -12,7 +12,7 @@ import optax
 
 import dormant
 from dormant import learners, vectorized
-from dormant.runs.interventions import Tracker
+from dormant.runs.interventions import Tracker, tracker_of
 from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
@@ -240,21 +240,12 @@ class VectorizedDQN:
         self, options: LearnerOptions, values: Mapping[str, jax.Array]
     ) -> optax.GradientTransformation:
         rate = values.get("VectorizedDQN.learning_rate", self.learning_rate)
-        per_entry = getattr(options.intervention, "adam_count", "keep") == "per_entry"
-        adam = dormant.adam if per_entry else optax.adam
-        optimizer = adam(rate, eps=self.eps)
-        if options.weight_decay > 0:
-            kind = options.weight_decay_kind
-            schedule = optax.constant_schedule(rate) if kind == "decoupled" else None
-            optimizer = dormant.weight_decay(
-                optimizer, options.weight_decay, kind=kind, learning_rate=schedule
-            )
-        return optimizer
-
-
-def tracker_of(options: LearnerOptions) -> Tracker:
-    """The tracker of a run; `Tracker.*` as gin configures it where the options name none."""
-    return Tracker() if options.tracker is None else options.tracker
+        adam = dormant.adam if options.per_entry_count else optax.adam
+        kind = options.weight_decay_kind
+        schedule = optax.constant_schedule(rate) if kind == "decoupled" else None
+        return dormant.weight_decay(
+            adam(rate, eps=self.eps), options.weight_decay, kind=kind, learning_rate=schedule
+        )
 
 
 def _is_due(periods: list[int], acting: list[Any], gradient_step: jax.Array) -> jax.Array:

@@ -17,15 +17,12 @@ from dormant import vectorized
 from dormant.learners import LearnerState
 from dormant.runs import metrics
 from dormant.runs.array_checkpoints import ArrayCheckpoints, template_of
+from dormant.runs.interventions import tracker_of
 from dormant.runs.members import Member
-from dormant.runs.options import (
-    ConfigurationError,
-    LearnerOptions,
-    require,
-)
-from dormant.runs.progress import Progress
+from dormant.runs.options import ConfigurationError, LearnerOptions, require
+from dormant.runs.progress import Progress, iterations_left
 from dormant.runs.run_record import RunRecord
-from dormant.runs.vectorized_agent import VectorizedDQN, tracker_of
+from dormant.runs.vectorized_agent import VectorizedDQN
 from dormant.runs.vectorized_options import VectorizedRun
 from dormant.vectorized.sharding import local_seeds, shard, to_host, usable_devices
 
@@ -95,7 +92,8 @@ class VectorizedRunner:
         found = to_host((state.key, state.hyperparameters))
         same = jax.tree.map(np.array_equal, fresh, found)
         steps = (int(state.agent_step), int(state.learner.gradient_step))
-        expected = self._steps_after(self._start_iteration)
+        agent_step = self._start_iteration * self._run.training_steps
+        expected = (agent_step, self._gradient_step(agent_step))
         if not all(jax.tree.leaves(same)) or steps != expected:
             raise ConfigurationError(
                 f"the run in {self._checkpoints.folder} was started with other seeds, values side by"
@@ -105,12 +103,11 @@ class VectorizedRunner:
             )
         self._state = state
 
-    def _steps_after(self, iterations: int) -> tuple[int, int]:
-        """Agent steps and gradient steps of each seed after so many iterations."""
+    def _gradient_step(self, agent_step: int) -> int:
+        """The gradient steps of each seed after so many agent steps, which all seeds share."""
         settings = self._settings
-        agent_steps = iterations * self._run.training_steps
-        rounds = agent_steps // settings.update_period - settings.warm_up_rounds
-        return agent_steps, rounds * settings.updates_per_burst
+        rounds = agent_step // settings.update_period - settings.warm_up_rounds
+        return max(0, rounds) * settings.updates_per_burst
 
     def _check_lengths(self, options: LearnerOptions) -> None:
         settings, run = self._settings, self._run
@@ -131,7 +128,7 @@ class VectorizedRunner:
             " (replay_ratio * update_period)"
         )
         require(rest == 0, "Tracker.tracking_period", allowed, period)
-        self._iteration_rounds, self._tracking_rounds = rounds, tracking
+        self._tracking_period = period
         # What every call of the program advances: a record or an iteration ends with one.
         shared = math.gcd(rounds, tracking)
         self._unit = math.gcd(shared, settings.warm_up_rounds)
@@ -145,8 +142,7 @@ class VectorizedRunner:
 
     def describe(self) -> str:
         """What runs, in a line."""
-        start, end = self._start_iteration, self._run.num_iterations
-        left = f"iterations {start} to {end - 1}" if start < end else f"all {end} iterations done"
+        left = iterations_left(self._start_iteration, self._run.num_iterations)
         first = self._first_seed
         devices = "1 device" if self._device_count == 1 else f"{self._device_count} devices"
         return (
@@ -187,8 +183,6 @@ class VectorizedRunner:
 
     def _train(self, folders: list[Path]) -> None:
         agent_step = int(self._state.agent_step)
-        gradient_step = int(self._state.learner.gradient_step)
-        self._agent_step, self._gradient_step = agent_step, gradient_step
         with contextlib.ExitStack() as stack:
             files = []
             for folder in folders:
@@ -196,7 +190,7 @@ class VectorizedRunner:
                     str(folder),
                     iteration=self._start_iteration,
                     agent_step=agent_step,
-                    gradient_step=gradient_step,
+                    gradient_step=self._gradient_step(agent_step),
                 )
                 files.append(stack.enter_context(contextlib.closing(file)))
             # One process speaks for all.
@@ -210,35 +204,29 @@ class VectorizedRunner:
                 self._checkpoints.save(iteration, self._state)
 
     def _iterate(self, iteration: int, writer: "_Writer", progress: Progress) -> None:
-        start, rounds, episodes = time.monotonic(), 0, []
-        while rounds < self._iteration_rounds:
-            if iteration == rounds == 0:
+        start, episodes = time.monotonic(), []
+        agent_step = iteration * self._run.training_steps
+        end = agent_step + self._run.training_steps
+        while agent_step < end:
+            if agent_step == 0:
                 self._state, brought = self._program.fill(self._state)
             else:
                 self._state, brought = self._program.advance(self._state, self._unit)
-            taken = brought.episode_return.shape[1]
-            rounds += taken
-            self._agent_step += taken * self._settings.update_period
-            updates = 0 if iteration == 0 and rounds == taken else taken
-            self._gradient_step += updates * self._settings.updates_per_burst
+            taken = brought.episode_return.shape[1] * self._settings.update_period
+            agent_step += taken
+            gradient_step = self._gradient_step(agent_step)
             brought = to_host(brought)
             writer.check_finite(brought.nonfinite_step)
-            progress.step(taken * self._settings.update_period)
+            progress.step(taken)
             episodes.append((brought.episode_return, brought.episode_length))
-            period = self._tracking_rounds * self._settings.updates_per_burst
-            if self._gradient_step and self._gradient_step % period == 0:
+            if gradient_step and gradient_step % self._tracking_period == 0:
                 # What the records hold, and not the parameters.
                 measured = self._state.learner._replace(
                     params=(), target_params=(), opt_state=(), key=()
                 )
-                writer.tracking(to_host(measured), brought.metrics, self._agent_step)
-        seconds = time.monotonic() - start
-        writer.iteration(
-            iteration,
-            (self._agent_step, self._gradient_step),
-            episodes,
-            self._run.training_steps / seconds,
-        )
+                writer.tracking(to_host(measured), brought.metrics, agent_step)
+        speed = self._run.training_steps / (time.monotonic() - start)
+        writer.iteration(iteration, (agent_step, gradient_step), episodes, speed)
 
 
 class _Writer:

@@ -6,45 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-import dormant
 from dormant.agents.burst import device_state, make_burst, numpy_state
-from dormant.learners import Batch, dqn
+from tests.agents.small_learner import batches, make_learner
 
 UPDATES = 3
 
 
-def apply(params, observation):
-    return jax.nn.relu(observation @ params["hidden"]) @ params["output"]
-
-
-def init(key):
-    keys = jax.random.split(key)
-    return {
-        "hidden": jax.random.normal(keys[0], (4, 8)), "output": jax.random.normal(keys[1], (8, 2))
-    }  # fmt: skip
-
-
 @pytest.fixture
 def learner():
-    optimizer = optax.adam(1e-2)
-    graph = dormant.trace(apply, init(jax.random.key(0)), jnp.zeros((1, 4)))
-    return dqn(
-        apply, init, optimizer, discount=0.99,
-        tracker=dormant.track(graph, period=2),
-        intervention=dormant.redo(graph, init, optimizer, tau=0.5, period=3),
-    )  # fmt: skip
-
-
-def batches(seed, count=UPDATES):
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        yield Batch(
-            state=rng.normal(size=(5, 4)).astype(np.float32),
-            action=rng.integers(0, 2, 5, dtype=np.int32),
-            reward=rng.normal(size=5).astype(np.float32),
-            next_state=rng.normal(size=(5, 4)).astype(np.float32),
-            terminal=rng.integers(0, 2, 5).astype(bool),
-        )
+    return make_learner(recycle=3)
 
 
 def scores(seed):
@@ -57,7 +27,7 @@ def run(learner, backend, bursts=4):
     for number in range(bursts):
         steps = range(number * UPDATES + 1, (number + 1) * UPDATES + 1)
         due = [step % 2 == 0 or step % 3 == 0 for step in steps]
-        state, metrics = burst(state, batches(number), scores(number), due)
+        state, metrics = burst(state, batches(number, UPDATES), scores(number), due)
     return state, metrics
 
 
@@ -80,7 +50,7 @@ def test_the_metrics_are_those_of_the_scored_update(learner, backend):
     burst = make_burst(learner, backend)
     state = learner.init(jax.random.key(0))
     due = [False, True, False]
-    _, reported = burst(state, batches(0), scores(0), due, seen.append)
+    _, reported = burst(state, batches(0, UPDATES), scores(0), due, seen.append)
     assert len(seen) == UPDATES
     losses = [float(metrics["loss"]) for metrics in seen]
     assert len(set(losses)) == UPDATES
@@ -91,7 +61,7 @@ def test_on_the_cpu_a_batch_is_drawn_after_the_update_before_it(learner):
     order = []
 
     def drawn():
-        for batch in batches(0):
+        for batch in batches(0, UPDATES):
             order.append("batch")
             yield batch
 
@@ -118,7 +88,7 @@ def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backe
     for number in range(6):
         is_due = number % 2 == 1
         score_inputs = scores(number) if is_due else None
-        state, _ = burst(state, batches(number), score_inputs, [is_due] * UPDATES)
+        state, _ = burst(state, batches(number, UPDATES), score_inputs, [is_due] * UPDATES)
         if number == 1:
             # A scan may trace its body more than once for one compiled program.
             after_both = len(traces)
@@ -133,8 +103,9 @@ def test_a_state_survives_the_host_to_the_bit(learner):
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(on_host))
     restored = device_state(state, on_host)
     assert jax.tree.structure(restored) == jax.tree.structure(state)
-    continued, _ = make_burst(learner, "cpu")(restored, batches(9), None, [False] * UPDATES)
-    expected, _ = make_burst(learner, "cpu")(state, batches(9), None, [False] * UPDATES)
+    rest = [None, [False] * UPDATES]
+    continued, _ = make_burst(learner, "cpu")(restored, batches(9, UPDATES), *rest)
+    expected, _ = make_burst(learner, "cpu")(state, batches(9, UPDATES), *rest)
     jax.tree.map(
         np.testing.assert_array_equal, numpy_state(continued), numpy_state(expected)
     )

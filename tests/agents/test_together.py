@@ -3,54 +3,23 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-import dormant
 from dormant.agents import together
 from dormant.agents.burst import make_burst, numpy_state
-from dormant.learners import Batch, dqn
+from tests.agents.small_learner import batches, make_learner
 
 MEMBERS, UPDATES = 3, 2
 
 
-def apply(params, observation):
-    return jax.nn.relu(observation @ params["hidden"]) @ params["output"]
-
-
-def init(key):
-    keys = jax.random.split(key)
-    return {
-        "hidden": jax.random.normal(keys[0], (4, 8)), "output": jax.random.normal(keys[1], (8, 2))
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def learner():
-    optimizer = optax.adam(1e-2)
-    graph = dormant.trace(apply, init(jax.random.key(0)), jnp.zeros((1, 4)))
-    return dqn(
-        apply, init, optimizer, discount=0.99,
-        tracker=dormant.track(graph, period=2),
-        intervention=dormant.redo(graph, init, optimizer, tau=0.5, period=6),
-    )  # fmt: skip
+    return make_learner(recycle=6)
 
 
 @pytest.fixture(scope="module")
 def dispatch(learner):
     return together.OneDispatch(learner, MEMBERS)
-
-
-def batches(seed):
-    rng = np.random.default_rng(seed)
-    for _ in range(UPDATES):
-        yield Batch(
-            state=rng.normal(size=(5, 4)).astype(np.float32),
-            action=rng.integers(0, 2, 5, dtype=np.int32),
-            reward=rng.normal(size=5).astype(np.float32),
-            next_state=rng.normal(size=(5, 4)).astype(np.float32),
-            terminal=rng.integers(0, 2, 5).astype(bool),
-        )
 
 
 class Members:
@@ -72,7 +41,8 @@ class Members:
         due = [step % 2 == 0 for step in range(number * UPDATES + 1, (number + 1) * UPDATES + 1)]
         inputs = (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
         return together.Burst(
-            self.burst, self.states[member], batches(seed), inputs, due, self.seen[member].append
+            self.burst, self.states[member], batches(seed, UPDATES), inputs, due,
+            self.seen[member].append,
         )
 
     def take(self, requests, answer):
@@ -196,7 +166,7 @@ def test_an_error_of_one_burst_is_the_answer_of_its_member(learner, dispatch, wh
         raise FloatingPointError("broken")
 
     def broken_batches():
-        yield from [next(batches(0))]
+        yield from [next(batches(0, UPDATES))]
         broken()
 
     members, alone = Members(learner), Members(learner)
