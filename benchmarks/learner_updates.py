@@ -75,7 +75,9 @@ def learner(
 
 def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Callable[[], Any]:
     """Each call makes a block of updates, dispatched as our agent does on a CPU."""
-    step = jax.jit(made.step, donate_argnums=0)
+    on_cpu = jax.default_backend() == "cpu"
+    optimizer_step = learners.split_convolutions(made.step) if on_cpu else made.step
+    step = jax.jit(optimizer_step, donate_argnums=0)
     after_step = jax.jit(made.after_step, donate_argnums=0)
     state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
     seen = None if score_inputs is None else batch

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.learners import Learner
+from dormant.learners import Learner, split_convolutions
 
 # (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
 Burst = Callable[..., tuple[Any, dict[str, Any]]]
@@ -36,7 +36,7 @@ def make_burst(learner: Learner, backend: str | None = None) -> Burst:
 
 
 def _host_loop(learner: Learner) -> Burst:
-    step = jax.jit(learner.step, donate_argnums=0)
+    step = jax.jit(split_convolutions(learner.step), donate_argnums=0)
     after_step = jax.jit(learner.after_step, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):

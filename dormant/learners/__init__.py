@@ -13,6 +13,7 @@ from dormant.learners.losses import huber_loss, mse_loss
 from dormant.learners.networks import ImpalaResNet, NatureCNN
 from dormant.learners.rainbow import project_distribution, rainbow
 from dormant.learners.sac import recycle_target, reset_target, sac
+from dormant.learners.split_convolutions import split_convolutions
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "reset_target",
     "sac",
     "soft_target",
+    "split_convolutions",
     "step_learner",
 ]
