@@ -54,11 +54,13 @@ class SumTree:
         """
         nodes = np.asarray(indices) + self._leaves
         self._nodes[nodes] = values
-        # The children of a node are neighbours.
-        children = self._nodes.reshape(-1, 2)
-        while nodes.size and nodes[0] > 1:
-            nodes = nodes >> 1
-            self._nodes[nodes] = children[nodes].sum(axis=1)
+        if not nodes.size:
+            return
+        for _ in range(self._leaves.bit_length() - 1):
+            # Of a node and its sibling, whichever was set.
+            sums = self._nodes.take(nodes) + self._nodes.take(nodes ^ 1)
+            nodes >>= 1
+            self._nodes[nodes] = sums
 
     def set_all(self, values: np.ndarray) -> None:
         """Sets all N values: (N,), finite and >= 0."""
@@ -77,16 +79,27 @@ class SumTree:
         Returns:
           int64 (K,): indices of values that are not 0.
         """
-        targets = np.array(targets, np.float64)
-        nodes = np.ones(targets.shape, np.int64)
+        indices = self._descend(targets, look_right=False)
+        # By rounding a target may reach the sum of a node: it must not end up at a value of 0. That
+        # is so rare that nodes are looked at for it only where it happened.
+        if not self.get(indices).all():
+            indices = self._descend(targets, look_right=True)
+        return indices
+
+    def _descend(self, targets: np.ndarray, look_right: bool) -> np.ndarray:
+        """The leaf under each target; with `look_right` never one under a right node of sum 0."""
+        remaining = np.array(targets, np.float64)
+        nodes = np.ones(remaining.shape, np.int64)
         for _ in range(self._leaves.bit_length() - 1):
-            left = 2 * nodes
-            left_sums = self._nodes[left]
-            # By rounding a target may reach the sum of a node: it must not end up at a value of 0.
-            go_right = (targets >= left_sums) & (self._nodes[left + 1] > 0.0)
-            targets -= left_sums * go_right
-            nodes = left + go_right
-        return nodes - self._leaves
+            nodes <<= 1
+            left_sums = self._nodes.take(nodes)
+            go_right = remaining >= left_sums
+            if look_right:
+                go_right &= self._nodes.take(nodes + 1) > 0.0
+            np.subtract(remaining, left_sums, out=remaining, where=go_right)
+            nodes += go_right
+        nodes -= self._leaves
+        return nodes
 
 
 def _leaves(size: int) -> int:

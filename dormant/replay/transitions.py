@@ -47,6 +47,9 @@ class TransitionStore:
         self._steps_needed = np.maximum(self._offsets, 0)
         self._steps = np.arange(horizon)
         self._discounts = np.float64(options.discount) ** self._steps
+        # (B, stack, *observation_shape) with the stack's axis moved last.
+        dimensions = len(options.observation_shape)
+        self._stack_last = (0, *range(2, 2 + dimensions), 1)
 
     def __len__(self) -> int:
         """The eligible transitions."""
@@ -146,17 +149,19 @@ class TransitionStore:
             steps_left = np.where(terminal, 0, 1)
         else:
             reward, terminal, steps_left = self._returns(numbers)
-        frames = self._observation[(numbers[:, None] + self._offsets) % capacity]
+        # `take` copies a frame at once; the rows are in range, so that none needs a check.
+        frame_rows = (numbers[:, None] + self._offsets) % capacity
+        frames = self._observation.take(frame_rows, axis=0, mode="clip")
         # Not of this episode: before its start, or after its terminal.
         missing = self._ages_needed > ages[:, None]
         missing |= self._steps_needed > steps_left[:, None]
         if missing.any():
             frames[missing] = 0
         return Batch(
-            state=np.moveaxis(frames[:, :stack], 1, -1),
+            state=frames[:, :stack].transpose(self._stack_last),
             action=self._action[rows],
             reward=reward,
-            next_state=np.moveaxis(frames[:, -stack:], 1, -1),
+            next_state=frames[:, -stack:].transpose(self._stack_last),
             terminal=terminal,
         )
 
