@@ -118,7 +118,6 @@ class RunnerMixin:
     def _initialize_checkpointer_and_maybe_resume(self, checkpoint_file_prefix: str) -> None:
         super()._create_directories()
         latest = checkpointer.get_latest_checkpoint_number(self._checkpoint_dir)
-        _remove_unfinished_checkpoints(self._checkpoint_dir, latest)
         super()._initialize_checkpointer_and_maybe_resume(checkpoint_file_prefix)
         # Dopamine would start over here and overwrite the run.
         if latest >= 0 and self._start_iteration == 0:
@@ -127,6 +126,8 @@ class RunnerMixin:
                 f"checkpoint {latest} in {self._checkpoint_dir} is not whole and cannot be resumed:"
                 f" give another --base_dir, or bind {option} = True"
             )
+        # Last: a run that is refused leaves every replay as it was.
+        _remove_later_replays(self._checkpoint_dir, latest)
 
     def _checkpoint_experiment(self, iteration: int) -> None:
         # Dopamine saves the replay, which is most of the work, even where it keeps no checkpoint.
@@ -216,9 +217,9 @@ class RunnerMixin:
         self._collector_dispatcher.close()
 
 
-def _remove_unfinished_checkpoints(checkpoint_dir: str, latest: int) -> None:
-    """Removes replays saved after the last whole checkpoint: a killed run leaves one behind, and
-    it would be kept instead of the one to come."""
+def _remove_later_replays(checkpoint_dir: str, latest: int) -> None:
+    """Removes replays saved after the checkpoint that was resumed: a killed run leaves one behind,
+    and it would be kept instead of the one to come."""
     if not os.path.isdir(checkpoint_dir):
         return
     for name in os.listdir(checkpoint_dir):

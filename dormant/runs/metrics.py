@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import numpy as np
@@ -126,7 +126,7 @@ class MetricsFile:
     """metrics.jsonl of one run: one JSON object a line, in the order of the run's steps."""
 
     def __init__(self, base_dir: str, *, iteration: int, agent_step: int, gradient_step: int):
-        """Opens it to continue after a checkpoint; at the start of a run all counters are 0.
+        """Makes it ready to continue after a checkpoint; at the start of a run all counters are 0.
 
         Args:
           base_dir: the run's folder.
@@ -144,15 +144,20 @@ class MetricsFile:
                 and record.get("iteration", -1) < iteration
             ]
             write_atomically(self._path, "".join(kept))
-        self._file = open(self._path, "a", encoding="utf-8")
+        self._file: TextIO | None = None  # a runner that is never run holds nothing open
 
     def write(self, record: Record) -> None:
         """Appends one record; it is on disk when this returns."""
+        if self._file is None:
+            self._file = open(self._path, "a", encoding="utf-8")
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        """Closes it; what is written later opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def write_atomically(path: Path, text: str) -> None:

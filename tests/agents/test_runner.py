@@ -199,6 +199,28 @@ def test_a_run_is_not_resumed_as_another(recycled, train, changes, problem):
         train(recycled.base_dir, **changes)
 
 
+def test_only_a_run_that_is_resumed_removes_the_replays_after_its_checkpoint(
+    recycled, train, load_gin, tmp_path
+):
+    from dormant.agents.runner import create_dormant_runner
+
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    files = {path: path.stat().st_size for path in base_dir.rglob("*") if path.is_file()}
+    earlier = {"get_latest_checkpoint_number__override_number": 0}
+    for refused, problem in (
+        ({"LearnerOptions__seed": 7}, "seed must be that of checkpoint 0"),
+        ({"get_latest_checkpoint_number__override_number": 5}, "checkpoint 5 in .* is not whole"),
+    ):
+        with pytest.raises(ConfigurationError, match=problem):
+            train(base_dir, **(earlier | refused))
+        assert {path: path.stat().st_size for path in files} == files
+    load_gin(**earlier)
+    assert create_dormant_runner(str(base_dir)).start_iteration == 1
+    replays = [path.name for path in (base_dir / "checkpoints").iterdir() if path.is_dir()]
+    assert replays == ["0"]
+
+
 def test_checkpoint_frequency_leaves_out_replays_too(train, tmp_path):
     base_dir = tmp_path / "run"
     changes = {"Checkpointer__checkpoint_frequency": 2, "Runner__training_steps": 10}

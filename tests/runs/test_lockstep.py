@@ -153,6 +153,15 @@ def test_calls_while_stopping_are_refused():
     assert refused == ["Stopped"]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell starts what runs in its background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("where", ["in a turn", "in an answer"])
 @pytest.mark.parametrize("whose", ["process", "thread"])
 def test_an_interrupt_stops_all_and_comes_out(where, whose):
@@ -188,6 +197,7 @@ def test_an_interrupt_stops_all_and_comes_out(where, whose):
     assert threading.active_count() == 1
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_leaves_nobody_calling_on():
     answered, found = [], []
     runs = lockstep(2, answered)
