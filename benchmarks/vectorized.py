@@ -51,7 +51,9 @@ def our_speed(
     )
     program, _, _ = agent.program(options)
     devices = jax.devices()[: vectorized.usable_devices(seeds, jax.device_count())]
-    if len(devices) > 1:
+    if jax.default_backend() == "cpu":
+        program = vectorized.one_by_one(program)
+    elif len(devices) > 1:
         program = vectorized.shard(program, devices)
     state, _ = program.fill(program.init(jax.random.split(jax.random.key(0), seeds)))
     holder = [state]
@@ -63,7 +65,7 @@ def our_speed(
         return time.perf_counter() - start
 
     advance(100)
-    rounds = max(100, round(BLOCK_SECONDS * 100 / advance(100)))
+    rounds = 100 * max(1, round(BLOCK_SECONDS / advance(100)))
     advance(rounds)
     return lambda: rounds * UPDATE_PERIOD * seeds / advance(rounds)
 

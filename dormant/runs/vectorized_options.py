@@ -22,6 +22,7 @@ class VectorizedRun:
       side_by_side: {option: values}, for options out of `vectorized_agent.SIDE_BY_SIDE`: every
         combination of values is run with every seed.
       devices: how many to split the seeds over; None for as many as divide them.
+      threads: on a CPU, how many seeds to run at once; None for as many as there are cores.
       distributed: True where this process is one of several, on one host or many, that run the same
         command: `initialize_distributed.*` says where they meet, where JAX cannot find it itself.
 
@@ -34,13 +35,15 @@ class VectorizedRun:
     training_steps: int = 100_000
     side_by_side: Mapping[str, Sequence[float]] | None = None
     devices: int | None = None
+    threads: int | None = None
     distributed: bool = False
 
     def __post_init__(self) -> None:
         for option in ("num_iterations", "training_steps"):
             require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
-        if self.devices is not None:
-            require_whole_number("VectorizedRun.devices", 1, self.devices)
+        for option in ("devices", "threads"):
+            if getattr(self, option) is not None:
+                require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
         is_bool = isinstance(self.distributed, bool)
         require(is_bool, "VectorizedRun.distributed", "True or False", self.distributed)
         self.members(first_seed=0)

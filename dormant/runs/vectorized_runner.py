@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from dormant.runs.progress import Progress, iterations_left
 from dormant.runs.run_record import RunRecord
 from dormant.runs.vectorized_agent import VectorizedDQN
 from dormant.runs.vectorized_options import VectorizedRun
+from dormant.vectorized.program import Program, RunState
 from dormant.vectorized.sharding import local_seeds, shard, to_host, usable_devices
 
 # Calls of the program between two records, of which each takes some milliseconds on the host.
@@ -62,7 +64,7 @@ class VectorizedRunner:
         self._acts = options.intervention is not None
         self._check_lengths(options)
         devices = _devices(run.devices, len(members))
-        self._program = shard(program, devices) if len(devices) > 1 else program
+        self._program = _over(program, devices, run.threads)
         keys = jax.vmap(jax.random.key)(jnp.array([member.seed for member in members]))
         names = members[0].values
         values = {n: jnp.array([m.values[n] for m in members], jnp.float32) for n in names}
@@ -84,14 +86,14 @@ class VectorizedRunner:
 
     def _resume(self, number: int) -> None:
         """Loads a checkpoint, which must be of the same members and lengths."""
-        fresh = to_host((self._state.key, self._state.hyperparameters))
+        fresh = _identity(self._state)
         template = template_of(self._state)
         # The arrays that were made to know their places go before those of the checkpoint come.
         self._state = None
         state = self._checkpoints.load(number, template)
-        found = to_host((state.key, state.hyperparameters))
-        same = jax.tree.map(np.array_equal, fresh, found)
-        steps = (int(state.agent_step), int(state.learner.gradient_step))
+        same = jax.tree.map(np.array_equal, fresh, _identity(state))
+        first = _parts(state)[0]
+        steps = (int(first.agent_step), int(first.learner.gradient_step))
         agent_step = self._start_iteration * self._run.training_steps
         expected = (agent_step, self._gradient_step(agent_step))
         if not all(jax.tree.leaves(same)) or steps != expected:
@@ -182,7 +184,7 @@ class VectorizedRunner:
             record.finish()
 
     def _train(self, folders: list[Path]) -> None:
-        agent_step = int(self._state.agent_step)
+        agent_step = int(_parts(self._state)[0].agent_step)
         with contextlib.ExitStack() as stack:
             files = []
             for folder in folders:
@@ -220,13 +222,20 @@ class VectorizedRunner:
             progress.step(taken)
             episodes.append((brought.episode_return, brought.episode_length))
             if gradient_step and gradient_step % self._tracking_period == 0:
-                # What the records hold, and not the parameters.
-                measured = self._state.learner._replace(
-                    params=(), target_params=(), opt_state=(), key=()
-                )
-                writer.tracking(to_host(measured), brought.metrics, agent_step)
+                writer.tracking(self._measured(), brought.metrics, agent_step)
         speed = self._run.training_steps / (time.monotonic() - start)
         writer.iteration(iteration, (agent_step, gradient_step), episodes, speed)
+
+
+    def _measured(self) -> list[LearnerState]:
+        """Each member's learner, without its parameters: the records hold none."""
+        parts = _parts(self._state)
+        seeds = len(self._members) // len(parts)
+        learners = [
+            to_host(part.learner._replace(params=(), target_params=(), opt_state=(), key=()))
+            for part in parts
+        ]
+        return [vectorized.take_seed(each, seed) for each in learners for seed in range(seeds)]
 
 
 class _Writer:
@@ -250,11 +259,10 @@ class _Writer:
                 )
 
     def tracking(
-        self, measured: LearnerState, scalars: Mapping[str, np.ndarray], agent_step: int
+        self, learners: list[LearnerState], scalars: Mapping[str, np.ndarray], agent_step: int
     ) -> None:
         percents = []
-        for index, file in enumerate(self._files):
-            learner = vectorized.take_seed(measured, index)
+        for index, (file, learner) in enumerate(zip(self._files, learners, strict=True)):
             record = metrics.tracking_record(
                 learner.tracker,
                 learner.intervention if self._acts else None,
@@ -313,6 +321,24 @@ def _devices(asked: int | None, members: int) -> list[jax.Device]:
     allowed = f"a divisor of the {members} runs side by side"
     require(members % asked == 0, "VectorizedRun.devices", allowed, asked)
     return devices[:asked]
+
+
+def _over(program: Program, devices: list[jax.Device], threads: int | None) -> Program:
+    """The program over several devices; on one CPU over its cores."""
+    if len(devices) == 1 and devices[0].platform == "cpu":
+        return vectorized.one_by_one(program, threads)
+    require(threads is None, "VectorizedRun.threads", "None but on one CPU device", threads)
+    return shard(program, devices) if len(devices) > 1 else program
+
+
+def _parts(state: RunState | tuple[RunState, ...]) -> tuple[RunState, ...]:
+    """The states that a program's state consists of."""
+    return (state,) if isinstance(state, RunState) else state
+
+
+def _identity(state: RunState | tuple[RunState, ...]) -> list[Any]:
+    """What a continued run must have in common with the run it continues."""
+    return to_host([(part.key, part.hyperparameters) for part in _parts(state)])
 
 
 def _allow_open_files(count: int) -> None:

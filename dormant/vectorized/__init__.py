@@ -25,6 +25,7 @@ from dormant.vectorized.sharding import (
     to_host,
     usable_devices,
 )
+from dormant.vectorized.threads import one_by_one, usable_cores
 
 __all__ = [
     "MLP",
@@ -46,8 +47,10 @@ __all__ = [
     "local_seeds",
     "make_program",
     "make_replay",
+    "one_by_one",
     "shard",
     "take_seed",
     "to_host",
+    "usable_cores",
     "usable_devices",
 ]

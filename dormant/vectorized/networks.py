@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from dormant.recycle import check_choice
@@ -19,13 +18,14 @@ _BORDERS = {"VALID": 0, "SAME": 1}
 class Convolution(nn.Module):
     """A 3 x 3 convolution of stride 1, with the parameters of `flax.linen.Conv`.
 
-    XLA on CPU runs convolutions inside loops about ten times slower than outside. Gathering the
-    nine pixels under each place of the kernel, and one matrix product, is as fast inside.
+    XLA on CPU runs convolutions inside loops about ten times slower than outside. Laying the
+    nine pixels under each place of the kernel side by side, and one matrix product, is as fast
+    inside.
 
     Attributes:
       filters: F, number of filters.
       padding: "VALID" or "SAME".
-      as_product: True for a gather and a product, False for XLA's convolution.
+      as_product: True for the product, False for XLA's convolution.
     """
 
     filters: int
@@ -46,12 +46,9 @@ class Convolution(nn.Module):
                 images, kernel, (1, 1), self.padding, dimension_numbers=numbers
             )
             return y.reshape(*x.shape[:-3], *y.shape[1:]) + bias
-        index, inside = _pixels_under_kernel(*x.shape[-3:-1], _BORDERS[self.padding])
-        pixels = x.reshape(*x.shape[:-3], -1, channels)[..., index, :]
-        if not inside.all():
-            pixels = jnp.where(inside[..., None], pixels, 0.0)
-        patches = pixels.reshape(*x.shape[:-3], *index.shape[:2], -1)
-        return patches @ kernel.reshape(-1, self.filters) + bias
+        patches = _pixels_under_kernel(x, _BORDERS[self.padding])
+        kernel = kernel.reshape(-1, self.filters)
+        return _product(patches, kernel, (((patches.ndim - 1,), (0,)), ((), ()))) + bias
 
 
 class MinAtarCNN(nn.Module):
@@ -132,12 +129,29 @@ class MLP(nn.Module):
         return _dense_layers(x, self.dense, self.num_actions)
 
 
-def _pixels_under_kernel(rows: int, columns: int, border: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R', C', 9): flat positions of the pixels under each place of the kernel, and which exist."""
-    grid = np.indices((rows + 2 * border - 2, columns + 2 * border - 2))[..., None]
-    row, column = grid - border + np.indices(_KERNEL).reshape(2, 1, 1, -1)
-    inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-    return np.where(inside, row * columns + column, 0), inside
+def _pixels_under_kernel(x: jax.Array, border: int) -> jax.Array:
+    """(..., R, C, channels) -> (..., R', C', 9 * channels): what each place of the kernel sees."""
+    borders = ((0, 0),) * (x.ndim - 3) + ((border, border), (border, border), (0, 0))
+    x = jnp.pad(x, borders)
+    # Columns first, then rows: two passes of longer pieces, where nine shifts copy single pixels.
+    for axis, size in ((-2, _KERNEL[1]), (-3, _KERNEL[0])):
+        places = x.shape[axis] - size + 1
+        shifted = [
+            jax.lax.slice_in_dim(x, offset, offset + places, axis=axis) for offset in range(size)
+        ]
+        x = jnp.concatenate(shifted, axis=-1)
+    return x
+
+
+def _product(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
+    """`jax.lax.dot_general` of (..., K) and (K, F) for few F, whose gradient is fast on CPU too.
+
+    XLA on CPU has no fast kernel for the gradient (K, F) of several seeds, but has for (F, K). The
+    barrier keeps it from turning the one into the other.
+    """
+    kernel = jax.lax.optimization_barrier(kernel.T)
+    (axis, _), batch = dimension_numbers
+    return jax.lax.dot_general(x, kernel, ((axis, (1,)), batch), **options)
 
 
 def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int) -> jax.Array:
@@ -145,7 +159,8 @@ def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int) -> jax.A
     initializer = nn.initializers.xavier_uniform()
     for neurons in dense:
         x = nn.relu(nn.Dense(neurons, kernel_init=initializer)(x))
-    return nn.Dense(num_actions, kernel_init=initializer)(x)
+    product = _product if jax.default_backend() == "cpu" else jax.lax.dot_general
+    return nn.Dense(num_actions, kernel_init=initializer, dot_general=product)(x)
 
 
 def _check_neurons(name: str, value: Any) -> None:

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from dormant.learners import Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
 from dormant.learners.checks import check_function
 from dormant.vectorized.environments import Environment
+from dormant.vectorized.kernel_gradients import laid_out_as_kernels
+from dormant.vectorized.keys import holds_keys, of_kind, unrolled
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of
 from dormant.vectorized.settings import Settings
@@ -220,10 +222,15 @@ class _OneSeed(NamedTuple):
         replay = make_replay(self.environment, settings)
         act = jax.vmap(learner.act, in_axes=(None, 0, 0, None))
         environment_step = jax.vmap(self.environment.step)
-        round_key = jax.random.fold_in(jax.random.fold_in(state.key, _ACT), state.agent_step)
+        run_key = unrolled(state.key)
+        round_key = jax.random.fold_in(jax.random.fold_in(run_key, _ACT), state.agent_step)
         keys = jax.random.split(round_key, (steps, 2, environments))
+        act_keys, step_keys = keys[:, 0], keys[:, 1]
+        if holds_keys(state.environment_state):
+            # Keys in its state are of the kind that `reset` was given, and so must these be.
+            step_keys = of_kind(step_keys, state.key)
 
-        def one_step(state: RunState, keys: jax.Array) -> tuple[RunState, tuple]:
+        def one_step(state: RunState, keys: tuple) -> tuple[RunState, tuple]:
             action = act(state.learner, state.observation, keys[0], epsilon)
             after = environment_step(state.environment_state, action, keys[1])
             new = Transitions(
@@ -250,15 +257,16 @@ class _OneSeed(NamedTuple):
                 jnp.where(ended, episode_length, 0),
             )
 
-        state, episodes = jax.lax.scan(one_step, state, keys)
+        state, episodes = jax.lax.scan(one_step, state, (act_keys, step_keys))
         return state, jax.tree.map(jnp.ravel, episodes)
 
     def _burst(self, learner: Learner, state: RunState) -> tuple[RunState, dict[str, jax.Array]]:
         """The gradient steps of one round, with the scalar metrics of the last one."""
         settings = self.settings
         replay = make_replay(self.environment, settings)
+        run_key = unrolled(state.key)
         sample_key, score_key = (
-            jax.random.fold_in(state.key, stream) for stream in (_SAMPLE, _SCORE)
+            jax.random.fold_in(run_key, stream) for stream in (_SAMPLE, _SCORE)
         )
         # One draw for the whole burst: small draws one by one cost more than what they draw.
         rows = replay.draw(
@@ -276,13 +284,15 @@ class _OneSeed(NamedTuple):
         # of the replay: XLA then computes each pixel again for each place of a convolution.
         batches = replay.batch(ring, rows)
         weight = jnp.ones(settings.batch_size, jnp.float32)
+        on_cpu = jax.default_backend() == "cpu"
+        step = laid_out_as_kernels(learner.step) if on_cpu else learner.step
 
         def update(index: jax.Array, carry: tuple) -> tuple:
             learner_state, nonfinite_step, _ = carry
             batch = jax.tree.map(lambda values: values[index], batches)
             # Weights of 1, for the learners that ask for them; the others do not look at them.
             batch = WeightedBatch(*batch, weight)
-            learner_state, metrics = learner.step(learner_state, batch)
+            learner_state, metrics = step(learner_state, batch)
             gradient_step = learner_state.gradient_step + 1
             is_first = (nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
             nonfinite_step = jnp.where(is_first, gradient_step, nonfinite_step)
@@ -309,7 +319,8 @@ class _OneSeed(NamedTuple):
         due = self.is_due(gradient_step)
 
         def scored(_: Any, state: LearnerState) -> LearnerState:
-            return learner.after_step(state, batch, score_inputs(gradient_step))
+            # The carry's own step: what no turn changes XLA moves out, to be drawn at every step.
+            return learner.after_step(state, batch, score_inputs(state.gradient_step + 1))
 
         def counted(_: Any, state: LearnerState) -> LearnerState:
             return learner.after_step(state, batch)

@@ -154,6 +154,7 @@ MISTAKES = {
     "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; received 5",
     "LearnerOptions.seed = 2_147_483_647": "such that all seeds are below 2**31",
     "VectorizedRun.devices = 1_000": "VectorizedRun.devices must be at most",
+    "VectorizedRun.threads = 0": "VectorizedRun.threads must be a whole number >= 1; received 0",
     "VectorizedRun.side_by_side = {'ReDo.tau': [0.1, 0.1]}": "a list of different numbers",
     "VectorizedRun.side_by_side = {'ReDo.period': [10, 20]}": "must be one of 'ReDo.tau'",
     "VectorizedRun.side_by_side = {'Prune.tau': [0.1]}": "must be @Prune(); received 'ReDo'",
