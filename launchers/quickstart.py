@@ -4,10 +4,8 @@
 import argparse
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import IO
 
 from dormant.evaluation.comparison import Setting, comparison_table, verdict
 from dormant.evaluation.plots_comparison import comparison_figure
@@ -34,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     started = time.monotonic()
     settings = [(ratio, method) for ratio in REPLAY_RATIOS for method in METHODS]
-    for ratio in REPLAY_RATIOS:
-        print(f"replay ratio {ratio:g}: {' beside '.join(METHODS)}", file=sys.stderr)
-        exit_code = train(known.base_dir, ratio, passed_on)
+    for ratio, method in settings:
+        print(f"{method}, replay ratio {ratio:g}", file=sys.stderr)
+        exit_code = train(known.base_dir, ratio, method, passed_on)
         if exit_code:
             return exit_code
     try:
@@ -57,49 +55,22 @@ def folder(base_dir: Path, replay_ratio: float, method: str) -> Path:
     return base_dir / f"{method.replace(' + ', '_').lower()}_replay_ratio_{replay_ratio:g}"
 
 
-def train(base_dir: Path, replay_ratio: float, passed_on: list[str]) -> int:
-    """Runs the methods at once, each in a process, their progress shown; returns an exit code.
-
-    A run of small arrays keeps about one core busy. When one fails, the others are stopped.
-    """
-    processes, shown = [], []
-    for method, intervention in METHODS.items():
-        bindings = {
-            "LearnerOptions.replay_ratio": replay_ratio,
-            "LearnerOptions.intervention": intervention,
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "dormant.train_vectorized",
-            f"--gin_files={GIN_FILE}",
-            f"--base_dir={folder(base_dir, replay_ratio, method)}",
-            *(f"--gin_bindings={name} = {value}" for name, value in bindings.items()),
-            *passed_on,
-        ]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        processes.append(process)
-        shown.append(threading.Thread(target=show, args=(method, process.stderr)))
-        shown[-1].start()
-    try:
-        while (codes := [process.poll() for process in processes]).count(None):
-            if any(codes):
-                break
-            time.sleep(0.2)
-        return next(filter(None, codes), 0)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process, thread in zip(processes, shown, strict=True):
-            process.wait()
-            thread.join()
-
-
-def show(method: str, lines: IO[str]) -> None:
-    """Passes on what a process says of its progress, with the method in front."""
-    with lines:
-        for line in lines:
-            print(f"{method}: {line}", end="", file=sys.stderr, flush=True)
+def train(base_dir: Path, replay_ratio: float, method: str, passed_on: list[str]) -> int:
+    """Trains all seeds of one setting in a process; returns its exit code."""
+    bindings = {
+        "LearnerOptions.replay_ratio": replay_ratio,
+        "LearnerOptions.intervention": METHODS[method],
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "dormant.train_vectorized",
+        f"--gin_files={GIN_FILE}",
+        f"--base_dir={folder(base_dir, replay_ratio, method)}",
+        *(f"--gin_bindings={name} = {value}" for name, value in bindings.items()),
+        *passed_on,
+    ]
+    return subprocess.run(command, check=False).returncode
 
 
 def report(settings: list[Setting], base_dir: Path) -> str:
