@@ -194,6 +194,7 @@ def silenced(params, neurons):
     return {"params": layers}
 
 
+@pytest.mark.slow
 def test_released_agent_trains_on_atari_and_recycles():
     period, neurons = 7, np.arange(3)
     agent, environment = released_agent.released_agent(

@@ -121,7 +121,11 @@ def test_c51_updates_equal_dopamines(optimizer):
     check_three_updates(learner, train)
 
 
-@pytest.mark.parametrize("double", [True, False], ids=["double", "single"])
+@pytest.mark.parametrize(
+    "double",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["double", "single"],
+)
 def test_full_rainbow_updates_equal_dopamines(optimizer, double):
     network = full_network(noisy=True, dueling=True, distributional=True)
     apply, init = outputs(network, "logits")

@@ -47,6 +47,7 @@ def updates(agent):
     return counts.pop()
 
 
+@pytest.mark.slow
 def test_actions_are_random_until_learning_begins_then_the_actors(make_agent):
     agent = make_agent()
     actions = play(agent, 80)

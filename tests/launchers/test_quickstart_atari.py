@@ -39,6 +39,7 @@ def test_a_run_that_was_not_tracked_has_no_figure(tmp_path):
 
 
 
+@pytest.mark.slow
 def test_the_exit_code_of_the_training_is_passed_on(tmp_path):
     folder = tmp_path / "run"
     done = quickstart(f"--base_dir={folder}", "--gin_bindings=DormantDQNAgent.no_such_name = 1")
