@@ -41,12 +41,21 @@ VECTORIZED = [
     "matplotlib>=3.11,<4",
     "scipy>=1.13,<2",
 ]
+REPORT = [
+    "rliable>=1.2.0,<2",
+    "pandas<3",  # with pandas 3 rliable does not import
+    "plotly>=7.1,<8",
+    "matplotlib>=3.11,<4",
+    "scipy>=1.13,<2",
+    "tqdm>=4.64.1,<5",
+]
 DEV = [
     "pytest>=8.4,<10",
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",
     "ruff>=0.14,<1",
     "dm-haiku>=0.0.16,<0.1",
+    "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
 
 
@@ -69,14 +78,16 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["dormant", "dormant.*"]),
+    package_data={"dormant.evaluation": ["data/*"], "dormant.report": ["assets/*"]},
     install_requires=CORE,
     extras_require={
         "dopamine": DOPAMINE,
         "mujoco": MUJOCO,
         "minatar": MINATAR,
         "vectorized": VECTORIZED,
+        "report": REPORT,
         "dev": DEV,
-        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + DEV,
+        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DEV,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -1,0 +1,133 @@
+"""experiment.json: which runs an experiment has, where each lies, and what the paper reports.
+`python -m dormant.reproduce` writes it and the report reads it. Needs the standard library only."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EXPERIMENT_FILE = "experiment.json"
+
+
+class PlannedRun(NamedTuple):
+    """One run of an experiment.
+
+    Attributes:
+      folder: the run's folder, relative to that of experiment.json, with "/" between its parts.
+      method: what is compared, such as "DQN + ReDo": a column of the table, a curve of a plot.
+      setting: under what it is compared, such as "replay ratio 1": a row; "" where nothing varies.
+      value: the number in the setting, a plot's horizontal axis; None where it is none.
+      game: the environment's name as its configuration has it, such as "Asterix" or "Ant-v4".
+      seed: the run's seed.
+      agent_steps: how many the whole run has.
+      command: the shell command that starts it or goes on with it, from the repository's root.
+    """
+
+    folder: str
+    method: str
+    setting: str
+    value: float | None
+    game: str
+    seed: int
+    agent_steps: int
+    command: str
+
+
+class PaperValue(NamedTuple):
+    """What the paper reports for one cell of the experiment's table.
+
+    Attributes:
+      method: as in the `PlannedRun`s it is compared with.
+      setting: the same.
+      measure: "iqm" (of human-normalized scores), "return" (mean), "dormant_percent" or "rank".
+      game: the game it is of; None where it is of all games.
+      value: the number.
+      source: "figure 10", "table 6".
+      read_off: whether it was read off a figure, to within 10 %.
+      spread: what the paper gives after a plus-minus sign; None where it gives none.
+    """
+
+    method: str
+    setting: str
+    measure: str
+    game: str | None
+    value: float
+    source: str
+    read_off: bool
+    spread: float | None = None
+
+
+class ExperimentFile(NamedTuple):
+    """An experiment as it was planned.
+
+    Attributes:
+      name: its name, such as "fig10".
+      scale: "paper", "mini" or "smoke".
+      title: what it is, in a line.
+      expected: what the paper finds, in a line or two.
+      setting_name: what varies between the rows, such as "replay ratio"; "" where nothing does.
+      shows: what the figure shows, in the order of importance, of "iqm", "return",
+        "dormant_percent", "overlap", "rank".
+      baseline: the method that the others are compared with.
+      command: the shell command that runs or continues the whole experiment.
+      runs: all runs.
+      paper: what the paper reports.
+    """
+
+    name: str
+    scale: str
+    title: str
+    expected: str
+    setting_name: str
+    shows: tuple[str, ...]
+    baseline: str
+    command: str
+    runs: tuple[PlannedRun, ...]
+    paper: tuple[PaperValue, ...]
+
+
+def to_json(experiment: ExperimentFile) -> str:
+    """The text of experiment.json."""
+    entries = experiment._asdict()
+    entries["runs"] = [run._asdict() for run in experiment.runs]
+    entries["paper"] = [value._asdict() for value in experiment.paper]
+    return json.dumps(entries, indent=1, allow_nan=False) + "\n"
+
+
+def read_experiment(folder: str | Path) -> ExperimentFile:
+    """Reads the experiment.json of a folder.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is not one; the message names the file and the entry.
+    """
+    path = Path(folder) / EXPERIMENT_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"no {EXPERIMENT_FILE} in {folder}")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    experiment = _take(ExperimentFile, entries, str(path))
+    return experiment._replace(
+        shows=tuple(experiment.shows),
+        runs=_all(PlannedRun, experiment.runs, f"{path}, runs"),
+        paper=_all(PaperValue, experiment.paper, f"{path}, paper"),
+    )
+
+
+def _all(form: Any, entries: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(entries, list):
+        raise ValueError(f"{where} must be a list; got {entries!r}")
+    return tuple(_take(form, entry, f"{where}[{index}]") for index, entry in enumerate(entries))
+
+
+def _take(form: Any, entries: Any, where: str) -> Any:
+    """A NamedTuple of an object's entries; those it does not know are passed over."""
+    if not isinstance(entries, dict):
+        raise ValueError(f"{where} must be an object; got {entries!r}")
+    missing = [
+        name for name in form._fields if name not in entries and name not in form._field_defaults
+    ]
+    if missing:
+        raise ValueError(f"{where} must have the entries {missing}; got {sorted(entries)}")
+    return form(**{name: entries[name] for name in form._fields if name in entries})

@@ -1,0 +1,234 @@
+"""The tables of an experiment: rows and columns as in the paper, its values beside ours."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.evaluation.experiment_file import PaperValue
+from dormant.evaluation.results import Collection, RunResult
+from dormant.evaluation.scores import final_dormant_percent, final_score, normalization
+from dormant.evaluation.statistics import (
+    METRICS,
+    REPETITIONS,
+    Interval,
+    aggregate,
+    mean_interval,
+    probability_of_improvement,
+)
+from dormant.evaluation.tables import Table, sentence
+
+MISSING = "-"
+_READ_OFF = "read from a figure, ±10 %"
+_ONE_SEED = "one seed: no interval"
+
+
+class Bootstrap(NamedTuple):
+    """How intervals are made: samples, and the seed of their draws."""
+
+    repetitions: int = REPETITIONS
+    seed: int = 0
+
+
+def experiment_tables(
+    collection: Collection, repetitions: int = REPETITIONS, seed: int = 0
+) -> list[Table]:
+    """All tables of a collection, the main one first.
+
+    A cell is made of the runs that are whole. An aggregate over games is given only where every
+    planned game has one; otherwise the cell is "-" and a note says what is missing.
+
+    Args:
+      collection: what was read.
+      repetitions: bootstrap samples of an interval.
+      seed: of the bootstrap.
+    """
+    bootstrap = Bootstrap(repetitions, seed)
+    makers: dict[str, Callable[[], list[Table]]] = {
+        "iqm": lambda: [_iqm_table(collection, bootstrap), *_aggregates(collection, bootstrap)],
+        "return": lambda: [_game_table(collection, "return", bootstrap)],
+        "dormant_percent": lambda: [_game_table(collection, "dormant_percent", bootstrap)],
+        "rank": lambda: [_game_table(collection, "rank", bootstrap)],
+    }
+    # Without reference scores of its games an experiment has no scores to take an IQM of.
+    shows = [show for show in collection.experiment.shows if show in makers]
+    if any(normalization(run.game) is None for run in collection.experiment.runs):
+        shows = [show for show in shows if show != "iqm"]
+    tables = [table for show in shows for table in makers[show]()]
+    tables = [table for table in tables if table.rows]
+    return tables + _absences(collection)
+
+
+def _iqm_table(collection: Collection, bootstrap: Bootstrap) -> Table:
+    kinds = sorted({normalization(run.game).kind for run in collection.experiment.runs})
+
+    def cell(method: str, setting: str) -> Interval:
+        return aggregate(collection, method, setting, "iqm", *bootstrap)
+
+    title = f"IQM of {'- and '.join(kinds)}-normalized scores [95 % interval] (runs)"
+    return _grid(collection, title, "iqm", cell, digits=3)
+
+
+def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
+    """The other aggregates, and how likely each method improves on the baseline."""
+    notes: list[str] = []
+    baseline = collection.experiment.baseline
+    cells = _cells(collection)
+
+    def row(method: str, setting: str) -> tuple[str, ...]:
+        def of(metric: str) -> Interval:
+            return aggregate(collection, method, setting, metric, *bootstrap)
+
+        def improvement() -> Interval:
+            return probability_of_improvement(collection, method, baseline, setting, *bootstrap)
+
+        found = [_try(functools.partial(of, metric), 3, notes) for metric in METRICS]
+        compared = method != baseline and (baseline, setting) in cells
+        better = _try(improvement, 2, notes) if compared else MISSING
+        return (setting, method, *found, better)
+
+    rows = [row(method, setting) for method, setting in cells]
+    header = (
+        _row_name(collection), "method", "IQM", "median", "mean", "optimality gap",
+        f"P(better than {baseline})",
+    )  # fmt: skip
+    title = "Aggregates of normalized scores [95 % interval]"
+    return [Table(title, header, tuple(rows), tuple(dict.fromkeys(notes)))]
+
+
+def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> Table:
+    """A row for each setting and game: the mean over its runs."""
+    values, title, digits = {
+        "return": (_return, "Final return", 1),
+        "dormant_percent": (final_dormant_percent, "Dormant % at tau 0.1, last iteration", 1),
+        "rank": (_rank, "Effective rank of the penultimate features, last measurement", 1),
+    }[measure]
+    methods = _methods(collection)
+    rows, notes = [], []
+    planned = collection.experiment.runs
+    for setting, game in dict.fromkeys((run.setting, run.game) for run in planned):
+        row = [setting, game]
+        for method in methods:
+            runs = _runs(collection, method, setting, game)
+            found = [value for value in map(values, runs) if value is not None]
+            paper = _paper(collection, measure, method, setting, game)
+            interval = mean_interval(found, *bootstrap) if found else None
+            row.append(_with_paper(interval, paper, digits, notes))
+        rows.append(tuple(row))
+    if all(cell == MISSING for row in rows for cell in row[2:]):
+        rows = []
+    header = (_row_name(collection), "game", *methods)
+    notes = (*dict.fromkeys(notes), *_missing_notes(collection))
+    return Table(f"{title} [95 % interval] (runs)", header, tuple(rows), notes)
+
+
+def _grid(
+    collection: Collection,
+    title: str,
+    measure: str,
+    cell: Callable[[str, str], Interval],
+    digits: int,
+) -> Table:
+    """A row for each setting, a column for each method."""
+    methods = _methods(collection)
+    planned = set(_cells(collection))
+    rows, notes = [], []
+    for setting in dict.fromkeys(run.setting for run in collection.experiment.runs):
+        row = [setting]
+        for method in methods:
+            interval = None
+            if (method, setting) in planned:
+                try:
+                    interval = cell(method, setting)
+                except ValueError as error:
+                    notes.append(str(error))
+            paper = _paper(collection, measure, method, setting, None)
+            row.append(_with_paper(interval, paper, digits, notes))
+        rows.append(tuple(row))
+    notes = (*dict.fromkeys(notes), *_missing_notes(collection))
+    return Table(title, (_row_name(collection), *methods), tuple(rows), notes)
+
+
+def _with_paper(
+    interval: Interval | None, paper: PaperValue | None, digits: int, notes: list[str]
+) -> str:
+    """Our value, and the paper's with the difference."""
+    ours = MISSING if interval is None else _text(interval, digits)
+    if interval is not None and interval.low is None:
+        notes.append(_ONE_SEED)
+    if paper is None:
+        return ours
+    spread = "" if paper.spread is None else f" ± {paper.spread:g}"
+    mark = "*" if paper.read_off else ""
+    theirs = f"paper {paper.value:g}{spread}{mark}"
+    if paper.read_off:
+        notes.append(f"* {_READ_OFF} ({paper.source})")
+    if interval is None:
+        return f"{ours}; {theirs}"
+    return f"{ours}; {theirs}, difference {interval.value - paper.value:+.{digits}f}"
+
+
+def _text(interval: Interval, digits: int) -> str:
+    text = f"{interval.value:.{digits}f}"
+    if interval.low is not None:
+        text += f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    return f"{text} ({interval.runs})"
+
+
+def _try(make: Callable[[], Interval], digits: int, notes: list[str]) -> str:
+    try:
+        return _with_paper(make(), None, digits, notes)
+    except ValueError as error:
+        notes.append(str(error))
+        return MISSING
+
+
+def _absences(collection: Collection) -> list[Table]:
+    rows = tuple(
+        (absence.run.folder, absence.status, absence.problem) for absence in collection.absent
+    )
+    planned = len(collection.experiment.runs)
+    title = f"Runs that are not whole: {len(rows)} of {planned}"
+    return [Table(title, ("run", "status", "problem"), rows)] if rows else []
+
+
+def _missing_notes(collection: Collection) -> tuple[str, ...]:
+    names = [absence.run.folder for absence in collection.absent]
+    return (f"{len(names)} runs are not whole: {sentence(names)}",) if names else ()
+
+
+def _paper(
+    collection: Collection, measure: str, method: str, setting: str, game: str | None
+) -> PaperValue | None:
+    wanted = (measure, method, setting, game)
+    for value in collection.experiment.paper:
+        if (value.measure, value.method, value.setting, value.game) == wanted:
+            return value
+    return None
+
+
+def _return(run: RunResult) -> float | None:
+    return final_score(run) if np.isfinite(run.returns).any() else None
+
+
+def _rank(run: RunResult) -> float | None:
+    ranks = run.records.tracking[-1].effective_rank if run.records and run.records.tracking else {}
+    return next((rank for rank in ranks.values() if rank is not None), None)
+
+
+def _runs(collection: Collection, method: str, setting: str, game: str) -> Sequence[RunResult]:
+    wanted = (method, setting, game)
+    return [run for run in collection.runs if (run.method, run.setting, run.game) == wanted]
+
+
+def _cells(collection: Collection) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((run.method, run.setting) for run in collection.experiment.runs))
+
+
+def _methods(collection: Collection) -> list[str]:
+    return list(dict.fromkeys(run.method for run in collection.experiment.runs))
+
+
+def _row_name(collection: Collection) -> str:
+    return collection.experiment.setting_name or "setting"

@@ -1,0 +1,103 @@
+"""Scores of games on one scale: 0 is a random policy, 1 the reference that its kind names."""
+
+import csv
+import functools
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.evaluation.results import RunResult
+
+# {kind of reference: where its numbers are from}
+SOURCES = {
+    "human": "human and random scores of 57 Atari games as in DQN Zoo's atari_data.py; those of the"
+    " paper's games equal Dopamine's atari_100k/normalization_utils.py",
+    "expert": "random and expert returns of D4RL (Fu et al. 2020), infos.py",
+}
+_DATA = "data/reference_scores.csv"
+
+
+class Normalization(NamedTuple):
+    """The two returns that a game's scores are measured by.
+
+    Attributes:
+      kind: "human" or "expert".
+      random: the mean return of a random policy: score 0.
+      reference: score 1.
+      source: where the numbers are from.
+    """
+
+    kind: str
+    random: float
+    reference: float
+    source: str
+
+
+def normalization(game: str) -> Normalization | None:
+    """The reference scores of a game; None where none are known.
+
+    Names are read as Dopamine, ALE and Gymnasium write them: "SpaceInvaders", "space_invaders",
+    "ALE/SpaceInvaders-v5", "Ant-v4".
+    """
+    return _table().get(_key(game))
+
+
+def normalized(game: str, returns: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns as normalized scores, (return - random) / (reference - random).
+
+    Args:
+      game: the environment's name.
+      returns: any shape.
+
+    Returns:
+      float64 of the same shape.
+
+    Raises:
+      ValueError: no reference scores of the game are known.
+    """
+    known = normalization(game)
+    if known is None:
+        raise ValueError(
+            "game must be one of the 57 Atari games, Ant, HalfCheetah, Hopper or Walker2d to have a"
+            f" normalized score; got {game!r}"
+        )
+    return (np.asarray(returns, float) - known.random) / (known.reference - known.random)
+
+
+def final_score(result: RunResult) -> float:
+    """The return at the run's last iteration in which an episode ended (paper: at the end).
+
+    Raises:
+      ValueError: no episode has ended.
+    """
+    finite = result.returns[np.isfinite(result.returns)]
+    if not finite.size:
+        where = result.folder or f"{result.method}, {result.game}, seed {result.seed}"
+        raise ValueError(f"a run must hold an episode that has ended; got none in {where}")
+    return float(finite[-1])
+
+
+def final_dormant_percent(result: RunResult) -> float | None:
+    """The dormant percentage at tau 0.1 of the last iteration that was measured; None without."""
+    finite = result.dormant_percent[np.isfinite(result.dormant_percent)]
+    return float(finite[-1]) if finite.size else None
+
+
+@functools.cache
+def _table() -> dict[str, Normalization]:
+    text = resources.files("dormant.evaluation").joinpath(_DATA).read_text(encoding="utf-8")
+    return {
+        _key(row["game"]): Normalization(
+            row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def _key(game: str) -> str:
+    """The name without namespace, version and the marks that sources write differently."""
+    name = re.sub(r"(NoFrameskip|Deterministic)?-v\d+$", "", game.rpartition("/")[2])
+    return re.sub(r"[^a-z0-9]", "", name.lower())

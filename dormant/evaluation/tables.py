@@ -1,0 +1,80 @@
+"""A table and how it is written: Markdown, CSV and LaTeX."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$",
+}  # fmt: skip
+
+
+class Table(NamedTuple):
+    """Rows of text under a header.
+
+    Attributes:
+      title: what it shows.
+      header: C names.
+      rows: each of C texts.
+      notes: what has to be known to read it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown, with title and notes."""
+    lines = [table.header, ("---",) * len(table.header), *table.rows]
+    body = ["| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines]
+    notes = [f"- {_markdown_cell(note)}" for note in table.notes]
+    parts = [f"**{_markdown_cell(table.title)}**", "\n".join(body), "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV, header first; title and notes are left out."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
+    return text.getvalue()
+
+
+def latex(table: Table) -> str:
+    """The table as a LaTeX table in the style of booktabs."""
+    columns = "l" * len(table.header)
+    lines = [" & ".join(map(_latex_cell, line)) + r" \\" for line in (table.header, *table.rows)]
+    notes = [rf"\par\footnotesize {_latex_cell(note)}" for note in table.notes]
+    return "\n".join([
+        r"\begin{table}",
+        rf"\caption{{{_latex_cell(table.title)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        *notes,
+        r"\end{table}",
+        "",
+    ])  # fmt: skip
+
+
+def _markdown_cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _latex_cell(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in re.sub(r"\s+", " ", text))
+
+
+def sentence(parts: Sequence[str], most: int = 6) -> str:
+    """Parts with commas between them, and how many more there are."""
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more

@@ -1,0 +1,2 @@
+"""The report of a folder of runs: tables, figures and one self-contained page.
+`python -m dormant.report DIR` writes it; needs neither gin nor Dopamine."""

@@ -1,0 +1,55 @@
+"""The command `python -m dormant.report DIR`: reads runs, writes their report, prints its table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dormant.evaluation.sources import read_folder
+from dormant.evaluation.tables import markdown
+from dormant.report.writing import Options, write_report
+
+DESCRIPTION = """\
+Writes the tables, figures and the page of a folder of runs into DIR/report. DIR is the folder of an
+experiment, any folder of runs, Dopamine's logs or its published JSON, or a CSV file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, or 2 after one line on stderr, with nothing written."""
+    known = _parser().parse_args(arguments)
+    try:
+        if known.repetitions < 1:
+            raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
+        if known.seed < 0:
+            raise ValueError(f"--seed must be at least 0; got {known.seed}")
+        collection = read_folder(known.folder)
+        output = known.output or default_output(known.folder)
+        report = write_report(collection, output, Options(known.repetitions, known.seed))
+    except (OSError, ValueError) as error:
+        print(f"dormant.report: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if report.tables:
+        print(f"{markdown(report.tables[0]).rstrip()}\n")
+    for note in report.notes:
+        print(f"note: {note}")
+    for name, path in report.paths.items():
+        print(f"{name + ':':9} {path}")
+    return 0
+
+
+def default_output(folder: Path) -> Path:
+    """DIR/report; beside a file, FILE-report without its ending."""
+    return folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dormant.report", description=DESCRIPTION, allow_abbrev=False
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="what to read")
+    parser.add_argument("--output", type=Path, help="where to write (default: DIR/report)")
+    parser.add_argument(
+        "--repetitions", type=int, default=2000, help="bootstrap samples of an interval"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    return parser

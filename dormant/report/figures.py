@@ -1,0 +1,84 @@
+"""Which figures a report has. One for which the runs hold nothing is left out, with the reason."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from dormant.evaluation import style
+from dormant.evaluation.plots_curves import (
+    dormancy_figure,
+    layers_figure,
+    overlap_figure,
+    return_figure,
+    sample_efficiency_figure,
+)
+from dormant.evaluation.plots_profile import profile_figure
+from dormant.evaluation.plots_sweep import sweep_figure
+from dormant.evaluation.results import Collection
+
+LAYERS = "dormancy-layers"
+
+
+class ReportFigure(NamedTuple):
+    """A figure of the report.
+
+    Attributes:
+      title: what it shows.
+      drawing: its files.
+      on_page: whether the page shows it; the page's curves have the layers of each game.
+    """
+
+    title: str
+    drawing: style.Drawing
+    on_page: bool
+
+
+def draw_figures(
+    collection: Collection, folder: Path, repetitions: int, seed: int
+) -> tuple[list[ReportFigure], list[str]]:
+    """Draws all figures into a folder; returns them and a note for each that was left out.
+
+    Args:
+      collection: what was read.
+      folder: an existing folder.
+      repetitions: bootstrap samples of an interval.
+      seed: of the bootstrap.
+    """
+    bootstrap = {"repetitions": repetitions, "seed": seed}
+    wanted: list[tuple[str, str, Callable]] = [
+        ("IQM over the setting", "sweep", partial(sweep_figure, **bootstrap)),
+        (
+            "Sample efficiency",
+            "sample-efficiency",
+            partial(sample_efficiency_figure, **bootstrap),
+        ),
+        ("Performance profiles", "profiles", partial(profile_figure, **bootstrap)),
+        ("Return of each game", "returns", return_figure),
+        ("Dormant neurons", "dormancy", dormancy_figure),
+        ("Overlap of dormant neurons", "overlap", overlap_figure),
+    ]
+    for number, game in enumerate(dict.fromkeys(run.game for run in collection.runs)):
+        name = f"{LAYERS}-{number:02d}-{file_name(game)}"
+        draw = partial(_layers, game)
+        wanted.append((f"Dormant neurons of each layer, {game}", name, draw))
+    figures, notes = [], []
+    for title, name, draw in wanted:
+        try:
+            drawing = draw(collection, folder / name)
+        except style.NothingToDraw as reason:
+            notes.append(f"no figure {title!r}: {reason}")
+            continue
+        figures.append(ReportFigure(title, drawing, on_page=not name.startswith(LAYERS)))
+        notes.extend(f"figure {title!r} leaves out {reason}" for reason in drawing.left_out)
+    return figures, notes
+
+
+def _layers(game: str, collection: Collection, path: Path) -> style.Drawing:
+    return layers_figure(collection, game, path)
+
+
+def file_name(text: str) -> str:
+    """The text with letters, digits, "-" and "_" only, of at most 60 characters."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:60] or "unnamed"

@@ -1,0 +1,158 @@
+"""The page in headless Chromium, opened from disk without a network."""
+
+import shutil
+
+import pytest
+
+from dormant.report.command_line import main
+from tests.report.hostile_runs import CONFIG, FAILED, GAMES, HOSTILE, METHODS
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LINES = """() => [...document.querySelectorAll('#charts .chart')].map(
+    (place) => [place.dataset.title, place.data.filter((trace) => trace.mode !== 'none')
+        .map((trace) => ({name: trace.name, y: [...trace.y]}))])"""
+
+RESET = """() => {
+    document.querySelectorAll('#curves input[type=checkbox]').forEach((box) => box.checked = true);
+    for (const [id, value] of Object.entries(
+        {quantity: 'return', across: 'agent', lines: 'mean', smoothing: '1'})) {
+        document.getElementById(id).value = value;
+    }
+    document.getElementById('quantity').dispatchEvent(new Event('change'));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(experiment_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("page") / "report"
+    assert main([str(experiment_folder), f"--output={output}", "--repetitions=20"]) == 0
+    return (output / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    """The page, opened once; over all tests it may report no error and ask for nothing else."""
+    problems, asked = [], []
+    page = browser.new_page(viewport={"width": 1200, "height": 900}, offline=True)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text)
+            if message.type in ("error", "warning") else None)  # fmt: skip
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    yield page
+    title = page.title()
+    page.close()
+    assert problems == []
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [address]
+    assert title == f"Replay ratio {HOSTILE}"  # no text of a run was executed
+
+
+@pytest.fixture
+def page(opened):
+    """The opened page with all of its controls as they were."""
+    opened.evaluate(RESET)
+    return opened
+
+
+def drawn(page):
+    return dict(page.evaluate(LINES))
+
+
+def test_curves_are_drawn_with_names_as_they_are(page):
+    lines = drawn(page)
+    assert set(lines) == set(GAMES)
+    assert page.locator("#charts .scatterlayer .js-line").count() >= 8
+    assert any("onerror" in line["name"] for line in lines["Pong"])
+    assert lines["Pong"][-1]["name"].endswith("only 1 of 3 seeds")
+    page.locator("#quantity").select_option("iqm")
+    assert len(drawn(page)["all games"]) == 4  # every game has a whole run
+    assert page.locator("img[src='x']").count() == 0
+
+
+def test_methods_and_games_toggle(page):
+    before = drawn(page)
+    page.locator("#games input").nth(0).uncheck()
+    assert set(drawn(page)) == {GAMES[1]}
+    page.locator("#methods input").nth(0).uncheck()
+    after = drawn(page)[GAMES[1]]
+    assert len(after) == len(before[GAMES[1]]) - 1
+    assert not any(line["name"].startswith("DQN, replay ratio 0.25") for line in after)
+    page.locator("#games input").nth(1).uncheck()
+    assert drawn(page) == {}
+
+
+def test_smoothing_changes_the_lines(page):
+    before = drawn(page)["Pong"][0]["y"]
+    page.locator("#smoothing").fill("3")
+    after = drawn(page)["Pong"][0]["y"]
+    assert len(after) == len(before)
+    assert after[2] == pytest.approx(sum(before[1:4]) / 3)
+    assert page.locator("#window").inner_text() == "3 points"
+
+
+def test_each_quantity_draws_and_layers_can_be_chosen(page):
+    names = page.locator("#quantity option").evaluate_all("all => all.map((one) => one.value)")
+    assert len(names) == 9
+    for name in names:
+        page.locator("#quantity").select_option(name)
+        assert all(lines for lines in drawn(page).values()) and drawn(page)
+    page.locator("#quantity").select_option("dormant_percent")
+    page.locator("#layer").select_option("Conv_0")
+    page.locator("#across").select_option("gradient")
+    assert drawn(page)["Pong"][0]["y"][0] == pytest.approx(3.0)  # 2 + seed, mean of 0, 1, 2
+
+
+def test_each_run_shows_partial_runs_too(page):
+    means = len(drawn(page)["Pong"])
+    page.locator("#lines").select_option("each")
+    lines = drawn(page)["Pong"]
+    assert means == 4 and len(lines) == 11  # of twelve one was never started
+    assert sum(line["name"].endswith("(failed)") for line in lines) == 1
+
+
+def test_a_run_shows_its_curves_configuration_and_error(page):
+    page.locator("#chosen").select_option(index=0)
+    assert page.locator("#config").text_content() == CONFIG
+    assert page.locator("#run-charts .chart").count() == 8
+    last = page.locator("#chosen option").last
+    assert "failed" in last.text_content()
+    page.locator("#chosen").select_option(value=last.get_attribute("value"))
+    facts = page.locator("#facts").text_content()
+    for text in (FAILED, METHODS[1], "0123456789abcdef", "jax 0.10.2", HOSTILE):
+        assert text in facts
+
+
+def test_missing_runs_and_the_command_are_shown(page):
+    absent = page.locator("#absent").text_content()
+    assert "not started" in absent and "failed" in absent
+    assert page.locator("#absent tbody tr").count() == 2
+    command = page.locator("#reproduce pre").text_content()
+    assert command == f"python -m dormant.reproduce fig10 --scale=smoke {HOSTILE}"
+
+
+def test_every_chart_fits_its_place(page):
+    page.locator("#chosen").select_option(index=1)
+    outside = page.evaluate("""() => [...document.querySelectorAll('.chart')].filter((place) =>
+        place.querySelector('.main-svg').getBoundingClientRect().width > place.clientWidth + 1
+    ).map((place) => place.dataset.title)""")
+    assert outside == []
+
+
+def test_it_fits_a_phone_and_follows_the_dark_scheme(page):
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
