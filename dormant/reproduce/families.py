@@ -1,0 +1,129 @@
+"""Games, seeds and lengths at each scale, by the kind of agent. Lengths are agent steps.
+The paper's are in its section 3 and appendix; `mini` is sized for a day on one GPU, unmeasured."""
+
+from dormant.reproduce.experiments import TRAIN, TRAIN_VECTORIZED, Family
+
+GAMES_17 = (
+    "Asterix", "BeamRider", "Breakout", "DemonAttack", "DoubleDunk", "Enduro", "IceHockey",
+    "Jamesbond", "MsPacman", "Pong", "Qbert", "RoadRunner", "Seaquest", "SpaceInvaders",
+    "WizardOfWor", "YarsRevenge", "Zaxxon",
+)  # fmt: skip
+GAMES_26 = (
+    "Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout",
+    "ChopperCommand", "CrazyClimber", "DemonAttack", "Freeway", "Frostbite", "Gopher", "Hero",
+    "Jamesbond", "Kangaroo", "Krull", "KungFuMaster", "MsPacman", "Pong", "PrivateEye", "Qbert",
+    "RoadRunner", "Seaquest", "UpNDown",
+)  # fmt: skip
+# The games of the figures that look at dormancy alone.
+PAIR = ("DemonAttack", "Asterix")
+MUJOCO = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
+MINATAR = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
+MINI_GAMES = ("DemonAttack", "Asterix", "Seaquest")
+
+_ATARI = "atari_lib.create_atari_environment.game_name"
+_GYM = "create_gym_environment.environment_name"
+_DEVICE = "VectorizedDQN.environment"
+_ITERATION = 250_000
+
+# An Atari run of some hundred agent steps, for the path and not for the numbers.
+_SMOKE_ATARI = {
+    "JaxDQNAgent.min_replay_history": "100",
+    "JaxDQNAgent.target_update_period": "40",
+    "ReplayBuffer.max_capacity": "1_000",
+    "Runner.max_steps_per_episode": "100",
+    "Runner.num_iterations": "1",
+    "Runner.training_steps": "200",
+    "Tracker.tracking_period": "8",
+    "ReDo.period": "8",
+}
+SMOKE_ATARI = Family(TRAIN, _ATARI, ("DemonAttack",), 1, 200, _SMOKE_ATARI, "nature")
+# The tracker's and ReDo's periods, in gradient steps, must divide those of the runs on the device.
+_SMOKE_DEVICE = {
+    "VectorizedDQN.dense": "(32,)",
+    "VectorizedDQN.min_replay_history": "200",
+    "VectorizedDQN.target_update_period": "200",
+    "VectorizedDQN.network": "'mlp'",
+    "VectorizedRun.num_iterations": "2",
+    "VectorizedRun.training_steps": "1_000",
+    "Tracker.tracking_period": "40",
+    "ReDo.period": "40",
+    "Reset.period": "120",
+    "Prune.period": "40",
+    "FixedBudget.period": "40",
+}
+SMOKE_DEVICE = Family(
+    TRAIN_VECTORIZED, _DEVICE, ("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 2, 2_000,
+    _SMOKE_DEVICE, "minatar",
+)  # fmt: skip
+SMALL = "on the device"  # the family of smoke runs that the device can play
+
+
+def atari(
+    iterations: int, games: tuple[str, ...] = GAMES_17, mini_games: tuple[str, ...] = MINI_GAMES
+) -> dict[str, Family]:
+    """DQN: five seeds of so many iterations; `mini` has two seeds and a fifth of the iterations."""
+    mini = max(1, iterations // 5)
+    shorter = {"Runner.num_iterations": str(mini)}
+    return {
+        "paper": Family(TRAIN, _ATARI, games, 5, iterations * _ITERATION, {}, "nature"),
+        "mini": Family(TRAIN, _ATARI, mini_games, 2, mini * _ITERATION, shorter, "nature"),
+        "smoke": SMOKE_ATARI,
+    }
+
+
+def unmeasured(families: dict[str, Family]) -> dict[str, Family]:
+    """The same for a network whose speed no benchmark measures."""
+    return {scale: Family(**{**vars(family), "speed": ""}) for scale, family in families.items()}
+
+
+def drq_eps() -> dict[str, Family]:
+    """DrQ(eps): ten seeds of 400 000 agent steps on 26 games."""
+    mini = {"Runner.num_iterations": "10", "MaxEpisodeEvalRunner.num_eval_episodes": "10"}
+    smoke = {**_SMOKE_ATARI, "MaxEpisodeEvalRunner.num_eval_episodes": "1"}
+    games = ("Pong", "Breakout", "MsPacman")
+    return {
+        "paper": Family(TRAIN, _ATARI, GAMES_26, 10, 400_000),
+        "mini": Family(TRAIN, _ATARI, games, 2, 100_000, mini),
+        "smoke": Family(TRAIN, _ATARI, ("Pong",), 1, 200, smoke),
+    }
+
+
+def sac(games: tuple[str, ...] = MUJOCO) -> dict[str, Family]:
+    """SAC: ten seeds of 1M agent steps; a shorter run acts as often as the paper's."""
+    mini = {
+        "ContinuousRunner.num_iterations": "20",
+        "ReDo.period": "40_000",
+        "Reset.period": "40_000",
+    }
+    smoke = {
+        "SACAgent.min_replay_history": "300",
+        "ReplayBuffer.max_capacity": "2_000",
+        "ContinuousRunner.num_iterations": "1",
+        "ContinuousRunner.training_steps": "600",
+        "ContinuousRunner.evaluation_steps": "100",
+        "ContinuousRunner.max_steps_per_episode": "100",
+        "Tracker.tracking_period": "60",
+        "ReDo.period": "60",
+        "Reset.period": "120",
+        "Prune.period": "60",
+    }
+    return {
+        "paper": Family(TRAIN, _GYM, games, 10, 1_000_000),
+        "mini": Family(TRAIN, _GYM, games[:2], 3, 200_000, mini),
+        "smoke": Family(TRAIN, _GYM, games[:1], 1, 600, smoke),
+    }
+
+
+def minatar() -> dict[str, Family]:
+    """DQN on the device: ten seeds; 1M agent steps as `paper`, 40 000 as `mini`."""
+    longer = {
+        "VectorizedDQN.epsilon_decay_period": "100_000",
+        "VectorizedDQN.min_replay_history": "5_000",
+        "VectorizedRun.num_iterations": "10",
+        "VectorizedRun.training_steps": "100_000",
+    }
+    return {
+        "paper": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 1_000_000, longer, "minatar"),
+        "mini": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 40_000, {}, "minatar"),
+        "smoke": SMOKE_DEVICE,
+    }
