@@ -235,9 +235,7 @@ def step_learner(
             measured = None
             if inputs and gradient is not None:
                 # Called by the tracker where something is due, and only there.
-                measured = functools.partial(
-                    gradient, params, target_params, batch, key_of(state)
-                )
+                measured = functools.partial(gradient, params, target_params, batch, key_of(state))
             params, opt_state, tracker_state = tracker.update(
                 params, opt_state, tracker_state, *inputs, gradient=measured
             )

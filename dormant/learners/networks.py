@@ -42,9 +42,7 @@ def _pixels_to_unit_interval(observation: jax.Array) -> jax.Array:
     return observation.astype(jnp.float32) / 255.0
 
 
-def _dense_head(
-    features: jax.Array, num_actions: int, width: float, activation: str
-) -> jax.Array:
+def _dense_head(features: jax.Array, num_actions: int, width: float, activation: str) -> jax.Array:
     """Flattens (..., R, C, channels), adds the dense layer and the output layer: (..., A).
 
     To be called in a module's compact method, to which the two layers then belong.

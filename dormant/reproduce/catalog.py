@@ -10,8 +10,8 @@ NOT_AVAILABLE = (
         "fig3",
         "CIFAR-10 with fixed labels and with labels that are shuffled",
         "Dormant 10 to 2 %; with shuffled labels up to 30-40 % (read off the figure).",
-        "no image data set comes with this package; examples/supervised_flax.py is the experiment in"
-        " miniature",
+        "no image data set comes with this package; examples/supervised_flax.py is the experiment"
+        " in miniature",
     ),
     NotAvailable(
         "fig4",

@@ -63,7 +63,8 @@ def sweep(
       method, gin_file, family: of each `Variant`.
       redo: whether it recycles, so that tau goes with the replay ratio.
       ratios: the replay ratios.
-      small: what says the same on the device, but for replay ratio and tau; None where nothing does.
+      small: what says the same on the device, but for replay ratio and tau; None where nothing
+        does.
     """
     variants = []
     for replay_ratio in ratios:

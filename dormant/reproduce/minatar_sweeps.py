@@ -1,4 +1,4 @@
-"""Experiments of our own, on gymnax's MinAtar: the paper's questions at a size for two CPU cores."""
+"""Experiments of our own, on gymnax's MinAtar: the paper's questions for two CPU cores."""
 
 from dormant.reproduce.experiments import Experiment, Variant
 from dormant.reproduce.families import minatar
@@ -14,7 +14,7 @@ from dormant.reproduce.methods import (
     sweep,
 )
 
-# At replay ratio 0.25 the 40 000 agent steps have 9 750 gradient steps: act as often as that allows.
+# At replay ratio 0.25 the 40 000 agent steps have but 9 750 gradient steps.
 _PERIOD = "250"
 _OFTEN = {"Tracker.tracking_period": _PERIOD}
 _REDO = {**REDO, "ReDo.tau": TAU_AT_DEFAULT, "ReDo.period": _PERIOD}

@@ -59,9 +59,7 @@ def one_by_one(program: Program, threads: int | None = None) -> Program:
     def fill(states: tuple[RunState, ...]) -> tuple[tuple[RunState, ...], Progress]:
         return run(program.fill, 1, states, 0)
 
-    def advance(
-        states: tuple[RunState, ...], rounds: int
-    ) -> tuple[tuple[RunState, ...], Progress]:
+    def advance(states: tuple[RunState, ...], rounds: int) -> tuple[tuple[RunState, ...], Progress]:
         # Five seeds on two threads would leave one of them idle for a sixth of the time.
         uneven = len(states) > threads and len(states) % threads != 0
         turns = 1

@@ -1,0 +1,134 @@
+"""The command `python -m dormant.reproduce`: lists the experiments, and runs or resumes one."""
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dormant.reproduce import catalog
+from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
+from dormant.reproduce.experiments import SCALES
+from dormant.reproduce.jobs import Job, experiment_file, jobs
+from dormant.reproduce.listing import listing
+from dormant.reproduce.running import Failure, is_whole, run_jobs
+
+DESCRIPTION = """\
+Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
+interrupted is resumed from its checkpoint. Call it from the repository's root, where gin_configs
+is. Then `python -m dormant.report DIR` makes its tables, figures and page."""
+INTERRUPTED = 130
+_GIN_FOLDER = "gin_configs"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code.
+
+    0: all runs are whole; 1: some are not; 2: a mistake, one line on stderr and nothing written;
+    130: interrupted, every run at its last checkpoint.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    known = _parser().parse_args(arguments)
+    try:
+        return _main(known, arguments)
+    except (OSError, ValueError) as error:
+        print(f"dormant.reproduce: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dormant.reproduce: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main(known: argparse.Namespace, arguments: list[str]) -> int:
+    repository = find_repository()
+    if known.list:
+        print(listing(known.scale or "paper", repository / "benchmarks" / "results"))
+        return 0
+    if known.name is None:
+        raise ValueError("name one experiment of those that --list shows; got none")
+    for option in ("parallel", "retries"):
+        least = 1 if option == "parallel" else 0
+        if getattr(known, option) < least:
+            raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
+    experiment, scale = catalog.find(known.name), known.scale or "smoke"
+    folder = known.base_dir or Path("runs") / f"{experiment.name}-{scale}"
+    planned = jobs(experiment, scale, _as_named(folder, repository), known.seeds, known.games)
+    command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
+    file = experiment_file(experiment, scale, planned, command)
+    check_plan(folder, file)
+    if known.dry_run:
+        print(_dry_run(planned, folder))
+        return 0
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--base_dir must be a folder; got {folder}")
+    with locked(folder):
+        check_plan(folder, file)
+        write_plan(folder, file)
+        signal.signal(signal.SIGTERM, _interrupt)
+        failures = run_jobs(planned, folder, repository, known.parallel, known.retries)
+    print(_summary(planned, failures, folder))
+    return 1 if failures else 0
+
+
+def find_repository() -> Path:
+    """The folder that holds gin_configs: the working directory, or that of the checkout.
+
+    Raises:
+      ValueError: neither does.
+    """
+    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
+        if (folder / _GIN_FOLDER).is_dir():
+            return folder
+    raise ValueError(
+        f"the working directory must be the repository's root, which holds {_GIN_FOLDER}; got"
+        f" {Path.cwd()}"
+    )
+
+
+def _as_named(folder: Path, repository: Path) -> Path:
+    """As the commands name it: from the repository's root where it lies there, else in full."""
+    absolute = Path.cwd() / folder
+    return absolute.relative_to(repository) if absolute.is_relative_to(repository) else absolute
+
+
+def _dry_run(planned: Sequence[Job], folder: Path) -> str:
+    lines = []
+    for job in planned:
+        state = "finished" if is_whole(folder, job) else "to run"
+        seeds = len(job.runs)
+        lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
+        lines.append(job.command)
+    runs = sum(len(job.runs) for job in planned)
+    steps = sum(job.agent_steps for job in planned)
+    return "\n".join([*lines, f"# {runs} runs, {steps:,} agent steps; nothing was started"])
+
+
+def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path) -> str:
+    lost = sum(len(failure.job.runs) for failure in failures)
+    runs = sum(len(job.runs) for job in planned)
+    lines = [f"{runs - lost} of {runs} runs are whole in {folder}"]
+    lines += [f"failed: {each.job.name}: {each.problem}; {each.log}" for each in failures]
+    return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
+
+
+def _interrupt(*unused) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dormant.reproduce", description=DESCRIPTION, allow_abbrev=False
+    )
+    parser.add_argument("name", nargs="?", help="such as fig10, tab6 or minatar_replay_ratio")
+    parser.add_argument("--list", action="store_true", help="show all experiments and stop")
+    parser.add_argument(
+        "--scale", choices=SCALES, help="paper, mini or smoke (default: smoke; with --list: paper)"
+    )
+    parser.add_argument("--base_dir", type=Path, help="folder (default: runs/<name>-<scale>)")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
+    parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
+    parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")
+    parser.add_argument("--parallel", type=int, default=1, help="processes at once (1)")
+    parser.add_argument("--retries", type=int, default=1, help="of a process that failed (1)")
+    return parser

@@ -1,0 +1,68 @@
+"""The folder of an experiment: its plan, which never changes, and one process at a time."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dormant.evaluation.experiment_file import (
+    EXPERIMENT_FILE,
+    ExperimentFile,
+    PlannedRun,
+    read_experiment,
+    to_json,
+)
+
+LOCK_FILE = ".lock"
+
+
+def check_plan(folder: Path, experiment: ExperimentFile) -> None:
+    """Checks that the folder holds no other plan.
+
+    Raises:
+      ValueError: it does, or its experiment.json cannot be read.
+    """
+    if not (folder / EXPERIMENT_FILE).is_file():
+        return
+    before = read_experiment(folder)
+    planned, kept = ([_identity(run) for run in each.runs] for each in (experiment, before))
+    if (before.name, before.scale, kept) == (experiment.name, experiment.scale, planned):
+        return
+    raise ValueError(
+        f"--base_dir {folder} holds {before.name} at scale {before.scale} with"
+        f" {len(kept)} runs, {len(set(kept) & set(planned))} of them as asked for; go on with its"
+        f" own flags ({before.command}) or give another --base_dir; got {experiment.name} at scale"
+        f" {experiment.scale} with {len(planned)} runs"
+    )
+
+
+def write_plan(folder: Path, experiment: ExperimentFile) -> None:
+    """Writes experiment.json, which is there whole or not at all."""
+    made = folder / f".{EXPERIMENT_FILE}.{os.getpid()}"
+    made.write_text(to_json(experiment), encoding="utf-8")
+    made.replace(folder / EXPERIMENT_FILE)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder, and holds it against other processes.
+
+    Raises:
+      ValueError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"--base_dir must be one that no other process works on; got {folder}"
+            ) from error
+        yield
+
+
+def _identity(run: PlannedRun) -> tuple:
+    """What a run is, wherever its folder lies: its command without --base_dir."""
+    words = [word for word in run.command.split(" --") if not word.startswith("base_dir=")]
+    return (*run._replace(command=""), " --".join(words))

@@ -1,0 +1,55 @@
+"""What `--list` shows: every experiment with its size, its hours and what the paper finds."""
+
+from pathlib import Path
+
+from dormant.reproduce.catalog import EXPERIMENTS, NOT_AVAILABLE
+from dormant.reproduce.estimates import Device, devices, hours
+from dormant.reproduce.experiments import Experiment
+from dormant.reproduce.jobs import jobs
+
+
+def listing(scale: str, results: Path) -> str:
+    """The text.
+
+    Args:
+      scale: one of `SCALES`.
+      results: the folder of the benchmarks' measurements.
+    """
+    measured = devices(results)
+    parts = [_entry(each, scale, measured) for each in EXPERIMENTS]
+    parts += [
+        f"{each.name}: cannot be run\n    {each.title}\n    expected: {each.expected}\n"
+        f"    why not: {each.reason}"
+        for each in NOT_AVAILABLE
+    ]
+    end = (
+        f"At scale {scale}; --scale shows another. Hours are those of one process after the other"
+        " on the device named, by benchmarks/results; starting and compiling come on top."
+    )
+    return "\n\n".join([*parts, end])
+
+
+def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
+    planned = jobs(experiment, scale, Path("runs"))
+    runs = sum(len(job.runs) for job in planned)
+    steps = sum(job.agent_steps for job in planned)
+    names = ", ".join((experiment.name, *experiment.aliases))
+    length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
+    lines = [f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"]
+    lines += [f"    {experiment.title}", f"    expected: {experiment.expected}"]
+    return "\n".join(lines)
+
+
+def _hours(measured: list[Device], planned) -> str:
+    parts = []
+    for device in measured:
+        total, unknown = hours(device, planned)
+        if unknown == len(planned):
+            parts.append(f"hours on {device.name} not measured")
+            continue
+        rest = f" without {unknown:,} runs of agents not measured" if unknown else ""
+        parts.append(f"{total:,.0f} hours{rest} on {device.name}" if total >= 1 else
+                     f"{60 * total:.0f} minutes{rest} on {device.name}")  # fmt: skip
+    if not any(device.kind == "gpu" for device in measured):
+        parts.append("GPU-hours not measured")
+    return ", ".join(parts)

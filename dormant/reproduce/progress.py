@@ -1,0 +1,52 @@
+"""How far the runs of a folder have come, as their records say."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from dormant.evaluation.experiment_file import PlannedRun
+from dormant.evaluation.results import FINISHED, UNREADABLE
+from dormant.evaluation.run_folders import RUN_FILE, read_planned
+from dormant.evaluation.run_reader import METRICS_FILE
+
+# Of the file's end, in bytes: more than a record with many layers or episodes has.
+_TAIL = 1 << 18
+
+
+class State(NamedTuple):
+    """Of one run: its status, and why it is not whole; "" where it is."""
+
+    status: str
+    problem: str
+
+
+def state_of(root: Path, run: PlannedRun) -> State:
+    """Whether a planned run is whole. Only of a run that calls itself finished is all read."""
+    try:
+        details = json.loads((root / run.folder / RUN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return State("not started", "it has no run.json")
+    except ValueError as error:
+        return State(UNREADABLE, f"{root / run.folder / RUN_FILE} is not JSON: {error}")
+    if details.get("status") != FINISHED:
+        return State(str(details.get("status")), str(details.get("error") or "it is not finished"))
+    absence = read_planned(root, run).absence
+    return State(FINISHED, "") if absence is None else State(absence.status, absence.problem)
+
+
+def reached(root: Path, run: PlannedRun) -> int:
+    """The agent steps of the run's last record, at most as many as planned; 0 without any."""
+    path = root / run.folder / METRICS_FILE
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            return min(int(json.loads(line)["agent_step"]), run.agent_steps)
+        # The last line may be in the making, and the first be cut off.
+        except (ValueError, KeyError, TypeError):
+            continue
+    return 0

@@ -1,0 +1,195 @@
+"""Runs the processes of an experiment: several at once, failed ones again, one bar for all."""
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import tqdm
+
+from dormant.evaluation.results import FINISHED, UNREADABLE
+from dormant.reproduce.jobs import Job
+from dormant.reproduce.progress import reached, state_of
+
+LOGS = "logs"
+_POLL_SECONDS = 0.5
+_REFRESH_SECONDS = 3.0
+# A process that is interrupted may be writing a checkpoint of some gigabytes.
+_GRACE_SECONDS = 60.0
+
+
+class Failure(NamedTuple):
+    """A process whose runs are not whole, although it was tried as often as allowed."""
+
+    job: Job
+    problem: str
+    log: Path
+
+
+class _Running(NamedTuple):
+    job: Job
+    attempt: int
+    process: subprocess.Popen
+
+
+def is_whole(root: Path, job: Job) -> bool:
+    """Whether all runs of a process are."""
+    return all(state_of(root, run).status == FINISHED for run in job.runs)
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, repository: Path, parallel: int = 1, retries: int = 1
+) -> list[Failure]:
+    """Runs what is not whole yet.
+
+    A run that was interrupted or has failed goes on from its last checkpoint. What cannot be read
+    is not touched, and is among the failures.
+
+    Args:
+      jobs: all of an experiment; those that are whole are passed over.
+      folder: the experiment's, which exists.
+      repository: the working directory of the processes.
+      parallel: how many at once.
+      retries: how often a process that failed is started again, after all others.
+
+    Returns:
+      What is not whole in the end.
+
+    Raises:
+      KeyboardInterrupt: the processes were interrupted too, and have ended.
+    """
+    failures, waiting = [], collections.deque()
+    for job in jobs:
+        broken = [
+            state for run in job.runs if (state := state_of(folder, run)).status == UNREADABLE
+        ]
+        if broken:
+            failures.append(Failure(job, broken[0].problem, log_of(folder, job)))
+        elif not is_whole(folder, job):
+            waiting.append((job, 0))
+    running: list[_Running] = []
+    with _Bar(jobs, folder) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < parallel:
+                    job, attempt = waiting.popleft()
+                    bar.start(job)
+                    process = _start(job, folder, repository, parallel)
+                    running.append(_Running(job, attempt, process))
+                time.sleep(_POLL_SECONDS)
+                bar.refresh()
+                ended = [each for each in running if each.process.poll() is not None]
+                running = [each for each in running if each not in ended]
+                for each in ended:
+                    if is_whole(folder, each.job):
+                        continue
+                    problem = _problem(folder, each)
+                    if each.attempt < retries:
+                        bar.line(f"{each.job.name} failed and is tried again: {problem}")
+                        waiting.append((each.job, each.attempt + 1))
+                    else:
+                        failures.append(Failure(each.job, problem, log_of(folder, each.job)))
+        except BaseException:
+            _end(running)
+            raise
+    return failures
+
+
+def log_of(folder: Path, job: Job) -> Path:
+    """Where the output of a process is kept."""
+    return folder / LOGS / f"{job.name.replace('/', '__')}.log"
+
+
+def _start(job: Job, folder: Path, repository: Path, parallel: int) -> subprocess.Popen:
+    path = log_of(folder, job)
+    path.parent.mkdir(exist_ok=True)
+    environment = dict(os.environ)
+    if parallel > 1:
+        # Else the first process takes three quarters of a GPU's memory.
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"$ {job.command}\n")
+        log.flush()
+        return subprocess.Popen(
+            [sys.executable, *job.arguments],
+            cwd=repository,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C reaches this process alone, which passes it on once.
+            start_new_session=True,
+        )
+
+
+def _end(running: Sequence[_Running]) -> None:
+    for each in running:
+        each.process.send_signal(signal.SIGINT)
+    end = time.monotonic() + _GRACE_SECONDS
+    for each in running:
+        try:
+            each.process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            each.process.kill()
+            each.process.wait()
+
+
+def _problem(folder: Path, ended: _Running) -> str:
+    """What the log ends with, else what the first run that is not whole says."""
+    text = log_of(folder, ended.job).read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    states = [state_of(folder, run) for run in ended.job.runs]
+    problem = next(state.problem for state in states if state.status != FINISHED)
+    said = lines[-1] if lines and not lines[-1].startswith("$ ") else problem
+    code = ended.process.returncode
+    return f"exit code {code}: {said}" if code else problem
+
+
+class _Bar:
+    """One bar over the agent steps of all runs."""
+
+    def __init__(self, jobs: Sequence[Job], folder: Path):
+        self._folder = folder
+        self._steps = {run.folder: reached(folder, run) for job in jobs for run in job.runs}
+        self._active: dict[str, Job] = {}
+        self._jobs, self._next = jobs, 0.0
+        self._total = sum(job.agent_steps for job in jobs)
+
+    def __enter__(self) -> "_Bar":
+        self._bar = tqdm.tqdm(
+            total=self._total,
+            initial=sum(self._steps.values()),
+            unit=" steps",
+            unit_scale=True,
+            dynamic_ncols=True,
+            # Elsewhere than on a terminal every refresh is a line.
+            mininterval=0.1 if sys.stderr.isatty() else 30.0,
+        )
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self._read()
+        self._bar.close()
+
+    def start(self, job: Job) -> None:
+        self._active[job.name] = job
+        self._bar.set_postfix_str(job.name, refresh=False)
+
+    def line(self, text: str) -> None:
+        self._bar.write(text, file=sys.stderr)
+
+    def refresh(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _REFRESH_SECONDS
+            self._read()
+
+    def _read(self) -> None:
+        before = sum(self._steps.values())
+        for job in self._active.values():
+            self._steps |= {run.folder: reached(self._folder, run) for run in job.runs}
+        self._bar.update(max(0, sum(self._steps.values()) - before))
