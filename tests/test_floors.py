@@ -32,6 +32,7 @@ FLOORS = {
     "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "replay", "runs", "agents"}),
     "train_vectorized.py": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
     "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
+    "reproduce/": ({"tqdm"}, {"", "evaluation", "reproduce"}),
     "report/": ({"numpy", "matplotlib", "plotly"}, {"", "evaluation", "report"}),
     "evaluation/plots": ({"numpy", "matplotlib"}, {"", "evaluation"}),
     "evaluation/style.py": ({"numpy", "matplotlib"}, {"", "evaluation"}),

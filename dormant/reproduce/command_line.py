@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +64,6 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     with locked(folder):
         check_plan(folder, file)
         write_plan(folder, file)
-        signal.signal(signal.SIGTERM, _interrupt)
         failures = run_jobs(planned, folder, repository, known.parallel, known.retries)
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
@@ -110,10 +108,6 @@ def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path) 
     lines = [f"{runs - lost} of {runs} runs are whole in {folder}"]
     lines += [f"failed: {each.job.name}: {each.problem}; {each.log}" for each in failures]
     return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
-
-
-def _interrupt(*unused) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

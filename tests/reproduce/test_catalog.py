@@ -1,0 +1,168 @@
+"""The experiments: all of the paper's, with files that exist, runs of their own and lengths."""
+
+from pathlib import Path
+
+import pytest
+
+from dormant.evaluation.experiment_file import PlannedRun
+from dormant.evaluation.scores import normalization
+from dormant.reproduce import catalog
+from dormant.reproduce.experiments import SCALES, TRAIN
+from dormant.reproduce.jobs import experiment_file, jobs, slug
+from dormant.reproduce.listing import listing
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [experiment.name for experiment in catalog.EXPERIMENTS]
+FOLDER = Path("runs/x")
+# Runs and agent steps of one as published, where the paper says both.
+PUBLISHED = {
+    "fig1": (4 * 17 * 5, 2_500_000),
+    "fig9": (2 * 17 * 5, 10_000_000),
+    "fig14": (4 * 4 * 10, 1_000_000),
+    "fig17": (26 * 10, 400_000),
+    "tab6": (2 * 2 * 10, 1_000_000),
+}
+
+
+def test_every_figure_and_table_of_the_paper_is_listed():
+    text = listing("paper", ROOT / "benchmarks" / "results")
+    first_lines = " ".join(part.split(":")[0] for part in text.split("\n\n"))
+    known = set(first_lines.replace(",", " ").split())
+    assert known >= {*(f"fig{n}" for n in range(1, 26)), "tab6", "tab7"}
+    assert "GPU-hours not measured" in text and "cannot be run" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_its_gin_files_exist_and_no_two_runs_share_a_folder(name, scale):
+    experiment = catalog.find(name)
+    planned = jobs(experiment, scale, FOLDER)
+    folders = [run.folder for job in planned for run in job.runs]
+    assert len(set(folders)) == len(folders) > 0
+    for job in planned:
+        (gin_file,) = [word[12:] for word in job.arguments if word.startswith("--gin_files=")]
+        assert (ROOT / gin_file).is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_paper_reports_is_of_a_cell_that_is_planned(name):
+    experiment = catalog.find(name)
+    planned = {
+        (run.method, run.setting) for job in jobs(experiment, "paper", FOLDER) for run in job.runs
+    }
+    games = {run.game for job in jobs(experiment, "paper", FOLDER) for run in job.runs}
+    for value in experiment.paper:
+        assert (value.method, value.setting) in planned
+        assert value.game is None or value.game in games
+        assert value.measure in experiment.shows
+    if experiment.paper:
+        assert all(normalization(game) is not None for game in games)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_scale_is_that_of_the_paper(name):
+    runs = [run for job in jobs(catalog.find(name), "paper", FOLDER) for run in job.runs]
+    assert (len(runs), runs[0].agent_steps) == PUBLISHED[name]
+
+
+def test_figure_10_has_each_agents_own_games_seeds_and_replay_ratios():
+    runs = [run for job in jobs(catalog.find("fig10"), "paper", FOLDER) for run in job.runs]
+    assert len(runs) == 6 * 4 * 17 * 5 + 2 * 4 * 26 * 10
+    drq = [run for run in runs if run.method == "DrQ(eps) + ReDo"]
+    assert {run.value for run in drq} == {1, 2, 4, 8} and len({run.game for run in drq}) == 26
+    low, high = (run.command for run in (drq[0], drq[-1]))
+    assert "ReDo.tau = 0.025" in low and "ReDo.tau = 0.1" in high
+
+
+def test_smoke_runs_stay_on_the_device_where_the_agent_can():
+    planned = jobs(catalog.find("fig10"), "smoke", FOLDER)
+    programs = {job.name.split("/")[0]: job.arguments[1] for job in planned}
+    assert {name for name, program in programs.items() if program == TRAIN} == {
+        name for name in programs if name.startswith(("resnet", "drq"))
+    }
+
+
+def test_an_alias_is_its_experiment():
+    assert catalog.find("fig13") is catalog.find("fig1")
+    assert catalog.find("fig20") is catalog.find("fig14")
+
+
+def test_some_games_and_seeds_can_be_asked_for():
+    planned = jobs(catalog.find("fig1"), "paper", FOLDER, seeds=2, games=["Pong"])
+    runs = [run for job in planned for run in job.runs]
+    assert {run.game for run in runs} == {"Pong"} and {run.seed for run in runs} == {0, 1}
+    assert len(runs) == 4 * 2
+
+
+def test_seeds_on_the_device_share_a_process_and_have_folders_of_their_own():
+    job = jobs(catalog.find("minatar_prune"), "mini", FOLDER, seeds=3)[0]
+    assert [run.folder for run in job.runs] == [f"{job.name}/seed_{k}" for k in range(3)]
+    assert "--gin_bindings=VectorizedRun.seeds = 3" in job.arguments
+    assert f"--base_dir=runs/x/{job.name}" in job.arguments
+    assert job.agent_steps == 3 * 40_000
+
+
+def test_a_smoke_run_is_compared_with_no_value_of_the_paper():
+    experiment = catalog.find("fig1")
+    for scale, expected in (("paper", 4), ("smoke", 0)):
+        planned = jobs(experiment, scale, FOLDER)
+        file = experiment_file(experiment, scale, planned, "")
+        assert len(file.paper) == expected and file.baseline == "DQN"
+        assert all(isinstance(run, PlannedRun) for run in file.runs)
+
+
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("fig4", "fig4 cannot be run: "),
+        ("fig99", "did you mean fig9"),
+        ("minatar_replayratio", "did you mean minatar_replay_ratio"),
+    ],
+)
+def test_what_cannot_be_run_says_why(name, problem):
+    with pytest.raises(ValueError, match=problem):
+        catalog.find(name)
+
+
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (("huge", FOLDER), "--scale must be one of paper, mini, smoke; got 'huge'"),
+        (("paper", FOLDER, 0), "--seeds must be at least 1; got 0"),
+        (("paper", FOLDER, 1, ["pong"]), "--games must be out of .* got 'pong'"),
+    ],
+)
+def test_a_selection_that_does_not_exist_is_refused(arguments, problem):
+    with pytest.raises(ValueError, match=problem):
+        jobs(catalog.find("fig1"), *arguments)
+
+
+def test_a_folders_name_is_plain():
+    assert slug("DQN + ReDo replay ratio 0.25") == "dqn_redo_replay_ratio_0.25"
+    assert slug("DrQ(eps) ") == "drq_eps"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", SCALES)
+def test_gin_knows_every_file_and_binding(scale):
+    from dormant.agents import preflight
+    from dormant.runs import (  # noqa: F401 : they register what runs on the device bind
+        vectorized_agent,
+        vectorized_options,
+    )
+    from dormant.runs.gin_files import parse_gin
+
+    seen = set()
+    for experiment in catalog.EXPERIMENTS:
+        for job in jobs(experiment, scale, FOLDER, seeds=1):
+            flags = [word.split("=", 1) for word in job.arguments if word.startswith("--gin")]
+            files = [str(ROOT / value) for name, value in flags if name == "--gin_files"]
+            bindings = [value for name, value in flags if name == "--gin_bindings"]
+            # One game stands for all.
+            key = (*files, *bindings[1:])
+            if key in seen:
+                continue
+            seen.add(key)
+            load = preflight.load_gin if job.arguments[1] == TRAIN else parse_gin
+            load(files, bindings)
+    assert len(seen) > 20

@@ -1,0 +1,164 @@
+"""Runs of an experiment: skipped, resumed, tried again, interrupted. The processes here put runs
+in place that were written before; the slow test has real training."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dormant.evaluation.experiment_file import EXPERIMENT_FILE, read_experiment
+from dormant.reproduce.command_line import main
+from dormant.reproduce.experiment_folder import locked
+from dormant.reproduce.jobs import Job
+from dormant.reproduce.progress import reached, state_of
+from dormant.reproduce.running import log_of, run_jobs
+from tests.report.hostile_runs import planned_runs, write_run
+
+# Tried for the first time it does half of the run and fails; then it makes the run whole.
+HALF = """
+import pathlib, shutil, sys
+prepared, place = sys.argv[1:3]
+mark = pathlib.Path(place + ".mark")
+source = prepared if mark.exists() or "once" in sys.argv else prepared + "-half"
+shutil.rmtree(place, ignore_errors=True)
+shutil.copytree(source, place)
+if source != prepared:
+    mark.touch()
+    print("it broke")
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Two jobs whose processes copy these runs into place; folder, jobs."""
+    folder, store = tmp_path / "experiment", tmp_path / "store"
+    folder.mkdir()
+    jobs = []
+    for run in planned_runs()[:2]:
+        write_run(store, run)
+        half = run._replace(folder=f"{run.folder}-half")
+        write_run(store, half, status="failed", error="it broke", iterations=2)
+        arguments = ("-c", HALF, str(store / run.folder), str(folder / run.folder))
+        jobs.append(Job(run.folder, arguments, (run,), "", 1))
+    return folder, jobs
+
+
+def test_what_failed_is_tried_again_and_then_skipped(prepared, capsys):
+    folder, jobs = prepared
+    assert run_jobs(jobs, folder, folder, parallel=2, retries=1) == []
+    assert "failed and is tried again: exit code 3: it broke" in capsys.readouterr().err
+    for job in jobs:
+        lines = log_of(folder, job).read_text("utf-8").splitlines()
+        assert lines.count("it broke") == 1
+        assert state_of(folder, job.runs[0]).status == "finished"
+    before = log_of(folder, jobs[0]).read_bytes()
+    assert before.count(b"$ python") == 2
+    assert run_jobs(jobs, folder, folder) == []
+    assert log_of(folder, jobs[0]).read_bytes() == before
+
+
+def test_what_fails_too_often_is_listed_and_the_others_run(prepared):
+    folder, jobs = prepared
+    jobs[1] = Job(jobs[1].name, (*jobs[1].arguments, "once"), jobs[1].runs, "", 1)
+    (failure,) = run_jobs(jobs, folder, folder, retries=0)
+    assert failure.job is jobs[0] and failure.problem == "exit code 3: it broke"
+    assert state_of(folder, jobs[0].runs[0]).status == "failed"
+    assert state_of(folder, jobs[1].runs[0]).status == "finished"
+    assert reached(folder, jobs[0].runs[0]) == 2000
+    assert reached(folder, jobs[1].runs[0]) == 5000
+
+
+def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
+    folder, jobs = prepared
+    write_run(folder, jobs[0].runs[0])
+    metrics = folder / jobs[0].name / "metrics.jsonl"
+    metrics.write_text(metrics.read_text("utf-8")[:-300], encoding="utf-8")
+    before = metrics.read_bytes()
+    (failure,) = run_jobs(jobs[:1], folder, folder)
+    assert "metrics.jsonl" in failure.problem and metrics.read_bytes() == before
+    assert not log_of(folder, jobs[0]).exists()
+    # The half line that an unfinished run may end with is passed over.
+    assert 0 < reached(folder, jobs[0].runs[0]) <= 5000
+
+
+def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
+    folder = tmp_path / "x"
+    assert main(["fig1", "--scale=mini", f"--base_dir={folder}", "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("python -m dormant.train ") == 24 == printed.count("# to run: ")
+    assert "24 runs, 12,000,000 agent steps; nothing was started" in printed
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        ([], "name one experiment"),
+        (["fig77"], "got 'fig77'"),
+        (["fig8"], "fig8 cannot be run"),
+        (["fig1", "--parallel=0"], "--parallel must be at least 1; got 0"),
+        (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
+        (["fig1", "--games", "Tetris"], "got 'Tetris'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(arguments, problem, tmp_path, capsys):
+    folder = tmp_path / "x"
+    assert main([*arguments, f"--base_dir={folder}"]) == 2
+    error = capsys.readouterr().err
+    assert problem in error and error.count("\n") == 1 and not folder.exists()
+
+
+def test_another_plan_in_the_folder_and_another_process_are_refused(tmp_path, capsys):
+    folder = tmp_path / "x"
+    with locked(folder):
+        assert main(["minatar_prune", f"--base_dir={folder}"]) == 2
+        assert "no other process works on" in capsys.readouterr().err
+    from dormant.reproduce import catalog
+    from dormant.reproduce.experiment_folder import write_plan
+    from dormant.reproduce.jobs import experiment_file, jobs
+
+    experiment = catalog.find("minatar_prune")
+    planned = jobs(experiment, "smoke", tmp_path / "elsewhere")
+    write_plan(folder, experiment_file(experiment, "smoke", planned, "python -m it"))
+    assert main(["minatar_prune", f"--base_dir={folder}", "--dry_run"]) == 0
+    capsys.readouterr()
+    assert main(["minatar_prune", f"--base_dir={folder}", "--seeds=3"]) == 2
+    error = capsys.readouterr().err
+    assert "holds minatar_prune at scale smoke with 8 runs" in error and "(python -m it)" in error
+    assert main(["fig1", f"--base_dir={folder}"]) == 2
+
+
+@pytest.mark.slow
+def test_a_real_experiment_is_interrupted_resumed_and_reported(tmp_path):
+    folder = tmp_path / "prune"
+    command = [
+        sys.executable, "-m", "dormant.reproduce", "minatar_prune", f"--base_dir={folder}",
+        "--games", "Breakout-MinAtar",
+    ]  # fmt: skip
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    checkpoint = folder / "dqn/Breakout-MinAtar/checkpoints/process_0/0.npz"
+    end = time.monotonic() + 300
+    while not checkpoint.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, error = first.communicate(timeout=120)
+    assert first.returncode == 130 and "interrupted; the same command goes on" in error
+    assert len(read_experiment(folder).runs) == 4
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 runs are whole" in done.stdout
+    for run in read_experiment(folder).runs:
+        details = json.loads((folder / run.folder / "run.json").read_text("utf-8"))
+        assert details["status"] == "finished" and details["git_commit"] and details["versions"]
+        assert (folder / run.folder / "config.gin").is_file()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode == 0
+    report = [sys.executable, "-m", "dormant.report", str(folder)]
+    shown = subprocess.run(report, capture_output=True, text=True, timeout=300, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert (folder / "report" / "report.html").is_file()
+    assert (folder / EXPERIMENT_FILE).is_file()
