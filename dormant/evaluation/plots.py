@@ -1,4 +1,4 @@
-"""Figures of one run, the only module of the package that imports matplotlib.
+"""Figures of one run.
 Figures are built without pyplot, so nothing global changes and no display is needed."""
 
 from collections.abc import Sequence

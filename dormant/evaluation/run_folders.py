@@ -113,7 +113,10 @@ def _passed(path: Path, root: Path) -> bool:
 
 def _game(folder: Path) -> str:
     found = _GAME.search(_config(folder))
-    return found.group(1) if found else UNKNOWN_GAME
+    if not found:
+        return UNKNOWN_GAME
+    # Its "asterix" is neither Atari's nor gymnax's, and must not have their reference scores.
+    return found.group(1) + (" (MinAtar 1.0)" if "create_minatar_env" in found.group(0) else "")
 
 
 def _config(folder: Path) -> str:

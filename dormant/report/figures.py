@@ -68,11 +68,20 @@ def draw_figures(
         try:
             drawing = draw(collection, folder / name)
         except style.NothingToDraw as reason:
-            notes.append(f"no figure {title!r}: {reason}")
+            # Without dormancy no game has layers: one line says so for all.
+            title = title.partition(", ")[0] if name.startswith(LAYERS) else title
+            notes.append(f"no figure {title!r}: {_short(str(reason))}")
             continue
         figures.append(ReportFigure(title, drawing, on_page=not name.startswith(LAYERS)))
         notes.extend(f"figure {title!r} leaves out {reason}" for reason in drawing.left_out)
-    return figures, notes
+    return figures, list(dict.fromkeys(notes))
+
+
+def _short(reason: str, most: int = 2) -> str:
+    """The first reasons, and how many more there are: each line of a sweep may have its own."""
+    first, *others = reason.split("; ")
+    more = [f"{len(others) - most} more like these"] if len(others) > most else []
+    return "; ".join([first, *others[:most], *more])
 
 
 def _layers(game: str, collection: Collection, path: Path) -> style.Drawing:

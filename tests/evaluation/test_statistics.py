@@ -1,0 +1,145 @@
+"""Aggregates over games: by hand, the same digits under a seed, never of fewer games than planned."""
+
+import numpy as np
+import pytest
+
+from dormant.evaluation.experiment_file import ExperimentFile, PaperValue, PlannedRun
+from dormant.evaluation.experiment_tables import experiment_tables
+from dormant.evaluation.results import Absence, Collection, RunResult
+from dormant.evaluation.scores import normalization, normalized
+from dormant.evaluation.statistics import (
+    aggregate,
+    iqm_curve,
+    performance_profile,
+    probability_of_improvement,
+)
+from dormant.evaluation.tables import Table, csv_text, latex, markdown
+
+GAMES = ("Pong", "Asterix", "Breakout")
+METHODS = {"DQN": 0.0, "DQN + ReDo": 0.3}
+
+
+def run_of(method, game, seed):
+    known = normalization(game)
+    scores = METHODS[method] + 0.1 * seed + np.array([0.1, 0.2])
+    returns = known.random + scores * (known.reference - known.random)
+    nothing = np.full(2, np.nan)
+    return RunResult(method, "", None, game, seed, np.array([10.0, 20.0]), returns, nothing)
+
+
+def collection(seeds=4, missing=(), paper=()):
+    runs = [run_of(m, g, s) for m in METHODS for g in GAMES for s in range(seeds)]
+    planned = tuple(
+        PlannedRun(f"{r.method}/{r.game}/seed_{r.seed}", r.method, "", None, r.game, r.seed, 20, "")
+        for r in runs
+    )
+    kept, absent = [], []
+    for run, plan in zip(runs, planned, strict=True):
+        if (run.method, run.game, run.seed) in missing:
+            absent.append(Absence(plan, "failed", "it broke"))
+        else:
+            kept.append(run)
+    experiment = ExperimentFile(
+        "x", "paper", "t", "e", "", ("iqm", "return"), "DQN", "", planned, tuple(paper)
+    )
+    return Collection(experiment, tuple(kept), (), tuple(absent), None)
+
+
+def test_the_iqm_is_that_of_the_middle_half_of_all_runs():
+    # Final scores .2 .3 .4 .5 in each of three games: the middle six are .3 and .4.
+    found = aggregate(collection(), "DQN", "", "iqm", 200)
+    assert found.value == pytest.approx(0.35) and found.runs == 12
+    assert found.low < found.value < found.high
+    assert aggregate(collection(), "DQN", "", "optimality_gap", 10).value == pytest.approx(0.65)
+
+
+def test_the_same_seed_gives_the_same_digits_and_leaves_numpys_generator():
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()
+    first, second, other = (
+        aggregate(collection(), "DQN", "", "iqm", 200, seed) for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert (first.low, first.high) != (other.low, other.high)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_a_method_that_always_wins_improves_with_certainty():
+    found = probability_of_improvement(collection(seeds=3), "DQN + ReDo", "DQN", "", 200)
+    # Every run of ReDo, .5 to .7, is above every one of DQN, .2 to .4.
+    assert found.value == 1.0
+
+
+def test_curves_and_profiles_by_hand():
+    steps, intervals = iqm_curve(collection(), "DQN", "", 50)
+    assert list(steps) == [10, 20]
+    assert [each.value for each in intervals] == pytest.approx([0.25, 0.35])
+    profile = performance_profile(collection(), "DQN", "", [0.0, 0.25, 1.0], 50)
+    assert [each.value for each in profile] == pytest.approx([1.0, 0.75, 0.0])
+
+
+def test_one_seed_has_no_interval():
+    found = aggregate(collection(seeds=1), "DQN", "")
+    assert (found.low, found.high) == (None, None) and found.value == pytest.approx(0.2)
+    table = experiment_tables(collection(seeds=1), repetitions=10)[0]
+    assert "one seed: no interval" in table.notes
+
+
+def test_without_a_whole_run_of_a_game_there_is_no_aggregate():
+    missing = [("DQN", "Pong", seed) for seed in range(4)]
+    partial = collection(missing=missing)
+    with pytest.raises(ValueError, match="all 3 games of DQN must have a whole run; .* of Pong"):
+        aggregate(partial, "DQN", "")
+    iqm, *_, absences = experiment_tables(partial, repetitions=50)
+    assert iqm.rows[0][1] == "-" and iqm.rows[0][2].startswith("0.650 [")
+    assert any("Pong" in note for note in iqm.notes)
+    assert absences.title == "Runs that are not whole: 4 of 24"
+    assert absences.rows[0] == ("DQN/Pong/seed_0", "failed", "it broke")
+
+
+def test_a_game_with_fewer_runs_levels_the_others():
+    partial = collection(missing=[("DQN", "Pong", 3)])
+    assert aggregate(partial, "DQN", "", "iqm", 10).runs == 9
+    assert any(
+        "1 runs are not whole" in note
+        for note in experiment_tables(partial, repetitions=10)[0].notes
+    )
+
+
+def test_the_papers_value_stands_beside_ours_with_the_difference():
+    paper = [
+        PaperValue("DQN", "", "iqm", None, 0.3, "figure 1", True),
+        PaperValue("DQN", "", "return", "Pong", 2.0, "table 6", False, spread=1.5),
+    ]
+    tables = experiment_tables(collection(paper=paper), repetitions=50)
+    (cell,) = [cell for cell in tables[0].rows[0] if "paper" in cell]
+    assert cell.endswith("paper 0.3*, difference +0.050")
+    assert "* read from a figure, ±10 % (figure 1)" in tables[0].notes
+    returns = next(table for table in tables if table.title.startswith("Final return"))
+    (cell,) = [cell for row in returns.rows for cell in row if "paper" in cell]
+    assert "paper 2 ± 1.5, difference" in cell and "*" not in cell
+
+
+NAMES = ("SpaceInvaders", "space_invaders", "ALE/SpaceInvaders-v5", "SpaceInvadersNoFrameskip-v4")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_game_has_its_scores_by_any_of_its_names(name):
+    assert normalization(name).random == 148.0
+    assert list(normalized(name, [148.0, 1668.7])) == [0.0, 1.0]
+
+
+def test_an_unknown_game_has_no_scores_and_its_experiment_no_iqm():
+    assert normalization("Tetris") is None and normalization("asterix (MinAtar 1.0)") is None
+    with pytest.raises(ValueError, match="got 'Tetris'"):
+        normalized("Tetris", [1.0])
+
+
+TABLE = Table("50 % & more", ("a_b", "c|d"), (("1 ± 2", "x<y"), ("{e}", "f,g")), ("note $1",))
+
+
+def test_tables_escape_what_their_format_reads_otherwise():
+    assert "50\\% &" not in latex(TABLE) and r"50 \% \& more" in latex(TABLE)
+    assert r"1 $\pm$ 2 & x\textless{}y \\" in latex(TABLE) and r"note \$1" in latex(TABLE)
+    assert "| a_b | c\\|d |" in markdown(TABLE) and "x&lt;y" in markdown(TABLE)
+    assert csv_text(TABLE).splitlines() == ["a_b,c|d", "1 ± 2,x<y", '{e},"f,g"']
