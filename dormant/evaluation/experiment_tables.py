@@ -195,7 +195,8 @@ def _absences(collection: Collection) -> list[Table]:
 
 def _missing_notes(collection: Collection) -> tuple[str, ...]:
     names = [absence.run.folder for absence in collection.absent]
-    return (f"{len(names)} runs are not whole: {sentence(names)}",) if names else ()
+    count = "1 run is" if len(names) == 1 else f"{len(names)} runs are"
+    return (f"{count} not whole: {sentence(names)}",) if names else ()
 
 
 def _paper(

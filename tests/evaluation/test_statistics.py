@@ -1,4 +1,4 @@
-"""Aggregates over games: by hand, the same digits under a seed, never of fewer games than planned."""
+"""Aggregates over games: by hand, the same digits under a seed, never of fewer games."""
 
 import numpy as np
 import pytest
@@ -56,11 +56,11 @@ def test_the_iqm_is_that_of_the_middle_half_of_all_runs():
 def test_the_same_seed_gives_the_same_digits_and_leaves_numpys_generator():
     np.random.seed(5)
     before = np.random.get_state()[1].copy()
-    first, second, other = (
-        aggregate(collection(), "DQN", "", "iqm", 200, seed) for seed in (1, 1, 2)
+    first, second = (
+        [aggregate(collection(), "DQN", "", "iqm", 40, seed) for seed in range(6)] for _ in range(2)
     )
     assert first == second
-    assert (first.low, first.high) != (other.low, other.high)
+    assert len({(found.low, found.high) for found in first}) > 1
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
