@@ -2,10 +2,13 @@
 
     python benchmarks/minatar_scores.py RUNS
 
-Score 0 is a random policy: the mean return of the first 1 000 episodes of as many environments. Score
-1 is DQN after 1M agent steps: RUNS holds a folder for each game, made by
-`python -m dormant.train_vectorized --gin_files=gin_configs/vectorized/dqn.gin --base_dir=RUNS/<game>
---gin_bindings='VectorizedDQN.environment = "<game>"'`; the mean over seeds of the last iteration."""
+Score 0 is a random policy: the mean return of the first episode of each of 1 000 environments.
+Score 1 is DQN after 1M agent steps: the mean over the seeds of the last iteration. RUNS holds a
+folder for each game, made by
+
+    python -m dormant.train_vectorized --gin_files=gin_configs/vectorized/dqn.gin \\
+        --base_dir=RUNS/<game> --gin_bindings='VectorizedDQN.environment = "<game>"'
+"""
 
 import argparse
 from pathlib import Path
@@ -51,7 +54,9 @@ def random_returns(game: str, seed: int = 0) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", type=Path, nargs="?", help="folder of the DQN runs")
     folder = parser.parse_args().runs
     print("kind,game,random,reference")
