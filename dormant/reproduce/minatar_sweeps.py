@@ -14,7 +14,7 @@ from dormant.reproduce.methods import (
     sweep,
 )
 
-# At replay ratio 0.25 the 40 000 agent steps have but 9 750 gradient steps.
+# At replay ratio 0.25 the 30 000 agent steps of `mini` have but 7 250 gradient steps.
 _PERIOD = "250"
 _OFTEN = {"Tracker.tracking_period": _PERIOD}
 _REDO = {**REDO, "ReDo.tau": TAU_AT_DEFAULT, "ReDo.period": _PERIOD}
@@ -74,7 +74,7 @@ FIXED_BUDGET = Experiment(
     scales=_scales(),
     extra={
         "paper": end_step(248_750),
-        "mini": end_step(9_750),
+        "mini": end_step(7_250),
         "smoke": end_step(450),
     },
 )

@@ -99,7 +99,7 @@ def test_seeds_on_the_device_share_a_process_and_have_folders_of_their_own():
     assert [run.folder for run in job.runs] == [f"{job.name}/seed_{k}" for k in range(3)]
     assert "--gin_bindings=VectorizedRun.seeds = 3" in job.arguments
     assert f"--base_dir=runs/x/{job.name}" in job.arguments
-    assert job.agent_steps == 3 * 40_000
+    assert job.agent_steps == 3 * 30_000
 
 
 def test_a_smoke_run_is_compared_with_no_value_of_the_paper():
