@@ -1,24 +1,15 @@
-"""The reference scores of gymnax's MinAtar games, as rows of dormant/evaluation/data.
+"""What a random policy scores on gymnax's MinAtar games: score 0 in dormant/evaluation/data.
 
-    python benchmarks/minatar_scores.py RUNS
+    python benchmarks/minatar_scores.py
 
-Score 0 is a random policy: the mean return of the first episode of each of 1 000 environments.
-Score 1 is DQN after 1M agent steps: the mean over the seeds of the last iteration. RUNS holds a
-folder for each game, made by
-
-    python -m dormant.train_vectorized --gin_files=gin_configs/vectorized/dqn.gin \\
-        --base_dir=RUNS/<game> --gin_bindings='VectorizedDQN.environment = "<game>"'
+The mean return of the first episode of each of 1 000 environments. (Score 1 is not measured here:
+it is the return of PPO that gymnax's README gives.)
 """
-
-import argparse
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.evaluation.seeds import read_seeds
-from dormant.evaluation.summary import mean_return
 from dormant.vectorized import gymnax_environment
 
 GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
@@ -27,8 +18,8 @@ ENVIRONMENTS = 1_000
 STEPS = 2_500
 
 
-def random_returns(game: str, seed: int = 0) -> np.ndarray:
-    """(ENVIRONMENTS,) the return of the first episode of each environment, actions uniform."""
+def random_returns(game: str, seed: int = 0, environments: int = ENVIRONMENTS) -> np.ndarray:
+    """(environments,) the return of the first episode of each environment, actions uniform."""
     environment = gymnax_environment(game)
 
     def play(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -47,28 +38,17 @@ def random_returns(game: str, seed: int = 0) -> np.ndarray:
         (_, total, done), _ = jax.lax.scan(advance, first, jax.random.split(key, STEPS))
         return total, done
 
-    total, done = jax.jit(jax.vmap(play))(jax.random.split(jax.random.key(seed), ENVIRONMENTS))
+    total, done = jax.jit(jax.vmap(play))(jax.random.split(jax.random.key(seed), environments))
     if not done.all():
         raise RuntimeError(f"an episode of {game} did not end within {STEPS} agent steps")
     return np.asarray(total)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", type=Path, nargs="?", help="folder of the DQN runs")
-    folder = parser.parse_args().runs
-    print("kind,game,random,reference")
     for game in GAMES:
         returns = random_returns(game)
-        spread = returns.std() / np.sqrt(returns.size)
-        reference = ""
-        if folder is not None:
-            last = [mean_return(run.iterations[-1]) for run in read_seeds(folder / game)]
-            reference = f"{np.mean(last):.4g}"
-        print(f"dqn,{game},{returns.mean():.4g},{reference}", flush=True)
-        print(f"# random: standard error {spread:.2g}")
+        error = returns.std() / np.sqrt(returns.size)
+        print(f"{game}: {returns.mean():.4g}, standard error {error:.2g}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ import numpy as np
 
 from dormant.evaluation.experiment_file import PaperValue
 from dormant.evaluation.results import Collection, RunResult
-from dormant.evaluation.scores import final_dormant_percent, final_score, normalization
+from dormant.evaluation.scores import (
+    SOURCES,
+    final_dormant_percent,
+    final_score,
+    normalization,
+)
 from dormant.evaluation.statistics import (
     METRICS,
     REPETITIONS,
@@ -67,7 +72,12 @@ def _iqm_table(collection: Collection, bootstrap: Bootstrap) -> Table:
         return aggregate(collection, method, setting, "iqm", *bootstrap)
 
     title = f"IQM of {'- and '.join(kinds)}-normalized scores [95 % interval] (runs)"
-    return _grid(collection, title, "iqm", cell, digits=3)
+    table = _grid(collection, title, "iqm", cell, digits=3)
+    return table._replace(notes=(*table.notes, *(_scale(kind) for kind in kinds)))
+
+
+def _scale(kind: str) -> str:
+    return f"{kind}-normalized: 0 is a random policy's return, 1 the reference's: {SOURCES[kind]}"
 
 
 def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:

@@ -16,6 +16,8 @@ SOURCES = {
     "human": "human and random scores of 57 Atari games as in DQN Zoo's atari_data.py; those of the"
     " paper's games equal Dopamine's atari_100k/normalization_utils.py",
     "expert": "random and expert returns of D4RL (Fu et al. 2020), infos.py",
+    "PPO": "gymnax's MinAtar games: a random policy's mean return over 1 000 episodes"
+    " (benchmarks/minatar_scores.py) and the returns of PPO that the README of gymnax 1.0.1 gives",
 }
 _DATA = "data/reference_scores.csv"
 
@@ -24,7 +26,7 @@ class Normalization(NamedTuple):
     """The two returns that a game's scores are measured by.
 
     Attributes:
-      kind: "human" or "expert".
+      kind: "human", "expert" or "PPO".
       random: the mean return of a random policy: score 0.
       reference: score 1.
       source: where the numbers are from.
@@ -40,7 +42,7 @@ def normalization(game: str) -> Normalization | None:
     """The reference scores of a game; None where none are known.
 
     Names are read as Dopamine, ALE and Gymnasium write them: "SpaceInvaders", "space_invaders",
-    "ALE/SpaceInvaders-v5", "Ant-v4".
+    "ALE/SpaceInvaders-v5", "Ant-v4", "Breakout-MinAtar" (gymnax's; MinAtar 1.0's are others).
     """
     return _table().get(_key(game))
 
@@ -61,8 +63,8 @@ def normalized(game: str, returns: Sequence[float] | np.ndarray) -> np.ndarray:
     known = normalization(game)
     if known is None:
         raise ValueError(
-            "game must be one of the 57 Atari games, Ant, HalfCheetah, Hopper or Walker2d to have a"
-            f" normalized score; got {game!r}"
+            "game must be one of the 57 Atari games, Ant, HalfCheetah, Hopper, Walker2d or four of"
+            f" gymnax's MinAtar games to have a normalized score; got {game!r}"
         )
     return (np.asarray(returns, float) - known.random) / (known.reference - known.random)
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.minatar_scores import GAMES as GAMES_MEASURED
+from benchmarks.minatar_scores import random_returns
 from dormant.evaluation.experiment_file import ExperimentFile, PaperValue, PlannedRun
 from dormant.evaluation.experiment_tables import experiment_tables
 from dormant.evaluation.results import Absence, Collection, RunResult
@@ -131,6 +133,19 @@ def test_an_unknown_game_has_no_scores_and_its_experiment_no_iqm():
     assert normalization("Tetris") is None and normalization("asterix (MinAtar 1.0)") is None
     with pytest.raises(ValueError, match="got 'Tetris'"):
         normalized("Tetris", [1.0])
+
+
+def test_gymnax_minatar_is_measured_by_a_random_policy_and_ppo():
+    assert list(normalized("Breakout-MinAtar", [0.395, 28.0])) == [0.0, 1.0]
+    assert normalization("Breakout-MinAtar").kind == "PPO"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", GAMES_MEASURED)
+def test_a_random_policy_scores_what_the_reference_says(game):
+    returns = random_returns(game, seed=1, environments=400)
+    error = returns.std() / np.sqrt(returns.size)
+    assert returns.mean() == pytest.approx(normalization(game).random, abs=4 * error)
 
 
 TABLE = Table("50 % & more", ("a_b", "c|d"), (("1 ± 2", "x<y"), ("{e}", "f,g")), ("note $1",))
