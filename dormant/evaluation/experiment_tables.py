@@ -22,7 +22,7 @@ from dormant.evaluation.statistics import (
     mean_interval,
     probability_of_improvement,
 )
-from dormant.evaluation.tables import Table, sentence
+from dormant.evaluation.tables import Table, abridged, sentence
 
 MISSING = "-"
 _READ_OFF = "read from a figure, ±10 %"
@@ -83,6 +83,7 @@ def _scale(kind: str) -> str:
 def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
     """The other aggregates, and how likely each method improves on the baseline."""
     notes: list[str] = []
+    problems: list[str] = []
     baseline = collection.experiment.baseline
     cells = _cells(collection)
 
@@ -93,10 +94,10 @@ def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
         def improvement() -> Interval:
             return probability_of_improvement(collection, method, baseline, setting, *bootstrap)
 
-        found = [_try(functools.partial(of, metric), 3, notes) for metric in METRICS]
+        found = [_try(functools.partial(of, metric), 3, notes, problems) for metric in METRICS]
         compared = method != baseline and (baseline, setting) in cells
-        better = _try(improvement, 2, notes) if compared else MISSING
-        return (setting, method, *found, better)
+        better = _try(improvement, 2, notes, problems) if compared else MISSING
+        return (_row_label(collection, setting), method, *found, better)
 
     rows = [row(method, setting) for method, setting in cells]
     header = (
@@ -104,7 +105,7 @@ def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
         f"P(better than {baseline})",
     )  # fmt: skip
     title = "Aggregates of normalized scores [95 % interval]"
-    return [Table(title, header, tuple(rows), tuple(dict.fromkeys(notes)))]
+    return [Table(title, header, tuple(rows), (*dict.fromkeys(notes), *abridged(problems)))]
 
 
 def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> Table:
@@ -118,7 +119,7 @@ def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> T
     rows, notes = [], []
     planned = collection.experiment.runs
     for setting, game in dict.fromkeys((run.setting, run.game) for run in planned):
-        row = [setting, game]
+        row = [_row_label(collection, setting), game]
         for method in methods:
             runs = _runs(collection, method, setting, game)
             found = [value for value in map(values, runs) if value is not None]
@@ -143,20 +144,20 @@ def _grid(
     """A row for each setting, a column for each method."""
     methods = _methods(collection)
     planned = set(_cells(collection))
-    rows, notes = [], []
+    rows, notes, problems = [], [], []
     for setting in dict.fromkeys(run.setting for run in collection.experiment.runs):
-        row = [setting]
+        row = [_row_label(collection, setting)]
         for method in methods:
             interval = None
             if (method, setting) in planned:
                 try:
                     interval = cell(method, setting)
                 except ValueError as error:
-                    notes.append(str(error))
+                    problems.append(str(error))
             paper = _paper(collection, measure, method, setting, None)
             row.append(_with_paper(interval, paper, digits, notes))
         rows.append(tuple(row))
-    notes = (*dict.fromkeys(notes), *_missing_notes(collection))
+    notes = (*dict.fromkeys(notes), *abridged(problems), *_missing_notes(collection))
     return Table(title, (_row_name(collection), *methods), tuple(rows), notes)
 
 
@@ -186,11 +187,13 @@ def _text(interval: Interval, digits: int) -> str:
     return f"{text} ({interval.runs})"
 
 
-def _try(make: Callable[[], Interval], digits: int, notes: list[str]) -> str:
+def _try(
+    make: Callable[[], Interval], digits: int, notes: list[str], problems: list[str]
+) -> str:
     try:
         return _with_paper(make(), None, digits, notes)
     except ValueError as error:
-        notes.append(str(error))
+        problems.append(str(error))
         return MISSING
 
 
@@ -243,3 +246,8 @@ def _methods(collection: Collection) -> list[str]:
 
 def _row_name(collection: Collection) -> str:
     return collection.experiment.setting_name or "setting"
+
+
+def _row_label(collection: Collection, setting: str) -> str:
+    """The setting without the column's name before it: "0.25" under "replay ratio"."""
+    return setting.removeprefix(f"{_row_name(collection)} ")

@@ -188,7 +188,7 @@ def _figure(
     }
     curves = {title: lines for title, lines in curves.items() if lines}
     if not curves:
-        raise style.NothingToDraw(_nothing(up, left_out))
+        raise style.NothingToDraw(_nothing(up), left_out)
     looks = style.lines_of(collection)
     figure, all_axes = style.new_figure(len(curves))
     for (title, lines), axes in zip(curves.items(), all_axes, strict=True):
@@ -245,8 +245,8 @@ def thinned(values: Sequence, points: int = POINTS) -> list:
 
 def _require_lines(axes, what: str, left_out: Sequence[str]) -> None:
     if not axes.lines:
-        raise style.NothingToDraw(_nothing(what, left_out))
+        raise style.NothingToDraw(_nothing(what), left_out)
 
 
-def _nothing(what: str, left_out: Sequence[str]) -> str:
-    return f"{what} must be of runs that have it; got none" + "".join(f"; {r}" for r in left_out)
+def _nothing(what: str) -> str:
+    return f"{what} must be of runs that have it; got none"

@@ -41,8 +41,7 @@ def profile_figure(
             left_out.append(f"{line.label}: {error}")
     if not profiles:
         raise style.NothingToDraw(
-            "profiles must be of runs with normalized scores; got none"
-            + "".join(f"; {reason}" for reason in left_out)
+            "profiles must be of runs with normalized scores; got none", left_out
         )
     settings = list(dict.fromkeys(line.setting for line in profiles))
     looks = style.lines_of(collection)

@@ -34,8 +34,7 @@ def sweep_figure(
     points, left_out = _points(collection, repetitions, seed)
     if not points:
         raise style.NothingToDraw(
-            "a sweep must have settings with a number and an IQM; got none"
-            + "".join(f"; {reason}" for reason in left_out)
+            "a sweep must have settings with a number and an IQM; got none", left_out
         )
     methods = [method for method in style.methods_of(collection) if method in points]
     first_look = {line.method: look for line, look in reversed(style.lines_of(collection).items())}

@@ -19,7 +19,16 @@ _SVG = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
 
 
 class NothingToDraw(ValueError):
-    """A figure was asked for of which the collection holds no point."""
+    """A figure was asked for of which the collection holds no point.
+
+    Attributes:
+      what: what the figure must be of.
+      left_out: why each of its lines or points is none, a sentence each.
+    """
+
+    def __init__(self, what: str, left_out: Sequence[str] = ()):
+        super().__init__("; ".join([what, *left_out]))
+        self.what, self.left_out = what, tuple(left_out)
 
 
 class Line(NamedTuple):

@@ -78,3 +78,10 @@ def sentence(parts: Sequence[str], most: int = 6) -> str:
     """Parts with commas between them, and how many more there are."""
     more = f" and {len(parts) - most} more" if len(parts) > most else ""
     return ", ".join(parts[:most]) + more
+
+
+def abridged(reasons: Sequence[str], most: int = 2) -> tuple[str, ...]:
+    """The first reasons, each once, and how many more there are: each cell may have its own."""
+    different = tuple(dict.fromkeys(reasons))
+    more = len(different) - most
+    return different if more <= 1 else (*different[:most], f"{more} more like these")

@@ -1,7 +1,7 @@
 """Which figures a report has. One for which the runs hold nothing is left out, with the reason."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from dormant.evaluation.plots_curves import (
 from dormant.evaluation.plots_profile import profile_figure
 from dormant.evaluation.plots_sweep import sweep_figure
 from dormant.evaluation.results import Collection
+from dormant.evaluation.tables import abridged
 
 LAYERS = "dormancy-layers"
 
@@ -70,18 +71,18 @@ def draw_figures(
         except style.NothingToDraw as reason:
             # Without dormancy no game has layers: one line says so for all.
             title = title.partition(", ")[0] if name.startswith(LAYERS) else title
-            notes.append(f"no figure {title!r}: {_short(str(reason))}")
+            notes.append(
+                f"no figure {title!r}: {_joined([reason.what, *abridged(reason.left_out)])}"
+            )
             continue
         figures.append(ReportFigure(title, drawing, on_page=not name.startswith(LAYERS)))
-        notes.extend(f"figure {title!r} leaves out {reason}" for reason in drawing.left_out)
+        if drawing.left_out:
+            notes.append(f"figure {title!r} leaves out {_joined(abridged(drawing.left_out))}")
     return figures, list(dict.fromkeys(notes))
 
 
-def _short(reason: str, most: int = 2) -> str:
-    """The first reasons, and how many more there are: each line of a sweep may have its own."""
-    first, *others = reason.split("; ")
-    more = [f"{len(others) - most} more like these"] if len(others) > most else []
-    return "; ".join([first, *others[:most], *more])
+def _joined(reasons: Sequence[str]) -> str:
+    return "; ".join(reasons)
 
 
 def _layers(game: str, collection: Collection, path: Path) -> style.Drawing:
