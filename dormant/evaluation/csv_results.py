@@ -41,6 +41,13 @@ def read_csv(path: str | Path) -> list[RunResult]:
         message names the file and the line.
     """
     path = Path(path)
+    try:
+        return _read_csv(path)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _read_csv(path: Path) -> list[RunResult]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         missing = [name for name in _REQUIRED if name not in (rows.fieldnames or [])]

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import pickletools
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,6 +16,11 @@ from dormant.evaluation.results import RunResult
 
 AGENT_STEPS_PER_ITERATION = 250_000  # of the baselines: 1M frames
 _LOG = re.compile(r"log_(\d+)$")
+_PLACES = ("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET")
+_DAMAGE = (
+    pickle.UnpicklingError, ValueError, EOFError, AttributeError, IndexError, KeyError, TypeError,
+    OverflowError, MemoryError,
+)  # fmt: skip
 # What a log is made of. Other names in it would be code that runs when it is read.
 _HARMLESS = {
     ("builtins", "list"), ("builtins", "dict"), ("collections", "defaultdict"),
@@ -73,13 +79,18 @@ def read_logs(folder: str | Path) -> RunResult:
         raise FileNotFoundError(f"no log_<iteration> in {folder}")
     path = numbered[max(numbered)]
     iterations = _iterations(_unpickle(path), path)
-    steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
-    returns = [
-        float(
-            np.mean(each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan])
-        )
-        for each in iterations
-    ]
+    try:
+        steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
+        returns = [
+            float(
+                np.mean(
+                    each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
+                )
+            )
+            for each in iterations
+        ]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} must hold lists of numbers: {error}") from error
     nothing = np.full(len(iterations), np.nan)
     return RunResult("", "", None, "", 0, steps, np.array(returns), nothing, folder=folder)
 
@@ -92,7 +103,7 @@ def _baselines_of(
         runs: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         for entry in entries:
             runs[entry["Agent"]][int(entry["Iteration"])].append(float(entry["Value"]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} must be a list of Iteration, Value, Agent: {error}") from error
     wanted = runs if agents is None else [agent for agent in agents if agent in runs]
     results = []
@@ -136,7 +147,12 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unpickle(path: Path) -> Any:
+    data = path.read_bytes()
     try:
-        return _Unpickler(io.BytesIO(path.read_bytes())).load()
-    except (pickle.UnpicklingError, ValueError, EOFError, AttributeError, IndexError) as error:
+        # A damaged place or length in it would have the reader reserve gigabytes.
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in _PLACES and argument > len(data):
+                raise ValueError(f"{opcode.name} {argument} lies beyond its end")
+        return _Unpickler(io.BytesIO(data)).load()
+    except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read: {error}") from error

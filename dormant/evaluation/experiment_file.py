@@ -2,6 +2,9 @@
 `python -m dormant.reproduce` writes it and the report reads it. Needs the standard library only."""
 
 import json
+import sys
+import types
+import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +41,8 @@ class PaperValue(NamedTuple):
     Attributes:
       method: as in the `PlannedRun`s it is compared with.
       setting: the same.
-      measure: "iqm" (of human-normalized scores), "return" (mean), "dormant_percent" or "rank".
+      measure: "iqm" (of normalized scores), "return" (mean), "dormant_percent", the same of one of
+        an agent's networks ("dormant_percent, actor"), "overlap" or "rank".
       game: the game it is of; None where it is of all games.
       value: the number.
       source: "figure 10", "table 6".
@@ -66,11 +70,13 @@ class ExperimentFile(NamedTuple):
       expected: what the paper finds, in a line or two.
       setting_name: what varies between the rows, such as "replay ratio"; "" where nothing does.
       shows: what the figure shows, in the order of importance, of "iqm", "return",
-        "dormant_percent", "overlap", "rank".
+        "dormant_percent", "dormant_percent_by_network", "overlap", "rank".
       baseline: the method that the others are compared with.
       command: the shell command that runs or continues the whole experiment.
       runs: all runs.
       paper: what the paper reports.
+      tau: the threshold at which dormant neurons are counted and their overlap is taken.
+      reduced: what these runs lack of the whole experiment, such as "3 of 17 games"; "" for none.
     """
 
     name: str
@@ -83,6 +89,8 @@ class ExperimentFile(NamedTuple):
     command: str
     runs: tuple[PlannedRun, ...]
     paper: tuple[PaperValue, ...]
+    tau: float = 0.1
+    reduced: str = ""
 
 
 def to_json(experiment: ExperimentFile) -> str:
@@ -105,7 +113,7 @@ def read_experiment(folder: str | Path) -> ExperimentFile:
         raise FileNotFoundError(f"no {EXPERIMENT_FILE} in {folder}")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     experiment = _take(ExperimentFile, entries, str(path))
     return experiment._replace(
@@ -130,4 +138,28 @@ def _take(form: Any, entries: Any, where: str) -> Any:
     ]
     if missing:
         raise ValueError(f"{where} must have the entries {missing}; got {sorted(entries)}")
-    return form(**{name: entries[name] for name in form._fields if name in entries})
+    known = {name: entries[name] for name in form._fields if name in entries}
+    for name, hint in typing.get_type_hints(form).items():
+        if name in known and not _fits(known[name], hint):
+            expected = getattr(hint, "__name__", str(hint))
+            raise ValueError(f"{where}: {name} must be {expected}; got {known[name]!r}")
+    return form(**known)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is of a field's type; a tuple is written as a list."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if isinstance(value, bool):
+        return hint is bool
+    if hint is float:
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        # The runs and values inside are looked at one by one, each with its own place.
+        return isinstance(value, list) and (inner is not str or all(map(_is_text, value)))
+    return isinstance(value, hint)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

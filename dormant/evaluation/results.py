@@ -34,7 +34,8 @@ class RunResult(NamedTuple):
       returns: (P,) float64: the mean undiscounted return of the episodes of that iteration, of
         evaluation where there was one and of training elsewhere; NaN where no episode ended.
       dormant_percent: (P,) float64: mean over the iteration's measurements of the percentage of all
-        hidden neurons that were dormant at tau 0.1 before any recycling; NaN where there were none.
+        hidden neurons that were dormant before any recycling, at the experiment's tau; NaN where
+        there were none.
       status: `FINISHED`, or one of the reasons above.
       folder: its folder; None where the source is not a run folder.
       records: all of its records; None where the source has returns only.

@@ -23,7 +23,6 @@ from dormant.evaluation.run_reader import METRICS_FILE, IterationRecord, Run, re
 
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
-TAU = 0.1
 UNKNOWN_GAME = "unknown game"
 # The parameters that name the environment, in the operative configuration of each kind of run.
 _GAME = re.compile(
@@ -47,23 +46,32 @@ class Reading(NamedTuple):
     absence: Absence | None
 
 
-def read_planned(root: Path, run: PlannedRun) -> Reading:
-    """Reads the folder of a planned run; whatever is wrong with it becomes its `Absence`."""
+def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
+    """Reads the folder of a planned run; whatever is wrong with it becomes its `Absence`.
+
+    Args:
+      root: the folder that run.folder is relative to.
+      run: which.
+      tau: the threshold of `RunResult.dormant_percent`.
+    """
     folder = root / run.folder
     try:
         details = _details(folder)
     except ValueError as error:
         return Reading(None, Absence(run, UNREADABLE, str(error)))
-    status, error = details.get("status", RUNNING), details.get("error")
+    status, error = str(details.get("status", RUNNING)), details.get("error")
     if not (folder / METRICS_FILE).is_file():
-        started = bool(details)
-        problem = str(error or "it has no records yet") if started else "it has no folder"
-        return Reading(None, Absence(run, status if started else NOT_STARTED, problem))
+        if not details:
+            return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
+        if status == FINISHED:
+            problem = f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
+            return Reading(None, Absence(run, UNREADABLE, problem))
+        return Reading(None, Absence(run, status, str(error or "it has no records yet")))
     try:
         records = read_run(folder, allow_partial=status != FINISHED)
     except ValueError as problem:
         return Reading(None, Absence(run, UNREADABLE, str(problem)))
-    result = _result(folder, run, records, details)
+    result = _result(folder, run, records, details, tau)
     steps = int(result.agent_steps[-1]) if result.agent_steps.size else 0
     if status == FINISHED and steps >= run.agent_steps:
         return Reading(result, None)
@@ -80,7 +88,13 @@ def find_runs(root: Path) -> list[PlannedRun]:
     The method is the path without game and seed; the game is read from config.gin, the seed from
     run.json or the folder's name. Each is taken to be as long as it says that it is.
     """
-    folders = sorted(path.parent for path in root.rglob(METRICS_FILE) if not _passed(path, root))
+    # A run that failed at its start has no records, but says so in run.json.
+    folders = sorted({
+        path.parent
+        for name in (METRICS_FILE, RUN_FILE)
+        for path in root.rglob(name)
+        if not _passed(path, root)
+    })  # fmt: skip
     return [_as_planned(root, folder) for folder in folders]
 
 
@@ -100,10 +114,14 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
         setting="",
         value=None,
         game=game,
-        seed=int(details.get("seed", named)),
+        seed=_seed(details.get("seed"), int(named)),
         agent_steps=0,
         command=str(details.get("command", "")),
     )
+
+
+def _seed(recorded: Any, named: int) -> int:
+    return recorded if type(recorded) is int else named
 
 
 def _passed(path: Path, root: Path) -> bool:
@@ -130,14 +148,16 @@ def _details(folder: Path) -> dict[str, Any]:
         return {}
     try:
         details = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(details, dict):
         raise ValueError(f"{path} must be a JSON object; got {type(details).__name__}")
     return details
 
 
-def _result(folder: Path, run: PlannedRun, records: Run, details: dict[str, Any]) -> RunResult:
+def _result(
+    folder: Path, run: PlannedRun, records: Run, details: dict[str, Any], tau: float
+) -> RunResult:
     iterations = records.iterations
     return RunResult(
         method=run.method,
@@ -147,7 +167,7 @@ def _result(folder: Path, run: PlannedRun, records: Run, details: dict[str, Any]
         seed=run.seed,
         agent_steps=np.array([record.agent_step for record in iterations], float),
         returns=np.array([_mean(_returns(record)) for record in iterations], float),
-        dormant_percent=_dormant_percent(records),
+        dormant_percent=_dormant_percent(records, tau),
         folder=Path(os.path.abspath(folder)),
         records=records,
         config=_config(folder),
@@ -160,14 +180,14 @@ def _returns(record: IterationRecord) -> tuple[float, ...]:
     return record.eval_returns or record.train_returns
 
 
-def _dormant_percent(records: Run) -> np.ndarray:
+def _dormant_percent(records: Run, tau: float) -> np.ndarray:
     """(P,) the mean of the measurements inside each iteration; NaN where there is none."""
     percents, start = [], 0
     for iteration in records.iterations:
         inside = []
         for record in records.tracking:
-            if start < record.agent_step <= iteration.agent_step and TAU in record.taus:
-                inside.append(record.dormant_percent_pooled[tau_index(record, TAU)])
+            if start < record.agent_step <= iteration.agent_step and tau in record.taus:
+                inside.append(record.dormant_percent_pooled[tau_index(record, tau)])
         percents.append(_mean(inside))
         start = iteration.agent_step
     return np.array(percents, float)

@@ -3,11 +3,14 @@ Needs the standard library only, so it runs where the run's own packages are not
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 METRICS_FILE = "metrics.jsonl"
+# JSON's numbers may have any size.
+_LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
 
 class IterationRecord(NamedTuple):
@@ -144,6 +147,20 @@ def tau_index(record: TrackingRecord, tau: float) -> int:
     raise ValueError(f"tau must be one that the run measured, {list(record.taus)}, received {tau}")
 
 
+def penultimate_overlap(record: TrackingRecord, at: int) -> float | None:
+    """The overlap of the last hidden layer's dormant neurons with all earlier ones (figure 5).
+
+    Args:
+      record: one measurement; where it has no union of all before, that of the one before is taken.
+      at: where the threshold stands among its taus.
+
+    Returns:
+      The coefficient; None where a set was empty.
+    """
+    layers = record.overlap_history or record.overlap
+    return layers[list(layers)[-1]][at] if layers else None
+
+
 def recycled_since(run: Run) -> tuple[int, ...]:
     """Returns, for each tracking record, the neurons recycled since the record before it."""
     totals = [record.recycled_total for record in run.tracking]
@@ -166,19 +183,23 @@ def _json_lines(path: Path, allow_partial: bool) -> Iterator[tuple[str, dict[str
                 continue
             where = f"{path}, line {number}"
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
+                record = json.loads(line, parse_constant=_no_number)
+            except (ValueError, RecursionError) as error:
                 if line.endswith("\n"):
                     raise ValueError(f"{where} is not JSON: {error}") from error
                 if allow_partial:
                     return
                 raise ValueError(
-                    f"{where} is cut off: the run is still writing it or was killed; pass "
-                    f"allow_partial=True to read the {number - 1} lines before it"
+                    f"{where} is cut off: the run is still writing it or was killed; in Python,"
+                    f" allow_partial=True reads the {number - 1} lines before it"
                 ) from error
             if not isinstance(record, dict):
                 raise ValueError(f"{where} must be a JSON object, received {line.strip()[:80]}")
             yield where, record
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 class _Entries:
@@ -230,6 +251,8 @@ class _Entries:
             raise ValueError(
                 f"{self._where}: {name!r} must hold {form.__name__} values, received {value!r}"
             )
+        if isinstance(value, int | float) and not abs(value) <= _LARGEST[form]:
+            raise ValueError(f"{self._where}: {name!r} holds a number that is too large")
         return form(value)
 
     def same_length(self, name: str, values: tuple[Any, ...], taus: tuple[float, ...]) -> None:

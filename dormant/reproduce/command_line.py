@@ -11,7 +11,7 @@ from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.running import Failure, is_whole, run_jobs
+from dormant.reproduce.running import Failure, is_whole, run_jobs, unreadable
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -51,7 +51,9 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         if getattr(known, option) < least:
             raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
     experiment, scale = catalog.find(known.name), known.scale or "smoke"
-    folder = known.base_dir or Path("runs") / f"{experiment.name}-{scale}"
+    if known.base_dir == "":
+        raise ValueError("--base_dir must name a folder; got ''")
+    folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
     planned = jobs(experiment, scale, _as_named(folder, repository), known.seeds, known.games)
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
     file = experiment_file(experiment, scale, planned, command)
@@ -61,10 +63,12 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         return 0
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--base_dir must be a folder; got {folder}")
-    with locked(folder):
+    with locked(folder) as lock:
         check_plan(folder, file)
         write_plan(folder, file)
-        failures = run_jobs(planned, folder, repository, known.parallel, known.retries)
+        failures = run_jobs(
+            planned, folder, repository, known.parallel, known.retries, (lock.fileno(),)
+        )
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
 
@@ -94,6 +98,7 @@ def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     lines = []
     for job in planned:
         state = "finished" if is_whole(folder, job) else "to run"
+        state = "cannot be read" if unreadable(folder, job) else state
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
         lines.append(job.command)
@@ -119,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scale", choices=SCALES, help="paper, mini or smoke (default: smoke; with --list: paper)"
     )
-    parser.add_argument("--base_dir", type=Path, help="folder (default: runs/<name>-<scale>)")
+    parser.add_argument("--base_dir", help="folder (default: runs/<name>-<scale>)")
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")

@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from dormant.evaluation.experiment_file import (
     EXPERIMENT_FILE,
@@ -45,8 +47,12 @@ def write_plan(folder: Path, experiment: ExperimentFile) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[TextIO]:
     """Makes the folder, and holds it against other processes.
+
+    Yields:
+      The open file that holds it. A process that inherits it holds the folder too, so that one
+      which outlives its parent keeps others out.
 
     Raises:
       ValueError: another process holds it.
@@ -57,12 +63,13 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"--base_dir must be one that no other process works on; got {folder}"
+                f"--base_dir must be one that no other process works on; got {folder}, on which"
+                " such a command, or a run that it started, still works"
             ) from error
-        yield
+        yield file
 
 
 def _identity(run: PlannedRun) -> tuple:
     """What a run is, wherever its folder lies: its command without --base_dir."""
-    words = [word for word in run.command.split(" --") if not word.startswith("base_dir=")]
-    return (*run._replace(command=""), " --".join(words))
+    words = [word for word in shlex.split(run.command) if not word.startswith("--base_dir=")]
+    return (*run._replace(command=""), *words)

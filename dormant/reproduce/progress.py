@@ -26,8 +26,10 @@ def state_of(root: Path, run: PlannedRun) -> State:
         details = json.loads((root / run.folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return State("not started", "it has no run.json")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return State(UNREADABLE, f"{root / run.folder / RUN_FILE} is not JSON: {error}")
+    if not isinstance(details, dict):
+        return State(UNREADABLE, f"{root / run.folder / RUN_FILE} must be a JSON object")
     if details.get("status") != FINISHED:
         return State(str(details.get("status")), str(details.get("error") or "it is not finished"))
     absence = read_planned(root, run).absence

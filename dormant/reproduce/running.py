@@ -17,6 +17,7 @@ from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import reached, state_of
 
 LOGS = "logs"
+_MISTAKE = 2  # the exit code of every command here for a wrong flag, gin file or option
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
 # A process that is interrupted may be writing a checkpoint of some gigabytes.
@@ -42,8 +43,19 @@ def is_whole(root: Path, job: Job) -> bool:
     return all(state_of(root, run).status == FINISHED for run in job.runs)
 
 
+def unreadable(root: Path, job: Job) -> str:
+    """Why a run of a process cannot be read; "" where all can."""
+    states = [state_of(root, run) for run in job.runs]
+    return next((state.problem for state in states if state.status == UNREADABLE), "")
+
+
 def run_jobs(
-    jobs: Sequence[Job], folder: Path, repository: Path, parallel: int = 1, retries: int = 1
+    jobs: Sequence[Job],
+    folder: Path,
+    repository: Path,
+    parallel: int = 1,
+    retries: int = 1,
+    inherited: Sequence[int] = (),
 ) -> list[Failure]:
     """Runs what is not whole yet.
 
@@ -56,6 +68,7 @@ def run_jobs(
       repository: the working directory of the processes.
       parallel: how many at once.
       retries: how often a process that failed is started again, after all others.
+      inherited: file descriptors that the processes keep open, such as that of the folder's lock.
 
     Returns:
       What is not whole in the end.
@@ -65,11 +78,9 @@ def run_jobs(
     """
     failures, waiting = [], collections.deque()
     for job in jobs:
-        broken = [
-            state for run in job.runs if (state := state_of(folder, run)).status == UNREADABLE
-        ]
+        broken = unreadable(folder, job)
         if broken:
-            failures.append(Failure(job, broken[0].problem, log_of(folder, job)))
+            failures.append(Failure(job, f"{broken}; {_anew(folder, job)}", log_of(folder, job)))
         elif not is_whole(folder, job):
             waiting.append((job, 0))
     running: list[_Running] = []
@@ -79,7 +90,7 @@ def run_jobs(
                 while waiting and len(running) < parallel:
                     job, attempt = waiting.popleft()
                     bar.start(job)
-                    process = _start(job, folder, repository, parallel)
+                    process = _start(job, folder, repository, parallel, inherited)
                     running.append(_Running(job, attempt, process))
                 time.sleep(_POLL_SECONDS)
                 bar.refresh()
@@ -89,7 +100,8 @@ def run_jobs(
                     if is_whole(folder, each.job):
                         continue
                     problem = _problem(folder, each)
-                    if each.attempt < retries:
+                    # A mistake in what is asked for stays one however often it is tried.
+                    if each.attempt < retries and each.process.returncode != _MISTAKE:
                         bar.line(f"{each.job.name} failed and is tried again: {problem}")
                         waiting.append((each.job, each.attempt + 1))
                     else:
@@ -105,7 +117,9 @@ def log_of(folder: Path, job: Job) -> Path:
     return folder / LOGS / f"{job.name.replace('/', '__')}.log"
 
 
-def _start(job: Job, folder: Path, repository: Path, parallel: int) -> subprocess.Popen:
+def _start(
+    job: Job, folder: Path, repository: Path, parallel: int, inherited: Sequence[int]
+) -> subprocess.Popen:
     path = log_of(folder, job)
     path.parent.mkdir(exist_ok=True)
     environment = dict(os.environ)
@@ -124,6 +138,7 @@ def _start(job: Job, folder: Path, repository: Path, parallel: int) -> subproces
             stderr=subprocess.STDOUT,
             # Ctrl-C reaches this process alone, which passes it on once.
             start_new_session=True,
+            pass_fds=tuple(inherited),
         )
 
 
@@ -131,10 +146,12 @@ def _end(running: Sequence[_Running]) -> None:
     for each in running:
         each.process.send_signal(signal.SIGINT)
     end = time.monotonic() + _GRACE_SECONDS
-    for each in running:
-        try:
+    try:
+        for each in running:
             each.process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    # A second Ctrl-C waits no longer; what is killed goes on from its last checkpoint too.
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        for each in running:
             each.process.kill()
             each.process.wait()
 
@@ -147,7 +164,12 @@ def _problem(folder: Path, ended: _Running) -> str:
     problem = next(state.problem for state in states if state.status != FINISHED)
     said = lines[-1] if lines and not lines[-1].startswith("$ ") else problem
     code = ended.process.returncode
-    return f"exit code {code}: {said}" if code else problem
+    # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
+    return f"exit code {code}: {said}" if code else f"{problem}; {_anew(folder, ended.job)}"
+
+
+def _anew(folder: Path, job: Job) -> str:
+    return f"to run it anew remove {folder / job.name}"
 
 
 class _Bar:

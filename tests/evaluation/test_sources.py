@@ -1,5 +1,6 @@
 """Runs from everywhere: folders whole and broken, Dopamine's logs, CSV; what is wrong is said."""
 
+import json
 import pickle
 from collections import OrderedDict
 
@@ -11,6 +12,7 @@ from dormant.evaluation.dopamine_results import read_baselines, read_logs
 from dormant.evaluation.experiment_file import (
     EXPERIMENT_FILE,
     ExperimentFile,
+    PaperValue,
     read_experiment,
     to_json,
 )
@@ -57,12 +59,70 @@ def test_an_experiment_file_is_read_back_equal(folder):
         ("{", "is not JSON"),
         ("[]", "must be an object"),
         ('{"name": "x"}', "must have the entries"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_broken_plan_names_the_file(folder, text, problem):
     (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"{EXPERIMENT_FILE}.*{problem}"):
         read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("where", "entry", "value"),
+    [
+        ("", "shows", 5),
+        ("", "title", None),
+        ("", "shows", [1]),
+        ("runs", "agent_steps", "3000"),
+        ("runs", "seed", True),
+        ("runs", "value", "x"),
+        ("runs", "game", None),
+        ("paper", "value", "x"),
+        ("paper", "value", 10**400),
+    ],
+)
+def test_an_entry_of_another_type_names_its_place(folder, where, entry, value):
+    paper = PaperValue("DQN", "", "iqm", None, 1.0, "figure 1", True)
+    plan(folder, RUNS[:2], paper=(paper,))
+    path = folder / EXPERIMENT_FILE
+    entries = json.loads(path.read_text("utf-8"))
+    (entries[where][0] if where else entries)[entry] = value
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    place = rf"{EXPERIMENT_FILE}, {where}\[0\]: {entry}" if where else f"{EXPERIMENT_FILE}: {entry}"
+    with pytest.raises(ValueError, match=f"{place} must be"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"status": null}', '{"status": [1]}', "[" * 100_000])
+def test_a_strange_run_json_costs_its_own_run_alone(folder, text):
+    (folder / RUNS[0].folder / "run.json").write_text(text, encoding="utf-8")
+    found = read_folder(folder)
+    assert len(found.absent) == 1 and [run.seed for run in found.runs] == [1]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1" + "0" * 400, "[" * 100_000])
+def test_a_number_that_is_none_costs_its_own_run_alone(folder, value):
+    path = folder / RUNS[0].folder / "metrics.jsonl"
+    line = path.read_text("utf-8").splitlines()[0]
+    entries = json.loads(line)
+    strange = json.dumps({**entries, "gradient_step": "HERE"}).replace('"HERE"', value)
+    path.write_text(strange + "\n" + path.read_text("utf-8").partition("\n")[2], encoding="utf-8")
+    found = read_folder(folder)
+    (absence,) = found.absent
+    assert absence.status == "unreadable" and "metrics.jsonl, line 1" in absence.problem
+    assert [run.seed for run in found.runs] == [1]
+
+
+def test_a_run_that_failed_before_its_first_record_is_found(tmp_path):
+    write_run(tmp_path, RUNS[0])
+    write_run(tmp_path, RUNS[1], status="failed", error="it broke")
+    (tmp_path / RUNS[1].folder / "metrics.jsonl").unlink()
+    found = read_folder(tmp_path)
+    assert [(absence.status, absence.problem) for absence in found.absent] == [
+        ("failed", "it broke")
+    ]
+    assert len(found.runs) == 1
 
 
 def test_truncated_metrics_are_told_and_the_other_runs_kept(folder):

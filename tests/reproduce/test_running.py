@@ -85,6 +85,58 @@ def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
     assert 0 < reached(folder, jobs[0].runs[0]) <= 5000
 
 
+def test_a_finished_run_without_records_is_not_whole_and_the_way_out_is_named(prepared):
+    folder, jobs = prepared
+    write_run(folder, jobs[0].runs[0])
+    (folder / jobs[0].name / "metrics.jsonl").unlink()
+    assert state_of(folder, jobs[0].runs[0]).status == "unreadable"
+    (failure,) = run_jobs(jobs[:1], folder, folder)
+    assert "there is no metrics.jsonl" in failure.problem
+    assert f"to run it anew remove {folder / jobs[0].name}" in failure.problem
+
+
+def test_a_run_that_outlives_its_sweep_holds_the_folder(tmp_path):
+    with locked(tmp_path) as lock:
+        # As a run whose parent was killed: it has inherited the lock and nothing else.
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(lock.fileno(),))
+    try:
+        with pytest.raises(ValueError, match="no other process works on"), locked(tmp_path):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_the_processes_of_a_sweep_hold_its_lock(prepared):
+    folder, jobs = prepared
+    looks = "import os, sys; os.fstat(int(sys.argv[1])); sys.exit(7)"
+    with locked(folder) as lock:
+        job = Job("x", ("-c", looks, str(lock.fileno())), jobs[0].runs, "", 1)
+        (failure,) = run_jobs([job], folder, folder, retries=0, inherited=(lock.fileno(),))
+    assert failure.problem.startswith("exit code 7")
+
+
+def test_a_plan_with_another_binding_is_another_plan(tmp_path):
+    from dormant.reproduce import catalog
+    from dormant.reproduce.experiment_folder import check_plan, write_plan
+    from dormant.reproduce.jobs import experiment_file, jobs
+
+    experiment = catalog.find("minatar_prune")
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    file = experiment_file(experiment, "smoke", jobs(experiment, "smoke", folder), "it")
+    write_plan(folder, file)
+    moved = experiment_file(experiment, "smoke", jobs(experiment, "smoke", tmp_path), "it")
+    check_plan(folder, moved)
+    first, *others = file.runs
+    changed = first._replace(command=first.command.replace("training_steps = 1_000", "2_000"))
+    assert changed != first
+    with pytest.raises(ValueError, match="7 of them as asked for"):
+        check_plan(folder, file._replace(runs=(changed, *others)))
+
+
 def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     folder = tmp_path / "x"
     assert main(["fig1", "--scale=mini", f"--base_dir={folder}", "--dry_run"]) == 0
@@ -103,11 +155,12 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
         (["fig1", "--parallel=0"], "--parallel must be at least 1; got 0"),
         (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
+        (["fig1", "--base_dir="], "--base_dir must name a folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, problem, tmp_path, capsys):
     folder = tmp_path / "x"
-    assert main([*arguments, f"--base_dir={folder}"]) == 2
+    assert main([f"--base_dir={folder}", *arguments]) == 2
     error = capsys.readouterr().err
     assert problem in error and error.count("\n") == 1 and not folder.exists()
 
