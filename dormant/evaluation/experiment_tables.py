@@ -11,6 +11,8 @@ from dormant.evaluation.results import Collection, RunResult
 from dormant.evaluation.scores import (
     SOURCES,
     final_dormant_percent,
+    final_overlap,
+    final_percent_of_network,
     final_score,
     normalization,
 )
@@ -21,6 +23,7 @@ from dormant.evaluation.statistics import (
     aggregate,
     mean_interval,
     probability_of_improvement,
+    runs_not_used,
 )
 from dormant.evaluation.tables import Table, abridged, sentence
 
@@ -52,28 +55,45 @@ def experiment_tables(
     bootstrap = Bootstrap(repetitions, seed)
     makers: dict[str, Callable[[], list[Table]]] = {
         "iqm": lambda: [_iqm_table(collection, bootstrap), *_aggregates(collection, bootstrap)],
-        "return": lambda: [_game_table(collection, "return", bootstrap)],
-        "dormant_percent": lambda: [_game_table(collection, "dormant_percent", bootstrap)],
-        "rank": lambda: [_game_table(collection, "rank", bootstrap)],
+        "dormant_percent_by_network": lambda: _tables_by_network(collection, bootstrap),
     }
+    for measure in ("return", "dormant_percent", "overlap", "rank"):
+        makers[measure] = functools.partial(_tables_by_game, collection, measure, bootstrap)
     # Without reference scores of its games an experiment has no scores to take an IQM of.
     shows = [show for show in collection.experiment.shows if show in makers]
     if any(normalization(run.game) is None for run in collection.experiment.runs):
         shows = [show for show in shows if show != "iqm"]
     tables = [table for show in shows for table in makers[show]()]
-    tables = [table for table in tables if table.rows]
+    tables = [_without_empty_column(table) for table in tables if table.rows]
     return tables + _absences(collection)
+
+
+def _without_empty_column(table: Table) -> Table:
+    """Without the settings' column where nothing is set."""
+    if any(row[0] for row in table.rows):
+        return table
+    return table._replace(header=table.header[1:], rows=tuple(row[1:] for row in table.rows))
 
 
 def _iqm_table(collection: Collection, bootstrap: Bootstrap) -> Table:
     kinds = sorted({normalization(run.game).kind for run in collection.experiment.runs})
 
+    not_used: list[str] = []
+
     def cell(method: str, setting: str) -> Interval:
-        return aggregate(collection, method, setting, "iqm", *bootstrap)
+        found = aggregate(collection, method, setting, "iqm", *bootstrap)
+        over = runs_not_used(collection, method, setting)
+        if over:
+            names = sentence([f"{run.game}, seed {run.seed}" for run in over])
+            not_used.append(
+                f"{', '.join(filter(None, (method, setting)))}: as many runs of every game are"
+                f" taken; not in its IQM: {names}"
+            )
+        return found
 
     title = f"IQM of {'- and '.join(kinds)}-normalized scores [95 % interval] (runs)"
     table = _grid(collection, title, "iqm", cell, digits=3)
-    return table._replace(notes=(*table.notes, *(_scale(kind) for kind in kinds)))
+    return table._replace(notes=(*table.notes, *not_used, *map(_scale, kinds)))
 
 
 def _scale(kind: str) -> str:
@@ -108,13 +128,53 @@ def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
     return [Table(title, header, tuple(rows), (*dict.fromkeys(notes), *abridged(problems)))]
 
 
-def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> Table:
-    """A row for each setting and game: the mean over its runs."""
+def _tables_by_game(collection: Collection, measure: str, bootstrap: Bootstrap) -> list[Table]:
+    tau = collection.experiment.tau
     values, title, digits = {
         "return": (_return, "Final return", 1),
-        "dormant_percent": (final_dormant_percent, "Dormant % at tau 0.1, last iteration", 1),
+        "dormant_percent": (
+            final_dormant_percent,
+            f"Dormant % at tau {tau:g}, last iteration",
+            1,
+        ),
+        "overlap": (
+            functools.partial(final_overlap, tau=tau),
+            f"Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}",
+            2,
+        ),
         "rank": (_rank, "Effective rank of the penultimate features, last measurement", 1),
     }[measure]
+    return [_game_table(collection, measure, values, title, digits, bootstrap)]
+
+
+def _tables_by_network(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
+    tau = collection.experiment.tau
+    records = [
+        run.records.tracking[-1] for run in collection.runs if run.records and run.records.tracking
+    ]
+    names = dict.fromkeys(name for record in records for name in record.dormant_percent_by_network)
+    return [
+        _game_table(
+            collection,
+            f"dormant_percent, {name}",
+            functools.partial(final_percent_of_network, network=name, tau=tau),
+            f"Dormant % of the {name} at tau {tau:g}, last measurement",
+            1,
+            bootstrap,
+        )
+        for name in names
+    ]
+
+
+def _game_table(
+    collection: Collection,
+    measure: str,
+    values: Callable[[RunResult], float | None],
+    title: str,
+    digits: int,
+    bootstrap: Bootstrap,
+) -> Table:
+    """A row for each setting and game: the mean over its runs."""
     methods = _methods(collection)
     rows, notes = [], []
     planned = collection.experiment.runs
@@ -123,6 +183,10 @@ def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> T
         for method in methods:
             runs = _runs(collection, method, setting, game)
             found = [value for value in map(values, runs) if value is not None]
+            if found and len(found) < len(runs):
+                without = len(runs) - len(found)
+                name = ", ".join(filter(None, (method, setting, game)))
+                notes.append(f"{name}: {without} of {len(runs)} whole runs have no such value")
             paper = _paper(collection, measure, method, setting, game)
             interval = mean_interval(found, *bootstrap) if found else None
             row.append(_with_paper(interval, paper, digits, notes))
@@ -130,7 +194,8 @@ def _game_table(collection: Collection, measure: str, bootstrap: Bootstrap) -> T
     if all(cell == MISSING for row in rows for cell in row[2:]):
         rows = []
     header = (_row_name(collection), "game", *methods)
-    notes = (*dict.fromkeys(notes), *_missing_notes(collection))
+    notes = (*dict.fromkeys(notes), *_reduced_note(collection, measure))
+    notes = (*notes, *_missing_notes(collection))
     return Table(f"{title} [95 % interval] (runs)", header, tuple(rows), notes)
 
 
@@ -157,7 +222,8 @@ def _grid(
             paper = _paper(collection, measure, method, setting, None)
             row.append(_with_paper(interval, paper, digits, notes))
         rows.append(tuple(row))
-    notes = (*dict.fromkeys(notes), *abridged(problems), *_missing_notes(collection))
+    notes = (*dict.fromkeys(notes), *_reduced_note(collection, measure), *abridged(problems))
+    notes = (*notes, *_missing_notes(collection))
     return Table(title, (_row_name(collection), *methods), tuple(rows), notes)
 
 
@@ -187,9 +253,7 @@ def _text(interval: Interval, digits: int) -> str:
     return f"{text} ({interval.runs})"
 
 
-def _try(
-    make: Callable[[], Interval], digits: int, notes: list[str], problems: list[str]
-) -> str:
+def _try(make: Callable[[], Interval], digits: int, notes: list[str], problems: list[str]) -> str:
     try:
         return _with_paper(make(), None, digits, notes)
     except ValueError as error:
@@ -204,6 +268,14 @@ def _absences(collection: Collection) -> list[Table]:
     planned = len(collection.experiment.runs)
     title = f"Runs that are not whole: {len(rows)} of {planned}"
     return [Table(title, ("run", "status", "problem"), rows)] if rows else []
+
+
+def _reduced_note(collection: Collection, measure: str) -> tuple[str, ...]:
+    """That the paper's values beside ours are of more than what ran here."""
+    experiment = collection.experiment
+    if not experiment.reduced or all(value.measure != measure for value in experiment.paper):
+        return ()
+    return (f"the paper's values are of the whole experiment; here {experiment.reduced}",)
 
 
 def _missing_notes(collection: Collection) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dormant.evaluation.results import RunResult
+from dormant.evaluation.run_reader import TrackingRecord, penultimate_overlap, tau_index
 
 # {kind of reference: where its numbers are from}
 SOURCES = {
@@ -44,7 +45,7 @@ def normalization(game: str) -> Normalization | None:
     Names are read as Dopamine, ALE and Gymnasium write them: "SpaceInvaders", "space_invaders",
     "ALE/SpaceInvaders-v5", "Ant-v4", "Breakout-MinAtar" (gymnax's; MinAtar 1.0's are others).
     """
-    return _table().get(_key(game))
+    return _table().get(game_key(game))
 
 
 def normalized(game: str, returns: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -83,23 +84,46 @@ def final_score(result: RunResult) -> float:
 
 
 def final_dormant_percent(result: RunResult) -> float | None:
-    """The dormant percentage at tau 0.1 of the last iteration that was measured; None without."""
+    """The dormant percentage of the last iteration that was measured; None without any."""
     finite = result.dormant_percent[np.isfinite(result.dormant_percent)]
     return float(finite[-1]) if finite.size else None
+
+
+def final_percent_of_network(result: RunResult, network: str, tau: float) -> float | None:
+    """The last dormant percentage of one of an agent's networks; None where it was not measured."""
+    record = _last_record(result)
+    percents = record.dormant_percent_by_network.get(network) if record else None
+    return percents[tau_index(record, tau)] if percents else None
+
+
+def final_overlap(result: RunResult, tau: float) -> float | None:
+    """The penultimate layer's overlap with all earlier dormant neurons, at the last measurement.
+
+    None where there is no measurement, or one of the sets was empty.
+    """
+    record = _last_record(result)
+    return penultimate_overlap(record, tau_index(record, tau)) if record else None
+
+
+def _last_record(result: RunResult) -> TrackingRecord | None:
+    return result.records.tracking[-1] if result.records and result.records.tracking else None
 
 
 @functools.cache
 def _table() -> dict[str, Normalization]:
     text = resources.files("dormant.evaluation").joinpath(_DATA).read_text(encoding="utf-8")
     return {
-        _key(row["game"]): Normalization(
+        game_key(row["game"]): Normalization(
             row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]
         )
         for row in csv.DictReader(text.splitlines())
     }
 
 
-def _key(game: str) -> str:
-    """The name without namespace, version and the marks that sources write differently."""
+def game_key(game: str) -> str:
+    """The name without namespace, version and the marks that sources write differently.
+
+    Two names of one game have one key: "SpaceInvaders" and "ALE/SpaceInvaders-v5".
+    """
     name = re.sub(r"(NoFrameskip|Deterministic)?-v\d+$", "", game.rpartition("/")[2])
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -67,7 +67,7 @@ def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
     runs, partial, absent = [], [], []
     for run in experiment.runs:
-        result, absence = read_planned(root, run)
+        result, absence = read_planned(root, run, experiment.tau)
         if absence is None:
             runs.append(result)
             continue

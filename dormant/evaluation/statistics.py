@@ -146,7 +146,7 @@ def probability_of_improvement(
 
 
 def score_matrix(collection: Collection, method: str, setting: str) -> np.ndarray:
-    """(runs, games) float64: final normalized scores, games in the order of the plan.
+    """(runs, games) float64: final normalized scores, games in the order of their names.
 
     Raises:
       ValueError: as `aggregate`.
@@ -179,6 +179,20 @@ def runs_of_each_game(collection: Collection, method: str, setting: str) -> list
         )
     fewest = min(len(runs) for runs in found.values())
     return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
+
+
+def runs_not_used(collection: Collection, method: str, setting: str) -> list[RunResult]:
+    """The whole runs that no aggregate takes, as another game has fewer.
+
+    Raises:
+      ValueError: as `runs_of_each_game`.
+    """
+    used = [id(run) for runs in runs_of_each_game(collection, method, setting) for run in runs]
+    return [
+        run
+        for run in collection.runs
+        if (run.method, run.setting) == (method, setting) and id(run) not in used
+    ]
 
 
 def mean_interval(
@@ -228,10 +242,9 @@ def _numpy_seed(seed: int) -> Iterator[None]:
 
 
 def _games(collection: Collection, method: str, setting: str) -> list[str]:
+    """In an order of their own: the strata are drawn in it, so it decides the interval's digits."""
     planned = collection.experiment.runs
-    return list(
-        dict.fromkeys(run.game for run in planned if (run.method, run.setting) == (method, setting))
-    )
+    return sorted({run.game for run in planned if (run.method, run.setting) == (method, setting)})
 
 
 def _curve(run: RunResult) -> dict[float, float]:

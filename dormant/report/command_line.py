@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.evaluation.comparing import beside
 from dormant.evaluation.sources import read_folder
 from dormant.evaluation.tables import markdown
 from dormant.report.writing import Options, write_report
@@ -20,9 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if known.repetitions < 1:
             raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
-        if known.seed < 0:
-            raise ValueError(f"--seed must be at least 0; got {known.seed}")
+        if not 0 <= known.seed < 2**32:
+            raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
         collection = read_folder(known.folder)
+        if known.compare:
+            collection = beside(collection, [read_folder(path) for path in known.compare])
         output = known.output or default_output(known.folder)
         report = write_report(collection, output, Options(known.repetitions, known.seed))
     except (OSError, ValueError) as error:
@@ -47,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m dormant.report", description=DESCRIPTION, allow_abbrev=False
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="what to read")
+    parser.add_argument(
+        "--compare",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="more runs for the same tables: folders or CSV files of any of these kinds",
+    )
     parser.add_argument("--output", type=Path, help="where to write (default: DIR/report)")
     parser.add_argument(
         "--repetitions", type=int, default=2000, help="bootstrap samples of an interval"

@@ -93,7 +93,7 @@ def test_without_a_whole_run_of_a_game_there_is_no_aggregate():
     with pytest.raises(ValueError, match="all 3 games of DQN must have a whole run; .* of Pong"):
         aggregate(partial, "DQN", "")
     iqm, *_, absences = experiment_tables(partial, repetitions=50)
-    assert iqm.rows[0][1] == "-" and iqm.rows[0][2].startswith("0.650 [")
+    assert iqm.rows[0][0] == "-" and iqm.rows[0][1].startswith("0.650 [")
     assert any("Pong" in note for note in iqm.notes)
     assert absences.title == "Runs that are not whole: 4 of 24"
     assert absences.rows[0] == ("DQN/Pong/seed_0", "failed", "it broke")
@@ -133,6 +133,32 @@ def test_an_unknown_game_has_no_scores_and_its_experiment_no_iqm():
     assert normalization("Tetris") is None and normalization("asterix (MinAtar 1.0)") is None
     with pytest.raises(ValueError, match="got 'Tetris'"):
         normalized("Tetris", [1.0])
+
+
+def test_runs_that_no_average_takes_are_named():
+    whole = collection(missing=[("DQN", "Pong", 1)])
+    notes = "; ".join(experiment_tables(whole, 50)[0].notes)
+    assert "DQN: as many runs of every game are taken; not in its IQM: " in notes
+    assert "Asterix, seed 3" in notes and "Breakout, seed 3" in notes and "ReDo: as" not in notes
+
+
+def test_the_order_of_the_runs_changes_no_digit():
+    given = collection()
+    shuffled = given._replace(
+        runs=given.runs[::-1],
+        experiment=given.experiment._replace(runs=given.experiment.runs[::-1]),
+    )
+    assert aggregate(given, "DQN", "", "iqm", 100) == aggregate(shuffled, "DQN", "", "iqm", 100)
+
+
+def test_values_of_the_paper_beside_a_part_of_its_experiment_say_so():
+    paper = (PaperValue("DQN", "", "iqm", None, 0.4, "figure 1", True),)
+    given = collection(paper=paper)
+    reduced = given._replace(experiment=given.experiment._replace(reduced="3 of 17 games"))
+    said = "the paper's values are of the whole experiment; here 3 of 17 games"
+    tables = experiment_tables(reduced, 50)
+    assert said in tables[0].notes and all(said not in table.notes for table in tables[1:])
+    assert said not in experiment_tables(given, 50)[0].notes
 
 
 def test_gymnax_minatar_is_measured_by_a_random_policy_and_ppo():
