@@ -2,7 +2,13 @@
 
 import difflib
 
-from dormant.reproduce import dormancy_figures, minatar_sweeps, replay_ratio_figures, sac_figures
+from dormant.reproduce import (
+    dormancy_figures,
+    minatar_sweeps,
+    replay_ratio_figures,
+    sac_figures,
+    searches,
+)
 from dormant.reproduce.experiments import Experiment, NotAvailable
 
 NOT_AVAILABLE = (
@@ -44,6 +50,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             key=lambda experiment: _number(experiment.name),
         )
     )
+    + searches.EXPERIMENTS
     + minatar_sweeps.EXPERIMENTS
 )
 

@@ -34,6 +34,9 @@ FIGURE_2 = Experiment(
     variants=(Variant("DQN", figure("fig02"), small={}),),
     scales=_scales(atari(96, PAIR, PAIR)),
     shows=("dormant_percent", "return"),
+    tau=0.0,
+    paper=read_off("figure 2", "dormant_percent", {("DQN", ""): 27}, "DemonAttack")
+    + read_off("figure 2", "dormant_percent", {("DQN", ""): 30}, "Asterix"),
 )
 FIGURE_5 = Experiment(
     name="fig5",
@@ -42,6 +45,8 @@ FIGURE_5 = Experiment(
     variants=(Variant("DQN", figure("fig05"), small={}),),
     scales=_scales(atari(96, PAIR, PAIR)),
     shows=("overlap", "dormant_percent"),
+    paper=read_off("figure 5", "overlap", {("DQN", ""): 0.65}, "DemonAttack")
+    + read_off("figure 5", "overlap", {("DQN", ""): 0.80}, "Asterix"),
 )
 FIGURE_6 = Experiment(
     name="fig6",

@@ -77,6 +77,7 @@ class Experiment:
       paper: what the paper reports.
       aliases: other figures that show the same runs.
       extra: {scale: bindings of every run there}, where a length must be known elsewhere too.
+      tau: the threshold at which the figure counts dormant neurons.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Experiment:
     paper: tuple[PaperValue, ...] = ()
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Bindings] = dataclasses.field(default_factory=dict)
+    tau: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)

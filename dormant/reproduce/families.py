@@ -121,6 +121,7 @@ def minatar() -> dict[str, Family]:
         "VectorizedDQN.network": "'minatar'",
         "VectorizedDQN.epsilon_decay_period": "100_000",
         "VectorizedDQN.min_replay_history": "5_000",
+        "Reset.period": "100_000",
         "VectorizedRun.num_iterations": "10",
         "VectorizedRun.training_steps": "100_000",
     }

@@ -43,6 +43,12 @@ class Job:
         return shlex.join([PYTHON, *self.arguments])
 
     @property
+    def gin_file(self) -> str:
+        """The configuration that its bindings change."""
+        flag = "--gin_files="
+        return next(word for word in self.arguments if word.startswith(flag)).removeprefix(flag)
+
+    @property
     def agent_steps(self) -> int:
         """Of all runs together."""
         return sum(run.agent_steps for run in self.runs)
@@ -176,4 +182,20 @@ def experiment_file(
         runs=runs,
         # Smoke runs play other games or a thousandth of the steps: there is nothing to compare.
         paper=() if scale == "smoke" else experiment.paper,
+        tau=experiment.tau,
+        reduced=_reduced(experiment, runs),
     )
+
+
+def _reduced(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
+    """What the runs lack of those published; "" for nothing."""
+    published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
+    counts = [
+        ("games", *(len({run.game for run in each}) for each in (runs, published))),
+        ("seeds", *(len({run.seed for run in each}) for each in (runs, published))),
+        (
+            "agent steps a run",
+            *(max(run.agent_steps for run in each) for each in (runs, published)),
+        ),
+    ]
+    return ", ".join(f"{ours:,} of {all_:,} {what}" for what, ours, all_ in counts if ours != all_)

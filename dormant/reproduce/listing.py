@@ -1,11 +1,13 @@
 """What `--list` shows: every experiment with its size, its hours and what the paper finds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.evaluation.experiment_file import PlannedRun
 from dormant.reproduce.catalog import EXPERIMENTS, NOT_AVAILABLE
 from dormant.reproduce.estimates import Device, devices, hours
 from dormant.reproduce.experiments import Experiment
-from dormant.reproduce.jobs import jobs
+from dormant.reproduce.jobs import Job, jobs
 
 
 def listing(scale: str, results: Path) -> str:
@@ -36,8 +38,28 @@ def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
     names = ", ".join((experiment.name, *experiment.aliases))
     length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
     lines = [f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"]
-    lines += [f"    {experiment.title}", f"    expected: {experiment.expected}"]
+    lines += [f"    {experiment.title}"]
+    lines += [f"    {line}" for line in _kinds(planned)]
+    lines += [f"    expected: {experiment.expected}"]
     return "\n".join(lines)
+
+
+def _kinds(planned: Sequence[Job]) -> list[str]:
+    """A line for each kind of run: games x seeds x length, and its gin files."""
+    runs: dict[str, list[PlannedRun]] = {}
+    for job in planned:
+        runs.setdefault(job.gin_file, []).extend(job.runs)
+    files: dict[tuple, list[str]] = {}
+    for gin_file, its_runs in runs.items():
+        games = tuple(dict.fromkeys(run.game for run in its_runs))
+        seeds = len({run.seed for run in its_runs})
+        files.setdefault((games, seeds, its_runs[0].agent_steps), []).append(gin_file)
+    lines = []
+    for (games, seeds, steps), names in files.items():
+        named = f"{len(games)} games" if len(games) > 4 else ", ".join(games)
+        counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
+        lines.append(f"{named} x {counted} x {steps:,} agent steps: {', '.join(names)}")
+    return lines
 
 
 def _hours(measured: list[Device], planned) -> str:
@@ -46,6 +68,9 @@ def _hours(measured: list[Device], planned) -> str:
         total, unknown = hours(device, planned)
         if unknown == len(planned):
             parts.append(f"hours on {device.name} not measured")
+            continue
+        if 60 * total < 1:
+            parts.append(f"under a minute on {device.name}")
             continue
         rest = f" without {unknown:,} runs of agents not measured" if unknown else ""
         parts.append(f"{total:,.0f} hours{rest} on {device.name}" if total >= 1 else

@@ -2,7 +2,9 @@
 
 from dormant.reproduce.experiments import Experiment, Variant
 from dormant.reproduce.families import sac
-from dormant.reproduce.methods import figure, from_table
+from dormant.reproduce.methods import figure, from_table, read_off
+
+_TAU = 0.0  # of SAC, as the paper's settings have it
 
 
 def _scales(families):
@@ -26,6 +28,7 @@ FIGURE_14 = Experiment(
     ),
     scales=_scales(sac()),
     shows=("return", "iqm", "dormant_percent"),
+    tau=_TAU,
 )
 FIGURE_18 = Experiment(
     name="fig18",
@@ -33,7 +36,10 @@ FIGURE_18 = Experiment(
     expected="On Ant 10 % of the actor's, 17 % of the critics' neurons (read off the figure).",
     variants=(_variant("SAC", "fig18"),),
     scales=_scales(sac()),
-    shows=("dormant_percent", "return"),
+    shows=("dormant_percent_by_network", "dormant_percent", "return"),
+    tau=_TAU,
+    paper=read_off("figure 18", "dormant_percent, actor", {("SAC", ""): 10}, "Ant")
+    + read_off("figure 18", "dormant_percent, critic", {("SAC", ""): 17}, "Ant"),
 )
 FIGURE_19 = Experiment(
     name="fig19",
@@ -42,6 +48,7 @@ FIGURE_19 = Experiment(
     variants=(_variant("SAC", "fig14_sac"), _variant("SAC + pruning", "fig19_prune")),
     scales=_scales(sac()),
     shows=("return", "dormant_percent"),
+    tau=_TAU,
 )
 TABLE_6 = Experiment(
     name="tab6",
@@ -60,6 +67,7 @@ TABLE_6 = Experiment(
     ),
     scales=_scales(sac(("Ant",))),
     shows=("return", "dormant_percent"),
+    tau=_TAU,
     setting_name="width",
     paper=from_table(
         "table 6",

@@ -54,7 +54,9 @@ def test_what_the_paper_reports_is_of_a_cell_that_is_planned(name):
     for value in experiment.paper:
         assert (value.method, value.setting) in planned
         assert value.game is None or value.game in games
-        assert value.measure in experiment.shows
+        of_network = value.measure.startswith("dormant_percent, ")
+        shown = "dormant_percent_by_network" if of_network else value.measure
+        assert shown in experiment.shows
     if experiment.paper:
         assert all(normalization(game) is not None for game in games)
 
@@ -166,3 +168,15 @@ def test_gin_knows_every_file_and_binding(scale):
             load = preflight.load_gin if job.arguments[1] == TRAIN else parse_gin
             load(files, bindings)
     assert len(seen) > 20
+
+
+def test_a_part_of_an_experiment_says_what_it_lacks():
+    experiment = catalog.find("fig1")
+    for scale, seeds, games, said in (
+        ("paper", None, (), ""),
+        ("paper", 2, (), "2 of 5 seeds"),
+        ("paper", None, ("Pong", "Asterix"), "2 of 17 games"),
+        ("mini", None, (), "3 of 17 games, 2 of 5 seeds, 500,000 of 2,500,000 agent steps a run"),
+    ):
+        planned = jobs(experiment, scale, FOLDER, seeds, games)
+        assert experiment_file(experiment, scale, planned, "c").reduced == said
