@@ -56,6 +56,7 @@ def run(tmp_path, monkeypatch):
     return runner, tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_it_trains_tracks_and_recycles(run):
     runner, base_dir = run
     agent = runner.agent

@@ -135,6 +135,7 @@ def test_without_the_shims_dopamine_does_not_import():
     assert "No module named 'baselines'" in result.stderr
 
 
+@pytest.mark.slow
 def test_both_run_experiments_import_in_a_fresh_process():
     result = run_python("""
         import sys

@@ -61,6 +61,7 @@ def test_a_burst_makes_replay_ratio_times_update_period_updates(make_agent, repl
     assert agent.gradient_step == count(agent) == 2 * updates
 
 
+@pytest.mark.slow
 def test_updates_are_those_of_dopamines_agent_on_the_same_experience(make_agent):
     agent = make_agent(
         JaxDQNAgent__update_horizon=3,

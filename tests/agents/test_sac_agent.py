@@ -143,7 +143,7 @@ def test_a_hard_target_follows_by_agent_steps(make_agent):
     assert not np.array_equal(start, actors_kernel(agent.learner_state.target_params))
 
 
-@pytest.mark.parametrize("recycle", [True, False])
+@pytest.mark.parametrize("recycle", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_target_critics_are_recycled_with_the_same_neurons_on_request(make_agent, recycle):
     agent = make_agent(
         DormantSACAgent__change_target_critics=recycle,
@@ -188,7 +188,8 @@ def changed_modules(before, after):
 @pytest.mark.parametrize("follow", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("layers", "critic"),
-    [("all", {"Dense_0", "Dense_1", "Dense_2"}), ("last_hidden", {"Dense_1"}),
+    [pytest.param("all", {"Dense_0", "Dense_1", "Dense_2"}, marks=pytest.mark.slow),
+     ("last_hidden", {"Dense_1"}),
      (["network/_actor/Dense_1", "network/_critic1/Dense_2"], {"Dense_2"})],
     ids=["all", "last hidden", "chosen"],
 )  # fmt: skip

@@ -125,6 +125,7 @@ def test_cheap_checks_come_before_tensorflow(gin_configs, tmp_path):
     assert "is not a folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_mistyped_name_ends_a_real_process_with_one_line(gin_configs, tmp_path):
     base_dir = tmp_path / "run"
     done = start(

@@ -29,6 +29,7 @@ def rows(text):
     return [[float(cell) for cell in line] for line in lines if line and "." in line[1]]
 
 
+@pytest.mark.slow
 def test_supervised_flax_goes_on_learning_shuffled_labels_with_redo():
     table = rows(output("supervised_flax.py", "--steps=1000", "--shuffle-every=250"))
     assert [row[0] for row in table] == [250, 500, 750, 1000]

@@ -33,7 +33,7 @@ def atari_learner() -> learners.Learner:
     )
 
 
-@pytest.mark.parametrize("size", [32, 7])
+@pytest.mark.parametrize("size", [pytest.param(32, marks=pytest.mark.slow), 7])
 def test_an_update_is_the_same_up_to_rounding(atari_learner, size):
     state, batch = jax.jit(atari_learner.init)(jax.random.key(0)), atari_batch(size)
     expected, metrics = jax.jit(atari_learner.step)(state, batch)
