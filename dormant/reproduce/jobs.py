@@ -65,10 +65,15 @@ def jobs(
       games: out of the scale's; none for all.
 
     Raises:
-      ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
+      ValueError: the scale or a game is not one of the experiment's, the experiment cannot be run
+        at the scale, or seeds is not at least 1.
     """
     if scale not in SCALES:
         raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
+    if scale in experiment.missing:
+        raise ValueError(
+            f"{experiment.name} cannot be run at --scale={scale}: {experiment.missing[scale]}"
+        )
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}")
     kinds = [_kind(experiment, variant, scale) for variant in experiment.variants]
