@@ -31,10 +31,11 @@ SMALL = {
         "Images.source": "'synthetic'",
         "Images.count": 200,
         "Images.side": 8,
+        "Images.noise": 0.2,
         "Supervised.network": "'mlp'",
-        "Supervised.dense": "(16, 16)",
+        "Supervised.dense": "(32, 32)",
         "Supervised.batch_size": 20,
-        "Supervised.learning_rate": 0.1,
+        "Supervised.learning_rate": 0.02,
         "Supervised.shuffle_every": 3,
     },
     "fig04": _DEVICE | {"OfflineDQN.data_steps": 400, "OfflineDQN.evaluation_episodes": 2},
@@ -42,6 +43,8 @@ SMALL = {
     | {
         "Distillation.teacher_steps": 400,
         "Distillation.student_steps": 400,
+        # The teacher's own, so that both are one compiled program.
+        "Distillation.student_replay_ratio": 0.5,
         "Distillation.evaluation_episodes": 2,
     },
 }

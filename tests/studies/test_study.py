@@ -72,7 +72,9 @@ def test_a_report_finds_its_game(name, finished):
     assert (run.game, run.seed) == (GAMES[name], 0)
 
 
-@MOST_QUICKLY
+@pytest.mark.parametrize(
+    "name", ["fig03", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fig04", "fig08"))]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(name, finished, run_study, tmp_path):
     folder = tmp_path / "resumed"
     assert run_study(name, folder, CHANGES[name] | {"StudyRun.num_iterations": 1}) == 0
