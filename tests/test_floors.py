@@ -19,6 +19,7 @@ DOPAMINE_FAMILY = frozenset(
     " tqdm".split()
 )
 ABSENT_FROM_THE_CORE = DOPAMINE_FAMILY - {"absl"} | {"chex", "haiku", "matplotlib"}
+ENTRY_POINTS = ("train", "study")
 RUN_PACKAGES = frozenset({"absl", "gin", "tqdm"})
 CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 
@@ -31,6 +32,14 @@ FLOORS = {
     ),
     "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "replay", "runs", "agents"}),
     "train_vectorized.py": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
+    "study.py": (
+        CORE_PACKAGES | RUN_PACKAGES,
+        {"", "learners", "replay", "vectorized", "runs", "studies"},
+    ),
+    "studies/": (
+        CORE_PACKAGES | RUN_PACKAGES,
+        {"", "learners", "replay", "vectorized", "runs", "studies"},
+    ),
     "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
     "reproduce/": ({"tqdm"}, {"", "evaluation", "reproduce"}),
     "report/": ({"numpy", "matplotlib", "plotly"}, {"", "evaluation", "report"}),
@@ -92,9 +101,9 @@ def relative(path: Path) -> str:
 
 
 def part_of_dormant(name: str) -> str:
-    """The folder of `dormant.folder.…`, "train" for the entry point, "" for the core."""
+    """The folder of `dormant.folder.…`, the name of an entry point, "" for the core."""
     part = name.split(".")[1] if "." in name else ""
-    return part if (PACKAGE / part).is_dir() or part.startswith("train") else ""
+    return part if (PACKAGE / part).is_dir() or part.startswith(ENTRY_POINTS) else ""
 
 
 @pytest.mark.parametrize(
@@ -116,6 +125,9 @@ def test_importing_the_lower_floors_loads_nothing_heavy(module):
 def test_runs_on_the_device_need_neither_dopamine_nor_tensorflow():
     absent = DOPAMINE_FAMILY - {"absl", "gin", "gym", "gymnasium", "tqdm"}
     module = "dormant.train_vectorized, dormant.runs.vectorized_runner, dormant.evaluation.seeds"
+    python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
+    studies = ", ".join(f"dormant.studies.{path.stem}" for path in PACKAGE.glob("studies/*.py"))
+    module = f"dormant.study, {studies.replace('.__init__', '')}"
     python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
 
 

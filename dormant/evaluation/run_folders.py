@@ -27,7 +27,7 @@ UNKNOWN_GAME = "unknown game"
 # The parameters that name the environment, in the operative configuration of each kind of run.
 _GAME = re.compile(
     r"^(?:\w+[./])*(?:create_atari_environment\.game_name|create_gym\w*\.environment_name"
-    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|\w+\.environment_name)"
+    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|Images\.source|\w+\.environment_name)"
     r"\s*=\s*\\?\s*['\"]([^'\"]+)['\"]",
     re.MULTILINE,
 )

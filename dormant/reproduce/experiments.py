@@ -7,6 +7,7 @@ from dormant.evaluation.experiment_file import PaperValue
 
 SCALES = ("paper", "mini", "smoke")
 TRAIN, TRAIN_VECTORIZED = "dormant.train", "dormant.train_vectorized"
+STUDY = "dormant.study"
 
 # {gin parameter: its value, as gin writes it}
 Bindings = Mapping[str, str]
@@ -17,8 +18,9 @@ class Family:
     """Runs of one kind at one scale: where they play, how many there are, how long each is.
 
     Attributes:
-      program: `TRAIN`, one process for each run, or `TRAIN_VECTORIZED`, one for all seeds.
-      game_parameter: the gin parameter that names the game.
+      program: `TRAIN` or `STUDY`, one process for each run, or `TRAIN_VECTORIZED`, one for all
+        seeds.
+      game_parameter: the gin parameter that names the game, or the data in a game's place.
       games: the values that it takes.
       seeds: how many, counted from 0.
       agent_steps: of one run.
@@ -78,6 +80,7 @@ class Experiment:
       aliases: other figures that show the same runs.
       extra: {scale: bindings of every run there}, where a length must be known elsewhere too.
       tau: the threshold at which the figure counts dormant neurons.
+      missing: {scale: why it cannot be run at it}, for the scales that `scales` leaves out.
     """
 
     name: str
@@ -92,20 +95,4 @@ class Experiment:
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Bindings] = dataclasses.field(default_factory=dict)
     tau: float = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class NotAvailable:
-    """A figure of the paper that cannot be run here.
-
-    Attributes:
-      name: such as "fig4".
-      title: what it is.
-      expected: what the paper finds.
-      reason: why not, and what comes close.
-    """
-
-    name: str
-    title: str
-    expected: str
-    reason: str
+    missing: Mapping[str, str] = dataclasses.field(default_factory=dict)

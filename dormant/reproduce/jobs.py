@@ -71,10 +71,15 @@ def jobs(
       games: out of the scale's; none for all.
 
     Raises:
-      ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
+      ValueError: the scale or a game is not one of the experiment's, the experiment cannot be run
+        at the scale, or seeds is not at least 1.
     """
     if scale not in SCALES:
         raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
+    if scale in experiment.missing:
+        raise ValueError(
+            f"{experiment.name} cannot be run at --scale={scale}: {experiment.missing[scale]}"
+        )
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}")
     kinds = [_kind(experiment, variant, scale) for variant in experiment.variants]
@@ -188,7 +193,9 @@ def experiment_file(
 
 
 def _reduced(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
-    """What the runs lack of those published; "" for nothing."""
+    """What the runs lack of those published; "" for nothing, or where those cannot be run."""
+    if "paper" in experiment.missing:
+        return ""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
     counts = [
         ("games", *(len({run.game for run in each}) for each in (runs, published))),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.evaluation.experiment_file import PlannedRun
-from dormant.reproduce.catalog import EXPERIMENTS, NOT_AVAILABLE
+from dormant.reproduce.catalog import EXPERIMENTS
 from dormant.reproduce.estimates import Device, devices, hours
 from dormant.reproduce.experiments import Experiment
 from dormant.reproduce.jobs import Job, jobs
@@ -19,11 +19,6 @@ def listing(scale: str, results: Path) -> str:
     """
     measured = devices(results)
     parts = [_entry(each, scale, measured) for each in EXPERIMENTS]
-    parts += [
-        f"{each.name}: cannot be run\n    {each.title}\n    expected: {each.expected}\n"
-        f"    why not: {each.reason}"
-        for each in NOT_AVAILABLE
-    ]
     end = (
         f"At scale {scale}; --scale shows another. Hours are those of one process after the other"
         " on the device named, by benchmarks/results; starting and compiling come on top."
@@ -32,16 +27,18 @@ def listing(scale: str, results: Path) -> str:
 
 
 def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
+    names = ", ".join((experiment.name, *experiment.aliases))
+    ending = [f"    {experiment.title}", f"    expected: {experiment.expected}"]
+    if scale in experiment.missing:
+        why_not = f"    why not: {experiment.missing[scale]}"
+        return "\n".join([f"{names}: cannot be run at this scale", *ending, why_not])
     planned = jobs(experiment, scale, Path("runs"))
     runs = sum(len(job.runs) for job in planned)
     steps = sum(job.agent_steps for job in planned)
-    names = ", ".join((experiment.name, *experiment.aliases))
     length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
-    lines = [f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"]
-    lines += [f"    {experiment.title}"]
-    lines += [f"    {line}" for line in _kinds(planned)]
-    lines += [f"    expected: {experiment.expected}"]
-    return "\n".join(lines)
+    first = f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"
+    title, *others = ending
+    return "\n".join([first, title, *(f"    {line}" for line in _kinds(planned)), *others])
 
 
 def _kinds(planned: Sequence[Job]) -> list[str]:

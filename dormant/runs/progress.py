@@ -20,13 +20,17 @@ class Progress:
     total is a little short until `expect` corrects it.
     """
 
-    def __init__(self, initial: int = 0, stream: TextIO | None = None):
+    def __init__(
+        self, initial: int = 0, stream: TextIO | None = None, counted: str = "agent step"
+    ):
         """Starts nothing yet.
 
         Args:
           initial: agent steps already done, in a resumed run.
           stream: where to show it; None for stderr.
+          counted: what is counted, in a word or two.
         """
+        self._counted = counted
         self._total = initial
         self._step = initial
         self._stream = sys.stderr if stream is None else stream
@@ -81,7 +85,7 @@ class Progress:
         if self._bar is None or prefix:
             rate = f"{steps / seconds:.1f} steps/s" if steps and seconds > 0 else ""
             shown = [f"{name.replace('_', ' ')} {value}" for name, value in self._shown.items()]
-            counted = f"agent step {self._step:,} of {self._total:,}"
+            counted = f"{self._counted} {self._step:,} of {self._total:,}"
             text = "  ".join(part for part in (prefix, counted, rate, *shown) if part)
             if self._bar is None:
                 print(text, file=self._stream, flush=True)

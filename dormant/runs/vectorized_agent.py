@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gin
 import jax
@@ -26,6 +26,14 @@ from dormant.runs.options import (
 NETWORKS = ("minatar", "mlp")
 # What may differ between seeds that run side by side, by its name in gin.
 SIDE_BY_SIDE = ("ReDo.tau", "Prune.tau", "VectorizedDQN.learning_rate")
+
+
+class QNetwork(NamedTuple):
+    """A network's functions of one observation, without a batch dimension, and its neurons."""
+
+    apply: Callable[[Any, jax.Array], jax.Array]  # (params, observation) -> q_values (A,)
+    init: Callable[[jax.Array], Any]  # key -> params
+    graph: dormant.NeuronGraph  # of `apply` mapped over a batch
 
 
 @gin.configurable
@@ -161,6 +169,30 @@ class VectorizedDQN:
             for value in values:
                 dataclasses.replace(checked, **{field: value})
 
+    def q_network(self, environment: vectorized.Environment) -> QNetwork:
+        """The Q-network for an environment, traced.
+
+        Raises:
+          ConfigurationError: when the network does not fit the environment.
+        """
+        network = self._network(environment)
+        shape, dtype = environment.observation_shape, environment.observation_dtype
+        observation = jax.ShapeDtypeStruct(shape, dtype)
+        batch = jax.ShapeDtypeStruct((1, *shape), dtype)
+
+        def init(key: jax.Array) -> Any:
+            # Only the shape is looked at; the initializer computes nothing with the values.
+            return network.init(key, jax.numpy.zeros(shape, dtype))
+
+        def q_function(params: Any, observation: jax.Array) -> jax.Array:
+            output = network.apply(params, observation)
+            return getattr(output, "q_values", output)
+
+        params = jax.eval_shape(init, jax.random.key(0))
+        jax.eval_shape(q_function, params, observation)
+        graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
+        return QNetwork(q_function, init, graph)
+
     def _network(self, environment: vectorized.Environment) -> Any:
         actions, shape = environment.num_actions, environment.observation_shape
         if callable(self.network):
@@ -179,26 +211,11 @@ class VectorizedDQN:
         environment: vectorized.Environment,
         settings: vectorized.Settings,
     ) -> Callable[[Mapping[str, jax.Array]], learners.Learner]:
-        network = self._network(environment)
-        shape, dtype = environment.observation_shape, environment.observation_dtype
-        observation = jax.ShapeDtypeStruct(shape, dtype)
-        batch = jax.ShapeDtypeStruct((1, *shape), dtype)
-
-        def init(key: jax.Array) -> Any:
-            # Only the shape is looked at; the initializer computes nothing with the values.
-            return network.init(key, jax.numpy.zeros(shape, dtype))
-
-        def q_function(params: Any, observation: jax.Array) -> jax.Array:
-            output = network.apply(params, observation)
-            return getattr(output, "q_values", output)
-
-        params = jax.eval_shape(init, jax.random.key(0))
-        jax.eval_shape(q_function, params, observation)
-        graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
-        target_period = self._target_period(options)
+        q_function, init, graph = self.q_network(environment)
+        target_period = self.target_period(options)
 
         def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:
-            optimizer = self._optimizer(options, values)
+            optimizer = self.optimizer(options, values)
             intervention = options.intervention
             if intervention is not None:
                 owner = type(intervention).__name__
@@ -222,8 +239,12 @@ class VectorizedDQN:
         make_learner({})
         return make_learner
 
-    def _target_period(self, options: LearnerOptions) -> int:
-        """Gradient steps between two syncs of the target network."""
+    def target_period(self, options: LearnerOptions) -> int:
+        """Gradient steps between two syncs of the target network.
+
+        Raises:
+          ConfigurationError: when that is not a whole number.
+        """
         if options.target_update_unit == "gradient_steps":
             return self.target_update_period
         period = self.target_update_period * options.replay_ratio
@@ -236,9 +257,10 @@ class VectorizedDQN:
         )
         return nearest
 
-    def _optimizer(
+    def optimizer(
         self, options: LearnerOptions, values: Mapping[str, jax.Array]
     ) -> optax.GradientTransformation:
+        """Adam with the weight decay asked for; `values` as `program` is given them."""
         rate = values.get("VectorizedDQN.learning_rate", self.learning_rate)
         adam = dormant.adam if options.per_entry_count else optax.adam
         kind = options.weight_decay_kind

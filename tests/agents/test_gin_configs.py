@@ -19,7 +19,7 @@ from dormant.runs.options import LearnerOptions, option_name
 GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
 FILES = sorted(path.name for path in GIN_CONFIGS.glob("*.gin"))
 HEADINGS = ["Command", "Units", "Figure", "Expected", "Runtime"]
-# Figures 13 and 20 show the runs of figures 1 and 14; 3, 4 and 8 are not experiments of an agent.
+# Figures 13 and 20 show the runs of figures 1 and 14; 3, 4 and 8 are in gin_configs/studies.
 FIGURES = {1, 2, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25}
 
 every_file = pytest.mark.parametrize("name", FILES)

@@ -151,7 +151,7 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     [
         ([], "name one experiment"),
         (["fig77"], "got 'fig77'"),
-        (["fig8"], "fig8 cannot be run"),
+        (["fig8", "--scale=paper"], "fig8 cannot be run at --scale=paper: distillation does not"),
         (["fig1", "--parallel=0"], "--parallel must be at least 1; got 0"),
         (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),

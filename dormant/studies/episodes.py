@@ -1,0 +1,70 @@
+"""Evaluation episodes on the device: the first episode of each of several environments."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.learners.learner import Policy
+from dormant.vectorized import Environment
+
+# Agent steps after which an episode that goes on is given up; gymnax's games end before.
+_MOST_STEPS = 10_000
+EPSILON = 0.001  # the paper's, in evaluation
+
+# (params, key) -> (undiscounted returns (E,), NaN where given up; agent steps (E,))
+Evaluate = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def evaluation(
+    environment: Environment, policy: Policy, episodes: int, most_steps: int = _MOST_STEPS
+) -> Evaluate:
+    """Compiles E episodes that are played side by side, each to its end.
+
+    Args:
+      environment: of the episodes.
+      policy: acts with epsilon 0.001.
+      episodes: E, at least 1.
+      most_steps: agent steps after which an episode is given up.
+    """
+    act = jax.vmap(policy, in_axes=(None, 0, 0, None))
+
+    @jax.jit
+    def evaluate(params: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        reset_key, run_key = jax.random.split(key)
+        state, observation = jax.vmap(environment.reset)(jax.random.split(reset_key, episodes))
+
+        def goes_on(carry: tuple) -> jax.Array:
+            return jnp.any(~carry[-1]) & (carry[0] < most_steps)
+
+        def one_step(carry: tuple) -> tuple:
+            step, state, observation, returns, lengths, done = carry
+            keys = jax.random.split(jax.random.fold_in(run_key, step), (2, episodes))
+            action = act(params, observation, keys[0], EPSILON)
+            after = jax.vmap(environment.step)(state, action, keys[1])
+            # What comes after an environment's first episode does not count.
+            returns += jnp.where(done, 0.0, after.reward)
+            lengths += ~done
+            done |= after.terminal | after.truncated
+            return step + 1, after.state, after.observation, returns, lengths, done
+
+        zeros = jnp.zeros(episodes, jnp.int32)
+        none_done = jnp.zeros(episodes, bool)
+        carry = (jnp.int32(0), state, observation, jnp.zeros(episodes), zeros, none_done)
+        *_, returns, lengths, done = jax.lax.while_loop(goes_on, one_step, carry)
+        return jnp.where(done, returns, jnp.nan), lengths
+
+    return evaluate
+
+
+def evaluation_entries(returns: jax.Array, lengths: jax.Array) -> Mapping[str, Any]:
+    """The entries of the "iteration" record, of the episodes that came to their end."""
+    returns, lengths = np.asarray(returns), np.asarray(lengths)
+    ended = ~np.isnan(returns)
+    entries = {
+        "eval_returns": returns[ended].tolist(),
+        "eval_episode_lengths": lengths[ended].tolist(),
+    }
+    return entries | ({"eval_average_return": float(returns[ended].mean())} if ended.any() else {})

@@ -1,0 +1,102 @@
+"""Gradient steps on data that never change, as one compiled program.
+What a step draws follows from its number alone, so that a state is all that a checkpoint needs."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dormant.learners import Learner, LearnerState
+from dormant.learners.learner import Metrics
+
+Data = Any  # pytree of arrays, never donated and never written
+# The streams of random numbers of a run, folded into its key.
+_LEARNER, _DRAW, _SCORE = range(3)
+
+
+class Task(NamedTuple):
+    """What is fitted to what, as pure functions of the data.
+
+    Attributes:
+      learner: whose gradient steps are taken.
+      init: `init(key, data) -> LearnerState`, at the start. The key is consumed.
+      draw: `draw(data, key, gradient_step) -> batch` for the learner; gradient_step, int32 (), is 0
+        for the first. The key is consumed.
+      observations: `observations(data, key, size) -> (size, ...)`, network inputs on which neurons
+        are scored. The key is consumed.
+    """
+
+    learner: Learner
+    init: Callable[[jax.Array, Data], LearnerState]
+    draw: Callable[[Data, jax.Array, jax.Array], Any]
+    observations: Callable[[Data, jax.Array, int], jax.Array]
+
+
+class FitState(NamedTuple):
+    """Everything that a fit carries from one gradient step to the next; a pytree of arrays."""
+
+    learner: LearnerState
+    key: jax.Array  # (), folded with what it is used for, never advanced
+    nonfinite_step: jax.Array  # int32 (), first gradient step whose loss was not finite; or -1
+
+
+class Fit(NamedTuple):
+    """The compiled functions of a fit.
+
+    Attributes:
+      init: `init(key, data) -> FitState`. The key is consumed.
+      advance: `advance(state, data, steps, scored) -> (state, metrics)`: so many gradient steps,
+        with the scalar metrics of the last, float32 (). `scored` says that tracker or intervention
+        may be due at the last step, and at no other. Both are static. The state is donated.
+    """
+
+    init: Callable[[jax.Array, Data], FitState]
+    advance: Callable[[FitState, Data, int, bool], tuple[FitState, Metrics]]
+
+
+def make_fit(task: Task, score_batch: int) -> Fit:
+    """Compiles a task.
+
+    Args:
+      task: see `Task`.
+      score_batch: observations on which neurons are scored.
+    """
+
+    @jax.jit
+    def init(key: jax.Array, data: Data) -> FitState:
+        learner = task.init(jax.random.fold_in(key, _LEARNER), data)
+        return FitState(learner, jnp.copy(key), jnp.full((), -1, jnp.int32))
+
+    def update(state: FitState, data: Data, scored: bool) -> tuple[FitState, Metrics]:
+        step = state.learner.gradient_step
+
+        def key(stream: int) -> jax.Array:
+            return jax.random.fold_in(jax.random.fold_in(state.key, stream), step)
+
+        batch = task.draw(data, key(_DRAW), step)
+        learner, metrics = task.learner.step(state.learner, batch)
+        is_first = (state.nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
+        inputs = (task.observations(data, key(_SCORE), score_batch),) if scored else None
+        learner = task.learner.after_step(learner, batch, inputs)
+        metrics = {name: value for name, value in metrics.items() if value.ndim == 0}
+        nonfinite_step = jnp.where(is_first, step + 1, state.nonfinite_step)
+        return FitState(learner, state.key, nonfinite_step), metrics
+
+    @functools.partial(jax.jit, donate_argnums=0, static_argnums=(2, 3))
+    def advance(state: FitState, data: Data, steps: int, scored: bool) -> tuple[FitState, Metrics]:
+        def unscored(_: jax.Array, carry: tuple[FitState, Metrics]) -> tuple[FitState, Metrics]:
+            return update(carry[0], data, scored=False)
+
+        metrics = jax.eval_shape(functools.partial(update, scored=False), state, data)[1]
+        metrics = {name: jnp.zeros(value.shape, value.dtype) for name, value in metrics.items()}
+        turns = steps - 1 if scored else steps
+        if turns == 1:
+            # Not even a loop of one turn, in which XLA on CPU computes convolutions slowly.
+            state, metrics = update(state, data, scored=False)
+            turns = 0
+        state, metrics = jax.lax.fori_loop(0, turns, unscored, (state, metrics))
+        return update(state, data, scored=True) if scored else (state, metrics)
+
+    return Fit(init, advance)

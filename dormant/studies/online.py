@@ -1,0 +1,100 @@
+"""DQN trained online before a study begins: the run that leaves its replay and its network."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dormant import vectorized
+from dormant.learners import LearnerState
+from dormant.runs.options import LearnerOptions, require, require_whole_number
+from dormant.runs.vectorized_agent import VectorizedDQN
+from dormant.vectorized.program import Program, RunState
+
+# Rounds of one call of the program at most, so that Ctrl-C is heard and progress is seen.
+_MOST_ROUNDS = 2_500
+_SAY_EVERY = 10
+
+
+class OnlineRun(NamedTuple):
+    """A run of DQN on the device, of one seed, that is not recorded.
+
+    Attributes:
+      title: what it is, for messages.
+      program, settings, environment: as `VectorizedDQN.program` returns them.
+      agent_steps: how long it is.
+    """
+
+    title: str
+    program: Program
+    settings: vectorized.Settings
+    environment: vectorized.Environment
+    agent_steps: int
+
+    def train(
+        self, key: jax.Array, say: Callable[[str], None]
+    ) -> tuple[LearnerState, vectorized.Transitions]:
+        """The learner at the end, and the replay. The key is consumed.
+
+        Raises:
+          FloatingPointError: when a loss is not finite.
+        """
+        settings = self.settings
+        state, _ = self.program.fill(self.program.init(key[None]))
+        left = self.agent_steps // settings.update_period - settings.warm_up_rounds
+        calls = 0
+        while left:
+            rounds = min(left, _MOST_ROUNDS)
+            state, progress = self.program.advance(state, rounds)
+            left -= rounds
+            if (step := int(progress.nonfinite_step[0])) >= 0:
+                raise FloatingPointError(
+                    f"the loss of {self.title} is not finite at gradient step {step}"
+                )
+            calls += 1
+            if not left or calls % _SAY_EVERY == 0:
+                returns = np.asarray(progress.episode_return)
+                ended = returns[~np.isnan(returns)]
+                mean = f"average return {ended.mean():.2f}" if ended.size else "no episode ended"
+                say(
+                    f"{self.title}: agent step {int(state.agent_step):,} of"
+                    f" {self.agent_steps:,}  {mean}"
+                )
+        return _one_seed(state)
+
+    def shapes(self) -> tuple[Any, Any]:
+        """Shapes and dtypes of what `train` returns."""
+        return jax.eval_shape(
+            lambda key: _one_seed(self.program.init(key[None])), jax.random.key(0)
+        )
+
+
+def online_run(
+    title: str, option: str, agent_steps: int, agent: VectorizedDQN, options: LearnerOptions
+) -> OnlineRun:
+    """Checks and compiles nothing yet.
+
+    Args:
+      title: as in `OnlineRun`.
+      option: the name in gin of `agent_steps`, for what is said of a mistake.
+      agent_steps: how long the run is.
+      agent, options: what is trained.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+    require_whole_number(option, 1, agent_steps, "agent steps")
+    # First: it may be the replay's capacity too, whose own message would name that.
+    allowed = f"a multiple of VectorizedDQN.update_period, {agent.update_period}"
+    require(agent_steps % agent.update_period == 0, option, allowed, agent_steps)
+    program, settings, environment = agent.program(options)
+    warm_up = settings.warm_up_rounds * settings.update_period
+    allowed = f"more than the {warm_up} agent steps of VectorizedDQN.min_replay_history"
+    require(agent_steps > warm_up, option, allowed, agent_steps)
+    return OnlineRun(title, program, settings, environment, agent_steps)
+
+
+def _one_seed(state: RunState) -> tuple[LearnerState, vectorized.Transitions]:
+    ring = jax.tree.map(lambda leaf: leaf[0], state.replay)
+    return vectorized.take_seed(state.learner, 0), ring

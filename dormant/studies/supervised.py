@@ -1,0 +1,246 @@
+"""Figure 3: a classifier on labels that stay, or that are shuffled again and again."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+
+import dormant
+from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
+from dormant.runs.interventions import tracker_of
+from dormant.runs.options import (
+    ConfigurationError,
+    LearnerOptions,
+    is_number,
+    require,
+    require_choice,
+    require_whole_number,
+)
+from dormant.studies.fitting import Task
+from dormant.studies.images import CLASSES, Images
+from dormant.studies.options import Study, StudyRun
+from dormant.vectorized import MLP
+
+LABELS = ("fixed", "shuffled")
+NETWORKS = ("nature", "mlp")
+# Images whose predictions are computed at once.
+_CHUNK = 500
+
+
+class Labelled(NamedTuple):
+    """Images with their labels in each period, and the order of each epoch. E epochs, P periods."""
+
+    images: jax.Array  # uint8 (count, rows, columns, channels)
+    labels: jax.Array  # int32 (P, count)
+    order: jax.Array  # int32 (E, count), a permutation each
+
+
+class LabelledBatch(NamedTuple):
+    """B images with their labels."""
+
+    image: jax.Array  # uint8 (B, rows, columns, channels)
+    label: jax.Array  # int32 (B,)
+
+
+def periods_of_labels(labels: jax.Array, key: jax.Array, periods: int) -> jax.Array:
+    """The labels in each period: the data's own in the first, then another permutation in each.
+
+    Args:
+      labels: int32 (count,).
+      key: consumed.
+      periods: P, at least 1.
+
+    Returns:
+      int32 (P, count). The first periods do not depend on how many follow.
+    """
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(periods))
+    shuffled = jax.vmap(lambda key: jax.random.permutation(key, labels))(keys)
+    return shuffled.at[0].set(labels)
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+    """A classifier trained by SGD with momentum on cross-entropy (fig. 3): `Supervised.*` in gin.
+
+    An epoch takes every image once, in an order of its own; images that fill no whole batch are
+    left to the next epoch's order.
+
+    Attributes:
+      images: `@Images()`.
+      network: "nature", DQN's convolutional network, or "mlp".
+      dense: neurons of each hidden layer of "mlp".
+      labels: "fixed", or "shuffled": permuted among the images every shuffle_every epochs.
+      shuffle_every: epochs; the first of them have the data's own labels.
+      batch_size: images per gradient step.
+      learning_rate, momentum: SGD's.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+
+    images: Any = dataclasses.field(default_factory=Images)
+    network: str = "nature"
+    dense: tuple[int, ...] = (512, 512)
+    labels: str = "fixed"
+    shuffle_every: int = 20
+    batch_size: int = 100
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        name = "Supervised."
+        is_images = isinstance(self.images, Images)
+        require(is_images, f"{name}images", "@Images(), with its parentheses", self.images)
+        require_choice(f"{name}network", NETWORKS, self.network)
+        require_choice(f"{name}labels", LABELS, self.labels)
+        is_list = isinstance(self.dense, list | tuple) and len(self.dense) > 0
+        whole = is_list and all(type(neurons) is int and neurons > 0 for neurons in self.dense)
+        allowed = "a tuple of whole numbers >= 1, such as (512, 512)"
+        require(whole, f"{name}dense", allowed, self.dense)
+        require_whole_number(f"{name}shuffle_every", 1, self.shuffle_every, "epochs")
+        require_whole_number(f"{name}batch_size", 1, self.batch_size, "images")
+        allowed = f"at most Images.count, {self.images.count}"
+        fits = self.batch_size <= self.images.count
+        require(fits, f"{name}batch_size", allowed, self.batch_size)
+        rate = self.learning_rate
+        is_rate = is_number(rate, 0.0) and rate > 0
+        require(is_rate, f"{name}learning_rate", "a number > 0", rate)
+        in_unit = is_number(self.momentum, 0.0, 1.0) and self.momentum < 1
+        require(in_unit, f"{name}momentum", "a number in [0, 1)", self.momentum)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Gradient steps of one epoch."""
+        return self.images.count // self.batch_size
+
+    def study(self, options: LearnerOptions, run: StudyRun) -> Study:
+        """The study; the images are read here.
+
+        Raises:
+          ConfigurationError: when the images cannot be read or an option does not fit another.
+        """
+        allowed = "'keep' with Supervised, whose optimizer is SGD"
+        acting = options.intervention
+        require(
+            not options.per_entry_count, f"{type(acting).__name__}.adam_count", allowed, "per_entry"
+        )
+        epochs = math.ceil(run.gradient_steps / self.steps_per_epoch)
+        periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
+        try:
+            apply, learner = self._learner(options)
+        except ConfigurationError:
+            raise
+        except ValueError as error:
+            raise ConfigurationError(f"Supervised: {error}") from error
+        images, labels = self.images.load(options.seed or 0)
+        images, labels = jnp.asarray(images), jnp.asarray(labels)
+
+        @jax.jit
+        def prepare(key: jax.Array) -> Labelled:
+            label_key, order_key = jax.random.split(key)
+            keys = jax.vmap(lambda epoch: jax.random.fold_in(order_key, epoch))(jnp.arange(epochs))
+            order = jax.vmap(lambda key: jax.random.permutation(key, self.images.count))(keys)
+            return Labelled(images, periods_of_labels(labels, label_key, periods), order)
+
+        return Study(
+            name=f"classifier on {self.images.count} images of {self.images.source},"
+            f" {self.labels} labels",
+            task=Task(
+                learner=learner,
+                init=lambda key, data: learner.init(key),
+                draw=self.draw,
+                observations=_observations,
+            ),
+            prepare=lambda key, say: prepare(key),
+            prepared=None,
+            measure=self._measure(apply),
+            loops=self.network == "mlp" or jax.default_backend() != "cpu",
+        )
+
+    def labels_at(self, data: Labelled, gradient_step: jax.Array) -> jax.Array:
+        """int32 (count,), the labels at a gradient step, which is 0 for the first."""
+        epoch = gradient_step // self.steps_per_epoch
+        period = jnp.minimum(epoch // self.shuffle_every, data.labels.shape[0] - 1)
+        return data.labels[period]
+
+    def draw(self, data: Labelled, key: jax.Array, gradient_step: jax.Array) -> LabelledBatch:
+        """The batch of a gradient step, which is 0 for the first; it needs no key."""
+        del key
+        epoch, place = jnp.divmod(gradient_step, self.steps_per_epoch)
+        start = place * self.batch_size
+        rows = jax.lax.dynamic_slice(data.order, (epoch, start), (1, self.batch_size))[0]
+        return LabelledBatch(data.images[rows], self.labels_at(data, gradient_step)[rows])
+
+    def _network(self) -> Any:
+        if self.network == "nature":
+            return NatureCNN(CLASSES)
+        return MLP(CLASSES, observation_shape=self.images.shape, dense=tuple(self.dense))
+
+    def _learner(self, options: LearnerOptions) -> tuple[Callable, Learner]:
+        """The network mapped over a batch, and the learner."""
+        network, shape = self._network(), self.images.shape
+
+        def apply(params: Any, images: jax.Array) -> jax.Array:
+            if self.network == "mlp":
+                # The other network scales its pixels itself.
+                images = images.astype(jnp.float32) / 255.0
+            return network.apply(params, images)
+
+        def init(key: jax.Array) -> Any:
+            return network.init(key, jnp.zeros(shape, jnp.uint8))
+
+        params = jax.eval_shape(init, jax.random.key(0))
+        graph = dormant.trace(apply, params, jax.ShapeDtypeStruct((1, *shape), jnp.uint8))
+        sgd = optax.sgd(self.learning_rate, self.momentum)
+        kind = options.weight_decay_kind
+        rate = self.learning_rate if kind == "decoupled" else None
+        optimizer = dormant.weight_decay(sgd, options.weight_decay, kind=kind, learning_rate=rate)
+
+        def loss(params: Any, target_params: Any, batch: LabelledBatch, key: jax.Array):
+            del target_params, key
+            logits = apply(params, batch.image)
+            errors = optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
+            return jnp.mean(errors), {"accuracy": _accuracy(logits, batch.label)}
+
+        def policy(params: Any, image: jax.Array, key: jax.Array, epsilon: Any) -> jax.Array:
+            del key, epsilon
+            return jnp.argmax(apply(params, image))
+
+        acting = options.intervention
+        learner = gradient_learner(
+            init,
+            optimizer,
+            loss=loss,
+            policy=policy,
+            tracker=tracker_of(options).intervention(graph),
+            intervention=acting and acting.intervention(graph, init, optimizer),
+        )
+        return apply, learner
+
+    def _measure(self, apply: Callable) -> Callable[..., Mapping[str, float]]:
+        accuracy = jax.jit(lambda params, *batch: _accuracy(apply(params, batch[0]), batch[1]))
+
+        def measure(state: LearnerState, data: Labelled, key: jax.Array) -> Mapping[str, float]:
+            """Accuracy on all images, of the labels that the last step was trained on."""
+            del key
+            labels = self.labels_at(data, state.gradient_step - 1)
+            starts = range(0, self.images.count, _CHUNK)
+            parts = [(data.images[i : i + _CHUNK], labels[i : i + _CHUNK]) for i in starts]
+            right = [float(accuracy(state.params, *part)) * part[1].size for part in parts]
+            return {"train_accuracy": sum(right) / self.images.count}
+
+        return measure
+
+
+def _observations(data: Labelled, key: jax.Array, size: int) -> jax.Array:
+    return data.images[jax.random.randint(key, (size,), 0, data.images.shape[0])]
+
+
+def _accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
