@@ -15,6 +15,7 @@ from dormant.evaluation.results import Collection, RunResult
 from dormant.evaluation.run_reader import TrackingRecord, tau_index
 from dormant.evaluation.seeds import Curve, Estimate, estimate
 from dormant.evaluation.statistics import iqm_curve
+from dormant.evaluation.tables import sentence
 
 POOLED = "all hidden layers"
 POINTS = 200  # at most, of a line
@@ -60,6 +61,7 @@ def sample_efficiency_figure(
       NothingToDraw: no method has an IQM.
     """
     found, left_out = {}, []
+    lacking: dict[tuple[int, int], list[str]] = {}
     for line in style.lines_of(collection):
         try:
             steps, intervals = iqm_curve(collection, *line, repetitions=repetitions, seed=seed)
@@ -69,10 +71,13 @@ def sample_efficiency_figure(
         found[line] = Curve(tuple(steps), tuple(Estimate(*each[:3]) for each in intervals))
         iterations = _iterations(collection, line)
         if len(steps) < iterations:
-            left_out.append(
-                f"{line.label}: {iterations - len(steps)} of {iterations} iterations, in which some"
-                " run has no return"
-            )
+            lacking.setdefault((iterations - len(steps), iterations), []).append(line.label)
+    for (some, all_of_them), labels in lacking.items():
+        left_out.insert(
+            0,
+            f"{some} of {all_of_them} iterations of {sentence(labels, most=2)}, in which some run"
+            " has no return",
+        )
     if not found:
         raise style.NothingToDraw(_nothing("sample efficiency"), left_out)
     quantity = Quantity("agent steps", "IQM of normalized scores")
