@@ -22,7 +22,9 @@ from dormant.evaluation.tables import abridged
 LAYERS = "dormancy-layers"
 OF_BOOTSTRAP = ("sweep", "sample-efficiency", "profiles")
 BOOTSTRAP = "Bars and bands: 95 % stratified bootstrap intervals."
-STUDENT = "Bands: Student's 95 % intervals of the mean over seeds, cut where the quantity's range ends."
+STUDENT = (
+    "Bands: Student's 95 % intervals of the mean over seeds, cut where the quantity's range ends."
+)
 
 
 class ReportFigure(NamedTuple):
