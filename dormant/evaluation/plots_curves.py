@@ -15,7 +15,6 @@ from dormant.evaluation.results import Collection, RunResult
 from dormant.evaluation.run_reader import TrackingRecord, tau_index
 from dormant.evaluation.seeds import Curve, Estimate, estimate
 from dormant.evaluation.statistics import iqm_curve
-from dormant.evaluation.tables import sentence
 
 POOLED = "all hidden layers"
 POINTS = 200  # at most, of a line
@@ -73,10 +72,11 @@ def sample_efficiency_figure(
         if len(steps) < iterations:
             lacking.setdefault((iterations - len(steps), iterations), []).append(line.label)
     for (some, all_of_them), labels in lacking.items():
+        others = f" and {len(labels) - 1} more lines" if len(labels) > 1 else ""
         left_out.insert(
             0,
-            f"{some} of {all_of_them} iterations of {sentence(labels, most=2)}, in which some run"
-            " has no return",
+            f"{some} of {all_of_them} iterations of {labels[0]}{others}, in which some run has no"
+            " return",
         )
     if not found:
         raise style.NothingToDraw(_nothing("sample efficiency"), left_out)

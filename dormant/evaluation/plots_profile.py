@@ -88,5 +88,5 @@ def _thresholds(scores: np.ndarray) -> tuple[np.ndarray, str]:
     if high < 2 * usual or high <= cap:
         return np.linspace(low, 1.02 * high, POINTS), ""
     beyond = int((scores > cap).sum())
-    ends = f"\n(cut at {cap:.3g}: {beyond} of {scores.size} runs are beyond, to {high:.3g})"
+    ends = f", cut at {cap:.3g}\n({beyond} of {scores.size} runs beyond, to {high:.3g})"
     return np.linspace(low, cap, POINTS), ends

@@ -220,7 +220,8 @@ def add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = 2 if figure.get_figwidth() < 10 else 4
+    inches = 0.75 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
+    columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     figure.legend(
         found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
     )

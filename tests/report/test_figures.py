@@ -152,6 +152,23 @@ def test_more_lines_than_can_be_read_get_a_row_for_each_setting(collection, tmp_
     assert [axes.get_title(loc="left") for axes in curves] == list(SETTINGS)
 
 
+def test_the_legend_fits_the_figure(collection, monkeypatch, tmp_path):
+    names = {METHODS[0]: "DQN + weight decay", METHODS[1]: "DQN + layer resets"}
+
+    def renamed(runs):
+        return tuple(run._replace(method=names[run.method]) for run in runs)
+
+    experiment = collection.experiment._replace(runs=renamed(collection.experiment.runs))
+    runs = renamed(collection.runs)
+    named = collection._replace(experiment=experiment, runs=runs, partial=())
+    figures = (sweep_figure, return_figure, lambda of, path: layers_figure(of, "Pong", path))
+    for draw in figures:
+        figure = panels_of(monkeypatch, lambda draw=draw: draw(named, tmp_path))[0].figure
+        figure.draw_without_rendering()
+        extent = figure.legends[0].get_window_extent()
+        assert 0 <= extent.x0 and extent.x1 <= figure.bbox.x1
+
+
 def test_many_games_have_a_row_each(collection, tmp_path, monkeypatch):
     def more(runs):
         return tuple(run._replace(game=f"{run.game}{n}") for n in range(3) for run in runs)
@@ -212,7 +229,7 @@ def test_an_outlier_does_not_stretch_the_profiles(scores, end, cut):
     thresholds, beyond = _thresholds(np.array(scores))
     assert len(thresholds) >= 200 and thresholds[0] == 0
     assert thresholds[-1] == pytest.approx(end)
-    assert ("1 of 51 runs are beyond, to 40" in beyond) == cut
+    assert ("1 of 51 runs beyond, to 40" in beyond) == cut
 
 
 def test_thinning_keeps_the_first_and_the_last():
