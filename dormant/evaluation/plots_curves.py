@@ -14,7 +14,7 @@ from dormant.evaluation import style
 from dormant.evaluation.results import Collection, RunResult
 from dormant.evaluation.run_reader import TrackingRecord, tau_index
 from dormant.evaluation.seeds import Curve, Estimate, estimate
-from dormant.evaluation.statistics import iqm_curve
+from dormant.evaluation.statistics import iqm_curve, runs_of_each_game
 
 POOLED = "all hidden layers"
 POINTS = 200  # at most, of a line
@@ -72,7 +72,7 @@ def sample_efficiency_figure(
         if len(steps) < iterations:
             lacking.setdefault((iterations - len(steps), iterations), []).append(line.label)
     for (some, all_of_them), labels in lacking.items():
-        others = f" and {len(labels) - 1} more lines" if len(labels) > 1 else ""
+        others = f" (one of {len(labels)} such lines)" if len(labels) > 1 else ""
         left_out.insert(
             0,
             f"{some} of {all_of_them} iterations of {labels[0]}{others}, in which some run has no"
@@ -344,9 +344,9 @@ def _curves(
 
 
 def _iterations(collection: Collection, line: style.Line) -> int:
-    """How many iterations all whole runs of a line have."""
-    runs = [run for run in collection.runs if (run.method, run.setting) == line]
-    return len(set.intersection(*(set(run.agent_steps.tolist()) for run in runs)))
+    """How many iterations all runs have of which a line's IQM is."""
+    games = runs_of_each_game(collection, *line)
+    return len(set.intersection(*(set(run.agent_steps.tolist()) for runs in games for run in runs)))
 
 
 def _planned(collection: Collection, line: style.Line, runs: Sequence[RunResult]) -> int:

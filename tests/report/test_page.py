@@ -192,6 +192,13 @@ def test_a_mean_is_over_the_runs_that_have_a_value(page):
     assert len(found["x"]) == 200 and found["y"][-1] == 11
 
 
+def test_bands_lie_under_the_lines_and_do_not_hide_many(page):
+    modes = """(many) => legible([...Array(many)].flatMap(() => [{mode: 'none'}, {mode: 'lines'}]))
+        .map((trace) => trace.mode)"""
+    assert page.evaluate(modes, 8) == ["none"] * 8 + ["lines"] * 8
+    assert page.evaluate(modes, 9) == ["lines"] * 9
+
+
 def test_bands_are_named_where_they_are_drawn(page):
     assert "lowest to the highest seed" in page.locator("#meaning").text_content()
     page.locator("#quantity").select_option("iqm")

@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 const GRID_POINTS = 200;
+const MOST_LINES = 8; // of a chart with bands
 const SVG = "http://www.w3.org/2000/svg";
 // Dashes and markers of plotly's lines, for the swatches.
 const DASHES = { solid: "", dash: "9 5", dot: "2.5 2.5", dashdot: "9 3 2.5 3" };
@@ -153,13 +154,20 @@ function bandTrace(curve, look) {
   };
 }
 
+// Lines above all bands; so many lines that bands would hide them go without.
+function legible(traces) {
+  const isBand = (trace) => trace.mode === "none";
+  const lines = traces.filter((trace) => !isBand(trace));
+  return lines.length > MOST_LINES ? lines : [...traces.filter(isBand), ...lines];
+}
+
 function chart(parent, title, traces, across, up, alone = false) {
   const place = document.createElement("div");
   place.className = alone ? "chart alone" : "chart";
   place.dataset.title = title;
   parent.append(place);
   const axis = { gridcolor: colour("--grid"), zerolinecolor: colour("--line"), automargin: true };
-  Plotly.newPlot(place, traces, {
+  Plotly.newPlot(place, legible(traces), {
     title: { text: literal(title), font: { size: 15 }, x: 0.02, y: 0.96, yanchor: "top" },
     xaxis: { ...axis, title: { text: across + " steps" }, tickformat: "~s" },
     yaxis: { ...axis, title: { text: literal(up) } },
@@ -266,6 +274,7 @@ function draw() {
   else charts.textContent = games.size ? "No whole run has values of it." : "No game is chosen.";
 }
 
+const NO_BANDS = `With more than ${MOST_LINES} lines a chart has no bands.`;
 const NO_METHOD = "No method is chosen.";
 const NO_IQM = "None of these has an IQM, which needs a whole run of each planned game.";
 
@@ -280,11 +289,12 @@ function holdGames(held) {
 
 function meaning(view) {
   if (view.quantity === IQM) {
-    return "IQM of normalized scores over all games; bands: 95 % stratified bootstrap intervals.";
+    return "IQM of normalized scores over all games; bands: 95 % stratified bootstrap intervals. "
+      + NO_BANDS;
   }
   if (view.lines === "each") return "Each run, also those that are not whole.";
   return "Means over whole runs; bands: from the lowest to the highest seed, no interval. Where a "
-    + "run has no value, they are of the others. Hover names how many seeds a line has.";
+    + "run has no value, they are of the others. Hover names how many seeds a line has. " + NO_BANDS;
 }
 
 // --- one run --------------------------------------------------------------------------------
