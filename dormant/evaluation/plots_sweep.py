@@ -37,12 +37,11 @@ def sweep_figure(
             "a sweep must have settings with a number and an IQM; got none", left_out
         )
     methods = [method for method in style.methods_of(collection) if method in points]
-    first_look = {line.method: look for line, look in reversed(style.lines_of(collection).items())}
+    looks = style.methods_looks(collection)
     figure, (axes,) = style.new_figure(1)
     for number, method in enumerate(methods):
         shift = _SHIFT * (number - (len(methods) - 1) / 2)
-        look = first_look[method]._replace(dash=number % len(style.DASHES))
-        _draw(axes, points[method], values, shift, look, method)
+        _draw(axes, points[method], values, shift, looks[method], method)
     axes.set_xticks(range(len(values)), [f"{value:g}" for value in values])
     name = collection.experiment.setting_name or "setting"
     style.finish_axes(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -98,21 +99,32 @@ def games_of(collection: Collection) -> tuple[str, ...]:
 
 
 def lines_of(collection: Collection) -> dict[Line, Look]:
-    """How the line of each method and setting looks: the one place that decides it.
+    """How the line of each method and setting looks where settings share a panel.
 
     A method has a colour, a setting a dash, and each pair of them a marker. Colours go round after
-    six methods and dashes after four settings; the markers then tell the lines apart.
+    six methods and dashes after four settings; the markers then tell the lines apart. Where there
+    is one setting the lines look as `methods_looks` says.
     """
     methods, settings = methods_of(collection), settings_of(collection)
     planned = [(run.method, run.setting) for run in collection.experiment.runs]
     pairs = dict.fromkeys(planned + [(run.method, run.setting) for run in _shown(collection)])
+    if len(settings) == 1:
+        return {Line(*pair): _look(methods.index(pair[0])) for pair in pairs}
     return {
         Line(method, setting): _look(methods.index(method), settings.index(setting), len(methods))
         for method, setting in pairs
     }
 
 
-def _look(method: int, setting: int, methods: int) -> Look:
+def methods_looks(collection: Collection) -> dict[str, Look]:
+    """How each method looks where no panel has two settings: its dash and marker follow it too."""
+    return {method: _look(number) for number, method in enumerate(methods_of(collection))}
+
+
+def _look(method: int, setting: int | None = None, methods: int = 1) -> Look:
+    """Without a setting the method decides everything."""
+    if setting is None:
+        return Look(method % len(COLOURS), method % len(DASHES), method % len(MARKERS))
     marker = (method + methods * setting) % len(MARKERS)
     return Look(method % len(COLOURS), setting % len(DASHES), marker)
 
@@ -134,6 +146,20 @@ def new_figure(panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
     return figure, axes[:panels]
 
 
+def new_grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with so many rows and columns of panels."""
+    figure = Figure(figsize=(3.4 * columns + 0.6, 2.5 * rows + 0.9))
+    figure.set_layout_engine("constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def share_values(panels: Sequence[Axes]) -> None:
+    """Gives drawn panels one vertical axis, wide enough for all of them."""
+    for axes in panels[1:]:
+        axes.sharey(panels[0])
+    panels[0].autoscale(axis="y")
+
+
 def plain_text(text: str) -> str:
     """The text as it stands: matplotlib would take what is between two $ for a formula."""
     return text.replace("$", r"\$")
@@ -147,8 +173,9 @@ def draw_line(
     high: Sequence[float | None],
     look: Look,
     label: str,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
-    """Draws a line, and the band between low and high unless they are None somewhere.
+    """Draws a line, and the band between low and high where they are not None.
 
     Args:
       axes: the panel.
@@ -158,10 +185,12 @@ def draw_line(
       high: P upper ends.
       look: of the line.
       label: its name in the legend.
+      within: the lowest and highest value that the quantity can have; the band stays within them.
     """
     every = max(1, len(steps) // MARKERS_OF_A_LINE)
     axes.plot(steps, values, markevery=every, label=plain_text(label), **look.style())
-    if not any(end is None for end in (*low, *high)):
+    if any(end is not None for end in low):
+        low, high = (np.clip(np.array(ends, float), *within) for ends in (low, high))
         axes.fill_between(steps, low, high, color=COLOURS[look.colour], alpha=0.15, linewidth=0)
 
 
@@ -191,7 +220,8 @@ def add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    columns = 2 if figure.get_figwidth() < 10 else 4
+    inches = 0.75 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
+    columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     figure.legend(
         found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
     )

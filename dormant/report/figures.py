@@ -20,6 +20,11 @@ from dormant.evaluation.results import Collection
 from dormant.evaluation.tables import abridged
 
 LAYERS = "dormancy-layers"
+OF_BOOTSTRAP = ("sweep", "sample-efficiency", "profiles")
+BOOTSTRAP = "Bars and bands: 95 % stratified bootstrap intervals."
+STUDENT = (
+    "Bands: Student's 95 % intervals of the mean over seeds, cut where the quantity's range ends."
+)
 
 
 class ReportFigure(NamedTuple):
@@ -28,11 +33,13 @@ class ReportFigure(NamedTuple):
     Attributes:
       title: what it shows.
       drawing: its files.
+      bands: what its bands are.
       on_page: whether the page shows it; the page's curves have the layers of each game.
     """
 
     title: str
     drawing: style.Drawing
+    bands: str
     on_page: bool
 
 
@@ -75,7 +82,9 @@ def draw_figures(
                 f"no figure {title!r}: {_joined([reason.what, *abridged(reason.left_out)])}"
             )
             continue
-        figures.append(ReportFigure(title, drawing, on_page=not name.startswith(LAYERS)))
+        bands = BOOTSTRAP if name in OF_BOOTSTRAP else STUDENT
+        on_page = not name.startswith(LAYERS)
+        figures.append(ReportFigure(title, drawing, bands, on_page))
         if drawing.left_out:
             notes.append(f"figure {title!r} leaves out {_joined(abridged(drawing.left_out))}")
     return figures, list(dict.fromkeys(notes))

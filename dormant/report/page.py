@@ -15,10 +15,15 @@ from plotly.offline import get_plotlyjs
 from dormant.evaluation.results import Collection
 from dormant.evaluation.tables import Table
 from dormant.report.figures import ReportFigure
+from dormant.report.missing_runs import HEADER, grouped
 from dormant.report.page_data import page_data, script_json
 from dormant.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
+ROWS_BEFORE_CURVES = 12  # of the main table, at most
+BROAD = 1500  # pixels of an image that needs the page's whole width
+OPEN_ROWS = 8  # a list of missing runs that is longer is folded
+ABSENCES = ("run", "status", "problem")  # the header of their table, which the page groups
 
 
 def page_text(
@@ -33,13 +38,15 @@ def page_text(
 
     Args:
       collection: what was read.
-      tables: shown in this order.
+      tables: shown in this order; that of the missing runs is not, as they have a section.
       figures: whose files exist; they are put into the page.
       notes: what was left out, a sentence each.
       repetitions: bootstrap samples of an interval.
       seed: of the bootstrap.
     """
     scripts = [_script(get_plotlyjs()), _script(_asset("report.js"))]
+    tables = [table for table in tables if table.header != ABSENCES]
+    first = [table for table in tables[:1] if len(table.rows) <= ROWS_BEFORE_CURVES]
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     return Template(_asset("report.html")).substitute(
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline';"
@@ -48,7 +55,8 @@ def page_text(
         title=escape(collection.experiment.title or collection.experiment.name),
         summary=_summary(collection, repetitions, seed),
         absent=_absent(collection),
-        tables="\n".join(map(_table, tables)) or "<p>There is no table.</p>",
+        first_table="\n".join(map(_table, first)),
+        tables="\n".join(map(_table, tables[len(first) :])) or "<p>There is no other table.</p>",
         figures="\n".join(_figure(figure) for figure in figures if figure.on_page),
         notes=_list(notes),
         command=escape(collection.experiment.command or "unknown: no experiment.json was found"),
@@ -82,7 +90,8 @@ def _summary(collection: Collection, repetitions: int, seed: int) -> str:
         "scale": experiment.scale,
         "expected": experiment.expected,
         "runs": f"{len(experiment.runs)} planned: " + ", ".join(counts),
-        "intervals": f"95 %, stratified bootstrap of {repetitions} samples, seed {seed}",
+        "intervals": f"in tables, IQM and profiles: 95 %, stratified bootstrap of {repetitions}"
+        f" samples, seed {seed}; curves and figures say what their bands are",
         "read from": "" if collection.folder is None else str(collection.folder),
     }
     return "\n".join(
@@ -93,12 +102,14 @@ def _summary(collection: Collection, repetitions: int, seed: int) -> str:
 def _absent(collection: Collection) -> str:
     if not collection.absent:
         return "<p>None: every planned run is whole.</p>"
-    rows = [
-        (run.method, run.setting, run.game, str(run.seed), status, problem)
-        for run, status, problem in collection.absent
-    ]
-    header = ("method", "setting", "game", "seed", "status", "problem")
-    return _rows(header, rows)
+    rows = grouped(collection.absent)
+    planned, command = len(collection.experiment.runs), collection.experiment.command
+    text = f"<p>{len(collection.absent)} of {planned} planned runs are not whole.</p>"
+    if command:
+        text += f"<p>This starts or continues them:</p><pre>{escape(command)}</pre>"
+    state = " open" if len(rows) <= OPEN_ROWS else ""
+    summary = "<summary>By method, setting and game</summary>"
+    return f"{text}<details{state}>{summary}{_rows(HEADER, rows)}</details>"
 
 
 def _table(table: Table) -> str:
@@ -126,11 +137,9 @@ def _figure(figure: ReportFigure) -> str:
     title = escape(figure.title)
     source = f"data:{kinds[path]};base64,{image}"
     width, height = imread(drawing.png).shape[1::-1]
-    broad = ' class="broad"' if width > 2 * height else ""
-    return (
-        f'<figure{broad}><figcaption>{title}</figcaption><img src="{source}" alt="{title}">'
-        "</figure>"
-    )
+    broad = ' class="broad"' if width > BROAD or width > 2 * height else ""
+    caption = f"<figcaption>{title} <small>{escape(figure.bands)}</small></figcaption>"
+    return f'<figure{broad}>{caption}<img src="{source}" alt="{title}"></figure>'
 
 
 def _list(notes: Sequence[str]) -> str:

@@ -5,14 +5,16 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dormant.evaluation import style
-from dormant.evaluation.results import Collection, RunResult
+from dormant.evaluation.results import Absence, Collection, RunResult
 from dormant.evaluation.run_reader import TrackingRecord, tau_index
 from dormant.evaluation.statistics import iqm_curve
+from dormant.report.missing_runs import config_and_details, log_of, which, without_records
 
 TAU = 0.1
 POOLED = "all hidden layers"
@@ -48,13 +50,15 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
     Returns:
       "looks": [{method, setting, planned runs of each game, colour, dash, symbol}];
       "quantities": {name: title}; "iqm": for each line its agent steps, values and interval ends;
-      "runs": for each run its labels, curves {name: {layer: [P values]}} with their agent and
-      gradient steps, and the numbers of its configuration and details in "texts", where equal
-      texts stand once.
+      "games": those planned and those found; "runs": for each run its labels, curves
+      {name: {layer: [P values]}} with their agent and gradient steps, and the numbers of its
+      configuration and details in "texts", where equal texts stand once. Planned runs without
+      records come last and have no curves.
     """
     shown = collection.runs + collection.partial
     points = _points_of_a_curve(shown)
     texts: dict[str, int] = {}
+    absences = {which(absence.run): absence for absence in collection.absent}
     planned: dict[style.Line, Counter] = defaultdict(Counter)
     for run in collection.experiment.runs:
         planned[style.Line(run.method, run.setting)][run.game] += 1
@@ -74,12 +78,18 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
         "dashes": DASHES,
         "symbols": SYMBOLS,
         "quantities": {"return": "return", **OF_THRESHOLDS, **OF_LAYERS},
-        "games": list(style.games_of(collection)),
+        "games": list(
+            dict.fromkeys(
+                [run.game for run in collection.experiment.runs] + [run.game for run in shown]
+            )
+        ),
         "iqm": _iqm(collection, repetitions, seed),
         "runs": [
             _run(run, number < len(collection.runs), points, texts)
+            | _problem(absences.get(which(run)), collection.folder)
             for number, run in enumerate(shown)
-        ],
+        ]
+        + [_without_records(one, collection.folder, texts) for one in without_records(collection)],
         "texts": list(texts),
     }
 
@@ -153,6 +163,31 @@ def _run(run: RunResult, whole: bool, points: int, texts: dict[str, int]) -> dic
         "details": texts.setdefault(details, len(texts)),
         "steps": steps,
         "curves": curves,
+    }
+
+
+def _problem(absence: Absence | None, root: Path | None) -> dict[str, str]:
+    if absence is None:
+        return {"problem": "", "log": ""}
+    return {"problem": absence.problem, "log": log_of(root, absence.run)}
+
+
+def _without_records(absence: Absence, root: Path | None, texts: dict[str, int]) -> dict[str, Any]:
+    run = absence.run
+    config, details = config_and_details(root, run)
+    details = json.dumps(details, indent=1, default=str)
+    folder = root and root / run.folder
+    return {
+        **dict(zip(("method", "setting", "game", "seed"), which(run), strict=True)),
+        "status": absence.status,
+        "whole": False,
+        "folder": str(folder) if folder and folder.is_dir() else "",
+        "command": run.command,
+        "config": texts.setdefault(config, len(texts)),
+        "details": texts.setdefault(details, len(texts)),
+        "steps": {},
+        "curves": {},
+        **_problem(absence, root),
     }
 
 

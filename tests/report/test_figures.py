@@ -1,6 +1,7 @@
 """Figures hold what the runs hold, as PNG and SVG, the same bytes each time."""
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 from dormant.evaluation import style
@@ -12,9 +13,10 @@ from dormant.evaluation.plots_curves import (
     sample_efficiency_figure,
     thinned,
 )
-from dormant.evaluation.plots_profile import profile_figure
+from dormant.evaluation.plots_profile import _thresholds, profile_figure
 from dormant.evaluation.plots_sweep import sweep_figure
 from dormant.evaluation.sources import read_folder
+from tests.report.hostile_runs import GAMES, METHODS, SETTINGS
 
 BOOTSTRAP = {"repetitions": 20, "seed": 0}
 
@@ -94,6 +96,140 @@ def test_a_method_keeps_its_colour_and_a_setting_its_dash(collection):
     for attribute, of in (("method", "colour"), ("setting", "dash")):
         pairs = {(getattr(line, attribute), getattr(look, of)) for line, look in looks.items()}
         assert len(pairs) == 2
+
+
+def with_methods(collection, copies):
+    """The collection with copies of its first method under other names."""
+
+    def more(runs):
+        first = [run for run in runs if run.method == "DQN"]
+        named = [run._replace(method=f"DQN {n}") for n in range(copies) for run in first]
+        return (*runs, *named)
+
+    experiment = collection.experiment._replace(runs=more(collection.experiment.runs))
+    return collection._replace(experiment=experiment, runs=more(collection.runs))
+
+
+def panels_of(monkeypatch, draw):
+    """The visible panels of the figure that is saved."""
+    saved = []
+    monkeypatch.setattr(style, "save", lambda figure, *_: saved.append(figure))
+    draw()
+    return [axes for axes in saved[0].axes if axes.get_visible()]
+
+
+def test_with_one_setting_the_dash_and_the_marker_follow_the_method(collection):
+    runs = [run for run in collection.runs if run.value == 1]
+    planned = [run for run in collection.experiment.runs if run.value == 1]
+    experiment = collection.experiment._replace(runs=tuple(planned))
+    one = collection._replace(experiment=experiment, runs=tuple(runs), partial=())
+    looks = style.lines_of(one)
+    assert [look.dash for look in looks.values()] == [0, 1]
+    assert {line.method: look for line, look in looks.items()} == style.methods_looks(collection)
+
+
+def test_a_method_looks_alike_in_sweep_and_profiles(collection, tmp_path, monkeypatch):
+    looks = []
+    for draw in (sweep_figure, profile_figure):
+        panels = panels_of(monkeypatch, lambda draw=draw: draw(collection, tmp_path, **BOOTSTRAP))
+        looks.append({
+            (line.get_label(), line.get_color(), line.get_linestyle(), line.get_marker())
+            for axes in panels for line in axes.lines
+        })  # fmt: skip
+    assert looks[0] == looks[1] and len({look[2] for look in looks[0]}) == len(METHODS)
+
+
+def test_more_lines_than_can_be_read_get_a_row_for_each_setting(collection, tmp_path, monkeypatch):
+    few = panels_of(monkeypatch, lambda: return_figure(collection, tmp_path))
+    assert [len(axes.lines) for axes in few] == [4, 4]
+    many = with_methods(collection, 3)
+    panels = panels_of(monkeypatch, lambda: return_figure(many, tmp_path))
+    assert [len(axes.lines) for axes in panels] == [5, 5, 5, 5]
+    assert [axes.get_title(loc="left") for axes in panels] == [*GAMES, "", ""]
+    assert [axes.get_ylabel() for axes in panels[::2]] == [f"{name}\nreturn" for name in SETTINGS]
+    assert panels[0].get_ylim() == panels[2].get_ylim() != panels[1].get_ylim()
+    curves = panels_of(monkeypatch, lambda: sample_efficiency_figure(many, tmp_path, **BOOTSTRAP))
+    assert [axes.get_title(loc="left") for axes in curves] == list(SETTINGS)
+
+
+def test_the_legend_fits_the_figure(collection, monkeypatch, tmp_path):
+    names = {METHODS[0]: "DQN + weight decay", METHODS[1]: "DQN + layer resets"}
+
+    def renamed(runs):
+        return tuple(run._replace(method=names[run.method]) for run in runs)
+
+    experiment = collection.experiment._replace(runs=renamed(collection.experiment.runs))
+    runs = renamed(collection.runs)
+    named = collection._replace(experiment=experiment, runs=runs, partial=())
+    figures = (sweep_figure, return_figure, lambda of, path: layers_figure(of, "Pong", path))
+    for draw in figures:
+        figure = panels_of(monkeypatch, lambda draw=draw: draw(named, tmp_path))[0].figure
+        figure.draw_without_rendering()
+        extent = figure.legends[0].get_window_extent()
+        assert 0 <= extent.x0 and extent.x1 <= figure.bbox.x1
+
+
+def test_many_games_have_a_row_each(collection, tmp_path, monkeypatch):
+    def more(runs):
+        return tuple(run._replace(game=f"{run.game}{n}") for n in range(3) for run in runs)
+
+    many = with_methods(collection, 3)
+    experiment = many.experiment._replace(runs=more(many.experiment.runs))
+    many = many._replace(experiment=experiment, runs=more(many.runs))
+    panels = panels_of(monkeypatch, lambda: return_figure(many, tmp_path))
+    assert len(panels) == 12
+    assert [axes.get_title(loc="left") for axes in panels[:3]] == [*SETTINGS, ""]
+
+
+def test_bands_stay_where_the_quantity_can_be(collection, tmp_path, monkeypatch):
+    percents = {0: 0.0, 1: 90.0, 2: 100.0}  # Student's interval is far wider than 0 to 100
+
+    def spread(run):
+        percent = (0.0, 0.0, percents[run.seed])
+        tracking = [r._replace(dormant_percent_pooled=percent) for r in run.records.tracking]
+        return run._replace(records=run.records._replace(tracking=tuple(tracking)))
+
+    runs = tuple(map(spread, collection.runs))
+    panels = panels_of(
+        monkeypatch, lambda: dormancy_figure(collection._replace(runs=runs), tmp_path)
+    )
+    ends = np.concatenate([band.get_paths()[0].vertices[:, 1] for band in panels[0].collections])
+    assert (ends.min(), ends.max()) == (0.0, 100.0)
+
+
+def test_an_iteration_without_an_episode_of_one_run_stays_and_is_named(
+    collection, tmp_path, monkeypatch
+):
+    first, *others = collection.runs
+    returns = first.returns.copy()
+    returns[2] = np.nan
+    runs = (first._replace(returns=returns), *others)
+    changed = collection._replace(runs=runs)
+    drawn = sample_efficiency_figure(changed, tmp_path / "efficiency", **BOOTSTRAP)
+    assert "1 of 5 iterations" in drawn.left_out[0]
+    drawn = return_figure(changed, tmp_path / "returns")
+    (sentence,) = [reason for reason in drawn.left_out if "without a value" in reason]
+    assert "Asterix, DQN, replay ratio 0.25" in sentence and "1 of 5 steps" in sentence
+    panels = panels_of(monkeypatch, lambda: return_figure(changed, tmp_path))
+    line = panels[0].lines[0]
+    assert len(line.get_xdata()) == 5
+    assert line.get_ydata()[2] == pytest.approx(np.mean([run.returns[2] for run in others[:2]]))
+
+
+@pytest.mark.parametrize(
+    ("scores", "end", "cut"),
+    [
+        ([0.1] * 50 + [0.3], 0.306, False),
+        ([1.0] * 50 + [1.9], 1.938, False),
+        ([2.0] * 50 + [40.0], 2.0, True),
+        ([0.1] * 50 + [40.0], 1.0, True),
+    ],
+)
+def test_an_outlier_does_not_stretch_the_profiles(scores, end, cut):
+    thresholds, beyond = _thresholds(np.array(scores))
+    assert len(thresholds) >= 200 and thresholds[0] == 0
+    assert thresholds[-1] == pytest.approx(end)
+    assert ("1 of 51 runs beyond, to 40" in beyond) == cut
 
 
 def test_thinning_keeps_the_first_and_the_last():

@@ -1,5 +1,6 @@
 """The page in headless Chromium, opened from disk without a network."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -41,9 +42,9 @@ def address(experiment_folder, tmp_path_factory):
     return (output / "report.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def opened(browser, address):
-    """The page, opened once; over all tests it may report no error and ask for nothing else."""
+@contextlib.contextmanager
+def without_problems(browser, address):
+    """The page, opened; until it closes it may report no error and ask for nothing else."""
     problems, asked = [], []
     page = browser.new_page(viewport={"width": 1200, "height": 900}, offline=True)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -57,6 +58,22 @@ def opened(browser, address):
     assert problems == []
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [address]
     assert title == f"Replay ratio {HOSTILE}"  # no text of a run was executed
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    with without_problems(browser, address) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def partial(browser, partial_folder, tmp_path_factory):
+    """The page of an experiment of which most runs are missing."""
+    output = tmp_path_factory.mktemp("partial") / "report"
+    assert main([str(partial_folder), f"--output={output}", "--repetitions=20"]) == 0
+    assert len(list((output / "tables").glob("*Runs-that-are-not-whole-10-of-12.md"))) == 1
+    with without_problems(browser, (output / "report.html").as_uri()) as page:
+        yield page
 
 
 @pytest.fixture
@@ -126,7 +143,7 @@ def test_a_run_shows_its_curves_configuration_and_error(page):
     page.locator("#chosen").select_option(index=0)
     assert page.locator("#config").text_content() == CONFIG
     assert page.locator("#run-charts .chart").count() == 8
-    last = page.locator("#chosen option").last
+    last = page.locator("#chosen optgroup[label='not whole, with records'] option").last
     assert "failed" in last.text_content()
     page.locator("#chosen").select_option(value=last.get_attribute("value"))
     facts = page.locator("#facts").text_content()
@@ -138,8 +155,91 @@ def test_missing_runs_and_the_command_are_shown(page):
     absent = page.locator("#absent").text_content()
     assert "not started" in absent and "failed" in absent
     assert page.locator("#absent tbody tr").count() == 2
-    command = page.locator("#reproduce pre").text_content()
-    assert command == f"python -m dormant.reproduce fig10 --scale=smoke {HOSTILE}"
+    for section in ("reproduce", "absent"):
+        command = page.locator(f"#{section} pre").text_content()
+        assert command == f"python -m dormant.reproduce fig10 --scale=smoke {HOSTILE}"
+
+
+def test_swatches_differ_without_their_colour(page):
+    looks = page.locator(".swatch").evaluate_all("""all => all.map((one) => [
+        one.querySelector('line').getAttribute('stroke-dasharray'),
+        one.querySelector('path').getAttribute('d')].join())""")
+    assert len(looks) == 4 and len(set(looks)) == 4
+    shapes = page.evaluate("data.symbols.map((name) => SHAPES[name])")
+    dashes = page.evaluate("data.dashes.map((name) => DASHES[name])")
+    assert None not in (*shapes, *dashes)
+    assert (len(set(shapes)), len(set(dashes))) == (7, 4)
+
+
+def test_an_iqm_has_no_games_to_choose_and_without_methods_a_message(page):
+    page.locator("#quantity").select_option("iqm")
+    games = page.locator("#games input")
+    assert [games.nth(at).is_disabled() for at in range(2)] == [True, True]
+    assert page.locator("#games label").first.get_attribute("title") == "an IQM is of all games"
+    for box in page.locator("#methods input").all():
+        box.uncheck()
+    assert page.locator("#charts").text_content() == "No method is chosen."
+    page.locator("#quantity").select_option("return")
+    assert page.locator("#charts").text_content() == "No method is chosen."
+    assert games.first.is_enabled()
+
+
+def test_a_mean_is_over_the_runs_that_have_a_value(page):
+    found = page.evaluate("""meanOf([
+        {x: [1, 2, 3], y: [4, null, null]}, {x: [1, 2, 3], y: [6, 8, null]}])""")
+    assert found == {"x": [1, 2], "y": [5, 8], "low": [4, 8], "high": [6, 8]}
+    found = page.evaluate("meanOf([{x: [0, 10], y: [0, 10]}, {x: [0, 5, 10], y: [2, 7, 12]}])")
+    assert len(found["x"]) == 200 and found["y"][-1] == 11
+
+
+def test_bands_lie_under_the_lines_and_do_not_hide_many(page):
+    modes = """(many) => legible([...Array(many)].flatMap(() => [{mode: 'none'}, {mode: 'lines'}]))
+        .map((trace) => trace.mode)"""
+    assert page.evaluate(modes, 8) == ["none"] * 8 + ["lines"] * 8
+    assert page.evaluate(modes, 9) == ["lines"] * 9
+
+
+def test_bands_are_named_where_they_are_drawn(page):
+    assert "lowest to the highest seed" in page.locator("#meaning").text_content()
+    page.locator("#quantity").select_option("iqm")
+    assert "bootstrap" in page.locator("#meaning").text_content()
+    captions = page.locator("figcaption").all_text_contents()
+    kinds = ["bootstrap" if "bootstrap" in caption else "Student" for caption in captions]
+    assert kinds == ["bootstrap"] * 3 + ["Student"] * 3
+    assert all(kind in caption for kind, caption in zip(kinds, captions, strict=True))
+
+
+def test_missing_runs_are_grouped_and_come_after_the_curves(partial):
+    tops = partial.evaluate("""['curves', 'figures', 'tables', 'run', 'absent'].map(
+        (id) => document.getElementById(id).getBoundingClientRect().top)""")
+    assert tops == sorted(tops)
+    assert "Runs that are not whole" not in partial.locator("body").text_content()
+    rows = partial.locator("#absent details tbody tr").all()
+    seeds = [row.locator("td").nth(3).text_content() for row in rows]
+    assert seeds == ["2", "0-2", "0-2", "0-2"]
+    assert FAILED in rows[0].text_content() and "not started" in rows[1].text_content()
+
+
+def test_what_has_no_data_cannot_be_chosen(partial):
+    for parent in ("methods", "games"):
+        boxes = partial.locator(f"#{parent} input")
+        states = [(boxes.nth(at).is_enabled(), boxes.nth(at).is_checked()) for at in range(2)]
+        assert states == [(True, True), (False, False)]
+
+
+def test_runs_without_records_show_what_is_known_of_them(partial):
+    group = partial.locator("#chosen optgroup[label='without records'] option")
+    assert group.count() == 10
+    partial.locator("#chosen").select_option(value=group.first.get_attribute("value"))
+    facts = partial.locator("#facts").text_content()
+    for text in ("failed", FAILED, "logs/0_1__Asterix.log", "jax 0.10.2", HOSTILE):
+        assert text in facts
+    assert partial.locator("#config").text_content() == CONFIG
+    assert partial.locator("#run-charts .chart").count() == 0
+    partial.locator("#chosen").select_option(value=group.last.get_attribute("value"))
+    facts = partial.locator("#facts").text_content()
+    assert "not started" in facts and "--gin_bindings" in facts and "logs/" not in facts
+    assert partial.locator("#config").text_content() == "unknown"
 
 
 def test_every_chart_fits_its_place(page):

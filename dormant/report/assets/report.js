@@ -4,6 +4,17 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 const GRID_POINTS = 200;
+const MOST_LINES = 8; // of a chart with bands
+const SVG = "http://www.w3.org/2000/svg";
+// Dashes and markers of plotly's lines, for the swatches.
+const DASHES = { solid: "", dash: "9 5", dot: "2.5 2.5", dashdot: "9 3 2.5 3" };
+const SHAPES = {
+  circle: "M5,0A5,5 0 1,1 -5,0A5,5 0 1,1 5,0Z", square: "M-4.5,-4.5H4.5V4.5H-4.5Z",
+  "triangle-up": "M0,-5.5L5.5,4.5H-5.5Z", diamond: "M0,-6L6,0L0,6L-6,0Z",
+  "triangle-down": "M0,5.5L5.5,-4.5H-5.5Z",
+  cross: "M-2,-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5V-2H-2Z",
+  x: "M-5,-2.5L-2.5,-5L0,-2.5L2.5,-5L5,-2.5L2.5,0L5,2.5L2.5,5L0,2.5L-2.5,5L-5,2.5L-2.5,0Z",
+};
 
 // Plotly reads a few tags and entities in names; these must show as they are.
 const literal = (text) =>
@@ -19,21 +30,38 @@ function option(select, value, text) {
   select.append(entry);
 }
 
-function checkbox(parent, name, number, text, look) {
+function shape(parent, kind, attributes) {
+  const made = document.createElementNS(SVG, kind);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  parent.append(made);
+  return made;
+}
+
+// A short piece of the line as the charts draw it.
+function swatch(parent, look) {
+  const picture = shape(parent, "svg", { class: "swatch", viewBox: "0 0 56 14", role: "img" });
+  picture.setAttribute("aria-label", `${look.dash} line, ${look.symbol}`);
+  const dash = DASHES[look.dash];
+  const line = { x1: 0, y1: 7, x2: 56, y2: 7, stroke: look.colour, "stroke-width": 2.5 };
+  shape(picture, "line", dash ? { ...line, "stroke-dasharray": dash } : line);
+  const marker = { d: SHAPES[look.symbol], fill: look.colour, transform: "translate(28 7)" };
+  shape(picture, "path", marker);
+}
+
+function checkbox(parent, name, number, text, look, empty) {
   const label = document.createElement("label");
   const box = document.createElement("input");
   box.type = "checkbox";
-  box.checked = true;
+  box.checked = !empty;
+  box.disabled = empty;
+  if (empty) {
+    label.className = "empty";
+    label.title = "no run of it has records";
+  }
   box.dataset[name] = number;
   box.addEventListener("change", draw);
   label.append(box);
-  if (look) {
-    const swatch = document.createElement("span");
-    swatch.className = "swatch";
-    swatch.style.borderColor = look.colour;
-    swatch.style.borderTopStyle = { solid: "solid", dot: "dotted" }[look.dash] || "dashed";
-    label.append(swatch);
-  }
+  if (look) swatch(label, look);
   label.append(" " + text);
   parent.append(label);
 }
@@ -53,15 +81,22 @@ function smooth(values, width) {
   });
 }
 
-// {x, y} of a run without missing values, or null.
-function curveOf(run, quantity, layer, across, width) {
+// {x, y} of a run, y null where it has no value; null where it has none at all.
+function measured(run, quantity, layer, across, width) {
   const values = (run.curves[quantity] || {})[layer];
   const steps = (run.steps[quantity === "return" ? "return" : "tracking"] || {})[across];
-  if (!values || !steps) return null;
-  const kept = smooth(values, width)
-    .map((value, at) => [steps[at], value])
-    .filter((pair) => pair[1] !== null);
-  return kept.length ? { x: kept.map((p) => p[0]), y: kept.map((p) => p[1]) } : null;
+  if (!values || !steps || values.every((value) => value === null)) return null;
+  return { x: steps, y: smooth(values, width) };
+}
+
+function withoutGaps(curve) {
+  const kept = curve.x.map((x, at) => [x, curve.y[at]]).filter((pair) => pair[1] !== null);
+  return { x: kept.map((p) => p[0]), y: kept.map((p) => p[1]) };
+}
+
+function curveOf(...what) {
+  const curve = measured(...what);
+  return curve && withoutGaps(curve);
 }
 
 // The value at a step by a straight line between the two nearest points.
@@ -72,21 +107,28 @@ function interpolated(curve, step) {
   return curve.y[after - 1] + share * (curve.y[after] - curve.y[after - 1]);
 }
 
-// Mean, lowest and highest of several curves where all of them have values.
-function meanOf(curves) {
+// Mean, lowest and highest of several curves. Of the same steps: at each over those that have a
+// value there; of different steps: between the points, where all of them are.
+function meanOf(measurements) {
+  if (measurements.every((curve) => curve.x.join() === measurements[0].x.join())) {
+    const at = measurements[0].x.map((step, number) => ({
+      step, values: measurements.map((curve) => curve.y[number]).filter((v) => v !== null),
+    })).filter((point) => point.values.length);
+    return spread(at.map((point) => point.step), at.map((point) => point.values));
+  }
+  const curves = measurements.map(withoutGaps);
   const first = Math.max(...curves.map((curve) => curve.x[0]));
   const last = Math.min(...curves.map((curve) => curve.x[curve.x.length - 1]));
   if (first > last) return null;
-  let x = curves[0].x.filter((step) => step >= first && step <= last);
-  const same = curves.every((curve) => curve.x.join() === curves[0].x.join());
-  if (!same) {
-    const points = first === last ? 1 : GRID_POINTS;
-    x = [...Array(points).keys()].map((at) => {
-      if (at === points - 1) return last; // not past it by rounding
-      return first + (at * (last - first)) / (points - 1);
-    });
-  }
-  const all = x.map((step) => curves.map((curve) => interpolated(curve, step)));
+  const points = first === last ? 1 : GRID_POINTS;
+  const x = [...Array(points).keys()].map((at) => {
+    if (at === points - 1) return last; // not past it by rounding
+    return first + (at * (last - first)) / (points - 1);
+  });
+  return spread(x, x.map((step) => curves.map((curve) => interpolated(curve, step))));
+}
+
+function spread(x, all) {
   return {
     x,
     y: all.map((values) => values.reduce((sum, v) => sum + v, 0) / values.length),
@@ -112,13 +154,20 @@ function bandTrace(curve, look) {
   };
 }
 
+// Lines above all bands; so many lines that bands would hide them go without.
+function legible(traces) {
+  const isBand = (trace) => trace.mode === "none";
+  const lines = traces.filter((trace) => !isBand(trace));
+  return lines.length > MOST_LINES ? lines : [...traces.filter(isBand), ...lines];
+}
+
 function chart(parent, title, traces, across, up, alone = false) {
   const place = document.createElement("div");
   place.className = alone ? "chart alone" : "chart";
   place.dataset.title = title;
   parent.append(place);
   const axis = { gridcolor: colour("--grid"), zerolinecolor: colour("--line"), automargin: true };
-  Plotly.newPlot(place, traces, {
+  Plotly.newPlot(place, legible(traces), {
     title: { text: literal(title), font: { size: 15 }, x: 0.02, y: 0.96, yanchor: "top" },
     xaxis: { ...axis, title: { text: across + " steps" }, tickformat: "~s" },
     yaxis: { ...axis, title: { text: literal(up) } },
@@ -155,16 +204,17 @@ function gameTraces(game, looks, view) {
   for (const number of looks) {
     const look = data.looks[number];
     const runs = data.runs.filter((run) => run.game === game && lookOf(run) === number);
-    const pick = (run) => curveOf(run, view.quantity, view.layer, view.across, view.width);
+    const what = [view.quantity, view.layer, view.across, view.width];
     if (view.lines === "each") {
       for (const run of runs) {
-        const curve = pick(run);
+        const curve = curveOf(run, ...what);
         const state = run.whole ? "" : ` (${run.status})`;
         if (curve) traces.push(lineTrace(curve, look, `${look.label}, seed ${run.seed}${state}`));
       }
       continue;
     }
-    const curves = runs.filter((run) => run.whole).map(pick).filter((curve) => curve);
+    const curves = runs.filter((run) => run.whole).map((run) => measured(run, ...what))
+      .filter((curve) => curve);
     const mean = curves.length ? meanOf(curves) : null;
     if (!mean) continue;
     if (curves.length > 1) traces.push(bandTrace(mean, look));
@@ -205,8 +255,11 @@ function draw() {
   const charts = element("charts");
   clear(charts);
   const looks = chosen("methods");
+  holdGames(view.quantity === IQM);
   if (view.quantity === IQM) {
-    chart(charts, "all games", iqmTraces(looks, view.width), view.across, "IQM", true);
+    const traces = iqmTraces(looks, view.width);
+    if (traces.length) chart(charts, "all games", traces, view.across, "IQM", true);
+    else charts.textContent = looks.size ? NO_IQM : NO_METHOD;
     return;
   }
   const games = chosen("games");
@@ -216,13 +269,32 @@ function draw() {
     const up = data.quantities[view.quantity];
     if (traces.length) chart(charts, game, traces, view.across, up, games.size === 1);
   }
-  if (!charts.children.length) charts.textContent = "Nothing is chosen, or nothing was measured.";
+  if (charts.children.length) return;
+  if (!looks.size) charts.textContent = NO_METHOD;
+  else charts.textContent = games.size ? "No whole run has values of it." : "No game is chosen.";
+}
+
+const NO_BANDS = `With more than ${MOST_LINES} lines a chart has no bands.`;
+const NO_METHOD = "No method is chosen.";
+const NO_IQM = "None of these has an IQM, which needs a whole run of each planned game.";
+
+// An IQM is of all games, so there is nothing to choose.
+function holdGames(held) {
+  for (const label of element("games").children) {
+    if (label.className === "empty") continue;
+    label.firstChild.disabled = held;
+    label.title = held ? "an IQM is of all games" : "";
+  }
 }
 
 function meaning(view) {
-  if (view.quantity === IQM) return "IQM of normalized scores; bands: 95 % bootstrap intervals.";
+  if (view.quantity === IQM) {
+    return "IQM of normalized scores over all games; bands: 95 % stratified bootstrap intervals. "
+      + NO_BANDS;
+  }
   if (view.lines === "each") return "Each run, also those that are not whole.";
-  return "Means over whole runs; bands: from the lowest to the highest seed. Hover names how many.";
+  return "Means over whole runs; bands: from the lowest to the highest seed, no interval. Where a "
+    + "run has no value, they are of the others. Hover names how many seeds a line has. " + NO_BANDS;
 }
 
 // --- one run --------------------------------------------------------------------------------
@@ -241,13 +313,12 @@ function drawRun() {
   element("facts").replaceChildren();
   const run = data.runs[Number(element("chosen").value)];
   if (!run) {
-    element("facts").textContent = "No run has records.";
+    element("facts").textContent = "There is no run.";
     return;
   }
   const details = JSON.parse(data.texts[run.details]);
-  for (const name of ["method", "setting", "game", "seed", "status", "folder", "command"]) {
-    fact(name, run[name]);
-  }
+  const names = "method setting game seed status problem folder log command".split(" ");
+  for (const name of names) fact(name, run[name]);
   fact("git commit", details.git_commit);
   fact("error", details.error);
   fact("versions", Object.entries(details.versions || {})
@@ -282,13 +353,28 @@ for (const [name, title] of Object.entries(data.quantities)) {
   if (layersOf(name).length) option(element("quantity"), name, title);
 }
 element("quantity").value = layersOf("return").length ? "return" : element("quantity").value;
-data.looks.forEach((look, at) => checkbox(element("methods"), "look", at, look.label, look));
-data.games.forEach((game, at) => checkbox(element("games"), "game", at, game, null));
-data.runs.forEach((run, at) => {
-  const labels = [run.method, run.setting, run.game, `seed ${run.seed}`].filter((text) => text);
-  if (!run.whole) labels.push(run.status);
-  option(element("chosen"), at, labels.join(", "));
+const hasRecords = (run) => Object.keys(run.curves).length > 0;
+const recorded = data.runs.filter(hasRecords);
+data.looks.forEach((look, at) => {
+  const empty = !recorded.some((run) => lookOf(run) === at);
+  checkbox(element("methods"), "look", at, look.label, look, empty);
 });
+data.games.forEach((game, at) => {
+  checkbox(element("games"), "game", at, game, null, !recorded.some((run) => run.game === game));
+});
+const groupOf = (run) =>
+  run.whole ? "whole" : hasRecords(run) ? "not whole, with records" : "without records";
+for (const name of new Set(data.runs.map(groupOf))) {
+  const group = document.createElement("optgroup");
+  group.label = name;
+  data.runs.forEach((run, at) => {
+    if (groupOf(run) !== name) return;
+    const labels = [run.method, run.setting, run.game, `seed ${run.seed}`].filter((text) => text);
+    if (!run.whole) labels.push(run.status);
+    option(group, at, labels.join(", "));
+  });
+  element("chosen").append(group);
+}
 element("quantity").addEventListener("change", () => {
   fillLayers();
   draw();
