@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from dormant.evaluation import style
 from dormant.evaluation.results import Collection, RunResult
-from dormant.evaluation.run_reader import TrackingRecord, tau_index
+from dormant.evaluation.run_reader import TrackingRecord, penultimate_overlap, tau_index
 from dormant.evaluation.seeds import Curve, Estimate, estimate
 from dormant.evaluation.statistics import iqm_curve, runs_of_each_game
 
@@ -138,7 +138,7 @@ def overlap_figure(
     return _figure_of_games(
         collection,
         path_without_suffix,
-        lambda run: _tracked(run, tau, _penultimate_overlap),
+        lambda run: _tracked(run, tau, penultimate_overlap),
         Quantity("gradient steps", f"overlap coefficient, tau = {tau:g}", (0, 1)),
     )
 
@@ -187,11 +187,6 @@ def _tracked(
         except (KeyError, ValueError):  # not this layer, or not at this tau
             continue
     return found
-
-
-def _penultimate_overlap(record: TrackingRecord, at: int) -> float | None:
-    layers = record.overlap_history or record.overlap
-    return layers[list(layers)[-1]][at] if layers else None
 
 
 def _percent_of(layer: str) -> Callable[[TrackingRecord, int], float]:

@@ -55,6 +55,7 @@ def draw_figures(
       seed: of the bootstrap.
     """
     bootstrap = {"repetitions": repetitions, "seed": seed}
+    tau = collection.experiment.tau
     wanted: list[tuple[str, str, Callable]] = [
         ("IQM over the setting", "sweep", partial(sweep_figure, **bootstrap)),
         (
@@ -64,12 +65,12 @@ def draw_figures(
         ),
         ("Performance profiles", "profiles", partial(profile_figure, **bootstrap)),
         ("Return of each game", "returns", return_figure),
-        ("Dormant neurons", "dormancy", dormancy_figure),
-        ("Overlap of dormant neurons", "overlap", overlap_figure),
+        ("Dormant neurons", "dormancy", partial(dormancy_figure, tau=tau)),
+        ("Overlap of dormant neurons", "overlap", partial(overlap_figure, tau=tau)),
     ]
     for number, game in enumerate(dict.fromkeys(run.game for run in collection.runs)):
         name = f"{LAYERS}-{number:02d}-{file_name(game)}"
-        draw = partial(_layers, game)
+        draw = partial(_layers, game, tau)
         wanted.append((f"Dormant neurons of each layer, {game}", name, draw))
     figures, notes = [], []
     for title, name, draw in wanted:
@@ -94,8 +95,8 @@ def _joined(reasons: Sequence[str]) -> str:
     return "; ".join(reasons)
 
 
-def _layers(game: str, collection: Collection, path: Path) -> style.Drawing:
-    return layers_figure(collection, game, path)
+def _layers(game: str, tau: float, collection: Collection, path: Path) -> style.Drawing:
+    return layers_figure(collection, game, path, tau=tau)
 
 
 def file_name(text: str) -> str:

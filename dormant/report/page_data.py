@@ -16,7 +16,6 @@ from dormant.evaluation.run_reader import TrackingRecord, tau_index
 from dormant.evaluation.statistics import iqm_curve
 from dormant.report.missing_runs import config_and_details, log_of, which, without_records
 
-TAU = 0.1
 POOLED = "all hidden layers"
 # About 7 bytes each: with the library and the configurations of 640 runs the page is under 15 MB.
 NUMBERS_OF_A_PAGE = 700_000
@@ -27,9 +26,9 @@ SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross
 
 # {entry of a tracking record: its title}. The first ones have a value for each threshold.
 OF_THRESHOLDS = {
-    "dormant_percent": f"dormant neurons (%), tau = {TAU:g}",
-    "overlap": f"overlap with the measurement before, tau = {TAU:g}",
-    "overlap_history": f"overlap with all before, tau = {TAU:g}",
+    "dormant_percent": "dormant neurons (%)",
+    "overlap": "overlap with the measurement before",
+    "overlap_history": "overlap with all before",
 }
 OF_LAYERS = {
     "feature_norm": "feature norm",
@@ -56,6 +55,7 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
       records come last and have no curves.
     """
     shown = collection.runs + collection.partial
+    tau = collection.experiment.tau
     points = _points_of_a_curve(shown)
     texts: dict[str, int] = {}
     absences = {which(absence.run): absence for absence in collection.absent}
@@ -77,7 +77,11 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
         "colours": style.COLOURS,
         "dashes": DASHES,
         "symbols": SYMBOLS,
-        "quantities": {"return": "return", **OF_THRESHOLDS, **OF_LAYERS},
+        "quantities": {
+            "return": "return",
+            **{name: f"{title}, tau = {tau:g}" for name, title in OF_THRESHOLDS.items()},
+            **OF_LAYERS,
+        },
         "games": list(
             dict.fromkeys(
                 [run.game for run in collection.experiment.runs] + [run.game for run in shown]
@@ -85,7 +89,7 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
         ),
         "iqm": _iqm(collection, repetitions, seed),
         "runs": [
-            _run(run, number < len(collection.runs), points, texts)
+            _run(run, number < len(collection.runs), points, texts, tau)
             | _problem(absences.get(which(run)), collection.folder)
             for number, run in enumerate(shown)
         ]
@@ -135,7 +139,9 @@ def _curves_of(run: RunResult) -> int:
     return 3 + sum(len(getattr(record, name)) for name in entries)
 
 
-def _run(run: RunResult, whole: bool, points: int, texts: dict[str, int]) -> dict[str, Any]:
+def _run(
+    run: RunResult, whole: bool, points: int, texts: dict[str, int], tau: float
+) -> dict[str, Any]:
     details = json.dumps(run.details or {}, indent=1, default=str)
     at = _places(len(run.returns), points)
     curves = {
@@ -149,7 +155,7 @@ def _run(run: RunResult, whole: bool, points: int, texts: dict[str, int]) -> dic
             "agent": [record.agent_step for record in records],
             "gradient": [record.gradient_step for record in records],
         }
-        curves |= _tracked(records)
+        curves |= _tracked(records, tau)
     return {
         "method": run.method,
         "setting": run.setting,
@@ -191,15 +197,15 @@ def _without_records(absence: Absence, root: Path | None, texts: dict[str, int])
     }
 
 
-def _tracked(records: Sequence[TrackingRecord]) -> dict[str, dict[str, list]]:
+def _tracked(records: Sequence[TrackingRecord], tau: float) -> dict[str, dict[str, list]]:
     """{quantity: {layer: values}}, without quantities that have no value."""
     found = {}
     for name in (*OF_THRESHOLDS, *OF_LAYERS):
         layers = dict.fromkeys(layer for record in records for layer in getattr(record, name))
-        curves = {layer: _numbers([_value(record, name, layer) for record in records])
+        curves = {layer: _numbers([_value(record, name, layer, tau) for record in records])
                   for layer in layers}  # fmt: skip
         if name == "dormant_percent":
-            pooled = [_at_tau(record, record.dormant_percent_pooled) for record in records]
+            pooled = [_at_tau(record, record.dormant_percent_pooled, tau) for record in records]
             curves = {POOLED: _numbers(pooled), **curves}
         curves = {
             layer: values
@@ -211,14 +217,16 @@ def _tracked(records: Sequence[TrackingRecord]) -> dict[str, dict[str, list]]:
     return found
 
 
-def _value(record: TrackingRecord, name: str, layer: str) -> float | None:
+def _value(record: TrackingRecord, name: str, layer: str, tau: float) -> float | None:
     value = getattr(record, name).get(layer)
-    return _at_tau(record, value) if name in OF_THRESHOLDS else value
+    return _at_tau(record, value, tau) if name in OF_THRESHOLDS else value
 
 
-def _at_tau(record: TrackingRecord, values: Sequence[float | None] | None) -> float | None:
+def _at_tau(
+    record: TrackingRecord, values: Sequence[float | None] | None, tau: float
+) -> float | None:
     try:
-        return values[tau_index(record, TAU)] if values else None
+        return values[tau_index(record, tau)] if values else None
     except ValueError:  # not measured at this tau
         return None
 

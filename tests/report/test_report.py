@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dormant.evaluation.experiment_tables import experiment_tables
 from dormant.evaluation.sources import read_folder
 from dormant.report.command_line import main
 from dormant.report.page_data import NUMBERS_OF_A_PAGE, page_data, script_json
@@ -56,7 +57,7 @@ def test_the_table_and_the_paths_are_printed_and_a_report_is_replaced(
     ("wrong", "message"),
     [
         (["--repetitions=0"], "at least 1; got 0"),
-        (["--seed=-1"], "at least 0; got -1"),
+        (["--seed=-1"], "[0, 2**32); got -1"),
     ],
 )
 def test_a_wrong_number_is_one_line_and_writes_nothing(
@@ -117,3 +118,20 @@ def test_many_long_runs_stay_within_the_page(experiment_folder):
     returns = data["runs"][0]["curves"]["return"][""]
     assert returns[-1] == 5000 and len(data["texts"]) == 2
     script_json(data)
+
+
+def test_everything_is_shown_at_the_experiments_tau(experiment_folder):
+    given = read_folder(experiment_folder)
+    at_zero = given._replace(experiment=given.experiment._replace(tau=0.0))
+    titles = [table.title for table in experiment_tables(at_zero, 20)]
+    assert any(title.startswith("Dormant % at tau 0,") for title in titles)
+    pages = [page_data(collection, 1, 0) for collection in (given, at_zero)]
+    names = [page["quantities"]["dormant_percent"] for page in pages]
+    assert names == ["dormant neurons (%), tau = 0.1", "dormant neurons (%), tau = 0"]
+    curves = [page["runs"][0]["curves"]["dormant_percent"]["all hidden layers"] for page in pages]
+    record = given.runs[0].records.tracking[-1]
+    assert [curve[-1] for curve in curves] == [
+        pytest.approx(record.dormant_percent_pooled[record.taus.index(tau)], rel=1e-4)
+        for tau in (0.1, 0.0)
+    ]
+    assert curves[0] != curves[1]
