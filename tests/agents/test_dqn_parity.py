@@ -72,7 +72,11 @@ def make_learner(optimizer):
     [
         (NatureCNN(ACTIONS), redo_networks.ScalableNatureDQNNetwork(ACTIONS)),
         (NatureCNN(4, width=0.3), redo_networks.ScalableNatureDQNNetwork(4, width=0.3)),
-        (ImpalaResNet(ACTIONS), redo_networks.ScalableDQNResNet(ACTIONS, width=1)),
+        pytest.param(
+            ImpalaResNet(ACTIONS),
+            redo_networks.ScalableDQNResNet(ACTIONS, width=1),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["nature", "nature_width_0.3", "impala"],
 )

@@ -139,7 +139,7 @@ def test_full_rainbow_updates_equal_dopamines(optimizer, double):
     check_three_updates(learner, train)
 
 
-@pytest.mark.parametrize("loss", ["huber", "mse"])
+@pytest.mark.parametrize("loss", ["huber", pytest.param("mse", marks=pytest.mark.slow)])
 def test_drq_updates_equal_dopamines(optimizer, loss):
     """Double, dueling, Q-values; augmented as the Atari 100k agent does before `train`."""
     network = full_network(noisy=False, dueling=True, distributional=False, num_atoms=ATOMS)

@@ -190,7 +190,8 @@ def changed_modules(before, after):
     ("layers", "critic"),
     [pytest.param("all", {"Dense_0", "Dense_1", "Dense_2"}, marks=pytest.mark.slow),
      ("last_hidden", {"Dense_1"}),
-     (["network/_actor/Dense_1", "network/_critic1/Dense_2"], {"Dense_2"})],
+     pytest.param(["network/_actor/Dense_1", "network/_critic1/Dense_2"], {"Dense_2"},
+                  marks=pytest.mark.slow)],
     ids=["all", "last hidden", "chosen"],
 )  # fmt: skip
 def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(

@@ -102,6 +102,7 @@ def at(batches, *index):
     return jax.tree.map(lambda x: x[index], batches)
 
 
+@pytest.mark.slow
 def test_three_seeds_in_one_vmap_equal_three_runs(family):
     seeds, steps = 3, 4
     keys, data = jax.random.split(KEY, seeds), family.batches(steps, seeds)

@@ -73,7 +73,13 @@ def test_width_scales_every_layer_and_rounds_up(network, first, width, filters, 
     assert found["final_layer/bias"] == (4,)
 
 
-@pytest.mark.parametrize("network", [NatureCNN(3, width=1 / 8), ImpalaResNet(3, width=1 / 16)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        NatureCNN(3, width=1 / 8),
+        pytest.param(ImpalaResNet(3, width=1 / 16), marks=pytest.mark.slow),
+    ],
+)
 def test_any_leading_batch_dimensions(network, observations):
     params = init(network)
     q_values = jax.jit(network.apply)(params, observations)

@@ -81,6 +81,7 @@ def test_any_layout_and_channel_groups(layout, groups):
     )
 
 
+@pytest.mark.slow
 def test_convolutions_with_groups_of_the_batch_stay_whole():
     # What `vmap` over kernels makes: a part of the batch would meet the wrong kernel.
     inputs = jax.random.normal(jax.random.key(0), (4, 16, 40, 40, 8))

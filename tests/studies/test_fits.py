@@ -48,6 +48,7 @@ def copied(tree):
     return jax.tree.map(np.array, tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig04", "fig08"])
 def test_what_is_prepared_has_the_shapes_that_were_announced(name, study_flags, data_of):
     study, _ = study_of(study_flags, name)

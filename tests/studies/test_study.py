@@ -105,6 +105,7 @@ def test_a_finished_run_is_not_trained_again(finished, run_study):
     assert records(finished("fig04")) == before
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(run_study, tmp_path):
     changes = {"Supervised.learning_rate": 1e38, "Supervised.momentum": 0.0}
     with pytest.raises(FloatingPointError, match=r"not finite at gradient step \d+"):
