@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rliable import library
 
 from benchmarks.minatar_scores import GAMES as GAMES_MEASURED
 from benchmarks.minatar_scores import random_returns
@@ -14,6 +15,7 @@ from dormant.evaluation.statistics import (
     iqm_curve,
     performance_profile,
     probability_of_improvement,
+    score_matrix,
 )
 from dormant.evaluation.tables import Table, csv_text, latex, markdown
 
@@ -133,6 +135,20 @@ def test_an_unknown_game_has_no_scores_and_its_experiment_no_iqm():
     assert normalization("Tetris") is None and normalization("asterix (MinAtar 1.0)") is None
     with pytest.raises(ValueError, match="got 'Tetris'"):
         normalized("Tetris", [1.0])
+
+
+def test_profiles_are_rliables():
+    given = collection()
+    scores = score_matrix(given, "DQN", "")
+    thresholds = np.array([-1.0, 0.3, *np.unique(scores), 9.0])
+    with_state = np.random.get_state()
+    np.random.seed(5)
+    values, ends = library.create_performance_profile({"": scores}, thresholds, reps=100)
+    np.random.set_state(with_state)
+    found = performance_profile(given, "DQN", "", thresholds, 100, 5)
+    assert [each.value for each in found] == list(values[""])
+    assert [each.low for each in found] == list(ends[""][0])
+    assert [each.high for each in found] == list(ends[""][1])
 
 
 def test_runs_that_no_average_takes_are_named():
