@@ -145,7 +145,9 @@ def probability_of_improvement(
     scores = [score_matrix(collection, each, setting) for each in (method, other)]
 
     def probability(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.array([metrics.probability_of_improvement(x, y)])
+        # As metrics.probability_of_improvement, whose rank test for each game takes seconds here.
+        better = 0.5 * (1.0 + np.sign(x[:, None] - y[None]))
+        return np.array([better.mean()])
 
     (found,) = _intervals(scores, probability, repetitions, seed)
     return found

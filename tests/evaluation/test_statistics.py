@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rliable import library
+from rliable import library, metrics
 
 from benchmarks.minatar_scores import GAMES as GAMES_MEASURED
 from benchmarks.minatar_scores import random_returns
@@ -149,6 +149,24 @@ def test_profiles_are_rliables():
     assert [each.value for each in found] == list(values[""])
     assert [each.low for each in found] == list(ends[""][0])
     assert [each.high for each in found] == list(ends[""][1])
+
+
+def test_the_probability_of_improvement_is_rliables():
+    given = collection(seeds=5)
+    rounded = given._replace(
+        runs=tuple(run._replace(returns=run.returns.round(0)) for run in given.runs)
+    )
+    pair = [score_matrix(rounded, method, "") for method in ("DQN + ReDo", "DQN")]
+    assert any(np.isin(*(scores[:, game] for scores in pair)).any() for game in range(3))  # ties
+    found = probability_of_improvement(rounded, "DQN + ReDo", "DQN", "", 100, 5)
+    state = np.random.get_state()
+    np.random.seed(5)
+    values, ends = library.get_interval_estimates(
+        {"": pair}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), reps=100
+    )
+    np.random.set_state(state)
+    assert found.value == pytest.approx(values[""][0], abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(ends[""][:, 0]), abs=1e-12)
 
 
 def test_runs_that_no_average_takes_are_named():
