@@ -1,0 +1,81 @@
+"""results/: its tables are those of its raw results, and the READMEs show no other numbers."""
+
+from pathlib import Path
+
+import pytest
+
+from dormant.evaluation.sources import read_folder
+from dormant.evaluation.statistics import aggregate
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+EXPERIMENTS = sorted(path.name for path in RESULTS.iterdir() if path.is_dir())
+SEEDS = 10
+
+
+def main_table(name):
+    """The lines of the first table, as Markdown; header and rows without the line between."""
+    (path,) = (RESULTS / name / "tables").glob("00-*.md")
+    lines = [line for line in path.read_text("utf-8").splitlines() if line.startswith("|")]
+    return lines[:1] + lines[2:]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def shown(interval):
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({interval.runs})"
+
+
+def test_every_experiment_that_was_run_is_here():
+    assert set(EXPERIMENTS) == {
+        "minatar_replay_ratio", "minatar_fixed_budget", "minatar_utility", "minatar_prune"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_main_table_is_that_of_the_raw_results(name):
+    collection = read_folder(RESULTS / name / "results.csv")
+    settings = list(dict.fromkeys(run.setting for run in collection.runs))
+    header, *rows = map(cells, main_table(name))
+    methods = header[-len({run.method for run in collection.runs}) :]
+    assert len(rows) == len(settings)
+    for row, setting in zip(rows, settings, strict=True):
+        found = row[-len(methods) :]
+        for method, cell in zip(methods, found, strict=True):
+            # All values; the intervals, which take longer, of the first method.
+            repetitions = 2000 if method == methods[0] else 1
+            expected = shown(aggregate(collection, method, setting, "iqm", repetitions))
+            if method == methods[0]:
+                assert cell == expected
+            else:
+                assert (cell.split()[0], cell.split()[-1]) == (
+                    expected.split()[0],
+                    expected.split()[-1],
+                )
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_cell_has_all_its_runs(name):
+    runs = read_folder(RESULTS / name / "results.csv").runs
+    games = {run.game for run in runs}
+    assert len(games) == 4
+    for method, setting in {(run.method, run.setting) for run in runs}:
+        for game in games:
+            seeds = {
+                run.seed for run in runs if (run.method, run.setting, run.game) ==
+                (method, setting, game)
+            }  # fmt: skip
+            assert seeds == set(range(SEEDS))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_page_of_results_shows_the_table(name):
+    text = (RESULTS / "README.md").read_text("utf-8")
+    assert all(line in text for line in main_table(name))
+
+
+def test_the_readme_shows_the_table_of_the_replay_ratios():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert all(line in text for line in main_table("minatar_replay_ratio"))
