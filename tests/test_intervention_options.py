@@ -87,8 +87,8 @@ def test_only_the_first_rows_are_scored(factory):
     "option",
     [
         {},
-        {"outgoing": "fresh"},
-        {"incoming_scale": "live_norm"},
+        pytest.param({"outgoing": "fresh"}, marks=pytest.mark.slow),
+        pytest.param({"incoming_scale": "live_norm"}, marks=pytest.mark.slow),
         {"moments": "keep"},
         {"score": "contribution_utility"},
         {"adam_count": "per_entry"},

@@ -53,7 +53,15 @@ def count(agent):
     return int(optax.tree.get(agent.optimizer_state, "count"))
 
 
-@pytest.mark.parametrize(("replay_ratio", "updates"), [(0.25, 1), (0.5, 2), (1, 4), (2, 8)])
+@pytest.mark.parametrize(
+    ("replay_ratio", "updates"),
+    [
+        (0.25, 1),
+        pytest.param(0.5, 2, marks=pytest.mark.slow),
+        pytest.param(1, 4, marks=pytest.mark.slow),
+        (2, 8),
+    ],
+)
 def test_a_burst_makes_replay_ratio_times_update_period_updates(make_agent, replay_ratio, updates):
     agent = make_agent(LearnerOptions__replay_ratio=replay_ratio)
     play(agent, steps=30)

@@ -71,7 +71,11 @@ def make_learner(optimizer):
     "ours, theirs",
     [
         (NatureCNN(ACTIONS), redo_networks.ScalableNatureDQNNetwork(ACTIONS)),
-        (NatureCNN(4, width=0.3), redo_networks.ScalableNatureDQNNetwork(4, width=0.3)),
+        pytest.param(
+            NatureCNN(4, width=0.3),
+            redo_networks.ScalableNatureDQNNetwork(4, width=0.3),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ImpalaResNet(ACTIONS),
             redo_networks.ScalableDQNResNet(ACTIONS, width=1),

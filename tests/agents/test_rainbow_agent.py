@@ -94,7 +94,7 @@ def test_a_batch_is_drawn_with_the_priorities_of_the_update_before_it(make_agent
     ("family", "changes"),
     [
         ("rainbow", {"LearnerOptions__replay_scheme": "released_code"}),
-        ("c51", {}),
+        pytest.param("c51", {}, marks=pytest.mark.slow),
         ("rainbow", {"JaxRainbowAgent__replay_scheme": "uniform"}),
     ],
     ids=["as released", "C51", "as bound"],
@@ -259,6 +259,7 @@ def test_noise_explores_in_training_and_is_off_in_evaluation(make_agent):
     assert most_actions_for_one_observation() > 1
 
 
+@pytest.mark.slow
 def test_scores_are_taken_under_one_draw_of_noise_that_depends_on_the_step_alone(make_agent):
     agent = make_agent("full_rainbow")
     play(agent, 40)

@@ -173,6 +173,7 @@ def test_drq_updates_equal_dopamines(optimizer, loss):
     check_three_updates(learner, train)
 
 
+@pytest.mark.slow
 def test_dopamines_train_wrapped_as_a_step_equals_the_learner(optimizer):
     """How an algorithm that Dopamine has is wrapped: its jitted train inside of ours."""
     network = full_network(noisy=True, dueling=True, distributional=True)

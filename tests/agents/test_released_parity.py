@@ -223,7 +223,7 @@ def full_masks(tree: Any, network: str) -> dict[str, np.ndarray]:
     return {path: np.broadcast_to(mask, params[path].shape) for path, mask in by_path(tree).items()}
 
 
-@pytest.mark.parametrize("network", ["nature", "resnet"])
+@pytest.mark.parametrize("network", ["nature", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_scores(network):
     this, estimate = case(network), recycler(network, 0.0).estimate_neuron_score
     captured = flatten_dict(this.intermediates, sep="/")
@@ -330,6 +330,7 @@ def test_redo_does_in_one_call_what_the_released_agent_does():
     assert state.report.recycled_total == sum(m.sum() for m in our_masks("nature", tau).values())
 
 
+@pytest.mark.slow
 def test_resnet_recycles_the_same_entries_where_the_links_agree():
     ours = our_recycle(case("resnet").graph, "resnet", 0.1)
     theirs = released_recycle("resnet", 0.1)

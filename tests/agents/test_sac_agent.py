@@ -128,6 +128,7 @@ def test_the_target_follows_softly(make_agent):
     )
 
 
+@pytest.mark.slow
 def test_a_hard_target_follows_by_agent_steps(make_agent):
     agent = make_agent(SACAgent__target_update_type="hard", SACAgent__target_update_period=30)
     play(agent, 30)
@@ -237,6 +238,7 @@ def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent):
         make_agent(LearnerOptions__intervention="@Reset()", Reset__layers=["Dense_9"])
 
 
+@pytest.mark.slow
 def test_the_temperature_does_not_decay(make_agent):
     def trained(decay):
         agent = make_agent(

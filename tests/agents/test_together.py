@@ -41,7 +41,11 @@ class Members:
         due = [step % 2 == 0 for step in range(number * UPDATES + 1, (number + 1) * UPDATES + 1)]
         inputs = (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
         return together.Burst(
-            self.burst, self.states[member], batches(seed, UPDATES), inputs, due,
+            self.burst,
+            self.states[member],
+            batches(seed, UPDATES),
+            inputs,
+            due,
             self.seen[member].append,
         )
 
@@ -74,7 +78,7 @@ def assert_same_bits(members, others):
         jax.tree.map(np.testing.assert_array_equal, numpy_state(one), numpy_state(other))
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize("ahead", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_one_dispatch_computes_what_each_member_alone_does(learner, dispatch, ahead):
     # Where members are at different steps, neurons are scored at different bursts, too.
     alone = Members(learner, ahead).bursts(4, together.one_by_one)

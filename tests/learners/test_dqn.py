@@ -160,6 +160,7 @@ def test_redo_recycles_after_tracking_and_before_the_target_sync():
     assert update._cache_size() == 2
 
 
+@pytest.mark.slow
 def test_seeds_recycle_independently_under_vmap():
     learner = redo_learner()
     keys, data = jax.random.split(jax.random.key(0), 4), discrete_batches(4, 4)

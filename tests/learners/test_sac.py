@@ -146,6 +146,7 @@ def hotter(params):
     return params | {"log_alpha": params["log_alpha"] + 1}
 
 
+@pytest.mark.slow
 def test_the_temperature_rises_when_the_entropy_is_below_its_target():
     batch = continuous_batches()
     for target_entropy, sign in ((100.0, 1), (-100.0, -1)):
@@ -195,6 +196,7 @@ def test_act_samples_and_evaluation_takes_the_mean():
     assert np.std(acting, axis=0).min() > 0.1
 
 
+@pytest.mark.slow
 def test_learns_the_best_action_of_a_bandit():
     learner = make(optimizer=optax.adam(3e-3), discount=0.0, target_entropy=-4.0)
     data = continuous_batches(1_500)

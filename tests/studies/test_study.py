@@ -91,6 +91,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name, finished, run_study, tm
     assert json.loads((folder / "run.json").read_text())["start_iteration"] == 1
 
 
+@pytest.mark.slow
 def test_labels_that_are_shuffled_make_another_run(finished, run_study, tmp_path):
     assert run_study("fig03", tmp_path / "x", REDO | {"Supervised.labels": "'shuffled'"}) == 0
     fixed, shuffled = (read_run(folder).tracking for folder in (finished("fig03"), tmp_path / "x"))

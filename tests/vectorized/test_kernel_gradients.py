@@ -33,6 +33,7 @@ def batch(rng: np.random.Generator) -> learners.Batch:
     return learners.Batch(frames[0], action, reward, frames[1], np.zeros(32, bool))
 
 
+@pytest.mark.slow
 def test_an_update_of_three_seeds_is_the_same_up_to_rounding(learner):
     states = jax.vmap(learner.init)(jax.random.split(jax.random.key(0), 3))
     batches = [batch(np.random.default_rng(seed)) for seed in range(3)]

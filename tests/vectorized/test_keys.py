@@ -39,6 +39,7 @@ def test_unrolled_keys_stay_as_they_are():
     assert unrolled(key) is key
 
 
+@pytest.mark.slow
 def test_an_environment_may_keep_keys_in_its_state():
     plain = clock()
 

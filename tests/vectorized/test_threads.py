@@ -36,7 +36,16 @@ def alone(redo_program):
     ]
 
 
-@pytest.mark.parametrize(("seeds", "threads"), [(1, 2), (2, 2), (5, 1), (5, 2), (5, 8)])
+@pytest.mark.parametrize(
+    ("seeds", "threads"),
+    [
+        (1, 2),
+        (2, 2),
+        pytest.param(5, 1, marks=pytest.mark.slow),
+        (5, 2),
+        pytest.param(5, 8, marks=pytest.mark.slow),
+    ],
+)
 def test_each_seed_is_the_run_that_it_is_alone(redo_program, alone, seeds, threads):
     values = {name: value[:seeds] for name, value in hyperparameters(5).items()}
     states, filled, progress = run(
@@ -56,7 +65,6 @@ def test_an_error_of_one_seed_is_raised(redo_program):
     state = threaded.init(keys(2), hyperparameters(2))
     with pytest.raises(ValueError, match="`rounds` must be a whole number"):
         threaded.advance(state, True)
-
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
