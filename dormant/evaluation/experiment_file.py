@@ -93,6 +93,15 @@ class ExperimentFile(NamedTuple):
     reduced: str = ""
 
 
+def log_path(name: str) -> str:
+    """Where the output of the process of that name is kept, relative to experiment.json's folder.
+
+    Args:
+      name: the folder of its run, or that of the runs of all its seeds, with "/" between its parts.
+    """
+    return f"logs/{name.replace('/', '__')}.log"
+
+
 def to_json(experiment: ExperimentFile) -> str:
     """The text of experiment.json."""
     entries = experiment._asdict()

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dormant.evaluation.experiment_file import PlannedRun
+from dormant.evaluation.experiment_file import PlannedRun, log_path
 from dormant.evaluation.results import Absence, Collection, RunResult
 from dormant.evaluation.run_folders import CONFIG_FILE, RUN_FILE
 
-LOGS = "logs"
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
 
 
@@ -49,7 +48,7 @@ def log_of(root: Path | None, run: PlannedRun) -> str:
     if root is None:
         return ""
     for name in (run.folder, run.folder.rpartition("/")[0]):
-        path = f"{LOGS}/{name.replace('/', '__')}.log"
+        path = log_path(name)
         if name and (root / path).is_file():
             return path
     return ""
@@ -62,7 +61,7 @@ def config_and_details(root: Path | None, run: PlannedRun) -> tuple[str, dict[st
     config, details = (_text(root / run.folder / name) for name in (CONFIG_FILE, RUN_FILE))
     try:
         known = json.loads(details or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         known = {}  # the problem says so
     return config, known if isinstance(known, dict) else {}
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import tqdm
 
+from dormant.evaluation.experiment_file import log_path
 from dormant.evaluation.results import FINISHED, UNREADABLE
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import reached, state_of
 
-LOGS = "logs"
 _MISTAKE = 2  # the exit code of every command here for a wrong flag, gin file or option
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
@@ -114,7 +114,7 @@ def run_jobs(
 
 def log_of(folder: Path, job: Job) -> Path:
     """Where the output of a process is kept."""
-    return folder / LOGS / f"{job.name.replace('/', '__')}.log"
+    return folder / log_path(job.name)
 
 
 def _start(
