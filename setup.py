@@ -16,14 +16,17 @@ CORE = [
     "optax>=0.2.7,<0.3",
     "numpy>=2.0,<3",
 ]
+ATARI = [
+    "ale-py>=0.12.1,<0.13",
+    "gymnasium>=1.3.0,<1.4",
+]
 DOPAMINE = [
+    *ATARI,
     "dopamine-rl==4.1.2",
     "jax>=0.10.2,<0.11",  # tensorflow-probability needs a shim that holds for this JAX
     "tensorflow>=2.21,<2.22",
     "tensorboard>=2.21,<2.22",  # flax.metrics.tensorboard needs it; TensorFlow no longer brings it
     "gin-config>=0.5.0,<0.6",
-    "ale-py>=0.12.1,<0.13",
-    "gymnasium>=1.3.0,<1.4",
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
     "scipy>=1.13,<2",
@@ -81,6 +84,7 @@ setup(
     package_data={"dormant.evaluation": ["data/*"], "dormant.report": ["assets/*"]},
     install_requires=CORE,
     extras_require={
+        "atari": ATARI,
         "dopamine": DOPAMINE,
         "mujoco": MUJOCO,
         "minatar": MINATAR,

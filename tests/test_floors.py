@@ -40,6 +40,7 @@ FLOORS = {
         CORE_PACKAGES | RUN_PACKAGES,
         {"", "learners", "replay", "vectorized", "runs", "studies"},
     ),
+    "runs/atari_games.py": ({"ale_py", "gymnasium"}, {"runs"}),
     "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
     "reproduce/": ({"tqdm"}, {"", "evaluation", "reproduce"}),
     "report/": ({"numpy", "matplotlib", "plotly"}, {"", "evaluation", "report"}),

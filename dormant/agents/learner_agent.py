@@ -27,6 +27,7 @@ from dormant.runs.options import (
     ConfigurationError,
     LearnerOptions,
     check_no_dead_bindings,
+    errors_of,
     is_number,
     option_name,
     require,
@@ -175,13 +176,8 @@ class LearnerAgent:
         )
         root = jax.random.key(self._seed)
         init_key, self._train_key, self._evaluation_key = jax.random.split(root, 3)
-        try:
+        with errors_of(type(self).__name__):
             learner = self._build_learner()
-        except ConfigurationError:
-            raise
-        except ValueError as error:
-            # The learner names its own argument, which is called alike in gin.
-            raise ConfigurationError(f"{type(self).__name__}: {error}") from error
         self._learner = learner
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)

@@ -89,6 +89,8 @@ def check_environment() -> None:
 
 
 def _check_atari() -> None:
+    from dormant.runs.atari_games import atari_games
+
     _check_name("create_atari_environment.game_name", "game", "Pong", "the ALE", atari_games())
 
 
@@ -135,16 +137,6 @@ _ENVIRONMENT_CHECKS = {
     "create_gym_environment": _check_gymnasium,
     "create_minatar_env": _check_minatar,
 }
-
-
-def atari_games() -> list[str]:
-    """Names of the games that `create_atari_environment` can create, as Gymnasium knows them."""
-    import ale_py
-    import gymnasium
-
-    gymnasium.register_envs(ale_py)
-    names = {spec.name for spec in gymnasium.registry.values() if spec.namespace == "ALE"}
-    return sorted(names)
 
 
 def _agent() -> Any:

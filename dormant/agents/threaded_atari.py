@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ale_py.vector_env import AtariVectorEnv
-from gymnasium.vector import AutoresetMode
 
 from dormant.agents.atari import AtariEnvironment
+from dormant.runs.atari_games import vector_environment
 
 
 class ThreadedAtari(AtariEnvironment):
@@ -30,20 +29,14 @@ class ThreadedAtari(AtariEnvironment):
         super().__init__(wrapped)
         self._wait = wait
         emulated = wrapped.environment.unwrapped
-        self._vector = AtariVectorEnv(
+        self._vector = vector_environment(
             emulated._game,
             1,
-            num_threads=1,
-            max_num_frames_per_episode=self._ale.getInt("max_num_frames_per_episode"),
             repeat_action_probability=self._ale.getFloat("repeat_action_probability"),
-            autoreset_mode=AutoresetMode.NEXT_STEP,
-            img_height=self.screen_size,
-            img_width=self.screen_size,
-            stack_num=1,
-            frameskip=self.frame_skip,
-            noop_max=0,
-            use_fire_reset=False,
-            reward_clipping=False,
+            most_frames=self._ale.getInt("max_num_frames_per_episode"),
+            screen_size=self.screen_size,
+            frame_skip=self.frame_skip,
+            num_threads=1,
         )
         self._is_threaded = False
         # What `seed_environment` resets.

@@ -25,6 +25,7 @@ CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 UNKNOWN_GAME = "unknown game"
 # The parameters that name the environment, in the operative configuration of each kind of run.
+_ATARI_STUDY = re.compile(r"^(?:\w+[./])*Atari\.game\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
 _GAME = re.compile(
     r"^(?:\w+[./])*(?:create_atari_environment\.game_name|create_gym\w*\.environment_name"
     r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|Images\.source|\w+\.environment_name)"
@@ -130,7 +131,9 @@ def _passed(path: Path, root: Path) -> bool:
 
 
 def _game(folder: Path) -> str:
-    found = _GAME.search(_config(folder))
+    config = _config(folder)
+    # A study on Atari has other options, too, which name an environment that it does not play.
+    found = _ATARI_STUDY.search(config) or _GAME.search(config)
     if not found:
         return UNKNOWN_GAME
     # Its "asterix" is neither Atari's nor gymnax's, and must not have their reference scores.

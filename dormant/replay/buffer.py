@@ -2,6 +2,7 @@
 All its randomness comes from one NumPy generator, whose state is part of a checkpoint."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,6 +125,17 @@ class ReplayBuffer:
     def gather(self, keys: np.ndarray) -> Batch:
         """The transitions of keys that were drawn, unless since overwritten."""
         return self._store.gather(keys)
+
+    def contents(self) -> Mapping[str, np.ndarray]:
+        """All that is stored, and which of it can be drawn, for those who draw by themselves.
+
+        Returns:
+          The filled rows R of a ring of C, views: observation (R, *observation_shape), action
+          (R, *action_shape), reward float32 (R,), terminal bool (R,), age int32 (R,), the steps
+          before it in its episode; and row int64 (E,), the rows of the transitions that can be
+          drawn, the oldest first. Rows count modulo C; R is C where one wraps round.
+        """
+        return self._store.contents()
 
     def set_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities of transitions that were drawn; those since overwritten stay gone.

@@ -176,6 +176,12 @@ class TransitionStore:
         reward = np.where(counts, self._reward[rows], 0.0) @ self._discounts
         return reward.astype(np.float32), terminal, (~ended).sum(axis=1)
 
+    def contents(self) -> dict[str, np.ndarray]:
+        """The filled rows of each array, as views, and those of the eligible transitions."""
+        found, capacity = self.filled(), self.options.capacity
+        numbers = found.pop("eligible")[np.arange(self.first_key, self.end_key) % capacity]
+        return {**found, "row": numbers % capacity}
+
     # Checkpoints.
 
     def filled(self) -> dict[str, np.ndarray]:

@@ -1,9 +1,11 @@
 """Options that every agent understands, and how a wrong one is reported.
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
+import contextlib
 import dataclasses
 import inspect
 import math
+import types
 from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import Any
@@ -30,6 +32,28 @@ def require(condition: bool, name: str, allowed: str, received: Any) -> None:
     """Raises ConfigurationError when condition is false; the text ends with the value received."""
     if not condition:
         raise ConfigurationError(f"{name} must be {allowed}; received {received!r}")
+
+
+@contextlib.contextmanager
+def errors_of(name: str, renamed: Mapping[str, str] = types.MappingProxyType({})) -> Iterator[None]:
+    """Reports what other parts say of a wrong argument, or of a package that is missing.
+
+    Args:
+      name: whose options were passed on; the arguments are called alike in gin.
+      renamed: {argument: its name in gin}, for the others.
+
+    Raises:
+      ConfigurationError: in place of a ValueError or an ImportError.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (ValueError, ImportError) as error:
+        text = str(error)
+        for argument, option in renamed.items():
+            text = text.replace(f"`{argument}`", f"`{option}`")
+        raise ConfigurationError(f"{name}: {text}") from error
 
 
 def require_choice(name: str, choices: tuple[str, ...], received: Any) -> None:

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 import gin
 import jax
+import numpy as np
 import optax
 
 import dormant
 from dormant import learners, vectorized
 from dormant.runs.interventions import Tracker, tracker_of
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
+    errors_of,
     is_number,
     require,
     require_choice,
@@ -23,9 +24,15 @@ from dormant.runs.options import (
     updates_per_burst,
 )
 
-NETWORKS = ("minatar", "mlp")
+# The last two take images of uint8, such as Atari's in a study, and scale their pixels themselves.
+_IMAGE_NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
+NETWORKS = ("minatar", "mlp", *_IMAGE_NETWORKS)
 # What may differ between seeds that run side by side, by its name in gin.
 SIDE_BY_SIDE = ("ReDo.tau", "Prune.tau", "VectorizedDQN.learning_rate")
+
+
+# Arguments of `Settings` that are called otherwise in gin.
+_RENAMED = {"capacity": "replay_capacity"}
 
 
 class QNetwork(NamedTuple):
@@ -45,8 +52,10 @@ class VectorizedDQN:
       environment: name of a gymnax environment with discrete actions, such as "Breakout-MinAtar",
         or an `Environment` of `dormant.vectorized`.
       network: "minatar" (a convolution of 16 filters, then the dense layers; MinAtar only), "mlp",
-        or what makes a Flax module for one observation, called with `num_actions=`.
+        in a study on Atari "nature" (CNN) or "impala" (ResNet), or what makes a Flax module for one
+        observation, called with `num_actions=`.
       dense: neurons of each dense layer of "minatar" and "mlp"; None for (128,) and (128, 128).
+      width: multiplies the neurons of every hidden layer of "nature" and "impala".
       loss: "huber" or "mse".
       gamma: discount of one agent step.
       update_horizon: n of the n-step returns.
@@ -68,6 +77,7 @@ class VectorizedDQN:
     environment: Any = "Breakout-MinAtar"
     network: str | Callable[..., Any] = "minatar"
     dense: tuple[int, ...] | None = None
+    width: float = 1
     loss: str = "huber"
     gamma: float = 0.99
     update_horizon: int = 1
@@ -91,6 +101,11 @@ class VectorizedDQN:
             require(is_number(value, 0.0) and value > 0, f"{name}{option}", "a number > 0", value)
         if not callable(self.network):
             require_choice(f"{name}network", NETWORKS, self.network)
+        is_width = is_number(self.width, 0.0) and self.width > 0
+        require(is_width, f"{name}width", "a number > 0", self.width)
+        allowed = "1: only 'nature' and 'impala' have another width"
+        has_width = self.width == 1 or self.network in tuple(_IMAGE_NETWORKS)
+        require(has_width, f"{name}width", allowed, self.width)
         is_environment = isinstance(self.environment, str | vectorized.Environment)
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
@@ -121,14 +136,32 @@ class VectorizedDQN:
                 f"@{owner}()",
                 acting,
             )
-        updates = updates_per_burst(options.replay_ratio, self.update_period)
         tracker = tracker_of(options)
         acting = [] if options.intervention is None else [options.intervention]
-        try:
+        with errors_of("VectorizedDQN", _RENAMED):
             environment = self.environment
             if isinstance(environment, str):
                 environment = vectorized.gymnax_environment(environment)
-            settings = vectorized.Settings(
+            settings = self.settings(options)
+            program = vectorized.make_program(
+                environment,
+                self._learner_maker(options, tracker, environment, settings),
+                settings,
+                is_due=functools.partial(_is_due, [tracker.tracking_period], acting),
+            )
+        return program, settings, environment
+
+    def settings(self, options: LearnerOptions) -> vectorized.Settings:
+        """How often a seed acts and learns, and on what.
+
+        Raises:
+          ConfigurationError: when an option is not allowed or does not fit another.
+        """
+        updates = updates_per_burst(options.replay_ratio, self.update_period)
+        tracker = tracker_of(options)
+        acting = [] if options.intervention is None else [options.intervention]
+        with errors_of("VectorizedDQN", _RENAMED):
+            return vectorized.Settings(
                 num_environments=self.num_environments,
                 update_period=self.update_period,
                 updates_per_burst=updates,
@@ -141,19 +174,6 @@ class VectorizedDQN:
                 epsilon_decay_period=self.epsilon_decay_period,
                 score_batch=max(part.score_batch for part in [tracker, *acting]),
             )
-            program = vectorized.make_program(
-                environment,
-                self._learner_maker(options, tracker, environment, settings),
-                settings,
-                is_due=functools.partial(_is_due, [tracker.tracking_period], acting),
-            )
-        except ConfigurationError:
-            raise
-        except (ValueError, ImportError) as error:
-            # The settings name their own arguments; all but one are called alike in gin.
-            text = str(error).replace("`capacity`", "`replay_capacity`")
-            raise ConfigurationError(f"VectorizedDQN: {text}") from error
-        return program, settings, environment
 
     def check_side_by_side(
         self, options: LearnerOptions, side_by_side: Mapping[str, Sequence[float]]
@@ -169,8 +189,12 @@ class VectorizedDQN:
             for value in values:
                 dataclasses.replace(checked, **{field: value})
 
-    def q_network(self, environment: vectorized.Environment) -> QNetwork:
+    def q_network(self, environment: Any) -> QNetwork:
         """The Q-network for an environment, traced.
+
+        Args:
+          environment: a `vectorized.Environment`, or what else has a name, num_actions,
+            observation_shape and observation_dtype.
 
         Raises:
           ConfigurationError: when the network does not fit the environment.
@@ -193,10 +217,18 @@ class VectorizedDQN:
         graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
         return QNetwork(q_function, init, graph)
 
-    def _network(self, environment: vectorized.Environment) -> Any:
+    def _network(self, environment: Any) -> Any:
         actions, shape = environment.num_actions, environment.observation_shape
         if callable(self.network):
             return self.network(num_actions=actions)
+        are_images = len(shape) == 3 and environment.observation_dtype == np.uint8
+        allowed = f"'nature' or 'impala' for {environment.name}, whose observations are images"
+        if not are_images:
+            allowed = f"'mlp' or 'minatar' for {environment.name}, which has no images of uint8"
+        fits = are_images == (self.network in _IMAGE_NETWORKS)
+        require(fits, "VectorizedDQN.network", allowed, self.network)
+        if are_images:
+            return _IMAGE_NETWORKS[self.network](actions, width=self.width)
         dense = {} if self.dense is None else {"dense": tuple(self.dense)}
         if self.network == "mlp":
             return vectorized.MLP(actions, observation_shape=shape, **dense)

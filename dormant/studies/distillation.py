@@ -3,30 +3,34 @@ by a fresh one."""
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dormant import learners
 from dormant.learners import Learner, LearnerState
 from dormant.learners.losses import LOSSES
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
+    errors_of,
     require,
     require_choice,
     require_whole_number,
 )
 from dormant.runs.vectorized_agent import QNetwork, VectorizedDQN
-from dormant.studies.episodes import evaluation, evaluation_entries
+from dormant.studies.atari import Atari
+from dormant.studies.episodes import evaluation_entries
+from dormant.studies.experience import Experience, online_experience
 from dormant.studies.fitting import Task
 from dormant.studies.online import online_run
 from dormant.studies.options import Study, StudyRun
-from dormant.vectorized import Transitions, make_replay
+from dormant.studies.trained_runs import trained_run
 
 STUDENTS = ("pretrained", "fresh")
 
@@ -36,7 +40,7 @@ class Lesson(NamedTuple):
 
     teacher: Any  # parameters
     start: Any  # the student's parameters before, () where they are drawn
-    ring: Transitions  # the teacher's replay
+    kept: Any  # the teacher's replay, `vectorized.Transitions` or `frames.Frames`
     teacher_return: jax.Array  # float32 (), mean of the evaluation episodes; NaN where none ended
     start_return: jax.Array  # the same of the student before
 
@@ -70,11 +74,16 @@ def distilling_loss(apply: Callable, loss: str) -> Callable:
 class Distillation:
     """A teacher's Q-values by regression (fig. 8): `Distillation.*` in gin.
 
-    Teacher and student have the network, optimizer and environment of `VectorizedDQN.*`; the states
+    Teacher and student have the network of `VectorizedDQN.*`, whose optimizer teaches; the states
     are drawn uniformly from the teacher's replay. `LearnerOptions.intervention` acts on the student
     while it is taught; its optimizer's state is new then.
 
+    Both are online runs on the device that come first, in `VectorizedDQN.environment`, or runs of
+    `dormant.train` on the Atari game that `Atari.*` names, as their newest checkpoint has them.
+
     Attributes:
+      teacher_run: folder of such a run; None for an online run.
+      student_run: the same of the student before it is taught, where that is "pretrained".
       student: "pretrained", a DQN trained on its own before, or "fresh".
       loss: "mse" or "huber", of all actions' Q-values.
       teacher_steps: agent steps that the teacher trains, at `LearnerOptions.replay_ratio`.
@@ -87,6 +96,8 @@ class Distillation:
       ConfigurationError: when an option is not allowed.
     """
 
+    teacher_run: str | None = None
+    student_run: str | None = None
     student: str = "pretrained"
     loss: str = "mse"
     teacher_steps: int = 50_000
@@ -97,7 +108,15 @@ class Distillation:
 
     def __post_init__(self) -> None:
         name = "Distillation."
+        for option in ("teacher_run", "student_run"):
+            value = getattr(self, option)
+            is_path = value is None or (isinstance(value, str) and value)
+            require(is_path, f"{name}{option}", "None or a run's folder", value)
         require_choice(f"{name}student", STUDENTS, self.student)
+        if self.student == "pretrained":
+            both = (self.teacher_run is None) == (self.student_run is None)
+            allowed = "given where Distillation.teacher_run is, and only there"
+            require(both, f"{name}student_run", allowed, self.student_run)
         require_choice(f"{name}loss", tuple(LOSSES), self.loss)
         for option in ("teacher_steps", "student_steps"):
             require_whole_number(f"{name}{option}", 1, getattr(self, option), "agent steps")
@@ -108,37 +127,27 @@ class Distillation:
         require(acts, f"{name}teacher_intervention", allowed, acting)
 
     def study(self, options: LearnerOptions, run: StudyRun) -> Study:
-        """The study.
+        """The study; what trained runs left is read here.
 
         Raises:
-          ConfigurationError: when an option does not fit another.
+          ConfigurationError: when a run cannot be read or an option does not fit another.
         """
         del run
         agent = VectorizedDQN()
-        of_teacher = dataclasses.replace(options, intervention=self.teacher_intervention)
-        teacher = online_run(
-            "teacher", "Distillation.teacher_steps", self.teacher_steps, agent, of_teacher
-        )
-        student = None
-        if self.student == "pretrained":
-            of_student = dataclasses.replace(
-                options, intervention=None, replay_ratio=self.student_replay_ratio
-            )
-            student = online_run(
-                "student", "Distillation.student_steps", self.student_steps, agent, of_student
-            )
-        environment, settings = teacher.environment, teacher.settings
-        network = agent.q_network(environment)
+        settings = agent.settings(options)
+        school = (_of_runs if self.teacher_run else _of_online_runs)(self, agent, options)
+        experience = school.experience
+        network = agent.q_network(experience.game)
         learner = self._learner(agent, options, network)
-        replay, size = make_replay(environment, settings), self.teacher_steps
         q_values = jax.vmap(network.apply, in_axes=(None, 0))
-        evaluate = evaluation(
-            environment, learners.epsilon_greedy(network.apply), self.evaluation_episodes
+        evaluate = experience.evaluation(
+            learners.epsilon_greedy(network.apply), self.evaluation_episodes
         )
+        teach = school.make_teach(network)
 
         def init(key: jax.Array, data: Lesson) -> LearnerState:
             state = learner.init(key)
-            if student is None:
+            if self.student == "fresh":
                 return state
             # Copies: the state will be donated, the data must not be.
             params = jax.tree.map(jnp.copy, data.start)
@@ -146,22 +155,15 @@ class Distillation:
 
         def prepare(key: jax.Array, say: Callable[[str], None]) -> Lesson:
             teacher_key, student_key, evaluation_key = jax.random.split(key, 3)
-            taught, ring = teacher.train(teacher_key, say)
-            start, start_return = (), jnp.float32(jnp.nan)
-            if student is not None:
-                start = student.train(student_key, say)[0].params
-                start_return = jnp.nanmean(evaluate(start, evaluation_key)[0])
-            teacher_return = jnp.nanmean(evaluate(taught.params, evaluation_key)[0])
-            return Lesson(taught.params, start, ring, teacher_return, start_return)
-
-        def shapes() -> Lesson:
-            taught, ring = teacher.shapes()
-            start = () if student is None else student.shapes()[0].params
-            scalar = jax.ShapeDtypeStruct((), jnp.float32)
-            return Lesson(taught.params, start, ring, scalar, scalar)
+            teacher, start, kept = teach(teacher_key, student_key, say)
+            teacher_return, start_return = (
+                jnp.float32(_mean(evaluate(params, evaluation_key)[0]) if params else jnp.nan)
+                for params in (teacher, start)
+            )
+            return Lesson(teacher, start, kept, teacher_return, start_return)
 
         def observations(data: Lesson, key: jax.Array, count: int) -> jax.Array:
-            return replay.states(data.ring, replay.draw(key, size, (count,)))
+            return experience.states(data.kept, experience.draw(data.kept, key, count))
 
         def draw(data: Lesson, key: jax.Array, gradient_step: jax.Array) -> TaughtBatch:
             del gradient_step
@@ -174,17 +176,18 @@ class Distillation:
             return {**evaluation_entries(*evaluate(state.params, key)), **returns}
 
         return Study(
-            name=f"distillation of DQN on {environment.name} into a {self.student} student",
+            name=f"distillation of DQN on {experience.game.name} into a {self.student} student",
             task=Task(learner, init, draw, observations),
             prepare=prepare,
-            prepared=shapes(),
+            prepared=school.prepared,
             measure=measure,
+            loops=experience.loops,
         )
 
     def _learner(self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork) -> Learner:
         optimizer = agent.optimizer(options, {})
         acting = options.intervention
-        try:
+        with errors_of("Distillation"):
             return learners.gradient_learner(
                 network.init,
                 optimizer,
@@ -193,10 +196,71 @@ class Distillation:
                 tracker=tracker_of(options).intervention(network.graph),
                 intervention=acting and acting.intervention(network.graph, network.init, optimizer),
             )
-        except ConfigurationError:
-            raise
-        except ValueError as error:
-            raise ConfigurationError(f"Distillation: {error}") from error
+
+
+class _School(NamedTuple):
+    """Where teacher and student come from."""
+
+    experience: Experience
+    # Called once, at the end; teach(teacher_key, student_key, say) -> the teacher's parameters, the
+    # student's or (), and what holds the teacher's transitions. The keys are consumed.
+    make_teach: Callable[[QNetwork], Callable[..., tuple[Any, Any, Any]]]
+    prepared: Any  # as in `Study`
+
+
+def _of_online_runs(
+    study: Distillation, agent: VectorizedDQN, options: LearnerOptions
+) -> _School:
+    of_teacher = dataclasses.replace(options, intervention=study.teacher_intervention)
+    teacher = online_run(
+        "teacher", "Distillation.teacher_steps", study.teacher_steps, agent, of_teacher
+    )
+    student = None
+    if study.student == "pretrained":
+        of_student = dataclasses.replace(
+            options, intervention=None, replay_ratio=study.student_replay_ratio
+        )
+        student = online_run(
+            "student", "Distillation.student_steps", study.student_steps, agent, of_student
+        )
+
+    def teach(teacher_key: jax.Array, student_key: jax.Array, say: Callable[[str], None]):
+        taught, ring = teacher.train(teacher_key, say)
+        start = () if student is None else student.train(student_key, say)[0].params
+        return taught.params, start, ring
+
+    taught, ring = teacher.shapes()
+    start = () if student is None else student.shapes()[0].params
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    prepared = Lesson(taught.params, start, ring, scalar, scalar)
+    return _School(online_experience(teacher), lambda network: teach, prepared)
+
+
+def _of_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> _School:
+    del agent, options
+    experience = Atari().experience()
+    game = experience.game
+    teacher = trained_run("Distillation.teacher_run", study.teacher_run, game.name)
+    student = None
+    if study.student == "pretrained":
+        student = trained_run("Distillation.student_run", study.student_run, game.name)
+
+    def make_teach(network: QNetwork) -> Callable[..., tuple[Any, Any, Any]]:
+        template = jax.eval_shape(network.init, jax.random.key(0))
+        read = (
+            teacher.params(template),
+            () if student is None else student.params(template),
+            teacher.frames(game.num_actions),
+        )
+        return lambda *keys_and_say: jax.tree.map(jnp.asarray, read)
+
+    return _School(experience, make_teach, None)
+
+
+def _mean(returns: Any) -> float:
+    """Of the episodes that came to their end; NaN where none did."""
+    ended = np.asarray(returns)[~np.isnan(returns)]
+    return float(ended.mean()) if ended.size else math.nan
 
 
 def _number(value: jax.Array) -> float | None:

@@ -1,35 +1,40 @@
 """Figure 4: DQN on fixed data, with targets that follow the network or never change."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gin
 import jax
+import jax.numpy as jnp
 
 from dormant import learners
 from dormant.learners import Learner, LearnerState
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
+    errors_of,
+    require,
     require_choice,
     require_whole_number,
 )
 from dormant.runs.vectorized_agent import QNetwork, VectorizedDQN
-from dormant.studies.episodes import evaluation, evaluation_entries
+from dormant.studies.atari import Atari
+from dormant.studies.dqn_replay import DQNReplay
+from dormant.studies.episodes import evaluation_entries
+from dormant.studies.experience import Experience, online_experience
 from dormant.studies.fitting import Task
 from dormant.studies.online import online_run
 from dormant.studies.options import Study, StudyRun
-from dormant.vectorized import Settings, Transitions, make_replay
+from dormant.vectorized import Settings
 
 TARGETS = ("periodic", "random")
 
 
 class Logged(NamedTuple):
-    """All transitions that an agent saw, from its first agent step on."""
+    """Transitions that another agent saw."""
 
-    ring: Transitions  # C rows, C the agent's steps
+    kept: Any  # all of them as `vectorized.Transitions`, or some as `frames.Frames`
 
 
 @gin.configurable
@@ -37,11 +42,12 @@ class Logged(NamedTuple):
 class OfflineDQN:
     """DQN on the transitions that an online DQN saw while it trained (fig. 4): `OfflineDQN.*`.
 
-    Network, optimizer and environment of both are `VectorizedDQN.*`. `LearnerOptions.intervention`
-    acts offline only.
+    Network and optimizer are `VectorizedDQN.*`. `LearnerOptions.intervention` acts offline only.
 
     Attributes:
-      data_steps: agent steps of the online DQN, every one of which is kept.
+      data: `@DQNReplay()`, transitions of the Atari game that `Atari.*` names; None for those of an
+        online run on the device, of the same network and optimizer in `VectorizedDQN.environment`.
+      data_steps: agent steps of that online run, every one of which is kept.
       targets: "periodic", synced every `VectorizedDQN.target_update_period`, or "random": those of
         a network drawn from the initializer, which is never synced.
       evaluation_episodes: after each iteration.
@@ -50,63 +56,60 @@ class OfflineDQN:
       ConfigurationError: when an option is not allowed.
     """
 
+    data: Any = None
     data_steps: int = 50_000
     targets: str = "periodic"
     evaluation_episodes: int = 10
 
     def __post_init__(self) -> None:
         require_whole_number("OfflineDQN.data_steps", 1, self.data_steps, "agent steps")
+        is_data = self.data is None or isinstance(self.data, DQNReplay)
+        allowed = "None or @DQNReplay(), with its parentheses"
+        require(is_data, "OfflineDQN.data", allowed, self.data)
         require_choice("OfflineDQN.targets", TARGETS, self.targets)
         require_whole_number("OfflineDQN.evaluation_episodes", 1, self.evaluation_episodes)
 
     def study(self, options: LearnerOptions, run: StudyRun) -> Study:
-        """The study.
+        """The study; a data set is read here.
 
         Raises:
-          ConfigurationError: when an option does not fit another.
+          ConfigurationError: when the data cannot be read or an option does not fit another.
         """
         del run
         agent = VectorizedDQN()
-        collecting = online_run(
-            "DQN that collects the data",
-            "OfflineDQN.data_steps",
-            self.data_steps,
-            dataclasses.replace(agent, replay_capacity=self.data_steps),
-            dataclasses.replace(options, intervention=None),
-        )
-        environment, settings = collecting.environment, collecting.settings
-        network = agent.q_network(environment)
+        settings = agent.settings(options)
+        source = (_from_data_set if self.data else _from_online_run)(self, agent, options)
+        experience = source.experience
+        network = agent.q_network(experience.game)
         learner = self._learner(agent, options, network, settings)
-        replay, size = make_replay(environment, settings), self.data_steps
+        evaluate = experience.evaluation(
+            learners.epsilon_greedy(network.apply), self.evaluation_episodes
+        )
 
         def init(key: jax.Array, data: Logged) -> LearnerState:
             del data
             return self._start(learner, network, key)
 
-        def prepare(key: jax.Array, say: Any) -> Logged:
-            return Logged(collecting.train(key, say)[1])
-
         def draw(data: Logged, key: jax.Array, gradient_step: jax.Array) -> learners.Batch:
             del gradient_step
-            return replay.batch(data.ring, replay.draw(key, size, (settings.batch_size,)))
+            rows = experience.draw(data.kept, key, settings.batch_size)
+            return experience.batch(data.kept, rows)
 
         def observations(data: Logged, key: jax.Array, count: int) -> jax.Array:
-            return replay.states(data.ring, replay.draw(key, size, (count,)))
-
-        evaluate = evaluation(
-            environment, learners.epsilon_greedy(network.apply), self.evaluation_episodes
-        )
+            return experience.states(data.kept, experience.draw(data.kept, key, count))
 
         def measure(state: LearnerState, data: Logged, key: jax.Array) -> Mapping[str, Any]:
             del data
             return evaluation_entries(*evaluate(state.params, key))
 
         return Study(
-            name=f"DQN offline on {environment.name}, {self.targets} targets",
+            name=f"DQN offline on {experience.game.name}, {self.targets} targets",
             task=Task(learner, init, draw, observations),
-            prepare=prepare,
-            prepared=Logged(collecting.shapes()[1]),
+            # Last: it may take long.
+            prepare=source.make_prepare(),
+            prepared=source.prepared,
             measure=measure,
+            loops=experience.loops,
         )
 
     def _learner(
@@ -114,7 +117,7 @@ class OfflineDQN:
     ) -> Learner:
         optimizer = agent.optimizer(options, {})
         acting = options.intervention
-        try:
+        with errors_of("OfflineDQN"):
             return learners.dqn(
                 network.apply,
                 network.init,
@@ -126,10 +129,6 @@ class OfflineDQN:
                 tracker=tracker_of(options).intervention(network.graph),
                 intervention=acting and acting.intervention(network.graph, network.init, optimizer),
             )
-        except ConfigurationError:
-            raise
-        except ValueError as error:
-            raise ConfigurationError(f"OfflineDQN: {error}") from error
 
     def _start(self, learner: Learner, network: QNetwork, key: jax.Array) -> LearnerState:
         learner_key, target_key = jax.random.split(key)
@@ -137,3 +136,40 @@ class OfflineDQN:
         if self.targets == "random":
             state = state._replace(target_params=network.init(target_key))
         return state
+
+
+class _Source(NamedTuple):
+    """Where the transitions come from."""
+
+    experience: Experience
+    make_prepare: Callable[[], Callable[[jax.Array, Any], Logged]]  # called once, at the end
+    prepared: Any  # as in `Study`
+
+
+def _from_online_run(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> _Source:
+    run = online_run(
+        "DQN that collects the data",
+        "OfflineDQN.data_steps",
+        study.data_steps,
+        dataclasses.replace(agent, replay_capacity=study.data_steps),
+        dataclasses.replace(options, intervention=None),
+    )
+
+    def prepare(key: jax.Array, say: Callable[[str], None]) -> Logged:
+        return Logged(run.train(key, say)[1])
+
+    return _Source(online_experience(run), lambda: prepare, Logged(run.shapes()[1]))
+
+
+def _from_data_set(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> _Source:
+    allowed = "1 with OfflineDQN.data, whose transitions are of one step"
+    horizon = agent.update_horizon
+    require(horizon == 1, "VectorizedDQN.update_horizon", allowed, horizon)
+    experience = Atari().experience()
+
+    def make_prepare() -> Callable[[jax.Array, Any], Logged]:
+        game = experience.game
+        found = study.data.load(game.name, game.num_actions, options.seed or 0)
+        return lambda key, say: Logged(jax.tree.map(jnp.asarray, found))
+
+    return _Source(experience, make_prepare, None)

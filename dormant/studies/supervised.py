@@ -14,8 +14,8 @@ import dormant
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
+    errors_of,
     is_number,
     require,
     require_choice,
@@ -132,12 +132,8 @@ class Supervised:
         )
         epochs = math.ceil(run.gradient_steps / self.steps_per_epoch)
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
-        try:
+        with errors_of("Supervised"):
             apply, learner = self._learner(options)
-        except ConfigurationError:
-            raise
-        except ValueError as error:
-            raise ConfigurationError(f"Supervised: {error}") from error
         images, labels = self.images.load(options.seed or 0)
         images, labels = jnp.asarray(images), jnp.asarray(labels)
 

@@ -166,6 +166,7 @@ def test_two_runs_of_one_seed_are_refused_with_both_folders(tmp_path):
         ("create_gym_environment.environment_name = 'Ant'", "Ant"),
         ("VectorizedDQN.environment = 'Asterix-MinAtar'", "Asterix-MinAtar"),
         ("create_minatar_env.game_name = 'asterix'", "asterix (MinAtar 1.0)"),
+        ("VectorizedDQN.environment = 'Breakout-MinAtar'\nAtari.game = 'Pong'", "Pong"),
         ("LearnerOptions.replay_ratio = 1", UNKNOWN_GAME),
     ],
 )

@@ -9,31 +9,18 @@ import pytest
 
 from dormant import vectorized
 from dormant.learners import epsilon_greedy
-from dormant.runs.gin_files import parse_gin
-from dormant.runs.options import LearnerOptions
+from dormant.runs.options import ConfigurationError
 from dormant.studies.distillation import TaughtBatch, distilling_loss
 from dormant.studies.episodes import evaluation, evaluation_entries
-from dormant.studies.fitting import make_fit
-from dormant.studies.options import StudyRun
-
-
-def study_of(study_flags, name, changes=None):
-    """The study of a short run, and its fit."""
-    flags = study_flags(name, "unused", changes)
-    bindings = [flag.split("=", 1)[1] for flag in flags if flag.startswith("--gin_b")]
-    parse_gin([flags[0].split("=", 1)[1]], bindings)
-    run = StudyRun()
-    study = run.study.study(LearnerOptions(), run)
-    return study, make_fit(study.task, 16)
 
 
 @pytest.fixture(scope="module")
-def data_of(study_flags):
+def data_of(study_of):
     """`data_of(name)`: what a short run prepares, made once."""
 
     @functools.cache
     def data(name):
-        study, _ = study_of(study_flags, name)
+        study, _ = study_of(name)
         return study.prepare(jax.random.key(0), lambda text: None)
 
     return data
@@ -50,8 +37,8 @@ def copied(tree):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fig04", "fig08"])
-def test_what_is_prepared_has_the_shapes_that_were_announced(name, study_flags, data_of):
-    study, _ = study_of(study_flags, name)
+def test_what_is_prepared_has_the_shapes_that_were_announced(name, study_of, data_of):
+    study, _ = study_of(name)
     forms = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data_of(name))
     assert jax.tree.structure(forms) == jax.tree.structure(study.prepared)
     pairs = zip(jax.tree.leaves(forms), jax.tree.leaves(study.prepared), strict=True)
@@ -59,11 +46,11 @@ def test_what_is_prepared_has_the_shapes_that_were_announced(name, study_flags, 
 
 
 @pytest.mark.parametrize("targets", ["periodic", "random"])
-def test_offline_data_never_change_and_random_targets_never_sync(study_flags, data_of, targets):
-    _, fit = study_of(study_flags, "fig04", {"OfflineDQN.targets": f"'{targets}'"})
+def test_offline_data_never_change_and_random_targets_never_sync(study_of, data_of, targets):
+    _, fit = study_of("fig04", {"OfflineDQN.targets": f"'{targets}'"})
     data = data_of("fig04")
     # All that the online run saw, in the order of its steps: no row is empty.
-    assert data.ring.reward.shape == (400,) and np.all(np.asarray(data.ring.reward) == 1)
+    assert data.kept.reward.shape == (400,) and np.all(np.asarray(data.kept.reward) == 1)
     before = copied(data)
     state = fit.init(jax.random.key(7), data)
     start, target = copied(state.learner.params), copied(state.learner.target_params)
@@ -77,10 +64,16 @@ def test_offline_data_never_change_and_random_targets_never_sync(study_flags, da
     assert same(state.learner.target_params, state.learner.params) == (targets == "periodic")
 
 
+def test_a_network_that_does_not_scale_its_pixels_is_refused(study_of):
+    changes = {"VectorizedDQN.network": "'mlp'", "VectorizedDQN.width": 1}
+    with pytest.raises(ConfigurationError, match="'nature' or 'impala' for Pong, whose observat"):
+        study_of("fig04_atari", changes)
+
+
 @pytest.mark.parametrize("student", ["pretrained", "fresh"])
-def test_distillation_lowers_the_loss_on_the_teachers_states(study_flags, data_of, student):
+def test_distillation_lowers_the_loss_on_the_teachers_states(study_of, data_of, student):
     changes = {"Distillation.student": f"'{student}'", "VectorizedDQN.learning_rate": 0.003}
-    study, fit = study_of(study_flags, "fig08", changes)
+    study, fit = study_of("fig08", changes)
     pretrained, data = student == "pretrained", data_of("fig08")
     assert data.start != () and not same(data.start, data.teacher)
     if not pretrained:
@@ -105,16 +98,16 @@ def test_the_loss_is_the_mean_squared_error_of_all_actions():
 
 
 @pytest.mark.slow
-def test_a_pretrained_student_trained_at_its_own_replay_ratio(study_flags, data_of):
+def test_a_pretrained_student_trained_at_its_own_replay_ratio(study_of, data_of):
     data = data_of("fig08")
-    study, _ = study_of(study_flags, "fig08", {"Distillation.student_replay_ratio": 1})
+    study, _ = study_of("fig08", {"Distillation.student_replay_ratio": 1})
     other = study.prepare(jax.random.key(0), lambda text: None)
     assert same(other.teacher, data.teacher) and not same(other.start, data.start)
 
 
 @pytest.mark.slow
-def test_steps_one_by_one_are_the_steps_of_one_call(study_flags, data_of):
-    _, fit = study_of(study_flags, "fig04", {"OfflineDQN.targets": "'random'"})
+def test_steps_one_by_one_are_the_steps_of_one_call(study_of, data_of):
+    _, fit = study_of("fig04", {"OfflineDQN.targets": "'random'"})
     data = data_of("fig04")
     together, _ = fit.advance(fit.init(jax.random.key(1), data), data, 3, False)
     state = fit.init(jax.random.key(1), data)

@@ -15,13 +15,22 @@ from dormant.runs.options import LearnerOptions
 from tests.studies.conftest import GIN_CONFIGS, SMALL
 
 FIGURES = pytest.mark.parametrize("name", SMALL)
-# Two online runs come before the fit: compiling them takes long.
+# Two online runs come before the fit: compiling or training them takes long.
+SLOW = ("fig08", "fig08_atari")
 MOST_QUICKLY = pytest.mark.parametrize(
-    "name", ["fig03", "fig04", pytest.param("fig08", marks=pytest.mark.slow)]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SMALL]
 )
-GAMES = {"fig03": "synthetic", "fig04": "CartPole-v1", "fig08": "CartPole-v1"}
+GAMES = {
+    "fig03": "synthetic",
+    "fig04": "CartPole-v1",
+    "fig08": "CartPole-v1",
+    "fig04_atari": "Pong",
+    "fig08_atari": "Asterix",
+}
 REDO = {"LearnerOptions.intervention": "@ReDo()"}
-CHANGES = {"fig03": REDO, "fig04": {}, "fig08": REDO}
+CHANGES = {name: {} if name == "fig04" else REDO for name in SMALL}
+# They keep what takes long to make.
+PREPARING = ("fig04", "fig08")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +69,10 @@ def test_it_has_the_records_of_a_run(name, finished):
     if name == "fig03":
         assert 0 <= last["train_accuracy"] <= 1 and run.iterations[-1].eval_returns == ()
     else:
-        returns = run.iterations[-1].eval_returns
-        assert len(returns) == 2 and returns == run.iterations[-1].eval_episode_lengths
-    if name == "fig08":
+        returns, lengths = run.iterations[-1].eval_returns, run.iterations[-1].eval_episode_lengths
+        assert len(returns) == 2 and min(lengths) > 1
+        assert (returns == lengths) == (GAMES[name] == "CartPole-v1")
+    if name in SLOW:
         assert last["teacher_average_return"] > 1 and last["start_average_return"] > 1
 
 
@@ -73,7 +83,8 @@ def test_a_report_finds_its_game(name, finished):
 
 
 @pytest.mark.parametrize(
-    "name", ["fig03", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fig04", "fig08"))]
+    "name",
+    ["fig03", *(pytest.param(name, marks=pytest.mark.slow) for name in SMALL if name != "fig03")],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(name, finished, run_study, tmp_path):
     folder = tmp_path / "resumed"
@@ -87,7 +98,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name, finished, run_study, tm
     assert records(folder) == records(finished(name))
     # What came before the fit is not computed again.
     assert [path.stat().st_mtime_ns for path in prepared] == written
-    assert bool(prepared) == (name != "fig03")
+    assert bool(prepared) == (name in PREPARING)
     assert json.loads((folder / "run.json").read_text())["start_iteration"] == 1
 
 
@@ -141,6 +152,20 @@ MISTAKES = [
     ("fig08", "Distillation.student_replay_ratio", "0.3", "the nearest valid replay_ratio"),
     ("fig08", "Distillation.teacher_intervention", "@ReDo", "with its parentheses"),
     ("fig08", "Distillation.evaluation_episodes", "0", "a whole number >= 1; received 0"),
+    ("fig08", "Distillation.student_run", "'runs/x'", "must be given where Distillation.teacher_r"),
+    ("fig04", "VectorizedDQN.network", "'nature'", "'mlp' or 'minatar' for CartPole-v1, which has"),
+    ("fig04", "VectorizedDQN.width", "2", "1: only 'nature' and 'impala' have another width"),
+    ("fig04", "OfflineDQN.data", "@DQNReplay", "None or @DQNReplay(), with its parentheses"),
+    ("fig04_atari", "VectorizedDQN.update_horizon", "3", "must be 1 with OfflineDQN.data"),
+    ("fig04_atari", "VectorizedDQN.batch_size", "0", "`batch_size` must be a whole number"),
+    ("fig04_atari", "VectorizedDQN.width", "0", "VectorizedDQN.width must be a number > 0"),
+    ("fig04_atari", "Atari.game", "'Pongg'", "the ALE has no game 'Pongg'; did you mean Pong?"),
+    ("fig04_atari", "Atari.game", "'Asterix'", "found no "),
+    ("fig04_atari", "DQNReplay.folder", "'nowhere'", "DQNReplay.folder must hold <game>/<run>/rep"),
+    ("fig04_atari", "DQNReplay.files", "(0, 7)", "must be out of those in "),
+    ("fig04_atari", "DQNReplay.files", "()", "None or a tuple of different whole numbers >= 0"),
+    ("fig04_atari", "DQNReplay.run", "6", "None or a whole number from 1 to 5; received 6"),
+    ("fig04_atari", "DQNReplay.steps_per_file", "4", "a whole number of steps >= 5; received 4"),
 ]
 
 

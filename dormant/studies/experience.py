@@ -1,0 +1,47 @@
+"""Transitions that a study fits to: those of an online run on the device, or Atari's."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from dormant.learners import Batch
+from dormant.learners.learner import Policy
+from dormant.studies.episodes import Evaluate, evaluation
+from dormant.studies.online import OnlineRun
+from dormant.vectorized import make_replay
+
+Kept = Any  # pytree of arrays that never change
+
+
+class Experience(NamedTuple):
+    """Transitions of a game as pure functions of the arrays that hold them.
+
+    Attributes:
+      game: has a name, num_actions, observation_shape and observation_dtype.
+      draw: `draw(kept, key, count) -> rows`, int32 (count,), uniformly and with replacement. The
+        key is consumed.
+      batch: `batch(kept, rows) -> Batch`.
+      states: `states(kept, rows) -> (count, ...)`, observations.
+      evaluation: `evaluation(policy, episodes) -> Evaluate`.
+      loops: as in `Study`.
+    """
+
+    game: Any
+    draw: Callable[[Kept, jax.Array, int], jax.Array]
+    batch: Callable[[Kept, jax.Array], Batch]
+    states: Callable[[Kept, jax.Array], jax.Array]
+    evaluation: Callable[[Policy, int], Evaluate]
+    loops: bool = True
+
+
+def online_experience(run: OnlineRun) -> Experience:
+    """That of an online run, all of whose agent steps are over; its replay holds it."""
+    replay = make_replay(run.environment, run.settings)
+    return Experience(
+        game=run.environment,
+        draw=lambda kept, key, count: replay.draw(key, run.agent_steps, (count,)),
+        batch=replay.batch,
+        states=replay.states,
+        evaluation=lambda policy, episodes: evaluation(run.environment, policy, episodes),
+    )

@@ -1,0 +1,112 @@
+"""Steps of Atari episodes with one frame each, from which stacks are made when they are drawn.
+Arrays of the device, whole for a study: where they came from no longer matters."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.learners import Batch
+from dormant.replay import ReplayOptions, check_memory
+from dormant.runs.options import ConfigurationError, require
+
+STACK = 4  # frames of a state
+FRAME_SHAPE = (84, 84)
+# Of a device's memory that frames may take up; the network and its batches need some, too.
+_SHARE = 0.9
+
+
+class Frames(NamedTuple):
+    """C steps in the order in which they were taken, or a ring of them; E of them can be drawn.
+
+    A step can be drawn where the frames of its state and, unless it is terminal, the frame that
+    follows are among the C.
+    """
+
+    frame: Any  # uint8 (C, 84, 84), the newest of the state in which the action was taken
+    action: Any  # int32 (C,)
+    reward: Any  # float32 (C,), of the action
+    terminal: Any  # bool (C,), whether the action ended the episode
+    age: Any  # int32 (C,), frames before it in its episode; only whether it is below 3 matters
+    row: Any  # int32 (E,), the steps that can be drawn
+
+
+def draw(frames: Frames, key: jax.Array, count: int) -> jax.Array:
+    """Rows int32 (count,), uniformly and with replacement. The key is consumed."""
+    return frames.row[jax.random.randint(key, (count,), 0, frames.row.shape[0])]
+
+
+def states(frames: Frames, rows: jax.Array) -> jax.Array:
+    """uint8 (B, 84, 84, 4), the states at rows (B,), the newest frame last.
+
+    Frames from before the start of the episode are zeros.
+    """
+    return _stacks(frames, rows, 0)
+
+
+def batch(frames: Frames, rows: jax.Array) -> Batch:
+    """The one-step transitions at rows (B,); the next state after a terminal step means nothing."""
+    blocks = _stacks(frames, rows, 1)
+    return Batch(
+        state=blocks[..., :STACK],
+        action=frames.action[rows],
+        reward=frames.reward[rows],
+        next_state=blocks[..., 1:],
+        terminal=frames.terminal[rows],
+    )
+
+
+def _stacks(frames: Frames, rows: jax.Array, following: int) -> jax.Array:
+    """The state's frames and those that follow it, uint8 (B, 84, 84, 4 + following)."""
+    offsets = jnp.arange(1 - STACK, 1 + following)
+    places = (rows[:, None] + offsets) % frames.frame.shape[0]
+    missing = -offsets > frames.age[rows][:, None]
+    found = jnp.where(missing[..., None, None], jnp.uint8(0), frames.frame[places])
+    return jnp.moveaxis(found, 1, -1)
+
+
+def check_steps(name: str, count: int, available: int | None = None) -> None:
+    """Checks that so many steps fit into the memory of this machine and of its first device.
+
+    Args:
+      name: what says how many they are, for the message.
+      count: C.
+      available: bytes of the device; None for what it says, which a CPU does not.
+
+    Raises:
+      ConfigurationError: when they do not.
+    """
+    options = ReplayOptions(capacity=max(count, STACK + 1), observation_shape=FRAME_SHAPE)
+    try:
+        needed = check_memory(options)
+    except ValueError as error:
+        problem = str(error).replace("`capacity`", "steps").partition("; got")[0]
+        raise ConfigurationError(f"{name}: {problem}; received {count}") from error
+    if available is None:
+        available = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if available is not None:
+        most = int(_SHARE * available * count / needed)
+        require(count <= most, name, f"at most {most} steps in this device's memory", count)
+
+
+def check_frames(name: str, frames: Frames, num_actions: int) -> None:
+    """Checks what a network would silently learn nonsense from.
+
+    Args:
+      name: where they were read, for the message.
+      frames: NumPy arrays.
+      num_actions: A, of the game.
+
+    Raises:
+      ConfigurationError: no step can be drawn, an action is none of the game's, or a reward is not
+        finite.
+    """
+    require(frames.row.size > 0, name, "a step whose frames are all there", 0)
+    actions = frames.action[frames.row]
+    allowed = f"actions from 0 to {num_actions - 1}, those of the game"
+    inside = (actions >= 0) & (actions < num_actions)
+    require(bool(inside.all()), name, allowed, int(actions[np.argmin(inside)]))
+    rewards = frames.reward[frames.row]
+    finite = np.isfinite(rewards)
+    require(bool(finite.all()), name, "finite rewards", float(rewards[np.argmin(finite)]))

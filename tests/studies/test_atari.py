@@ -1,0 +1,164 @@
+"""Atari in a study: evaluation episodes, and what a run of `dormant.train` left."""
+
+import json
+import pickle
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dormant.learners import epsilon_greedy
+from dormant.runs.options import ConfigurationError
+from dormant.studies.atari import Atari
+from dormant.studies.trained_runs import trained_run as find_run
+
+OPTION = "Distillation.teacher_run"
+
+
+def by_brightness(params, observation):
+    # Not one action alone: of sticky actions nothing would be seen.
+    return jax.nn.one_hot(jnp.sum(observation.astype(jnp.int32)) % 6, 6)
+
+
+def test_evaluation_plays_whole_episodes_and_follows_from_its_key_alone():
+    play = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 3)
+    returns, lengths = play((), jax.random.key(0))
+    # Whoever moves and fires hits something, and is hit before long.
+    assert returns.shape == lengths.shape == (3,) and (returns > 0).all()
+    assert len(set(lengths.tolist())) > 1 and (lengths > 100).all() and (lengths < 5_000).all()
+    again, other = play((), jax.random.key(0)), play((), jax.random.key(1))
+    np.testing.assert_array_equal((returns, lengths), again)
+    assert not np.array_equal(lengths, other[1])
+    short = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 2, most_frames=400)
+    assert short((), jax.random.key(0))[1].tolist() == [100, 100]
+
+
+def test_a_policy_is_shown_the_last_four_frames():
+    seen = []
+
+    def watch(params, observation):
+        jax.debug.callback(lambda frames: seen.append(np.array(frames)), observation)
+        return by_brightness(params, observation)
+
+    Atari("Pong").evaluation(epsilon_greedy(watch), 1, most_frames=40)((), jax.random.key(0))
+    jax.effects_barrier()
+    # Callbacks come in any order; frames that are missing at the start are zeros.
+    seen.sort(key=lambda state: (state.reshape(-1, 4).any(axis=0)).sum())
+    assert [int(state.reshape(-1, 4).any(axis=0).sum()) for state in seen[:5]] == [1, 2, 3, 4, 4]
+    assert seen[0].shape == (84, 84, 4) and not seen[0][..., :3].any() and len(seen) == 10
+    np.testing.assert_array_equal(seen[1][..., 2], seen[0][..., 3])
+
+
+def test_a_game_that_does_not_exist_is_named():
+    with pytest.raises(ConfigurationError, match="no game 'DemonAtack'; did you mean DemonAttack"):
+        Atari("DemonAtack")
+    with pytest.raises(ConfigurationError, match="sticky_actions must be True or False"):
+        Atari("Pong", sticky_actions=0.25)
+    assert Atari("Pong").experience().game.num_actions == 6
+    assert Atari("Asterix").experience().game.num_actions == 9
+
+
+# What a run of dormant.train left.
+
+
+@pytest.fixture
+def damaged(trained_run, tmp_path):
+    """A copy of the trained run's newest checkpoint, to be damaged."""
+    copy = tmp_path / "run"
+    (copy / "checkpoints").mkdir(parents=True)
+    shutil.copytree(trained_run / "checkpoints" / "1", copy / "checkpoints" / "1")
+    for name in ("ckpt.1", "sentinel_checkpoint_complete.1"):
+        shutil.copy(trained_run / "checkpoints" / name, copy / "checkpoints" / name)
+    shutil.copy(trained_run / "config.gin", copy)
+    return copy
+
+
+def template(study_of):
+    study, _ = study_of("fig08_atari", {"Distillation.student": "'fresh'"})
+    return jax.eval_shape(study.task.learner.init, jax.random.key(0)).params
+
+
+def test_its_network_and_its_replay_are_those_of_the_checkpoint(trained_run, study_of):
+    found = find_run(OPTION, str(trained_run), "Asterix")
+    assert found.number == 1
+    with open(trained_run / "checkpoints" / "ckpt.1", "rb") as file:
+        learner = pickle.load(file)["learner"]
+    params = found.params(template(study_of))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, learner["params"]))
+    stored = found.frames(9)
+    assert stored.frame.shape == (100, 84, 84) and 60 < len(stored.row) < 100
+    observation = trained_run / "checkpoints" / "1" / "observation.bin"
+    np.testing.assert_array_equal(stored.frame.ravel(), np.fromfile(observation, np.uint8))
+
+
+@pytest.mark.parametrize("student", ["pretrained", "fresh"])
+def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, study_of, trained_run):
+    study, fit = study_of("fig08_atari", {"Distillation.student": f"'{student}'"})
+    data = study.prepare(jax.random.key(0), lambda text: None)
+    assert np.isfinite(data.teacher_return) and data.kept.frame.shape == (100, 84, 84)
+    state = fit.init(jax.random.key(1), data)
+    alike = jax.tree.map(np.array_equal, state.learner.params, data.teacher)
+    # Teacher and student are one run here.
+    assert jax.tree.all(alike) == (student == "pretrained")
+    batch = study.task.draw(data, jax.random.key(2), jnp.int32(0))
+    loss = float(study.task.learner.step(state.learner, batch)[1]["loss"])
+    assert (loss == 0) == (student == "pretrained")
+    if student == "pretrained":
+        assert float(data.start_return) == float(data.teacher_return)
+
+
+
+class _Harmful:
+    def __reduce__(self):
+        return print, ("harm",)
+
+
+def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
+    def refused(match):
+        with pytest.raises(ConfigurationError, match=match) as caught:
+            run = find_run(OPTION, str(damaged), "Asterix")
+            run.params(shape)
+            run.frames(9)
+        assert str(caught.value).startswith(OPTION)
+
+    shape = template(study_of)
+    find_run(OPTION, str(damaged), "Asterix").frames(9)
+    with pytest.raises(ConfigurationError, match="a run on Pong, which Atari.game names; received"):
+        find_run(OPTION, str(damaged), "Pong")
+    replay = damaged / "checkpoints" / "1" / "replay.json"
+    kept = json.loads(replay.read_text())
+    replay.write_text(json.dumps(kept | {"fixed": kept["fixed"] | {"stack_size": 2}}))
+    refused("a run on Atari, whose frames are uint8 .84, 84. in stacks of four")
+    replay.write_text("{}")
+    refused("the replay in .* cannot be read: 'fixed'")
+    checkpoint = damaged / "checkpoints" / "ckpt.1"
+    checkpoint.write_bytes(pickle.dumps({"learner": {"params": {"params": {}}}}))
+    refused("a run whose network is VectorizedDQN.network for Atari.game")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:10])
+    refused("cannot be read as a checkpoint of dormant.train")
+    checkpoint.write_bytes(pickle.dumps(_Harmful()))
+    refused("builtins.print has no place in it")
+    assert "harm" not in capsys.readouterr().out
+    (damaged / "checkpoints" / "sentinel_checkpoint_complete.1").unlink()
+    refused("the folder of a run of dormant.train, with a checkpoint; received")
+
+
+MISTAKES = [
+    ("Distillation.teacher_run", "'runs'", "with a checkpoint; received 'runs'"),
+    ("Distillation.student_run", "None", "must be given where Distillation.teacher"),
+    ("Distillation.student_run", "3", "None or a run's folder; received 3"),
+    ("Atari.game", "'Pong'", "a run on Pong, which Atari.game names; received 'As"),
+    ("VectorizedDQN.width", "1", "a run whose network is VectorizedDQN.network"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "problem"), MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_created(
+    option, value, problem, run_study, tmp_path, capfd
+):
+    assert run_study("fig08_atari", tmp_path / "run", {option: value}) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("dormant.study: error: ") and error.count("\n") == 1
+    assert problem in error and not (tmp_path / "run").exists()
