@@ -70,6 +70,11 @@ def locked(folder: Path) -> Iterator[TextIO]:
 
 
 def _identity(run: PlannedRun) -> tuple:
-    """What a run is, wherever its folder lies: its command without --base_dir."""
-    words = [word for word in shlex.split(run.command) if not word.startswith("--base_dir=")]
-    return (*run._replace(command=""), *words)
+    """What a run is, wherever the experiment's folder lies: its command without that."""
+    words, flag = shlex.split(run.command), "--base_dir="
+    base = next((word for word in words if word.startswith(flag)), "").removeprefix(flag)
+    # A study may name other runs of the experiment.
+    root = base.removesuffix(run.folder)
+    others = (word for word in words if not word.startswith(flag))
+    named = (word.replace(root, "") if root else word for word in others)
+    return (*run._replace(command=""), *named)

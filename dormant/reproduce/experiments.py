@@ -47,10 +47,13 @@ class Variant:
       setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
       value: the number in the setting; None where it is none.
       bindings: what the setting changes in the gin file.
-      family: the name, in the experiment's `Scale`s, of the runs that it has.
+      family: the name, in the experiment's scales, of the runs that it has; a scale without them
+        leaves the variant out.
       small: where a smoke run can be one on the device, the bindings that say on DQN there what
         gin_file and bindings say on the paper's agent; None where it cannot.
       replay_ratio: gradient steps per agent step, which decides how long a run takes.
+      reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
+        game and seed, which comes first.
     """
 
     method: str
@@ -61,6 +64,7 @@ class Variant:
     family: str = ""
     small: Bindings | None = None
     replay_ratio: float = 0.25
+    reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,6 @@ class Experiment:
       aliases: other figures that show the same runs.
       extra: {scale: bindings of every run there}, where a length must be known elsewhere too.
       tau: the threshold at which the figure counts dormant neurons.
-      missing: {scale: why it cannot be run at it}, for the scales that `scales` leaves out.
     """
 
     name: str
@@ -95,4 +98,3 @@ class Experiment:
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Bindings] = dataclasses.field(default_factory=dict)
     tau: float = 0.1
-    missing: Mapping[str, str] = dataclasses.field(default_factory=dict)

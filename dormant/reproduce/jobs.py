@@ -29,6 +29,7 @@ class Job:
       arguments: after the interpreter's name.
       runs: in the order of their seeds.
       speed, replay_ratio: what its hours are estimated from.
+      needs: names of the jobs whose runs it reads.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Job:
     runs: tuple[PlannedRun, ...]
     speed: str
     replay_ratio: float
+    needs: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -71,19 +73,15 @@ def jobs(
       games: out of the scale's; none for all.
 
     Raises:
-      ValueError: the scale or a game is not one of the experiment's, the experiment cannot be run
-        at the scale, or seeds is not at least 1.
+      ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
     """
     if scale not in SCALES:
         raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
-    if scale in experiment.missing:
-        raise ValueError(
-            f"{experiment.name} cannot be run at --scale={scale}: {experiment.missing[scale]}"
-        )
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}")
-    kinds = [_kind(experiment, variant, scale) for variant in experiment.variants]
-    known = list(dict.fromkeys(game for family, *_ in kinds for game in family.games))
+    kinds = [(each, _kind(experiment, each, scale)) for each in experiment.variants]
+    kinds = [(variant, *kind) for variant, kind in kinds if kind is not None]
+    known = list(dict.fromkeys(game for _, family, *_ in kinds for game in family.games))
     unknown = [game for game in games if game not in known]
     if unknown:
         raise ValueError(
@@ -91,25 +89,36 @@ def jobs(
             f" {', '.join(known)}; got {unknown[0]!r}"
         )
     found = []
-    for variant, (family, gin_file, bindings) in zip(experiment.variants, kinds, strict=True):
+    bases = {variant.method: _base(variant) for variant, *_ in kinds}
+    for variant, family, gin_file, bindings in kinds:
         bindings = {**bindings, **experiment.extra.get(scale, {})}
+        reads = {parameter: bases[method] for parameter, method in variant.reads.items()}
         for game in family.games:
             if games and game not in games:
                 continue
-            made = _Maker(variant, family, gin_file, bindings, folder, game)
+            made = _Maker(variant, family, gin_file, bindings, reads, folder, game)
             found += made.jobs(seeds or family.seeds)
     return found
 
 
-def _kind(experiment: Experiment, variant: Variant, scale: str) -> tuple[Family, str, dict]:
-    """The runs of a variant at a scale, with the gin file and the bindings that say so."""
+def _kind(
+    experiment: Experiment, variant: Variant, scale: str
+) -> tuple[Family, str, dict] | None:
+    """The runs of a variant at a scale, with the gin file and the bindings that say so; or None."""
     families = experiment.scales[scale]
     if SMALL in families and variant.small is not None:
         family = families[SMALL]
         return family, DEVICE_FILE, {**family.bindings, **variant.small}
+    if variant.family not in families:
+        return None
     family = families[variant.family]
     # What makes a run short must hold whatever the variant says of periods.
     return family, variant.gin_file, {**variant.bindings, **family.bindings}
+
+
+def _base(variant: Variant) -> str:
+    """The folder of all runs of a variant."""
+    return slug(f"{variant.method} {variant.setting}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +129,12 @@ class _Maker:
     family: Family
     gin_file: str
     bindings: dict
+    reads: dict  # {gin parameter: the folder of all runs of the variant that it reads}
     folder: Path
     game: str
 
     def jobs(self, seeds: int) -> list[Job]:
-        name = f"{slug(f'{self.variant.method} {self.variant.setting}')}/{self.game}"
+        name = f"{_base(self.variant)}/{self.game}"
         if self.family.program == TRAIN_VECTORIZED:
             bindings = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
             return [self._job(name, name, bindings, range(seeds))]
@@ -139,7 +149,10 @@ class _Maker:
         ]
 
     def _job(self, name: str, base: str, own: dict, seeds: Sequence[int]) -> Job:
-        bindings = {self.family.game_parameter: f'"{self.game}"', **self.bindings, **own}
+        # Whoever reads runs is alone with its seed.
+        needs = {what: f"{base}/{self.game}/seed_{seeds[0]}" for what, base in self.reads.items()}
+        read = {what: f'"{(self.folder / need).as_posix()}"' for what, need in needs.items()}
+        bindings = {self.family.game_parameter: f'"{self.game}"', **self.bindings, **read, **own}
         arguments = (
             "-m",
             self.family.program,
@@ -147,7 +160,14 @@ class _Maker:
             f"--base_dir={(self.folder / base).as_posix()}",
             *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
         )
-        job = Job(name, arguments, (), self.family.speed, self.variant.replay_ratio)
+        job = Job(
+            name,
+            arguments,
+            (),
+            self.family.speed,
+            self.variant.replay_ratio,
+            tuple(dict.fromkeys(needs.values())),
+        )
         alone = self.family.program != TRAIN_VECTORIZED
         runs = tuple(
             PlannedRun(
@@ -193,12 +213,12 @@ def experiment_file(
 
 
 def _reduced(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
-    """What the runs lack of those published; "" for nothing, or where those cannot be run."""
-    if "paper" in experiment.missing:
-        return ""
+    """What the runs lack of those published; "" for nothing."""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
+    games, theirs = ({run.game for run in each} for each in (runs, published))
     counts = [
-        ("games", *(len({run.game for run in each}) for each in (runs, published))),
+        # Games that stand for others lack none of them.
+        ("games", len(games), len(theirs) if games <= theirs else len(games)),
         ("seeds", *(len({run.seed for run in each}) for each in (runs, published))),
         (
             "agent steps a run",

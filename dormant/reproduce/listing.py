@@ -29,9 +29,6 @@ def listing(scale: str, results: Path) -> str:
 def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
     names = ", ".join((experiment.name, *experiment.aliases))
     ending = [f"    {experiment.title}", f"    expected: {experiment.expected}"]
-    if scale in experiment.missing:
-        why_not = f"    why not: {experiment.missing[scale]}"
-        return "\n".join([f"{names}: cannot be run at this scale", *ending, why_not])
     planned = jobs(experiment, scale, Path("runs"))
     runs = sum(len(job.runs) for job in planned)
     steps = sum(job.agent_steps for job in planned)

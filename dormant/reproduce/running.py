@@ -1,6 +1,5 @@
 """Runs the processes of an experiment: several at once, failed ones again, one bar for all."""
 
-import collections
 import os
 import signal
 import subprocess
@@ -57,7 +56,7 @@ def run_jobs(
     retries: int = 1,
     inherited: Sequence[int] = (),
 ) -> list[Failure]:
-    """Runs what is not whole yet.
+    """Runs what is not whole yet, in order, but for those that need one which is not whole.
 
     A run that was interrupted or has failed goes on from its last checkpoint. What cannot be read
     is not touched, and is among the failures.
@@ -76,28 +75,40 @@ def run_jobs(
     Raises:
       KeyboardInterrupt: the processes were interrupted too, and have ended.
     """
-    failures, waiting = [], collections.deque()
+    failures, waiting = [], []
+    whole: set[str] = set()
     for job in jobs:
         broken = unreadable(folder, job)
         if broken:
             failures.append(Failure(job, f"{broken}; {_anew(folder, job)}", log_of(folder, job)))
-        elif not is_whole(folder, job):
+        elif is_whole(folder, job):
+            whole.add(job.name)
+        else:
             waiting.append((job, 0))
     running: list[_Running] = []
     with _Bar(jobs, folder) as bar:
         try:
             while waiting or running:
-                while waiting and len(running) < parallel:
-                    job, attempt = waiting.popleft()
+                while len(running) < parallel:
+                    ready = (each for each in waiting if whole.issuperset(each[0].needs))
+                    first = next(ready, None)
+                    if first is None:
+                        break
+                    waiting.remove(first)
+                    job, attempt = first
                     bar.start(job)
                     process = _start(job, folder, repository, parallel, inherited)
                     running.append(_Running(job, attempt, process))
+                if not running:
+                    failures += [_in_vain(folder, job, whole) for job, _ in waiting]
+                    break
                 time.sleep(_POLL_SECONDS)
                 bar.refresh()
                 ended = [each for each in running if each.process.poll() is not None]
                 running = [each for each in running if each not in ended]
                 for each in ended:
                     if is_whole(folder, each.job):
+                        whole.add(each.job.name)
                         continue
                     problem = _problem(folder, each)
                     # A mistake in what is asked for stays one however often it is tried.
@@ -115,6 +126,12 @@ def run_jobs(
 def log_of(folder: Path, job: Job) -> Path:
     """Where the output of a process is kept."""
     return folder / log_path(job.name)
+
+
+def _in_vain(folder: Path, job: Job, whole: set[str]) -> Failure:
+    """Of a job that waits for one that is not whole in the end."""
+    need = next(need for need in job.needs if need not in whole)
+    return Failure(job, f"it was not started: it needs {need}", log_of(folder, job))
 
 
 def _start(

@@ -2,9 +2,15 @@
 are recorded, so that their agent steps are gradient steps."""
 
 from dormant.reproduce.experiments import STUDY, Experiment, Family, Variant
+from dormant.reproduce.families import PAIR, atari
 from dormant.reproduce.methods import REDO, read_off
 
-_FIGURE_3, _FIGURE_4, _FIGURE_8 = (f"gin_configs/studies/fig{n}.gin" for n in ("03", "04", "08"))
+_FIGURE_3, _FIGURE_4, _FIGURE_8, _FIGURE_4_ATARI, _FIGURE_8_ATARI = (
+    f"gin_configs/studies/fig{name}.gin" for name in ("03", "04", "08", "04_atari", "08_atari")
+)
+_ATARI = "Atari"  # the family of studies on the paper's games
+_ATARI_STEPS = 2_500_000  # gradient steps, as many as an online run's of 40M frames
+_FRESH = {"Distillation.student": "'fresh'"}
 _IMAGES, _GAME = "Images.source", "VectorizedDQN.environment"
 _GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "SpaceInvaders-MinAtar")
 
@@ -77,36 +83,74 @@ FIGURE_3 = Experiment(
 )
 FIGURE_4 = Experiment(
     name="fig4",
-    title="DQN on fixed data, its targets synced or random for good (MinAtar in place of Atari's"
-    " DQN replay data)",
+    title="DQN on fixed data, its targets synced or random for good (mini and smoke: on MinAtar in"
+    " place of Atari's DQN replay data)",
     expected="DemonAttack 20 to 33 %, with random targets 22; Asterix 10 to 50, 20 (read off).",
-    variants=(
-        Variant("offline DQN", _FIGURE_4),
-        Variant(
-            "offline DQN, random targets", _FIGURE_4, bindings={"OfflineDQN.targets": "'random'"}
-        ),
+    variants=tuple(
+        Variant(method, gin_file, bindings=bindings, family=family)
+        for gin_file, family in ((_FIGURE_4, ""), (_FIGURE_4_ATARI, _ATARI))
+        for method, bindings in (
+            ("offline DQN", {}),
+            ("offline DQN, random targets", {"OfflineDQN.targets": "'random'"}),
+        )
     ),
-    scales=_device(50_000, _SMOKE_DATA),
-    shows=("dormant_percent", "return"),
-    missing={
-        "paper": "there is no reader of the DQN replay data set of Atari, 50M frames for each game;"
-        " --scale=mini has DQN's own data on MinAtar",
+    scales={
+        "paper": {_ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS)},
+        **_device(50_000, _SMOKE_DATA),
     },
+    shows=("dormant_percent", "return"),
+    paper=tuple(
+        value
+        for game, periodic, random in (("DemonAttack", 33, 22), ("Asterix", 50, 20))
+        for value in read_off(
+            "figure 4",
+            "dormant_percent",
+            {("offline DQN", ""): periodic, ("offline DQN, random targets", ""): random},
+            game,
+        )
+    ),
 )
+_TEACHER, _STUDENT = "teacher: DQN", "student before: DQN at replay ratio 1"
 FIGURE_8 = Experiment(
     name="fig8",
-    title="A DQN distilled into a network trained at replay ratio 1 and into a fresh one (MinAtar"
-    " in place of Atari)",
+    title="A DQN distilled into a network trained at replay ratio 1 and into a fresh one (mini and"
+    " smoke: on MinAtar in place of Atari)",
     expected="The first gets worse and its dormant % climbs; the second improves.",
     variants=(
+        Variant(_TEACHER, "gin_configs/fig09_dqn.gin", family="teacher"),
+        Variant(
+            _STUDENT,
+            "gin_configs/fig07.gin",
+            bindings={"LearnerOptions.replay_ratio": "1"},
+            family="student",
+            replay_ratio=1,
+        ),
         Variant("trained at replay ratio 1", _FIGURE_8),
-        Variant("fresh network", _FIGURE_8, bindings={"Distillation.student": "'fresh'"}),
+        Variant("fresh network", _FIGURE_8, bindings=_FRESH),
+        Variant(
+            "trained at replay ratio 1",
+            _FIGURE_8_ATARI,
+            family=_ATARI,
+            reads={"Distillation.teacher_run": _TEACHER, "Distillation.student_run": _STUDENT},
+        ),
+        Variant(
+            "fresh network",
+            _FIGURE_8_ATARI,
+            bindings=_FRESH,
+            family=_ATARI,
+            reads={"Distillation.teacher_run": _TEACHER},
+        ),
     ),
-    scales=_device(25_000, _SMOKE_LESSON),
-    shows=("return", "dormant_percent"),
-    missing={
-        "paper": "distillation does not run on Atari; --scale=mini does it on MinAtar",
+    scales={
+        "paper": {
+            "teacher": atari(40, PAIR)["paper"],
+            "student": atari(10, PAIR)["paper"],
+            _ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS),
+        },
+        **_device(25_000, _SMOKE_LESSON),
     },
+    shows=("return", "dormant_percent"),
+    baseline="trained at replay ratio 1",
 )
 
 EXPERIMENTS = (FIGURE_3, FIGURE_4, FIGURE_8)

@@ -252,7 +252,9 @@ def _of_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions)
             () if student is None else student.params(template),
             teacher.frames(game.num_actions),
         )
-        return lambda *keys_and_say: jax.tree.map(jnp.asarray, read)
+        found = [read]
+        # Not kept: on the device there is a copy.
+        return lambda *keys_and_say: jax.tree.map(jnp.asarray, found.pop())
 
     return _School(experience, make_teach, None)
 

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.learners import Batch
-from dormant.replay import ReplayOptions, check_memory
-from dormant.runs.options import ConfigurationError, require
+from dormant.replay import machine_memory
+from dormant.runs.options import require
 
 STACK = 4  # frames of a state
 FRAME_SHAPE = (84, 84)
-# Of a device's memory that frames may take up; the network and its batches need some, too.
+_STEP_BYTES = 84 * 84 + 4 + 4 + 1 + 4 + 4  # of `Frames`
+# Of a memory that frames may take up; the network and its batches need some, too.
 _SHARE = 0.9
 
 
@@ -66,28 +67,28 @@ def _stacks(frames: Frames, rows: jax.Array, following: int) -> jax.Array:
     return jnp.moveaxis(found, 1, -1)
 
 
-def check_steps(name: str, count: int, available: int | None = None) -> None:
+def check_steps(
+    name: str, count: int, machine: int | None = None, device: int | None = None
+) -> None:
     """Checks that so many steps fit into the memory of this machine and of its first device.
 
     Args:
       name: what says how many they are, for the message.
       count: C.
-      available: bytes of the device; None for what it says, which a CPU does not.
+      machine, device: bytes; None for what they say.
 
     Raises:
       ConfigurationError: when they do not.
     """
-    options = ReplayOptions(capacity=max(count, STACK + 1), observation_shape=FRAME_SHAPE)
-    try:
-        needed = check_memory(options)
-    except ValueError as error:
-        problem = str(error).replace("`capacity`", "steps").partition("; got")[0]
-        raise ConfigurationError(f"{name}: {problem}; received {count}") from error
-    if available is None:
-        available = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    if available is not None:
-        most = int(_SHARE * available * count / needed)
-        require(count <= most, name, f"at most {most} steps in this device's memory", count)
+    machine = machine_memory() if machine is None else machine
+    if device is None:
+        # A CPU does not say; it has what was read and its own copy at one time.
+        device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    machine = machine and (machine if device else machine // 2)
+    for memory, whose in ((machine, "machine's"), (device, "device's")):
+        if memory is not None:
+            most = int(_SHARE * memory / _STEP_BYTES)
+            require(count <= most, name, f"at most {most} steps in this {whose} memory", count)
 
 
 def check_frames(name: str, frames: Frames, num_actions: int) -> None:

@@ -169,7 +169,8 @@ def _from_data_set(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOpti
 
     def make_prepare() -> Callable[[jax.Array, Any], Logged]:
         game = experience.game
-        found = study.data.load(game.name, game.num_actions, options.seed or 0)
-        return lambda key, say: Logged(jax.tree.map(jnp.asarray, found))
+        found = [study.data.load(game.name, game.num_actions, options.seed or 0)]
+        # Not kept: on the device there is a copy.
+        return lambda key, say: Logged(jax.tree.map(jnp.asarray, found.pop()))
 
     return _Source(experience, make_prepare, None)

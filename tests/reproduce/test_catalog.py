@@ -7,18 +7,14 @@ import pytest
 from dormant.evaluation.experiment_file import PlannedRun
 from dormant.evaluation.scores import normalization
 from dormant.reproduce import catalog
+from dormant.reproduce.experiment_folder import _identity
 from dormant.reproduce.experiments import SCALES, STUDY, TRAIN
 from dormant.reproduce.jobs import experiment_file, jobs, slug
 from dormant.reproduce.listing import listing
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [experiment.name for experiment in catalog.EXPERIMENTS]
-SCALED = [
-    (experiment.name, scale)
-    for experiment in catalog.EXPERIMENTS
-    for scale in SCALES
-    if scale not in experiment.missing
-]
+SCALED = [(name, scale) for name in NAMES for scale in SCALES]
 FOLDER = Path("runs/x")
 # Runs and agent steps of one as published, where the paper says both.
 PUBLISHED = {
@@ -37,11 +33,8 @@ def test_every_figure_and_table_of_the_paper_is_listed():
     known = set(first_lines.replace(",", " ").split())
     assert known >= {*(f"fig{n}" for n in range(1, 26)), "tab6", "tab7"}
     assert "GPU-hours not measured" in text
-    for name in ("fig4", "fig8"):
-        (entry,) = [part for part in text.split("\n\n") if part.startswith(f"{name}:")]
-        assert "cannot be run at this scale" in entry
-        assert f"why not: {catalog.find(name).missing['paper']}" in entry
-    assert "cannot be run" not in listing("mini", ROOT / "benchmarks" / "results")
+    for scale in SCALES:
+        assert "fig08" in listing(scale, ROOT / "benchmarks" / "results")
 
 
 @pytest.mark.parametrize("name, scale", SCALED)
@@ -124,12 +117,33 @@ def test_a_smoke_run_is_compared_with_no_value_of_the_paper():
         assert all(isinstance(run, PlannedRun) for run in file.runs)
 
 
-def test_a_scale_that_an_experiment_lacks_says_why():
-    for name in ("fig4", "fig8"):
-        experiment = catalog.find(name)
-        assert set(experiment.scales) | set(experiment.missing) == set(SCALES)
-        with pytest.raises(ValueError, match=f"{name} cannot be run at .*--scale=mini"):
-            jobs(experiment, "paper", FOLDER)
+def test_a_variant_is_left_out_of_a_scale_that_has_no_runs_of_its_family():
+    on_atari, on_minatar = (
+        {job.gin_file for job in jobs(catalog.find("fig4"), scale, FOLDER)}
+        for scale in ("paper", "mini")
+    )
+    assert on_atari == {"gin_configs/studies/fig04_atari.gin"}
+    assert on_minatar == {"gin_configs/studies/fig04.gin"}
+
+
+def test_a_study_names_the_runs_of_its_game_and_seed_that_it_reads():
+    planned = jobs(catalog.find("fig8"), "paper", FOLDER, 2, ["Asterix"])
+    by_name = {job.name: job for job in planned}
+    taught = by_name["trained_at_replay_ratio_1/Asterix/seed_1"]
+    teacher, student = taught.needs
+    assert (teacher, student) == (
+        "teacher_dqn/Asterix/seed_1",
+        "student_before_dqn_at_replay_ratio_1/Asterix/seed_1",
+    )
+    for option, need in (("teacher", teacher), ("student", student)):
+        place = (FOLDER / need).as_posix()
+        assert f'--gin_bindings=Distillation.{option}_run = "{place}"' in taught.arguments
+        assert f"--base_dir={place}" in by_name[need].arguments and by_name[need].needs == ()
+    assert by_name["fresh_network/Asterix/seed_0"].needs == ("teacher_dqn/Asterix/seed_0",)
+    # It stays the same plan wherever its folder lies.
+    elsewhere = jobs(catalog.find("fig8"), "paper", FOLDER / "x", 2, ["Asterix"])
+    here, there = ([_identity(job.runs[0]) for job in each] for each in (planned, elsewhere))
+    assert here == there and planned != elsewhere
 
 
 def test_a_study_is_a_process_for_each_seed():
@@ -186,8 +200,6 @@ def test_gin_knows_every_file_and_binding(scale):
 
     seen = set()
     for experiment in catalog.EXPERIMENTS:
-        if scale in experiment.missing:
-            continue
         for job in jobs(experiment, scale, FOLDER, seeds=1):
             flags = [word.split("=", 1) for word in job.arguments if word.startswith("--gin")]
             files = [str(ROOT / value) for name, value in flags if name == "--gin_files"]

@@ -1,6 +1,7 @@
 """Runs of an experiment: skipped, resumed, tried again, interrupted. The processes here put runs
 in place that were written before; the slow test has real training."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -70,6 +71,20 @@ def test_what_fails_too_often_is_listed_and_the_others_run(prepared):
     assert state_of(folder, jobs[1].runs[0]).status == "finished"
     assert reached(folder, jobs[0].runs[0]) == 2000
     assert reached(folder, jobs[1].runs[0]) == 5000
+
+
+def test_what_needs_a_run_waits_for_it_and_is_listed_where_it_fails(prepared):
+    folder, (first, second) = prepared
+    # In this order it would be started first.
+    arguments = (*second.arguments, "once")
+    reading = dataclasses.replace(second, needs=(first.name,), arguments=arguments)
+    (failure, waiting) = run_jobs([reading, first], folder, folder, parallel=2, retries=0)
+    assert failure.job is first and waiting.job is reading
+    assert waiting.problem == f"it was not started: it needs {first.name}"
+    assert not log_of(folder, reading).exists()
+    assert run_jobs([reading, first], folder, folder, parallel=2, retries=0) == []
+    begun = [log_of(folder, job).stat().st_mtime_ns for job in (first, reading)]
+    assert begun == sorted(begun)
 
 
 def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
@@ -151,7 +166,6 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     [
         ([], "name one experiment"),
         (["fig77"], "got 'fig77'"),
-        (["fig8", "--scale=paper"], "fig8 cannot be run at --scale=paper: distillation does not"),
         (["fig1", "--parallel=0"], "--parallel must be at least 1; got 0"),
         (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
