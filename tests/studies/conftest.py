@@ -3,6 +3,7 @@
 import gzip
 import pathlib
 
+import gin
 import numpy as np
 import pytest
 
@@ -117,6 +118,8 @@ def trained_run(tmp_path_factory):
     from tests.agents.conftest import GIN_CONFIGS as AGENTS
     from tests.agents.conftest import SMALL as SMALL_AGENT
 
+    # Unlocked: Dopamine registers what it is configured by when it is imported.
+    gin.clear_config()
     folder = tmp_path_factory.mktemp("trained") / "run"
     changes = SMALL_AGENT | {"DormantDQNAgent.width": 0.0625, "Runner.num_iterations": 2}
     flags = [f"--gin_bindings={name} = {value!r}" for name, value in changes.items()]
