@@ -1,12 +1,13 @@
 """A run's folder and its gin files, checked before anything is created.
 Each mistake is one clear line, with the names that come close."""
 
+import contextlib
 import difflib
 import inspect
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import gin
 
@@ -58,21 +59,35 @@ def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     """Replaces gin's configuration by that of the files, then of the bindings.
 
     What they name must have been imported. A file may include another of its own folder by name,
-    unless the working directory has one of that name.
+    or one of a folder beside it by `folder/name`. Neither the working directory nor what was
+    parsed before comes before these.
 
     Raises:
       ConfigurationError: when a line cannot be parsed or names something that does not exist.
     """
     gin.clear_config()
-    for path in gin_files:
-        folder = os.path.dirname(os.path.abspath(path))
-        gin.add_config_file_search_path(folder)
-        # Files of a folder's folder are included with its name: `vectorized/dqn.gin`.
-        gin.add_config_file_search_path(os.path.dirname(folder))
     try:
-        gin.parse_config_files_and_bindings(list(gin_files), list(gin_bindings))
+        for path in gin_files:
+            with _includes_beside([path]):
+                gin.parse_config_file(os.path.abspath(path))
+        with _includes_beside(gin_files):
+            gin.parse_config_files_and_bindings([], list(gin_bindings))
     except (ValueError, KeyError, SyntaxError, OSError, ImportError) as error:
         raise ConfigurationError(_explain_gin_error(error)) from error
+
+
+@contextlib.contextmanager
+def _includes_beside(gin_files: Sequence[str]) -> Iterator[None]:
+    """Inside, gin looks for an included file in the files' folders and their parents first."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in gin_files]
+    first = [place for folder in folders for place in (folder, os.path.dirname(folder))]
+    # gin adds places only at the end, for good: those of a file parsed before would win.
+    before = list(gin.config._LOCATION_PREFIXES)
+    gin.config._LOCATION_PREFIXES[:] = first + before
+    try:
+        yield
+    finally:
+        gin.config._LOCATION_PREFIXES[:] = before
 
 
 def one_line(error: BaseException) -> str:
