@@ -9,7 +9,7 @@ from pathlib import Path
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
-from dormant.reproduce.jobs import Job, experiment_file, jobs
+from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
 from dormant.reproduce.running import Failure, is_whole, run_jobs, unreadable
 
@@ -51,18 +51,26 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         if getattr(known, option) < least:
             raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
     experiment, scale = catalog.find(known.name), known.scale or "smoke"
-    if known.base_dir == "":
-        raise ValueError("--base_dir must name a folder; got ''")
+    for option in ("base_dir", "data"):
+        if getattr(known, option) == "":
+            raise ValueError(f"--{option} must name a folder; got ''")
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
-    planned = jobs(experiment, scale, _as_named(folder, repository), known.seeds, known.games)
+    data = DATA if known.data is None else _as_named(Path(known.data), repository)
+    planned = jobs(experiment, scale, _as_named(folder, repository), known.seeds, known.games, data)
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
     file = experiment_file(experiment, scale, planned, command)
     check_plan(folder, file)
     if known.dry_run:
-        print(_dry_run(planned, folder))
+        print(_dry_run(planned, folder, repository))
         return 0
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--base_dir must be a folder; got {folder}")
+    for job in planned:
+        if not is_whole(folder, job) and _lacks(job, repository):
+            raise ValueError(
+                f"--data must name the folder of the data sets, with {job.data.relative_to(data)}"
+                f" for {job.name}; docs/studies.md says where to get it; got {data}"
+            )
     with locked(folder) as lock:
         check_plan(folder, file)
         write_plan(folder, file)
@@ -94,10 +102,16 @@ def _as_named(folder: Path, repository: Path) -> Path:
     return absolute.relative_to(repository) if absolute.is_relative_to(repository) else absolute
 
 
-def _dry_run(planned: Sequence[Job], folder: Path) -> str:
+def _lacks(job: Job, repository: Path) -> bool:
+    """Whether what a job reads of a data set is not there."""
+    return job.data is not None and not (repository / job.data).exists()
+
+
+def _dry_run(planned: Sequence[Job], folder: Path, repository: Path) -> str:
     lines = []
     for job in planned:
-        state = "finished" if is_whole(folder, job) else "to run"
+        state = f"to run, lacks {job.data}" if _lacks(job, repository) else "to run"
+        state = "finished" if is_whole(folder, job) else state
         state = "cannot be read" if unreadable(folder, job) else state
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
@@ -125,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scale", choices=SCALES, help="paper, mini or smoke (default: smoke; with --list: paper)"
     )
     parser.add_argument("--base_dir", help="folder (default: runs/<name>-<scale>)")
+    parser.add_argument("--data", help="folder of the data sets of figures 3 and 4 (default: data)")
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")

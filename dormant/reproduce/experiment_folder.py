@@ -15,6 +15,7 @@ from dormant.evaluation.experiment_file import (
     read_experiment,
     to_json,
 )
+from dormant.reproduce.side_experiments import DATA_PARAMETERS
 
 LOCK_FILE = ".lock"
 
@@ -70,11 +71,12 @@ def locked(folder: Path) -> Iterator[TextIO]:
 
 
 def _identity(run: PlannedRun) -> tuple:
-    """What a run is, wherever the experiment's folder lies: its command without that."""
+    """What a run is, wherever the experiment's folder and its data lie: its command without."""
     words, flag = shlex.split(run.command), "--base_dir="
     base = next((word for word in words if word.startswith(flag)), "").removeprefix(flag)
     # A study may name other runs of the experiment.
     root = base.removesuffix(run.folder)
-    others = (word for word in words if not word.startswith(flag))
+    data = tuple(f"--gin_bindings={parameter} =" for parameter in DATA_PARAMETERS)
+    others = (word for word in words if not word.startswith((flag, *data)))
     named = (word.replace(root, "") if root else word for word in others)
     return (*run._replace(command=""), *named)

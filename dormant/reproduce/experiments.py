@@ -14,6 +14,23 @@ Bindings = Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
+class DataSet:
+    """Files that do not come with this package and that a run reads.
+
+    Attributes:
+      parameter: the gin parameter that names its folder.
+      folder: its name, in the folder of all data sets.
+      holds: what a run needs of it, in which {game} and {run} stand for the run's own.
+      runs: how many it has of each game: seed k reads number 1 + k modulo so many.
+    """
+
+    parameter: str
+    folder: str
+    holds: str
+    runs: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class Family:
     """Runs of one kind at one scale: where they play, how many there are, how long each is.
 
@@ -26,6 +43,7 @@ class Family:
       agent_steps: of one run.
       bindings: what makes the runs that long; none where the gin file says so itself.
       speed: which measurement of the benchmarks tells how fast they are; "" where none does.
+      data: what they read; None for nothing.
     """
 
     program: str
@@ -35,6 +53,7 @@ class Family:
     agent_steps: int
     bindings: Bindings = dataclasses.field(default_factory=dict)
     speed: str = ""
+    data: DataSet | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dormant.evaluation.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
     TRAIN_VECTORIZED,
+    DataSet,
     Experiment,
     Family,
     Variant,
@@ -18,6 +19,7 @@ from dormant.reproduce.families import SMALL
 from dormant.reproduce.methods import DEVICE_FILE
 
 PYTHON = "python"
+DATA = Path("data")  # from the repository's root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Job:
       runs: in the order of their seeds.
       speed, replay_ratio: what its hours are estimated from.
       needs: names of the jobs whose runs it reads.
+      data: what it reads of a data set, as its command would name it; None for nothing.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Job:
     speed: str
     replay_ratio: float
     needs: tuple[str, ...] = ()
+    data: Path | None = None
 
     @property
     def command(self) -> str:
@@ -62,6 +66,7 @@ def jobs(
     folder: Path,
     seeds: int | None = None,
     games: Sequence[str] = (),
+    data: Path = DATA,
 ) -> list[Job]:
     """All processes of an experiment.
 
@@ -71,6 +76,7 @@ def jobs(
       folder: the experiment's, as the commands name it.
       seeds: how many of each; None for as many as the scale has.
       games: out of the scale's; none for all.
+      data: the folder of all data sets, as the commands name it.
 
     Raises:
       ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
@@ -96,14 +102,12 @@ def jobs(
         for game in family.games:
             if games and game not in games:
                 continue
-            made = _Maker(variant, family, gin_file, bindings, reads, folder, game)
+            made = _Maker(variant, family, gin_file, bindings, reads, folder, data, game)
             found += made.jobs(seeds or family.seeds)
     return found
 
 
-def _kind(
-    experiment: Experiment, variant: Variant, scale: str
-) -> tuple[Family, str, dict] | None:
+def _kind(experiment: Experiment, variant: Variant, scale: str) -> tuple[Family, str, dict] | None:
     """The runs of a variant at a scale, with the gin file and the bindings that say so; or None."""
     families = experiment.scales[scale]
     if SMALL in families and variant.small is not None:
@@ -131,6 +135,7 @@ class _Maker:
     bindings: dict
     reads: dict  # {gin parameter: the folder of all runs of the variant that it reads}
     folder: Path
+    data: Path  # the folder of all data sets
     game: str
 
     def jobs(self, seeds: int) -> list[Job]:
@@ -152,6 +157,9 @@ class _Maker:
         # Whoever reads runs is alone with its seed.
         needs = {what: f"{base}/{self.game}/seed_{seeds[0]}" for what, base in self.reads.items()}
         read = {what: f'"{(self.folder / need).as_posix()}"' for what, need in needs.items()}
+        data = self.family.data
+        if data is not None:
+            read[data.parameter] = f'"{(self.data / data.folder).as_posix()}"'
         bindings = {self.family.game_parameter: f'"{self.game}"', **self.bindings, **read, **own}
         arguments = (
             "-m",
@@ -167,6 +175,7 @@ class _Maker:
             self.family.speed,
             self.variant.replay_ratio,
             tuple(dict.fromkeys(needs.values())),
+            data and self._read_of(data, seeds[0]),
         )
         alone = self.family.program != TRAIN_VECTORIZED
         runs = tuple(
@@ -183,6 +192,10 @@ class _Maker:
             for seed in seeds
         )
         return dataclasses.replace(job, runs=runs)
+
+    def _read_of(self, data: DataSet, seed: int) -> Path:
+        run = 1 + seed % data.runs
+        return self.data / data.folder / data.holds.format(game=self.game, run=run)
 
 
 def slug(text: str) -> str:

@@ -1,7 +1,7 @@
 """What the paper trains otherwise than by acting: figures 3, 4 and 8. No agent acts as these runs
 are recorded, so that their agent steps are gradient steps."""
 
-from dormant.reproduce.experiments import STUDY, Experiment, Family, Variant
+from dormant.reproduce.experiments import STUDY, DataSet, Experiment, Family, Variant
 from dormant.reproduce.families import PAIR, atari
 from dormant.reproduce.methods import REDO, read_off
 
@@ -12,6 +12,9 @@ _ATARI = "Atari"  # the family of studies on the paper's games
 _ATARI_STEPS = 2_500_000  # gradient steps, as many as an online run's of 40M frames
 _FRESH = {"Distillation.student": "'fresh'"}
 _IMAGES, _GAME = "Images.source", "VectorizedDQN.environment"
+_CIFAR_10 = DataSet("Images.folder", "cifar-10-batches-bin", "data_batch_1.bin")
+_DQN_REPLAY = DataSet("DQNReplay.folder", "dqn_replay", "{game}/{run}/replay_logs", runs=5)
+DATA_PARAMETERS = tuple(data.parameter for data in (_CIFAR_10, _DQN_REPLAY))
 _GAMES = ("Asterix-MinAtar", "Breakout-MinAtar", "SpaceInvaders-MinAtar")
 
 # A synthetic set in place of CIFAR-10, which does not come with this package.
@@ -67,8 +70,10 @@ FIGURE_3 = Experiment(
         ),
     ),
     scales={
-        "paper": {"": Family(STUDY, _IMAGES, ("CIFAR-10",), 3, 10_000)},
-        "mini": {"": Family(STUDY, _IMAGES, ("CIFAR-10",), 2, 2_500, _SHORTER_IMAGES)},
+        "paper": {"": Family(STUDY, _IMAGES, ("CIFAR-10",), 3, 10_000, data=_CIFAR_10)},
+        "mini": {
+            "": Family(STUDY, _IMAGES, ("CIFAR-10",), 2, 2_500, _SHORTER_IMAGES, data=_CIFAR_10)
+        },
         "smoke": {"": Family(STUDY, _IMAGES, ("synthetic",), 1, 800, _SMOKE_IMAGES)},
     },
     shows=("dormant_percent",),
@@ -95,7 +100,7 @@ FIGURE_4 = Experiment(
         )
     ),
     scales={
-        "paper": {_ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS)},
+        "paper": {_ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, data=_DQN_REPLAY)},
         **_device(50_000, _SMOKE_DATA),
     },
     shows=("dormant_percent", "return"),

@@ -146,6 +146,24 @@ def test_a_study_names_the_runs_of_its_game_and_seed_that_it_reads():
     assert here == there and planned != elsewhere
 
 
+def test_a_command_names_the_data_set_and_the_plan_stays_the_same_elsewhere():
+    from dormant.studies.dqn_replay import RUNS
+
+    planned = jobs(catalog.find("fig4"), "paper", FOLDER, data=Path("/sets"))
+    for job in planned:
+        (run,) = job.runs
+        assert '--gin_bindings=DQNReplay.folder = "/sets/dqn_replay"' in job.arguments
+        part = f"{run.game}/{1 + run.seed % RUNS}/replay_logs"
+        assert job.data == Path("/sets/dqn_replay", part)
+    elsewhere = jobs(catalog.find("fig4"), "paper", FOLDER)
+    assert elsewhere[0].data == Path("data/dqn_replay/DemonAttack/1/replay_logs")
+    assert [_identity(job.runs[0]) for job in planned] == [
+        _identity(job.runs[0]) for job in elsewhere
+    ]
+    synthetic = jobs(catalog.find("fig3"), "smoke", FOLDER)
+    assert {job.data for job in synthetic} == {None}
+
+
 def test_a_study_is_a_process_for_each_seed():
     planned = jobs(catalog.find("fig3"), "paper", FOLDER)
     assert {job.arguments[1] for job in planned} == {STUDY} and len(planned) == 9

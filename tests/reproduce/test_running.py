@@ -161,6 +161,26 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monkeypatch, capsys):
+    from dormant.reproduce import command_line
+
+    folder, data = tmp_path / "x", tmp_path / "data"
+    (data / "dqn_replay" / "Asterix" / "1" / "replay_logs").mkdir(parents=True)
+    asked = ["fig4", "--scale=paper", f"--base_dir={folder}", f"--data={data}", "--games=Asterix"]
+    # Seed 1 reads the data set's second run.
+    assert main([*asked, "--seeds=2"]) == 2
+    assert "dqn_replay/Asterix/2/replay_logs for" in capsys.readouterr().err and not folder.exists()
+    assert main([*asked, "--seeds=2", "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert f"# to run, lacks {data}/dqn_replay/Asterix/2/replay_logs: offline_dqn/Ast" in printed
+    assert "# to run: offline_dqn/Asterix/seed_0" in printed
+    monkeypatch.setattr(command_line, "run_jobs", lambda *unused: [])
+    assert main([*asked, "--seeds=1"]) == 0
+    # The same plan, its runs done and the data gone.
+    monkeypatch.setattr(command_line, "is_whole", lambda *unused: True)
+    assert main([*asked, "--seeds=1", "--data=/nowhere"]) == 0
+
+
 @pytest.mark.parametrize(
     "arguments, problem",
     [
@@ -170,6 +190,17 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
         (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
         (["fig1", "--base_dir="], "--base_dir must name a folder"),
+        (["fig4", "--data="], "--data must name a folder"),
+        (
+            ["fig4", "--scale=paper", "--data=/nowhere"],
+            "--data must name the folder of the data sets, with"
+            " dqn_replay/DemonAttack/1/replay_logs for offline_dqn/DemonAttack/seed_0;"
+            " docs/studies.md says where to get it; got /nowhere",
+        ),
+        (
+            ["fig3", "--scale=mini", "--data=/nowhere"],
+            "with cifar-10-batches-bin/data_batch_1.bin for fixed_labels/CIFAR-10/seed_0;",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, problem, tmp_path, capsys):
