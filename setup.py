@@ -11,7 +11,7 @@ README = ROOT / "README.md"
 
 # The floors are what CI's oldest job installs; its newest job runs the newest below the ceilings.
 CORE = [
-    "jax>=0.8.0,<0.12",
+    "jax>=0.8.0,<0.13",
     "flax>=0.12.0,<0.13",
     "optax>=0.2.7,<0.3",
     "numpy>=2.0,<3",
@@ -37,7 +37,8 @@ MUJOCO = [
 ]
 MINATAR = ["MinAtar>=1.0.15,<2", "pandas<3"]
 VECTORIZED = [
-    "gymnax>=1.0.1,<2",  # an older one would be taken silently, and does not run
+    "gymnax>=1.0.1,<2",  # an older one would be taken silently, and does not run; needs JAX <0.12
+    "six>=1.16,<2",  # gymnax imports it and does not say so
     "gin-config>=0.5.0,<0.6",
     "absl-py>=2.3,<3",
     "tqdm>=4.64.1,<5",

@@ -69,12 +69,15 @@ def gymnax_environment(name: str) -> Environment:
 
     Raises:
       ValueError: when gymnax does not know the name, or its actions are not discrete.
-      ImportError: when gymnax is not installed.
+      ImportError: when gymnax, or what it imports, is not installed.
     """
     try:
         import gymnax
     except ModuleNotFoundError as error:
-        raise ImportError("this environment needs gymnax: pip install 'gymnax>=1.0.1'") from error
+        # What is missing may be something that gymnax imports.
+        raise ImportError(
+            f"this environment needs gymnax ({error}): pip install 'dormant[vectorized]'"
+        ) from error
     known = gymnax.registered_envs
     if name not in known:
         close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)

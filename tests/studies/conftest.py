@@ -1,6 +1,7 @@
 """Studies that take seconds: 8 x 8 images, CartPole, 16 neurons; a sixteenth of Atari's network."""
 
 import gzip
+import importlib.util
 import pathlib
 
 import gin
@@ -114,6 +115,8 @@ def dqn_replay(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory):
     """The folder of a run of `dormant.train` on Asterix whose replay is full."""
+    if importlib.util.find_spec("dopamine") is None:
+        pytest.skip("a run of dormant.train is made with Dopamine, which is not installed")
     from dormant import train
     from tests.agents.conftest import GIN_CONFIGS as AGENTS
     from tests.agents.conftest import SMALL as SMALL_AGENT

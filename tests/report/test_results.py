@@ -7,7 +7,7 @@ import pytest
 from dormant.evaluation.sources import read_folder
 from dormant.evaluation.statistics import aggregate
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 EXPERIMENTS = sorted(path.name for path in RESULTS.iterdir() if path.is_dir())
 SEEDS = 10
