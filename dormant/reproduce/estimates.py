@@ -7,30 +7,35 @@ from typing import NamedTuple
 
 from dormant.reproduce.jobs import Job
 
-# {speed: (benchmark, the row's name at replay ratio 0.25 and at 1, title's beginning for each)}
-_ROWS = {
-    "nature": (
-        "train_dqn",
-        ("DQN with ReDo on DemonAttack", "replay ratio 0.25, 4000 agent steps with one recycle"),
-        ("DQN with ReDo on DemonAttack", "replay ratio 1, 1000 agent steps with one recycle"),
-    ),
-    "minatar": (
-        "vectorized",
-        ("DQN on gymnax's Breakout-MinAtar at replay ratio 0.25", "10 seeds"),
-        ("DQN on gymnax's Breakout-MinAtar at replay ratio 1:", "10 seeds"),
-    ),
-}
+_BENCHMARK = "runs"  # benchmarks/runs.py
+_AT_RATIO = " at replay ratio "
+
+
+def row_name(speed: str, replay_ratio: float) -> str:
+    """What the benchmark calls a measurement: "nature at replay ratio 0.25"."""
+    return f"{speed}{_AT_RATIO}{replay_ratio:g}"
 
 
 class Speed(NamedTuple):
-    """Seconds of one agent step: `step + update * replay_ratio`, through two measurements."""
+    """Agent steps per second as they were measured: {replay ratio: rate}, one or two of them."""
 
-    step: float
-    update: float
+    rates: dict[float, float]
+
+    def knows(self, replay_ratio: float) -> bool:
+        """Whether the seconds of a step can be told: from two measurements at any replay ratio."""
+        return replay_ratio in self.rates or len(self.rates) > 1
 
     def hours(self, agent_steps: int, replay_ratio: float) -> float:
-        """Of so many agent steps."""
-        return agent_steps * (self.step + self.update * replay_ratio) / 3600
+        """Of so many agent steps, at a replay ratio that it knows.
+
+        The seconds of a step are `step + update * replay_ratio`, through the two measurements.
+        """
+        if replay_ratio in self.rates:
+            return agent_steps / self.rates[replay_ratio] / 3600
+        (low, slow), (high, fast) = ((ratio, 1 / rate) for ratio, rate in self.rates.items())
+        update = (fast - slow) / (high - low)
+        step = max(0.0, slow - low * update)
+        return agent_steps * (step + update * replay_ratio) / 3600
 
 
 class Device(NamedTuple):
@@ -42,42 +47,33 @@ class Device(NamedTuple):
 
 
 def devices(results: Path) -> list[Device]:
-    """The machines of `benchmarks/results/<benchmark>-<kind>.json`, CPU first."""
-    kinds = sorted({path.stem.rpartition("-")[2] for path in results.glob("*-*.json")})
+    """The machines of `benchmarks/results/runs-<kind>.json`, CPU first."""
     found = []
-    for kind in kinds:
-        speeds, name = {}, kind
-        for speed, (benchmark, *rows) in _ROWS.items():
-            path = results / f"{benchmark}-{kind}.json"
-            if not path.is_file():
-                continue
-            measured = json.loads(path.read_text(encoding="utf-8"))
-            machine = measured["machine"]
-            name = f"{machine['cores']} cores of {machine['processor']}"
-            if kind != "cpu":
-                name = str(machine["device"])
-            slow, fast = (_rate(measured, *row) for row in rows)
-            if slow and fast:
-                # Two points at replay ratios 0.25 and 1.
-                update = (1 / fast - 1 / slow) / 0.75
-                speeds[speed] = Speed(max(0.0, 1 / slow - 0.25 * update), update)
-        if speeds:
-            found.append(Device(kind, name, speeds))
+    for path in sorted(results.glob(f"{_BENCHMARK}-*.json")):
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        kind, machine = path.stem.rpartition("-")[2], measured["machine"]
+        on_cpu = f"{machine['cores']} cores of {machine['processor']}"
+        name = on_cpu if kind == "cpu" else str(machine["device"])
+        found.append(Device(kind, name, _speeds(measured)))
     return found
+
+
+def _speeds(measured: dict) -> dict[str, Speed]:
+    rates: dict[str, dict[float, float]] = {}
+    for table in measured["tables"]:
+        for row in table["rows"]:
+            speed, _, replay_ratio = row["name"].partition(_AT_RATIO)
+            rates.setdefault(speed, {})[float(replay_ratio)] = float(row["sides"][0]["median"])
+    return {speed: Speed(each) for speed, each in rates.items()}
 
 
 def hours(device: Device, jobs: Sequence[Job]) -> tuple[float, int]:
     """The hours of those jobs whose speed was measured, and how many jobs' was not."""
-    known = [job for job in jobs if job.speed in device.speeds]
+    known = [job for job in jobs if _is_known(device, job)]
     total = sum(device.speeds[job.speed].hours(job.agent_steps, job.replay_ratio) for job in known)
     return total, len(jobs) - len(known)
 
 
-def _rate(measured: dict, title: str, name: str) -> float | None:
-    """Agent steps per second."""
-    for table in measured["tables"]:
-        if table["title"].startswith(title):
-            for row in table["rows"]:
-                if row["name"] == name:
-                    return float(row["sides"][0]["median"])
-    return None
+def _is_known(device: Device, job: Job) -> bool:
+    speed = device.speeds.get(job.speed)
+    return speed is not None and speed.knows(job.replay_ratio)

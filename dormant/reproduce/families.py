@@ -1,6 +1,8 @@
 """Games, seeds and lengths at each scale, by the kind of agent. Lengths are agent steps.
 The paper's are in its section 3 and appendix; `mini` is sized for a day on one GPU, unmeasured."""
 
+import dataclasses
+
 from dormant.reproduce.experiments import TRAIN, TRAIN_VECTORIZED, Family
 
 GAMES_17 = (
@@ -53,7 +55,7 @@ _SMOKE_DEVICE = {
 }
 SMOKE_DEVICE = Family(
     TRAIN_VECTORIZED, _DEVICE, ("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 2, 2_000,
-    _SMOKE_DEVICE, "minatar",
+    _SMOKE_DEVICE, "minatar mlp",
 )  # fmt: skip
 SMALL = "on the device"  # the family of smoke runs that the device can play
 
@@ -71,9 +73,9 @@ def atari(
     }
 
 
-def unmeasured(families: dict[str, Family]) -> dict[str, Family]:
-    """The same for a network whose speed no benchmark measures."""
-    return {scale: Family(**{**vars(family), "speed": ""}) for scale, family in families.items()}
+def with_speed(families: dict[str, Family], speed: str) -> dict[str, Family]:
+    """The same for a network of another speed."""
+    return {scale: dataclasses.replace(each, speed=speed) for scale, each in families.items()}
 
 
 def drq_eps() -> dict[str, Family]:
@@ -82,9 +84,9 @@ def drq_eps() -> dict[str, Family]:
     smoke = {**_SMOKE_ATARI, "MaxEpisodeEvalRunner.num_eval_episodes": "1"}
     games = ("Pong", "Breakout", "MsPacman")
     return {
-        "paper": Family(TRAIN, _ATARI, GAMES_26, 10, 400_000),
-        "mini": Family(TRAIN, _ATARI, games, 2, 100_000, mini),
-        "smoke": Family(TRAIN, _ATARI, ("Pong",), 1, 200, smoke),
+        "paper": Family(TRAIN, _ATARI, GAMES_26, 10, 400_000, {}, "drq_eps"),
+        "mini": Family(TRAIN, _ATARI, games, 2, 100_000, mini, "drq_eps"),
+        "smoke": Family(TRAIN, _ATARI, ("Pong",), 1, 200, smoke, "drq_eps"),
     }
 
 
@@ -108,15 +110,15 @@ def sac(games: tuple[str, ...] = MUJOCO) -> dict[str, Family]:
         "Prune.period": "60",
     }
     return {
-        "paper": Family(TRAIN, _GYM, games, 10, 1_000_000),
-        "mini": Family(TRAIN, _GYM, games[:2], 3, 200_000, mini),
-        "smoke": Family(TRAIN, _GYM, games[:1], 1, 600, smoke),
+        "paper": Family(TRAIN, _GYM, games, 10, 1_000_000, {}, "sac"),
+        "mini": Family(TRAIN, _GYM, games[:2], 3, 200_000, mini, "sac"),
+        "smoke": Family(TRAIN, _GYM, games[:1], 1, 600, smoke, "sac"),
     }
 
 
 def minatar() -> dict[str, Family]:
     """DQN on the device: ten seeds; `paper` has 1M agent steps and the MinAtar paper's network,
-    `mini` 30 000 and dense layers, whose speed no benchmark measures."""
+    `mini` 30 000 and dense layers."""
     longer = {
         "VectorizedDQN.network": "'minatar'",
         "VectorizedDQN.epsilon_decay_period": "100_000",
@@ -127,6 +129,6 @@ def minatar() -> dict[str, Family]:
     }
     return {
         "paper": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 1_000_000, longer, "minatar"),
-        "mini": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 30_000),
+        "mini": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 30_000, {}, "minatar mlp"),
         "smoke": SMOKE_DEVICE,
     }

@@ -20,8 +20,9 @@ def listing(scale: str, results: Path) -> str:
     measured = devices(results)
     parts = [_entry(each, scale, measured) for each in EXPERIMENTS]
     end = (
-        f"At scale {scale}; --scale shows another. Hours are those of one process after the other"
-        " on the device named, by benchmarks/results; starting and compiling come on top."
+        f"At scale {scale}; --scale shows another. Hours are those of training, one"
+        " process after the other, on the device named, by benchmarks/results; evaluation episodes,"
+        " starting and compiling come on top."
     )
     return "\n\n".join([*parts, end])
 

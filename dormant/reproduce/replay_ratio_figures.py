@@ -1,7 +1,7 @@
 """The figures about the replay ratio: 1, 7, 10, 11, 12, 16 (13 shows the runs of 1)."""
 
 from dormant.reproduce.experiments import Experiment, Variant
-from dormant.reproduce.families import SMALL, SMOKE_DEVICE, atari, drq_eps, unmeasured
+from dormant.reproduce.families import SMALL, SMOKE_DEVICE, atari, drq_eps, with_speed
 from dormant.reproduce.methods import (
     REDO,
     REPLAY_RATIOS,
@@ -120,7 +120,7 @@ FIGURE_10 = Experiment(
             ratios=_DRQ_RATIOS,
         ),
     ),
-    scales=_scales(atari(10), resnet=unmeasured(atari(10)), drq_eps=drq_eps()),
+    scales=_scales(atari(10), resnet=with_speed(atari(10), "resnet"), drq_eps=drq_eps()),
     setting_name="replay ratio",
     paper=read_off(
         "figure 10",
@@ -161,7 +161,7 @@ FIGURE_12 = Experiment(
             setting=f"width {width}",
             value=width,
             bindings={"DormantDQNAgent.width": str(width)},
-            family="" if width == 1 else "wide",
+            family="" if width == 1 else f"width {width}",
         )
         for method, gin_file, small in (
             ("DQN", "fig12_dqn", {}),
@@ -169,7 +169,10 @@ FIGURE_12 = Experiment(
         )
         for width in _WIDTHS
     ),
-    scales=_scales(atari(10), wide=unmeasured(atari(10))),
+    scales=_scales(
+        atari(10),
+        **{f"width {width}": with_speed(atari(10), f"width {width}") for width in _WIDTHS[1:]},
+    ),
     setting_name="width",
 )
 

@@ -54,6 +54,11 @@ def _device(gradient_steps: int, smoke: dict[str, str]) -> dict[str, dict[str, F
     }
 
 
+def _fit(method: str, gin_file: str, **others) -> Variant:
+    """A run whose agent steps are gradient steps."""
+    return Variant(method, gin_file, replay_ratio=1, **others)
+
+
 FIGURE_3 = Experiment(
     name="fig3",
     title="A classifier with fixed labels and with labels shuffled every 20 of 100 epochs"
@@ -61,18 +66,20 @@ FIGURE_3 = Experiment(
     expected="Dormant 10 to 2 %; with shuffled labels up to 30-40 %, a jump at each shuffle (read"
     " off the figure).",
     variants=(
-        Variant("fixed labels", _FIGURE_3),
-        Variant("shuffled labels", _FIGURE_3, bindings={"Supervised.labels": "'shuffled'"}),
-        Variant(
+        _fit("fixed labels", _FIGURE_3),
+        _fit("shuffled labels", _FIGURE_3, bindings={"Supervised.labels": "'shuffled'"}),
+        _fit(
             "shuffled labels + ReDo",
             _FIGURE_3,
             bindings={"Supervised.labels": "'shuffled'", **REDO},
         ),
     ),
     scales={
-        "paper": {"": Family(STUDY, _IMAGES, ("CIFAR-10",), 3, 10_000, data=_CIFAR_10)},
+        "paper": {"": Family(STUDY, _IMAGES, ("CIFAR-10",), 3, 10_000, {}, "images", _CIFAR_10)},
         "mini": {
-            "": Family(STUDY, _IMAGES, ("CIFAR-10",), 2, 2_500, _SHORTER_IMAGES, data=_CIFAR_10)
+            "": Family(
+                STUDY, _IMAGES, ("CIFAR-10",), 2, 2_500, _SHORTER_IMAGES, "images", _CIFAR_10
+            )
         },
         "smoke": {"": Family(STUDY, _IMAGES, ("synthetic",), 1, 800, _SMOKE_IMAGES)},
     },
@@ -92,7 +99,7 @@ FIGURE_4 = Experiment(
     " place of Atari's DQN replay data)",
     expected="DemonAttack 20 to 33 %, with random targets 22; Asterix 10 to 50, 20 (read off).",
     variants=tuple(
-        Variant(method, gin_file, bindings=bindings, family=family)
+        _fit(method, gin_file, bindings=bindings, family=family)
         for gin_file, family in ((_FIGURE_4, ""), (_FIGURE_4_ATARI, _ATARI))
         for method, bindings in (
             ("offline DQN", {}),
@@ -100,7 +107,11 @@ FIGURE_4 = Experiment(
         )
     ),
     scales={
-        "paper": {_ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, data=_DQN_REPLAY)},
+        "paper": {
+            _ATARI: Family(
+                STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, {}, "offline", _DQN_REPLAY
+            )
+        },
         **_device(50_000, _SMOKE_DATA),
     },
     shows=("dormant_percent", "return"),
@@ -130,15 +141,15 @@ FIGURE_8 = Experiment(
             family="student",
             replay_ratio=1,
         ),
-        Variant("trained at replay ratio 1", _FIGURE_8),
-        Variant("fresh network", _FIGURE_8, bindings=_FRESH),
-        Variant(
+        _fit("trained at replay ratio 1", _FIGURE_8),
+        _fit("fresh network", _FIGURE_8, bindings=_FRESH),
+        _fit(
             "trained at replay ratio 1",
             _FIGURE_8_ATARI,
             family=_ATARI,
             reads={"Distillation.teacher_run": _TEACHER, "Distillation.student_run": _STUDENT},
         ),
-        Variant(
+        _fit(
             "fresh network",
             _FIGURE_8_ATARI,
             bindings=_FRESH,
@@ -150,7 +161,7 @@ FIGURE_8 = Experiment(
         "paper": {
             "teacher": atari(40, PAIR)["paper"],
             "student": atari(10, PAIR)["paper"],
-            _ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS),
+            _ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, {}, "distillation"),
         },
         **_device(25_000, _SMOKE_LESSON),
     },

@@ -1,12 +1,15 @@
-"""Hours: through the two measured speeds, and none where nothing was measured."""
+"""Hours: from the measurement of a replay ratio or a line through two, none where there is none."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from benchmarks.runs import KINDS
 from dormant.evaluation.experiment_file import PlannedRun
-from dormant.reproduce.estimates import devices, hours
-from dormant.reproduce.jobs import Job
+from dormant.reproduce import catalog
+from dormant.reproduce.estimates import devices, hours, row_name
+from dormant.reproduce.jobs import Job, jobs
 
 
 def job(speed, replay_ratio, agent_steps):
@@ -16,22 +19,24 @@ def job(speed, replay_ratio, agent_steps):
 
 @pytest.fixture
 def results(tmp_path):
-    rows = {
-        "replay ratio 0.25, 4000 agent steps with one recycle": 100.0,
-        "replay ratio 1, 1000 agent steps with one recycle": 40.0,
-    }
-    table = {
-        "title": "DQN with ReDo on DemonAttack: nature CNN",
-        "rows": [{"name": name, "sides": [{"median": rate}]} for name, rate in rows.items()],
-    }
-    machine = {"cores": 2, "processor": "Some", "device": "1 x cpu"}
-    text = json.dumps({"machine": machine, "tables": [table]})
-    (tmp_path / "train_dqn-cpu.json").write_text(text, encoding="utf-8")
+    """Measurements on a CPU and on a GPU."""
+
+    def write(kind, rates):
+        rows = [
+            {"name": row_name(*measured), "sides": [{"median": rate}]}
+            for measured, rate in rates.items()
+        ]
+        machine = {"cores": 2, "processor": "Some", "device": f"1 x {kind}"}
+        text = json.dumps({"machine": machine, "tables": [{"rows": rows}]})
+        (tmp_path / f"runs-{kind}.json").write_text(text, encoding="utf-8")
+
+    write("cpu", {("nature", 0.25): 100.0, ("nature", 1): 40.0, ("sac", 1): 50.0})
+    write("gpu", {("sac", 1): 500.0})
     return tmp_path
 
 
-def test_both_measurements_are_met(results):
-    (device,) = devices(results)
+def test_both_measurements_are_met_and_a_line_tells_the_others(results):
+    device, _ = devices(results)
     assert (device.kind, device.name) == ("cpu", "2 cores of Some")
     for replay_ratio, rate in ((0.25, 100), (1, 40)):
         total, unknown = hours(device, [job("nature", replay_ratio, 3600 * rate)])
@@ -41,10 +46,24 @@ def test_both_measurements_are_met(results):
 
 
 def test_what_was_not_measured_is_counted_and_not_guessed(results):
-    (device,) = devices(results)
-    planned = [job("", 1, 3600), job("minatar", 1, 3600), job("nature", 1, 3600 * 40)]
-    assert hours(device, planned) == (pytest.approx(1), 2)
+    device, _ = devices(results)
+    # Of SAC at another replay ratio one measurement tells nothing.
+    unknown = [job("", 1, 3600), job("minatar", 1, 3600), job("sac", 2, 3600)]
+    assert hours(device, [*unknown, job("nature", 1, 3600 * 40)]) == (pytest.approx(1), 3)
+
+
+def test_each_machine_has_its_own(results):
+    cpu, gpu = devices(results)
+    assert (gpu.kind, gpu.name) == ("gpu", "1 x gpu")
+    assert [hours(each, [job("sac", 1, 180_000)])[0] for each in (cpu, gpu)] == [1.0, 0.1]
 
 
 def test_without_measurements_there_is_no_device(tmp_path):
     assert devices(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [experiment.name for experiment in catalog.EXPERIMENTS])
+def test_the_benchmark_measures_what_an_experiment_at_full_length_needs(name):
+    for each in jobs(catalog.find(name), "paper", Path("runs")):
+        ratios = KINDS[each.speed].replay_ratios
+        assert each.replay_ratio in ratios or len(ratios) == 2
