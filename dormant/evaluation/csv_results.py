@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dormant.evaluation.results import RunResult
+from dormant.evaluation.run_reader import LARGEST
 
 COLUMNS = (
     "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
@@ -37,8 +38,9 @@ def read_csv(path: str | Path) -> list[RunResult]:
 
     Raises:
       OSError: it cannot be read.
-      ValueError: a column is missing, an entry is no number, or a run's steps do not rise; the
-        message names the file and the line.
+      ValueError: a column is missing, an entry is no number or too large, a step is negative, a
+        percentage lies outside 0 to 100, or a run's steps do not rise; the message names the file
+        and the line.
     """
     path = Path(path)
     try:
@@ -85,21 +87,30 @@ def _point(row: dict[str, str], where: str) -> tuple[tuple, tuple[float, float, 
         raise ValueError(f"{where}: seed must be a whole number; got {row['seed']!r}")
     value = _number(row, "value", where) if row.get("value") else None
     key = (row["method"], row.get("setting") or "", row["game"], int(seed), value)
-    step = _number(row, "agent_step", where)
-    others = [
-        _number(row, name, where) if row.get(name) else math.nan
-        for name in ("return", "dormant_percent")
-    ]
-    return key, (step, *others)
+    step = _number(row, "agent_step", where, least=0)
+    returned = _number(row, "return", where) if row.get("return") else math.nan
+    has_percent = row.get("dormant_percent")
+    percent = _number(row, "dormant_percent", where, 0, 100) if has_percent else math.nan
+    return key, (step, returned, percent)
 
 
-def _number(row: dict[str, str], name: str, where: str) -> float:
+def _number(
+    row: dict[str, str],
+    name: str,
+    where: str,
+    least: float = -LARGEST,
+    most: float = LARGEST,
+) -> float:
     try:
         number = float(row[name])
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{where}: {name} must be a finite number; got {row[name]!r}")
+    if not least <= number <= most:
+        raise ValueError(
+            f"{where}: {name} must be from {least:g} to {most:g}; got {row[name]!r}"
+        )
     return number
 
 

@@ -3,14 +3,14 @@ Needs the standard library only, so it runs where the run's own packages are not
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 METRICS_FILE = "metrics.jsonl"
+LARGEST = 1e100  # of a result: means and variances of such numbers stay finite
 # JSON's numbers may have any size.
-_LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
+_LARGEST = {int: 2**63 - 1, float: LARGEST}
 
 
 class IterationRecord(NamedTuple):

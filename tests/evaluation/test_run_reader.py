@@ -152,6 +152,10 @@ def test_what_only_some_agents_report_may_be_missing(tmp_path):
     wrong = TRACKING | {"weight_norm": {"Dense_0": "large"}}
     with pytest.raises(ValueError, match="'weight_norm' must hold float values, received 'large'"):
         read_run(write(tmp_path, wrong))
+    # A mean of such numbers would overflow.
+    wrong = TRACKING | {"weight_norm": {"Dense_0": 1e308}}
+    with pytest.raises(ValueError, match="'weight_norm' holds a number that is too large"):
+        read_run(write(tmp_path, wrong))
 
 
 @pytest.mark.parametrize("entry", sorted(set(TRACKING) - {"kind", "q_mean"}))
