@@ -1,5 +1,6 @@
 """Package metadata of dormant: what it is, and the version ranges it was tested with.
 The exact set that CI installs is pinned in constraints.txt."""
+
 import re
 from pathlib import Path
 
@@ -82,7 +83,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["dormant", "dormant.*"]),
-    package_data={"dormant.evaluation": ["data/*"], "dormant.report": ["assets/*"]},
+    package_data={"dormant.report": ["assets/*", "data/*"]},
     install_requires=CORE,
     extras_require={
         "atari": ATARI,

@@ -1,4 +1,4 @@
-"""What a random policy scores on gymnax's MinAtar games: score 0 in dormant/evaluation/data.
+"""What a random policy scores on gymnax's MinAtar games: score 0 in dormant/report/data.
 
     python benchmarks/minatar_scores.py
 

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
-from dormant.evaluation.run_reader import METRICS_FILE, read_run
+from dormant.records.reading import METRICS_FILE, read_run
 from dormant.reproduce.estimates import row_name
 from dormant.reproduce.experiments import STUDY, TRAIN, TRAIN_VECTORIZED
 from dormant.reproduce.methods import DEVICE_FILE, figure
@@ -81,9 +81,7 @@ KINDS = {
     "resnet": _atari("fig10_resnet", 100, (0.25, 1)),
     "width 2": _atari("fig12_dqn", 100, (1,), DormantDQNAgent__width="2"),
     "width 4": _atari("fig12_dqn", 100, (1,), DormantDQNAgent__width="4"),
-    "drq_eps": _atari(
-        "fig10_drq_eps", 200, (1, 2), MaxEpisodeEvalRunner__num_eval_episodes="1"
-    ),
+    "drq_eps": _atari("fig10_drq_eps", 200, (1, 2), MaxEpisodeEvalRunner__num_eval_episodes="1"),
     "sac": Kind(
         TRAIN,
         figure("fig14_sac"),

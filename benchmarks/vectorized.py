@@ -16,10 +16,10 @@ import jax.numpy as jnp
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
-from dormant import vectorized
+from dormant import vectorized, xla_cpu
 from dormant.runs.interventions import ReDo, Tracker
 from dormant.runs.options import LearnerOptions
-from dormant.runs.vectorized_agent import VectorizedDQN
+from dormant.vectorized.agent import VectorizedDQN
 
 UPDATE_PERIOD, BATCH, CAPACITY, WARM_UP = 4, 32, 100_000, 1_000
 # The game of both, under gymnax's name and MinAtar's.
@@ -52,7 +52,7 @@ def our_speed(
     program, _, _ = agent.program(options)
     devices = jax.devices()[: vectorized.usable_devices(seeds, jax.device_count())]
     if jax.default_backend() == "cpu":
-        program = vectorized.one_by_one(program)
+        program = xla_cpu.one_by_one(program)
     elif len(devices) > 1:
         program = vectorized.shard(program, devices)
     state, _ = program.fill(program.init(jax.random.split(jax.random.key(0), seeds)))

@@ -1,14 +1,13 @@
 """The neuron graph: which parameter entries feed each hidden neuron, and which entries read it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from dormant.program import leaf_paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +62,14 @@ class Entries:
         """Adds up an array over `axes`, shape `index.shape`, by neuron: (H,); -1 counts nowhere."""
         owner = np.where(self.index.array >= 0, self.index.array, neurons)
         return jnp.zeros(neurons + 1, values.dtype).at[owner].add(values)[:neurons]
+
+
+@functools.lru_cache(maxsize=128)
+def leaf_paths(treedef: Hashable) -> tuple[str, ...]:
+    """The path of every leaf of a tree, such as `params/Dense_0/kernel`, in flattening order."""
+    tree = jax.tree.unflatten(treedef, range(treedef.num_leaves))
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths)
 
 
 @dataclasses.dataclass(frozen=True)

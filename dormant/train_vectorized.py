@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def prepare(given, base_dir):
         try:
-            from dormant.runs.vectorized_agent import VectorizedDQN
-            from dormant.runs.vectorized_options import VectorizedRun, initialize_distributed
-            from dormant.runs.vectorized_runner import VectorizedRunner
+            from dormant.vectorized.agent import VectorizedDQN
+            from dormant.vectorized.options import VectorizedRun, initialize_distributed
+            from dormant.vectorized.runner import VectorizedRunner
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"{error}; what runs on the device need is installed by: pip install"

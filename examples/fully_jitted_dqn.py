@@ -31,7 +31,7 @@ class Carry(NamedTuple):
     """What one environment step hands to the next."""
 
     learner: learners.LearnerState
-    redo: dormant.InterventionState
+    redo: dormant.parts.InterventionState
     environment: gymnax.EnvState
     observation: jax.Array  # (ENVIRONMENTS, 10, 10, 4)
     replay: learners.Batch  # (CAPACITY, ...)

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from dormant.evaluation.comparison import Setting, comparison_table, verdict
-from dormant.evaluation.plots_comparison import comparison_figure
-from dormant.evaluation.seeds import read_seeds
+from dormant.report.comparison import Setting, comparison_table, verdict
+from dormant.report.plots_comparison import comparison_figure
+from dormant.report.seeds import read_seeds
 
 ROOT = Path(__file__).resolve().parents[1]
 GIN_FILE = ROOT / "gin_configs" / "vectorized" / "quickstart.gin"

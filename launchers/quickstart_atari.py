@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from dormant.evaluation.plots import dormancy_curve
-from dormant.evaluation.run_reader import METRICS_FILE, Run, read_run
-from dormant.evaluation.summary import summary_table
+from dormant.records.reading import METRICS_FILE, Run, read_run
+from dormant.report.plots import dormancy_curve
+from dormant.report.summary import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
 GIN_FILE = ROOT / "gin_configs" / "quickstart_atari.gin"

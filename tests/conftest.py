@@ -1,5 +1,6 @@
 """What all tests share: programs that were compiled once."""
 
+import json
 import sys
 
 import jax
@@ -19,3 +20,54 @@ def unlocked_gin():
     yield
     if "gin" in sys.modules:
         sys.modules["gin"].clear_config()
+
+
+LAYERS = {"Conv_0": 1, "Dense_0": 2}  # shares of the recycled neurons, of three
+
+
+@pytest.fixture
+def written_run(tmp_path):
+    """Writes a run folder: an iteration and a measurement every 500 gradient steps.
+
+    returns: the training returns of each iteration; percents: dormant % at tau 0.1 of each
+    measurement, half of it at 0.025; recycled: neurons recycled at each measurement.
+    """
+
+    def write(returns=((1.0,),), percents=(10.0, 20.0, 5.0), recycled=(0, 6, 0)):
+        records, total, latest = [], 0, 0
+        for number, (percent, count) in enumerate(zip(percents, recycled, strict=True), start=1):
+            total, latest = total + count, count or latest
+            values = [0.0, percent / 2, percent]
+            records.append(
+                {
+                    "kind": "tracking",
+                    "gradient_step": 500 * number,
+                    "agent_step": 2000 * number,
+                    "taus": [0.0, 0.025, 0.1],
+                    "dormant_percent": dict.fromkeys(LAYERS, values),
+                    "dormant_percent_pooled": values,
+                    "overlap": dict.fromkeys(LAYERS, [None, 0.5, 0.5]),
+                    "recycled": {layer: latest * share // 3 for layer, share in LAYERS.items()},
+                    "recycled_total": total,
+                    "loss": 0.01,
+                    "q_mean": 0.5,
+                }
+            )
+        for number, episodes in enumerate(returns):
+            records.append(
+                {
+                    "kind": "iteration",
+                    "iteration": number,
+                    "agent_step": 2000 * (number + 1),
+                    "gradient_step": 500 * (number + 1),
+                    "train_returns": list(episodes),
+                    "train_episode_lengths": [100] * len(episodes),
+                    "train_average_return": sum(episodes) / max(1, len(episodes)),
+                    "steps_per_second": 250.0,
+                }
+            )
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write

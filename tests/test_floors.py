@@ -1,7 +1,8 @@
-"""The walls between the floors of the package: each imports only from those under it.
+"""The walls between the rooms of the package: each imports only from those under it.
 The core and the learners must work where neither Dopamine nor TensorFlow is installed."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,40 +20,51 @@ DOPAMINE_FAMILY = frozenset(
     " tqdm".split()
 )
 ABSENT_FROM_THE_CORE = DOPAMINE_FAMILY - {"absl"} | {"chex", "haiku", "matplotlib"}
-ENTRY_POINTS = ("train", "study")
 RUN_PACKAGES = frozenset({"absl", "gin", "tqdm"})
 CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 
-# What a file may import, by where it stands, the first that fits. The value: the packages that it
-# may import besides the standard library, and the parts of dormant ("" is the core).
-FLOORS = {
-    "agents/": (
+# Every room, from the ground up, with the rooms under it that it may import from and the packages
+# that it may import besides the standard library. The "face" is `dormant` itself, the names that
+# users import from it; the "commands" are what `python -m dormant.…` runs.
+ROOMS = {
+    "ground": ((), CORE_PACKAGES),
+    "tracing": (("ground",), CORE_PACKAGES),
+    "interventions": (("ground",), CORE_PACKAGES),
+    "face": (("ground", "tracing", "interventions"), CORE_PACKAGES),
+    "xla_cpu": (("ground", "tracing"), CORE_PACKAGES),
+    "records": (("ground", "interventions"), {"jax", "numpy"}),
+    "learners": (("ground", "interventions", "face", "xla_cpu"), CORE_PACKAGES),
+    "replay": (("ground", "learners"), {"numpy"}),
+    "runs": (
+        ("ground", "interventions", "face", "records", "learners"),
+        CORE_PACKAGES | RUN_PACKAGES | {"ale_py", "gymnasium"},
+    ),
+    "vectorized": (
+        ("ground", "interventions", "face", "xla_cpu", "records", "learners", "runs"),
+        CORE_PACKAGES | {"gin", "gymnax"},
+    ),
+    "studies": (
+        ("ground", "interventions", "face", "records", "learners", "replay", "runs", "vectorized"),
+        CORE_PACKAGES | RUN_PACKAGES,
+    ),
+    "agents": (
+        ("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay", "runs"),
         CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "minatar", "mujoco", "orbax"},
-        {"", "learners", "replay", "runs", "agents"},
     ),
-    "train.py": (CORE_PACKAGES | DOPAMINE_FAMILY, {"", "learners", "replay", "runs", "agents"}),
-    "train_vectorized.py": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
-    "study.py": (
-        CORE_PACKAGES | RUN_PACKAGES,
-        {"", "learners", "replay", "vectorized", "runs", "studies"},
+    "reproduce": (("ground", "records"), {"tqdm"}),
+    "report": (
+        ("ground", "records"),
+        {"numpy", "scipy", "rliable", "matplotlib", "plotly"},
     ),
-    "studies/": (
-        CORE_PACKAGES | RUN_PACKAGES,
-        {"", "learners", "replay", "vectorized", "runs", "studies"},
+    "commands": (
+        ("face", "replay", "runs", "vectorized", "studies", "agents"),
+        CORE_PACKAGES | RUN_PACKAGES | {"tensorflow"},
     ),
-    "runs/atari_games.py": ({"ale_py", "gymnasium"}, {"runs"}),
-    "runs/": (CORE_PACKAGES | RUN_PACKAGES, {"", "learners", "vectorized", "runs"}),
-    "reproduce/": ({"tqdm"}, {"", "evaluation", "reproduce"}),
-    "report/": ({"numpy", "matplotlib", "plotly"}, {"", "evaluation", "report"}),
-    "evaluation/plots": ({"numpy", "matplotlib"}, {"", "evaluation"}),
-    "evaluation/style.py": ({"numpy", "matplotlib"}, {"", "evaluation"}),
-    "evaluation/statistics.py": ({"numpy", "scipy", "rliable"}, {"", "evaluation"}),
-    "evaluation/": ({"numpy", "scipy"}, {"", "evaluation"}),
-    "learners/": (CORE_PACKAGES, {"", "learners"}),
-    "replay/": ({"numpy"}, {"learners", "replay"}),
-    "vectorized/": (CORE_PACKAGES | {"gymnax"}, {"", "learners", "vectorized"}),
-    "": (CORE_PACKAGES, {""}),
 }
+COMMANDS = ("train", "train_vectorized", "study")
+GROUND = ("graph", "checks", "version")
+# The only files of a run on the device that know gin; the rest are pure functions.
+KNOW_GIN = ("vectorized/agent.py", "vectorized/options.py", "vectorized/runner.py")
 
 BLOCKED_IMPORT = """
 import importlib.abc, sys
@@ -101,10 +113,19 @@ def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def part_of_dormant(name: str) -> str:
-    """The folder of `dormant.folder.…`, the name of an entry point, "" for the core."""
-    part = name.split(".")[1] if "." in name else ""
-    return part if (PACKAGE / part).is_dir() or part.startswith(ENTRY_POINTS) else ""
+def room_of(path: Path) -> str:
+    """The room that a file of the package stands in."""
+    return room_of_name(".".join(["dormant", *path.relative_to(PACKAGE).with_suffix("").parts]))
+
+
+def room_of_name(name: str) -> str:
+    """The room of the dotted name of a module, or of something in it."""
+    part = (name.split(".") + [""])[1]
+    if part in GROUND:
+        return "ground"
+    if part in COMMANDS:
+        return "commands"
+    return part if part in ROOMS else "face"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +146,7 @@ def test_importing_the_lower_floors_loads_nothing_heavy(module):
 
 def test_runs_on_the_device_need_neither_dopamine_nor_tensorflow():
     absent = DOPAMINE_FAMILY - {"absl", "gin", "gym", "gymnasium", "tqdm"}
-    module = "dormant.train_vectorized, dormant.runs.vectorized_runner, dormant.evaluation.seeds"
+    module = "dormant.train_vectorized, dormant.vectorized.runner, dormant.report.seeds"
     python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
     studies = ", ".join(f"dormant.studies.{path.stem}" for path in PACKAGE.glob("studies/*.py"))
     module = f"dormant.study, {studies.replace('.__init__', '')}"
@@ -139,17 +160,63 @@ def test_the_wall_would_notice_a_blocked_package():
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
-def test_a_file_imports_only_from_the_floors_under_it(path):
-    packages, parts = next(
-        allowed for place, allowed in FLOORS.items() if relative(path).startswith(place)
-    )
+def test_a_file_imports_only_from_the_rooms_under_it(path):
+    room = room_of(path)
+    rooms, packages = ROOMS[room]
     for line, name in imported(path):
         top = name.partition(".")[0]
         if top == "dormant":
-            assert part_of_dormant(name) in parts, f"{relative(path)}:{line} imports {name}"
+            found = room_of_name(name)
+            assert found == room or found in rooms, f"{relative(path)}:{line} imports {name}"
         else:
             known = top in sys.stdlib_module_names or top in packages
             assert known, f"{relative(path)}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("vectorized/*.py")), ids=relative)
+def test_a_program_on_the_device_knows_no_gin(path):
+    known = any(name.partition(".")[0] == "gin" for _, name in imported(path))
+    assert known <= (relative(path) in KNOW_GIN)
+
+
+def test_every_room_stands_above_all_that_it_imports_from():
+    order = list(ROOMS)
+    for room, (rooms, _) in ROOMS.items():
+        assert all(order.index(other) < order.index(room) for other in rooms)
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(ROOMS) - {"ground", "face", "commands"}
+
+
+def test_no_two_files_import_each_other():
+    modules = {
+        ".".join(["dormant", *path.relative_to(PACKAGE).with_suffix("").parts]): path
+        for path in FILES
+    }
+    reads = {}
+    for module, path in modules.items():
+        names = {name for _, name in imported(path)}
+        found = {name if name in modules else name.rpartition(".")[0] for name in names}
+        reads[module] = (found & set(modules)) - {module}
+    while reads:
+        leaves = {module for module, found in reads.items() if not found & set(reads)}
+        assert leaves, f"a circle among {sorted(reads)}"
+        reads = {module: found for module, found in reads.items() if module not in leaves}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=relative)
+def test_no_module_is_shadowed_by_what_its_package_exports(path):
+    dotted = ".".join(["dormant", *path.relative_to(PACKAGE).parent.parts])
+    if room_of(path) in ("agents",):
+        pytest.importorskip("dopamine", reason="the agents' package imports Dopamine")
+    package = __import__(dotted, fromlist=["__all__"])
+    names = {each.stem for each in path.parent.glob("*.py")} - {"__init__", "__main__"}
+    shadowed = {name for name in names if not inspect.ismodule(getattr(package, name, inspect))}
+    assert not shadowed
+
+
+def test_the_face_of_the_package_is_small():
+    assert len(dormant.__all__) <= 30
+    assert all(hasattr(dormant, name) for name in dormant.__all__)
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)

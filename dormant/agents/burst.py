@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.learners import Learner, split_convolutions
+from dormant.learners import Learner
+from dormant.xla_cpu import split_convolutions
 
 # (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
 Burst = Callable[..., tuple[Any, dict[str, Any]]]

@@ -20,8 +20,8 @@ from dormant.agents import checks, replay_sampling
 from dormant.agents.burst import device_state, make_burst, numpy_state
 from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
+from dormant.records import metrics
 from dormant.replay import DamagedCheckpoint, ReplayBuffer
-from dormant.runs import metrics
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
     ConfigurationError,

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+import gin
 import numpy as np
 from dopamine.discrete_domains import checkpointer
 
@@ -14,10 +15,10 @@ from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
-from dormant.runs import metrics
+from dormant.records import metrics
+from dormant.records.run_file import RunRecord
 from dormant.runs.options import ConfigurationError, option_name
 from dormant.runs.progress import Progress, iterations_left
-from dormant.runs.run_record import RunRecord
 
 
 class RunnerMixin:
@@ -109,6 +110,7 @@ class RunnerMixin:
             seed=self._agent.seed,
             start_iteration=self._start_iteration,
             command=command,
+            config=gin.operative_config_str(),
         )
 
     def _create_directories(self) -> None:

@@ -17,9 +17,9 @@ from dormant import learners
 from dormant.agents.learner_agent import LearnerAgent
 from dormant.agents.learner_parts import LearnerParts
 from dormant.agents.optimizers import create_optimizer
-from dormant.redo import chosen_layers
+from dormant.interventions.factories import chosen_layers
 from dormant.runs.interventions import FixedBudget, ReDo, Reset
-from dormant.runs.options import TAUS, LearnerOptions, require, require_choice
+from dormant.runs.options import LearnerOptions, require, require_choice
 
 
 @gin.configurable
@@ -149,7 +149,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         layers = _reset_layers(options, graph)
         if not layers:
             timing = {name: getattr(options, name) for name in ("period", "start", "end")}
-            return dormant.track(graph, taus=TAUS, score_batch=options.score_batch, **timing)
+            return dormant.track(graph, score_batch=options.score_batch, **timing)
         return dataclasses.replace(options, layers=layers).intervention(graph, *traced)
 
     # Acting.

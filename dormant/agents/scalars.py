@@ -2,7 +2,7 @@
 
 from dopamine.metrics.statistics_instance import StatisticsInstance
 
-from dormant.runs.metrics import Record
+from dormant.records.metrics import Record
 
 
 def tracking_scalars(record: Record) -> list[StatisticsInstance]:

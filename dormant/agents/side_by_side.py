@@ -13,12 +13,12 @@ import gin
 import jax
 
 from dormant.agents import together
+from dormant.agents.lockstep import Lockstep, MemberFailed
+from dormant.records.run_file import RunRecord
 from dormant.replay import shortage
-from dormant.runs.lockstep import Lockstep, MemberFailed
 from dormant.runs.members import Member
 from dormant.runs.options import ConfigurationError, require
 from dormant.runs.progress import Progress
-from dormant.runs.run_record import RunRecord
 
 # The compiled programs of an agent, where it has them; the same for agents of one learner.
 _POLICIES = ("_act_in_training", "_act_in_evaluation", "_act_at_random")

@@ -2,7 +2,7 @@
 Every algorithm shares the update skeleton of `step_learner`."""
 
 from dormant.learners.batches import Batch, WeightedBatch
-from dormant.learners.dqn import dqn
+from dormant.learners.dqn_learner import dqn
 from dormant.learners.exploration import (
     epsilon_greedy,
     keyed_epsilon_greedy,
@@ -11,9 +11,8 @@ from dormant.learners.exploration import (
 from dormant.learners.learner import Learner, LearnerState, gradient_learner, step_learner
 from dormant.learners.losses import huber_loss, mse_loss
 from dormant.learners.networks import ImpalaResNet, NatureCNN
-from dormant.learners.rainbow import project_distribution, rainbow
-from dormant.learners.sac import recycle_target, reset_target, sac
-from dormant.learners.split_convolutions import split_convolutions
+from dormant.learners.rainbow_learner import project_distribution, rainbow
+from dormant.learners.sac_learner import recycle_target, reset_target, sac
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
@@ -38,6 +37,5 @@ __all__ = [
     "reset_target",
     "sac",
     "soft_target",
-    "split_convolutions",
     "step_learner",
 ]

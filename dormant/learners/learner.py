@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant import Intervention
-from dormant.learners.checks import check_function, check_init_and_update
+from dormant.checks import check_function, check_init_and_update
 from dormant.learners.targets import Params, TargetRule, keep_target
 
 Metrics = dict[str, jax.Array]

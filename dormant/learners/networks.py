@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.recycle import check_choice
+from dormant.checks import check_choice
 
 # Filters, kernel size and stride of the nature CNN's convolutions at width 1.
 _NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import optax
 
-from dormant.learners.checks import check_number
+from dormant.checks import check_number
 
 Params = Any
 # (params, target_params, gradient_step) -> target_params; the update just made is counted.

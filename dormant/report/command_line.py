@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dormant.evaluation.comparing import beside
-from dormant.evaluation.sources import read_folder
-from dormant.evaluation.tables import markdown
+from dormant.report.comparing import beside
+from dormant.report.sources import read_folder
+from dormant.report.tables import markdown
 from dormant.report.writing import Options, write_report
 
 DESCRIPTION = """\

@@ -6,18 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.evaluation import style
-from dormant.evaluation.plots_curves import (
+from dormant.records.results import Collection
+from dormant.report import style
+from dormant.report.plots_curves import (
     dormancy_figure,
     layers_figure,
     overlap_figure,
     return_figure,
     sample_efficiency_figure,
 )
-from dormant.evaluation.plots_profile import profile_figure
-from dormant.evaluation.plots_sweep import sweep_figure
-from dormant.evaluation.results import Collection
-from dormant.evaluation.tables import abridged
+from dormant.report.plots_profile import profile_figure
+from dormant.report.plots_sweep import sweep_figure
+from dormant.report.tables import abridged
 
 LAYERS = "dormancy-layers"
 OF_BOOTSTRAP = ("sweep", "sample-efficiency", "profiles")

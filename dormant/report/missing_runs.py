@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dormant.evaluation.experiment_file import PlannedRun, log_path
-from dormant.evaluation.results import Absence, Collection, RunResult
-from dormant.evaluation.run_folders import CONFIG_FILE, RUN_FILE
+from dormant.records.experiment_file import PlannedRun, log_path
+from dormant.records.results import Absence, Collection, RunResult
+from dormant.records.run_folders import CONFIG_FILE, RUN_FILE
 
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
 

@@ -12,11 +12,11 @@ from string import Template
 from matplotlib.image import imread
 from plotly.offline import get_plotlyjs
 
-from dormant.evaluation.results import Collection
-from dormant.evaluation.tables import Table
+from dormant.records.results import Collection
 from dormant.report.figures import ReportFigure
 from dormant.report.missing_runs import HEADER, grouped
 from dormant.report.page_data import page_data, script_json
+from dormant.report.tables import Table
 from dormant.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from dormant.evaluation import style
-from dormant.evaluation.results import Absence, Collection, RunResult
-from dormant.evaluation.run_reader import TrackingRecord, tau_index
-from dormant.evaluation.statistics import iqm_curve
+from dormant.records.reading import TrackingRecord, tau_index
+from dormant.records.results import Absence, Collection, RunResult
+from dormant.report import style
 from dormant.report.missing_runs import config_and_details, log_of, which, without_records
+from dormant.report.statistics import iqm_curve
 
 POOLED = "all hidden layers"
 # About 7 bytes each: with the library and the configurations of 640 runs the page is under 15 MB.
 NUMBERS_OF_A_PAGE = 700_000
 POINTS = 400  # at most, of a curve
-# Names that plotly gives the dashes and markers of dormant.evaluation.style, in their order.
+# Names that plotly gives the dashes and markers of dormant.report.style, in their order.
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 

@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.evaluation.experiment_tables import experiment_tables
-from dormant.evaluation.results import Collection
-from dormant.evaluation.sources import write_csv
-from dormant.evaluation.tables import Table, csv_text, latex, markdown
+from dormant.records.results import Collection
+from dormant.report.experiment_tables import experiment_tables
 from dormant.report.figures import draw_figures, file_name
 from dormant.report.page import page_text
+from dormant.report.sources import write_csv
+from dormant.report.tables import Table, csv_text, latex, markdown
 
 PAGE = "report.html"
 RESULTS = "results.csv"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from dormant.evaluation.experiment_file import (
+from dormant.records.experiment_file import (
     EXPERIMENT_FILE,
     ExperimentFile,
     PlannedRun,

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from dormant.evaluation.experiment_file import PaperValue
+from dormant.records.experiment_file import PaperValue
 
 SCALES = ("paper", "mini", "smoke")
 TRAIN, TRAIN_VECTORIZED = "dormant.train", "dormant.train_vectorized"

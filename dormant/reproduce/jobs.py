@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from dormant.evaluation.experiment_file import ExperimentFile, PlannedRun
+from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
     TRAIN_VECTORIZED,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dormant.evaluation.experiment_file import PlannedRun
+from dormant.records.experiment_file import PlannedRun
 from dormant.reproduce.catalog import EXPERIMENTS
 from dormant.reproduce.estimates import Device, devices, hours
 from dormant.reproduce.experiments import Experiment

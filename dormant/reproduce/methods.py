@@ -1,6 +1,6 @@
 """The parts that several experiments' cells are made of."""
 
-from dormant.evaluation.experiment_file import PaperValue
+from dormant.records.experiment_file import PaperValue
 from dormant.reproduce.experiments import Bindings, Variant
 
 # Any run on the device starts from this file, in which neither an intervention nor weight decay is.

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.evaluation.experiment_file import PlannedRun
-from dormant.evaluation.results import FINISHED, UNREADABLE
-from dormant.evaluation.run_folders import RUN_FILE, read_planned
-from dormant.evaluation.run_reader import METRICS_FILE
+from dormant.records.experiment_file import PlannedRun
+from dormant.records.reading import METRICS_FILE
+from dormant.records.results import FINISHED, UNREADABLE
+from dormant.records.run_folders import RUN_FILE, read_planned
 
 # Of the file's end, in bytes: more than a record with many layers or episodes has.
 _TAIL = 1 << 18

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import tqdm
 
-from dormant.evaluation.experiment_file import log_path
-from dormant.evaluation.results import FINISHED, UNREADABLE
+from dormant.records.experiment_file import log_path
+from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import reached, state_of
 

@@ -108,9 +108,7 @@ FIGURE_4 = Experiment(
     ),
     scales={
         "paper": {
-            _ATARI: Family(
-                STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, {}, "offline", _DQN_REPLAY
-            )
+            _ATARI: Family(STUDY, "Atari.game", PAIR, 5, _ATARI_STEPS, {}, "offline", _DQN_REPLAY)
         },
         **_device(50_000, _SMOKE_DATA),
     },

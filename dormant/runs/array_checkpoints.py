@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dormant.runs.options import ConfigurationError
-from dormant.vectorized.sharding import to_host
+from dormant.runs.host_arrays import to_host
 
 _KEPT = 2
 # A process that was killed while it saved may have one more.

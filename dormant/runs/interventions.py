@@ -11,18 +11,17 @@ import numpy as np
 import optax
 
 import dormant
-from dormant.actions import MOMENTS
-from dormant.moments import ADAM_COUNTS
-from dormant.recycle import FLATTEN_LAYOUTS, INCOMING_SCALES, OUTGOING
-from dormant.redo import SCORES
+from dormant.interventions.actions import MOMENTS
+from dormant.interventions.moments import ADAM_COUNTS
+from dormant.interventions.recycling import FLATTEN_LAYOUTS, INCOMING_SCALES, OUTGOING
+from dormant.interventions.factories import SCORES
 from dormant.runs.options import (
-    TAUS,
     is_number,
     require,
     require_choice,
     require_whole_number,
 )
-from dormant.selection_rules import ORDERS
+from dormant.interventions.selections import ORDERS
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
 for _schedule in (
@@ -72,7 +71,7 @@ class AdaptiveTau:
         allowed = f"a number in [{self.minimum}, {self.maximum}]"
         require(is_initial, f"{name}initial", allowed, self.initial)
 
-    def rule(self) -> dormant.ThresholdRule:
+    def rule(self) -> dormant.parts.ThresholdRule:
         """The pure rule `dormant.adaptive_tau` with these options."""
         return dormant.adaptive_tau(**_options(self))
 
@@ -113,7 +112,7 @@ class _Periodic:
 
     def is_due(self, gradient_step: int) -> bool:
         """True when the update numbered gradient_step (the first is 1) is followed by an action."""
-        return bool(dormant.is_due(gradient_step, self.period, self.start, self.end))
+        return bool(dormant.parts.is_due(gradient_step, self.period, self.start, self.end))
 
 
 @gin.configurable
@@ -177,7 +176,7 @@ class ReDo(_Periodic):
           init: `init(key) -> params`, the network's own initializer.
           optimizer: the optax transformation whose state is reset with the neurons.
         """
-        return dormant.redo(graph, init, optimizer, taus=TAUS, **_options(self))
+        return dormant.redo(graph, init, optimizer, **_options(self))
 
 
 @gin.configurable
@@ -222,7 +221,7 @@ class FixedBudget(_Periodic):
 
     def intervention(self, graph: Any, init: Callable, optimizer: Any) -> dormant.Intervention:
         """The pure intervention `dormant.fixed_budget`; arguments as `ReDo.intervention`."""
-        return dormant.fixed_budget(graph, init, optimizer, taus=TAUS, **_options(self))
+        return dormant.fixed_budget(graph, init, optimizer, **_options(self))
 
 
 @gin.configurable
@@ -270,7 +269,7 @@ class Reset(_Periodic):
         if not isinstance(self.layers, str):
             for name in self.layers:
                 require_choice("Reset.layers", tuple(graph.incoming), name)
-        return dormant.layer_reset(graph, init, optimizer, taus=TAUS, **_options(self))
+        return dormant.layer_reset(graph, init, optimizer, **_options(self))
 
 
 @gin.configurable
@@ -302,7 +301,7 @@ class Prune(_Periodic):
     def intervention(self, graph: Any, init: Callable, optimizer: Any) -> dormant.Intervention:
         """The pure intervention `dormant.prune`; arguments as `ReDo.intervention`."""
         del init
-        return dormant.prune(graph, optimizer, taus=TAUS, **_options(self))
+        return dormant.prune(graph, optimizer, **_options(self))
 
 
 @gin.configurable
@@ -332,12 +331,12 @@ class Tracker:
 
     def is_due(self, gradient_step: int) -> bool:
         """True when the update numbered gradient_step (the first is 1) is followed by a record."""
-        return bool(dormant.is_due(gradient_step, self.tracking_period))
+        return bool(dormant.parts.is_due(gradient_step, self.tracking_period))
 
     def intervention(self, graph: Any) -> dormant.Intervention:
         """The pure tracker `dormant.track` with these options and the taus 0, 0.025 and 0.1."""
         options = _options(self)
-        return dormant.track(graph, taus=TAUS, period=options.pop("tracking_period"), **options)
+        return dormant.track(graph, period=options.pop("tracking_period"), **options)
 
 
 def tracker_of(options: Any) -> Tracker:

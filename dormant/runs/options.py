@@ -13,10 +13,8 @@ from typing import Any
 import gin
 import numpy as np
 
-from dormant.weight_decay import WEIGHT_DECAY_KINDS
+from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 
-# Taus at which every run measures dormancy: silent, the paper's default-ratio tau, the paper's tau.
-TAUS = (0.0, 0.025, 0.1)
 TARGET_UPDATE_UNITS = ("agent_steps", "gradient_steps")
 REPLAY_SCHEMES = ("configured", "released_code")
 

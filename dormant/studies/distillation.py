@@ -23,7 +23,6 @@ from dormant.runs.options import (
     require_choice,
     require_whole_number,
 )
-from dormant.runs.vectorized_agent import QNetwork, VectorizedDQN
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries
 from dormant.studies.experience import Experience, online_experience
@@ -31,6 +30,7 @@ from dormant.studies.fitting import Task
 from dormant.studies.online import online_run
 from dormant.studies.options import Study, StudyRun
 from dormant.studies.trained_runs import trained_run
+from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
 STUDENTS = ("pretrained", "fresh")
 
@@ -208,9 +208,7 @@ class _School(NamedTuple):
     prepared: Any  # as in `Study`
 
 
-def _of_online_runs(
-    study: Distillation, agent: VectorizedDQN, options: LearnerOptions
-) -> _School:
+def _of_online_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> _School:
     of_teacher = dataclasses.replace(options, intervention=study.teacher_intervention)
     teacher = online_run(
         "teacher", "Distillation.teacher_steps", study.teacher_steps, agent, of_teacher

@@ -18,7 +18,6 @@ from dormant.runs.options import (
     require_choice,
     require_whole_number,
 )
-from dormant.runs.vectorized_agent import QNetwork, VectorizedDQN
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
@@ -27,6 +26,7 @@ from dormant.studies.fitting import Task
 from dormant.studies.online import online_run
 from dormant.studies.options import Study, StudyRun
 from dormant.vectorized import Settings
+from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
 TARGETS = ("periodic", "random")
 

@@ -9,7 +9,7 @@ import numpy as np
 from dormant import vectorized
 from dormant.learners import LearnerState
 from dormant.runs.options import LearnerOptions, require, require_whole_number
-from dormant.runs.vectorized_agent import VectorizedDQN
+from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.program import Program, RunState
 
 # Rounds of one call of the program at most, so that Ctrl-C is heard and progress is seen.

@@ -7,16 +7,17 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.runs import metrics
+from dormant.records import metrics
+from dormant.records.run_file import RunRecord
 from dormant.runs.array_checkpoints import ArrayCheckpoints, template_of
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import ConfigurationError, LearnerOptions, require
 from dormant.runs.progress import Progress, iterations_left
-from dormant.runs.run_record import RunRecord
 from dormant.studies.fitting import Data, FitState, make_fit
 from dormant.studies.options import StudyRun
 
@@ -122,6 +123,7 @@ class StudyRunner:
             seed=self._seed,
             start_iteration=self._start_iteration,
             command=command,
+            config=gin.operative_config_str(),
         )
         try:
             if self._start_iteration < self._run.num_iterations:

@@ -22,10 +22,8 @@ from dormant.vectorized.sharding import (
     initialize_distributed,
     local_seeds,
     shard,
-    to_host,
     usable_devices,
 )
-from dormant.vectorized.threads import one_by_one, usable_cores
 
 __all__ = [
     "MLP",
@@ -47,10 +45,7 @@ __all__ = [
     "local_seeds",
     "make_program",
     "make_replay",
-    "one_by_one",
     "shard",
     "take_seed",
-    "to_host",
-    "usable_cores",
     "usable_devices",
 ]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.recycle import check_choice
+from dormant.checks import check_choice
 
 _KERNEL = (3, 3)
 _BORDERS = {"VALID": 0, "SAME": 1}

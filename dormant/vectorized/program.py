@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dormant.checks import check_function
 from dormant.learners import Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
-from dormant.learners.checks import check_function
 from dormant.vectorized.environments import Environment
-from dormant.vectorized.kernel_gradients import laid_out_as_kernels
-from dormant.vectorized.keys import holds_keys, of_kind, unrolled
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of
 from dormant.vectorized.settings import Settings
+from dormant.xla_cpu import holds_keys, laid_out_as_kernels, of_kind, unrolled
 
 # {name: float32 () or (S,)}
 Hyperparameters = Mapping[str, jax.Array]

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 
-from dormant import InterventionState, Report
+from dormant import Report
 from dormant.learners import LearnerState
+from dormant.parts import InterventionState
 
 
 def axes_of(state: LearnerState) -> LearnerState:

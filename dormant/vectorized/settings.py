@@ -5,7 +5,7 @@ import math
 from numbers import Integral
 from typing import Any
 
-from dormant.learners.checks import check_number
+from dormant.checks import check_number
 
 
 @dataclasses.dataclass(frozen=True)

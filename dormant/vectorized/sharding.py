@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -107,25 +106,6 @@ def local_seeds(number: int, devices: Sequence[jax.Device] | Mesh | None = None)
         if device.process_index == jax.process_index()
     ]
     return [place * share + index for place in mine for index in range(share)]
-
-
-def to_host(tree: Any) -> Any:
-    """Fetches this process's seeds as numpy arrays, in the order of `local_seeds`; keys as uint32.
-
-    Args:
-      tree: of arrays, such as a `RunState` or `Progress`, sharded or not. Arrays without a seed
-        axis come whole.
-    """
-
-    def fetch(array: jax.Array) -> np.ndarray:
-        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-            array = jax.random.key_data(array)
-        if array.is_fully_addressable or array.is_fully_replicated:
-            return np.asarray(array)
-        shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start)
-        return np.concatenate([np.asarray(shard.data) for shard in shards])
-
-    return jax.tree.map(fetch, tree)
 
 
 def initialize_distributed(

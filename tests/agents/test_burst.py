@@ -106,9 +106,7 @@ def test_a_state_survives_the_host_to_the_bit(learner):
     rest = [None, [False] * UPDATES]
     continued, _ = make_burst(learner, "cpu")(restored, batches(9, UPDATES), *rest)
     expected, _ = make_burst(learner, "cpu")(state, batches(9, UPDATES), *rest)
-    jax.tree.map(
-        np.testing.assert_array_equal, numpy_state(continued), numpy_state(expected)
-    )
+    jax.tree.map(np.testing.assert_array_equal, numpy_state(continued), numpy_state(expected))
 
 
 def test_an_array_of_another_shape_is_refused():

@@ -170,8 +170,10 @@ def test_the_same_words_are_heard_again_afterwards():
 @pytest.mark.parametrize("bound", ["Runner", "TrainRunner", "ContinuousRunner"])
 def test_one_binding_of_the_environment_holds_for_every_schedule(bound):
     control = "continuous" if bound.startswith("Continuous") else "discrete"
-    factory = "@atari_lib.create_atari_environment" if control == "continuous" else (
-        "@gym_lib.create_gym_environment"
+    factory = (
+        "@atari_lib.create_atari_environment"
+        if control == "continuous"
+        else ("@gym_lib.create_gym_environment")
     )
     preflight.load_gin([], [f"{bound}.create_environment_fn = {factory}"])
     expected = environments.environment_factory(control).__name__

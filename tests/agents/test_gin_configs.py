@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dormant.agents import preflight
-from dormant.evaluation.run_reader import read_run
+from dormant.records.reading import read_run
 from dormant.runs.interventions import FixedBudget, Prune, ReDo, Reset, Tracker
 from dormant.runs.options import LearnerOptions, option_name
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from dormant.agents.scalars import tracking_scalars
-from dormant.evaluation.run_reader import read_run
-from dormant.intervention import Report
-from dormant.network_metrics import NetworkMetrics
-from dormant.runs.metrics import (
+from dormant.interventions.compose import Report
+from dormant.interventions.measures import NetworkMetrics
+from dormant.records.metrics import (
     MetricsFile,
     iteration_record,
     tracking_record,
     write_atomically,
 )
+from dormant.records.reading import read_run
 
 
 def network(layer="Dense_0", gradient=6.0):
@@ -144,9 +144,7 @@ def iteration(number, agent_step, gradient_step):
         "train_average_return": [1.5],
         "train_average_steps_per_second": [100.0],
     }
-    return iteration_record(
-        number, statistics, agent_step=agent_step, gradient_step=gradient_step
-    )
+    return iteration_record(number, statistics, agent_step=agent_step, gradient_step=gradient_step)
 
 
 def test_an_iteration_record_has_an_evaluation_only_where_there_was_one():

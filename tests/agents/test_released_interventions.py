@@ -65,15 +65,15 @@ def released_masks(score_type, fraction, step):
 @pytest.mark.parametrize(
     "score_type, score, order",
     [
-        ("redo", dormant.activation_score, "lowest"),
-        ("redo_inverted", dormant.activation_score, "highest"),
-        ("cbp", dormant.contribution_utility, "lowest"),
-        ("random", dormant.activation_score, "random"),
+        ("redo", dormant.parts.activation_score, "lowest"),
+        ("redo_inverted", dormant.parts.activation_score, "highest"),
+        ("cbp", dormant.parts.contribution_utility, "lowest"),
+        ("random", dormant.parts.activation_score, "random"),
     ],
 )
 def test_a_scheduled_budget_selects_what_the_released_recycler_does(score_type, score, order, step):
     params, graph, activations = traced()
-    selection = dormant.budget(dormant.cosine_fraction(0.3, END_STEP), order)
+    selection = dormant.parts.budget(dormant.cosine_fraction(0.3, END_STEP), order)
     masks, _ = selection.select(score(graph, params, activations), (), jnp.int32(step), KEY)
     expected = released_masks(score_type, 0.3, step)
     assert masks.keys() == expected.keys()
@@ -89,7 +89,7 @@ def test_ties_are_the_stated_deviation():
     recycler._last_update_step = 0
     assert recycler._score2mask(silent, None, None, KEY).sum() == 10  # all that tie
     scores = dormant.dormancy_scores({"layer": silent})
-    masks, _ = dormant.budget(0.3).select(scores, (), 0, KEY)
+    masks, _ = dormant.parts.budget(0.3).select(scores, (), 0, KEY)
     assert masks["layer"].sum() == 3
 
 

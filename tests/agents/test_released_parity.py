@@ -274,7 +274,7 @@ def test_masks(network, tau):
 @pytest.mark.parametrize("tau", TAUS)
 def test_nature_recycles_the_same_entries(tau):
     before, after = by_path(case("nature").params), released_recycle("nature", tau)
-    touched = dormant.touched_entries(
+    touched = dormant.parts.touched_entries(
         case("nature").graph, our_masks("nature", tau), flatten_layout="released_code"
     )
     incoming, outgoing = (full_masks(tree, "nature") for tree in touched)

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from dormant.agents.burst import numpy_state
-from dormant.evaluation.run_reader import read_run
+from dormant.records.reading import read_run
 from dormant.runs.options import ConfigurationError
 
 
@@ -127,8 +127,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(recycled, train, tmp_path
     assert records(base_dir) == records(recycled.base_dir)
     assert_same_bits(resumed.state, recycled.state)
     saved = [
-        (base_dir / "checkpoints" / number / "replay.json").read_bytes()
-        for number in ("0", "1")
+        (base_dir / "checkpoints" / number / "replay.json").read_bytes() for number in ("0", "1")
     ]
     assert saved[0] != saved[1]
 

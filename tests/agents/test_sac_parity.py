@@ -113,9 +113,7 @@ def test_three_updates_equal_dopamines(optimizer, target):
             "alpha_loss": theirs["Losses/Alpha"],
             "alpha": alpha,
             "q_mean": sum(critics) / 2,
-            "loss": 0.5 * theirs["Losses/Critic"]
-            + theirs["Losses/Actor"]
-            + theirs["Losses/Alpha"],
+            "loss": 0.5 * theirs["Losses/Critic"] + theirs["Losses/Actor"] + theirs["Losses/Alpha"],
         }
         assert metrics.keys() == expected.keys()
         for name, value in expected.items():

@@ -4,6 +4,7 @@ phases, ends of episodes, no-ops, exact resume, and the files that a run leaves.
 import json
 import warnings
 
+import gin
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
     warnings.simplefilter("ignore")
     from dormant.agents.runner import create_dormant_runner
-    from dormant.runs.run_record import RunRecord
+    from dormant.records.run_file import RunRecord
     from tests.agents.recording_agent import ATARI, CARTPOLE, MINATAR, MUJOCO, RecordingAgent
 
 SIZES = {
@@ -27,8 +28,11 @@ SIZES = {
 RUNS = {
     "atari, max episodes": (ATARI, "max_episode_eval"),
     "cartpole, max episodes": (
-        [*CARTPOLE, "MaxEpisodeEvalRunner.max_noops = 0",
-         "MaxEpisodeEvalRunner.num_eval_episodes = 3"],
+        [
+            *CARTPOLE,
+            "MaxEpisodeEvalRunner.max_noops = 0",
+            "MaxEpisodeEvalRunner.num_eval_episodes = 3",
+        ],
         "max_episode_eval",
     ),
     "cartpole, train": (CARTPOLE, "continuous_train"),
@@ -269,7 +273,8 @@ def test_a_continuous_run_writes_its_scalars_once(finished):
 @pytest.mark.parametrize("name", ["cartpole, train", "mujoco, train"])
 def test_config_gin_names_the_environment_again(name, tmp_path):
     play(tmp_path / "run", name, num_iterations=1)
-    RunRecord(str(tmp_path / "run"), seed=3, start_iteration=0, command=["python"])
+    config = gin.operative_config_str()
+    RunRecord(str(tmp_path / "run"), seed=3, start_iteration=0, command=["python"], config=config)
     preflight.load_gin([str(tmp_path / "run" / "config.gin")], [])
     preflight.check_environment()
     again = create_dormant_runner(str(tmp_path / "again"))

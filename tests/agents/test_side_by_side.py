@@ -11,8 +11,8 @@ import pytest
 
 from dormant import train as command
 from dormant.agents.burst import numpy_state
+from dormant.agents.lockstep import MemberFailed
 from dormant.replay import bytes_needed, machine_memory
-from dormant.runs.lockstep import MemberFailed
 from dormant.runs.options import ConfigurationError
 
 FAMILY = "dqn_cartpole"

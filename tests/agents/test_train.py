@@ -14,7 +14,7 @@ import pytest
 import dormant
 from dormant import train
 from dormant.agents import preflight
-from dormant.evaluation.run_reader import read_run
+from dormant.records.reading import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from dormant.evaluation.seeds import read_seeds
+from dormant.report.seeds import read_seeds
 
 SCRIPT = Path(__file__).resolve().parents[2] / "launchers" / "quickstart.py"
 SETTINGS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from dormant.evaluation.run_reader import read_run
+from dormant.records.reading import read_run
 from launchers.quickstart_atari import report
 
 SCRIPT = Path(__file__).resolve().parents[2] / "launchers" / "quickstart_atari.py"
@@ -35,8 +35,6 @@ def test_a_run_that_was_not_tracked_has_no_figure(tmp_path):
     text = report(read_run(tmp_path)._replace(tracking=()), tmp_path)
     assert "Dormancy was not measured." in text
     assert not (tmp_path / "dormancy.png").exists()
-
-
 
 
 @pytest.mark.slow

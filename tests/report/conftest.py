@@ -2,7 +2,7 @@
 
 import pytest
 
-from dormant.evaluation.experiment_file import EXPERIMENT_FILE, ExperimentFile, to_json
+from dormant.records.experiment_file import EXPERIMENT_FILE, ExperimentFile, to_json
 from tests.report.hostile_runs import FAILED, HOSTILE, planned_runs, write_run
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from dormant.evaluation.experiment_file import PlannedRun
+from dormant.records.experiment_file import PlannedRun
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">'& $x$ ${y}"
 METHODS = ("DQN", f"DQN {HOSTILE}")

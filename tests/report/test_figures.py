@@ -4,8 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from dormant.evaluation import style
-from dormant.evaluation.plots_curves import (
+from dormant.report import style
+from dormant.report.plots_curves import (
     dormancy_figure,
     layers_figure,
     overlap_figure,
@@ -13,9 +13,9 @@ from dormant.evaluation.plots_curves import (
     sample_efficiency_figure,
     thinned,
 )
-from dormant.evaluation.plots_profile import _thresholds, profile_figure
-from dormant.evaluation.plots_sweep import sweep_figure
-from dormant.evaluation.sources import read_folder
+from dormant.report.plots_profile import _thresholds, profile_figure
+from dormant.report.plots_sweep import sweep_figure
+from dormant.report.sources import read_folder
 from tests.report.hostile_runs import GAMES, METHODS, SETTINGS
 
 BOOTSTRAP = {"repetitions": 20, "seed": 0}

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dormant.evaluation.experiment_tables import experiment_tables
-from dormant.evaluation.sources import read_folder
 from dormant.report.command_line import main
+from dormant.report.experiment_tables import experiment_tables
 from dormant.report.page_data import NUMBERS_OF_A_PAGE, page_data, script_json
+from dormant.report.sources import read_folder
 
 FEW = ["--repetitions=20"]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dormant.evaluation.sources import read_folder
-from dormant.evaluation.statistics import aggregate
+from dormant.report.sources import read_folder
+from dormant.report.statistics import aggregate
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dormant.evaluation.experiment_file import PlannedRun
-from dormant.evaluation.scores import normalization
+from dormant.records.experiment_file import PlannedRun
+from dormant.report.scores import normalization
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import _identity
 from dormant.reproduce.experiments import SCALES, STUDY, TRAIN

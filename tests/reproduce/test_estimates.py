@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.runs import KINDS
-from dormant.evaluation.experiment_file import PlannedRun
+from dormant.records.experiment_file import PlannedRun
 from dormant.reproduce import catalog
 from dormant.reproduce.estimates import devices, hours, row_name
 from dormant.reproduce.jobs import Job, jobs

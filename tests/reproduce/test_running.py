@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from dormant.evaluation.experiment_file import EXPERIMENT_FILE, read_experiment
+from dormant.records.experiment_file import EXPERIMENT_FILE, read_experiment
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import locked
 from dormant.reproduce.jobs import Job

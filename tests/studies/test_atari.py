@@ -109,7 +109,6 @@ def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, stu
         assert float(data.start_return) == float(data.teacher_return)
 
 
-
 class _Harmful:
     def __reduce__(self):
         return print, ("harm",)

@@ -8,8 +8,8 @@ import sys
 import gin
 import pytest
 
-from dormant.evaluation.run_folders import find_runs
-from dormant.evaluation.run_reader import read_run
+from dormant.records.reading import read_run
+from dormant.records.run_folders import find_runs
 from dormant.runs.gin_files import parse_gin
 from dormant.runs.options import LearnerOptions
 from tests.studies.conftest import GIN_CONFIGS, SMALL

@@ -10,13 +10,15 @@ import jax
 import numpy as np
 import pytest
 
-from dormant.vectorized import initialize_distributed, local_seeds, shard, to_host
+from dormant.runs.host_arrays import to_host
+from dormant.vectorized import initialize_distributed, local_seeds, shard
 from tests.vectorized.small_environments import keys, learner_factory, program
 
 ROOT = Path(__file__).parents[2]
 RUN = """
 import jax, numpy as np
-from dormant.vectorized import initialize_distributed, local_seeds, shard, to_host
+from dormant.runs.host_arrays import to_host
+from dormant.vectorized import initialize_distributed, local_seeds, shard
 from tests.learners.comparing import close
 from tests.vectorized.small_environments import keys, learner_factory, program, run
 

@@ -1,0 +1,59 @@
+"""Weight decay in both of its senses, from optax's own pieces (paper, figures 1 and 14)."""
+
+import jax
+import optax
+
+from dormant.checks import check_choice, is_number
+from dormant.interventions.actions import check_optimizer
+
+WEIGHT_DECAY_KINDS = ("l2", "decoupled")
+
+
+def weight_decay(
+    optimizer: optax.GradientTransformation,
+    coefficient: float,
+    *,
+    kind: str = "l2",
+    learning_rate: float | optax.Schedule | None = None,
+) -> optax.GradientTransformation:
+    """Adds weight decay to an optimizer (Loshchilov & Hutter, ICLR 2019).
+
+    `"l2"` adds `coefficient * params` to the gradient, so that it passes through the moments: the
+    released code's and the paper's, best at 1e-5. `"decoupled"` subtracts `learning_rate *
+    coefficient * params` from the optimizer's own update, as `optax.adamw` does; without a learning
+    rate it is `coefficient * params`, as in that article's Algorithm 2 with eta = 1. Every
+    parameter decays, biases too.
+
+    Args:
+      optimizer: any optax transformation; `optax.MultiSteps` belongs outside, around the result.
+      coefficient: at least 0; 0 returns the optimizer itself.
+      kind: `"l2"` or `"decoupled"`.
+      learning_rate: of the optimizer, for `"decoupled"` only: a number or a schedule of its steps.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    check_optimizer(optimizer)
+    if not is_number(coefficient) or not 0 <= coefficient < float("inf"):
+        raise ValueError(f"`coefficient` must be a number of at least 0; got {coefficient!r}")
+    check_choice("kind", kind, WEIGHT_DECAY_KINDS)
+    if kind == "l2" and learning_rate is not None:
+        raise ValueError(f"`learning_rate` must be None with kind 'l2'; got {learning_rate!r}")
+    is_rate = learning_rate is None or callable(learning_rate) or is_number(learning_rate)
+    if not is_rate or (is_number(learning_rate) and not 0 <= learning_rate < float("inf")):
+        raise ValueError(
+            f"`learning_rate` must be None, a number of at least 0 or a schedule;"
+            f" got {learning_rate!r}"
+        )
+    if coefficient == 0:
+        return optimizer
+    if kind == "l2":
+        return optax.chain(optax.add_decayed_weights(coefficient), optimizer)
+    if callable(learning_rate):
+
+        def rate(step: jax.Array) -> jax.Array:
+            return -learning_rate(step) * coefficient
+
+    else:
+        rate = -coefficient * (1.0 if learning_rate is None else learning_rate)
+    return optax.chain(optimizer, optax.add_decayed_weights(rate))

@@ -1,0 +1,181 @@
+"""Optimizer state of recycled entries: moments set to zero, and Adam's count kept per entry."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dormant.checks import check_choice
+from dormant.graph import NeuronGraph
+from dormant.interventions.recycling import touched_entries
+
+ADAM_COUNTS = ("keep", "per_entry")
+
+
+def reset_moments(
+    optimizer: optax.GradientTransformation,
+    graph: NeuronGraph,
+    opt_state: Any,
+    masks: Mapping[str, jax.Array],
+    *,
+    adam_count: str = "keep",
+    flatten_layout: str = "channels_last",
+    also: Sequence[str] = (),
+) -> Any:
+    """Sets the moments of every entry that a recycle rewrites to zero.
+
+    Works on any optax state by its structure: every copy of the parameter tree in it (first and
+    second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
+    Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
+    entry are up to about three times the learning rate; `scale_by_adam` of this module keeps one
+    count per entry instead. Moments that are not kept per entry, such as Adafactor's factored ones,
+    stay as they are.
+
+    Args:
+      optimizer: the transformation that made `opt_state`.
+      graph: the network's neuron graph.
+      opt_state: its state.
+      masks: `{layer: (H,)}` bool, the recycled neurons.
+      adam_count: `"keep"`, or `"per_entry"` to restart the counts of `parts.scale_by_adam` too.
+      flatten_layout: as in `dormant.recycle`.
+      also: as in `dormant.recycle`.
+
+    Returns:
+      The new state, same structure, shapes and dtypes.
+
+    Raises:
+      ValueError: if an option, a layer name or a mask's shape is not valid, or if `adam_count` is
+        `"per_entry"` and the optimizer keeps no per-entry count.
+    """
+    check_choice("adam_count", adam_count, ADAM_COUNTS)
+    if adam_count == "per_entry":
+        check_per_entry(opt_state)
+    touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
+    either = jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
+    return reset_entries(optimizer, opt_state, either, adam_count=adam_count)
+
+
+def reset_entries(
+    optimizer: optax.GradientTransformation,
+    opt_state: Any,
+    entries: Any,
+    *,
+    adam_count: str = "keep",
+) -> Any:
+    """`reset_moments` for any parameter entries, given as bool masks in the parameters' structure.
+
+    Args:
+      optimizer: the transformation that made `opt_state`.
+      opt_state: its state.
+      entries: for every parameter array, a bool mask broadcastable to its shape.
+      adam_count: as in `reset_moments`.
+    """
+
+    def reset(value: Any, mask: jax.Array) -> Any:
+        if _is_masked(value):
+            return value
+        is_count = not jnp.issubdtype(value.dtype, jnp.inexact)
+        if is_count and adam_count == "keep":
+            return value
+        if not _has_an_entry_each(value, mask):
+            return value
+        return jnp.where(mask, jnp.zeros((), value.dtype), value)
+
+    return optax.tree_utils.tree_map_params(
+        optimizer, reset, opt_state, entries, is_leaf=_is_masked
+    )
+
+
+def _is_masked(value: Any) -> bool:
+    return isinstance(value, optax.MaskedNode)
+
+
+def _has_an_entry_each(value: jax.Array, mask: jax.Array) -> bool:
+    """Whether a moment has the shape of its parameter; Adafactor's factored ones have not."""
+    sizes = zip(value.shape, mask.shape, strict=False)
+    return value.ndim == mask.ndim and all(cover in (1, size) for size, cover in sizes)
+
+
+class PerEntryAdamState(NamedTuple):
+    """State of `scale_by_adam`; each field has the structure and shapes of the parameters."""
+
+    count: Any  # int32: updates since the entry was last recycled
+    mu: Any  # the parameters' dtype
+    nu: Any  # the parameters' dtype
+
+
+def scale_by_adam(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0
+) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015, Algorithm 1) with one step count per parameter entry.
+
+    `optax.scale_by_adam` keeps one count for the whole tree, so the bias correction of a recycled
+    entry is that of the old training step. Here a recycled entry restarts as in a new optimizer.
+    Costs four more bytes per parameter. Without recycling the updates equal optax's.
+
+    Args:
+      b1: decay of the first moment, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      eps: added to the root of the second moment.
+      eps_root: added under the root.
+
+    Raises:
+      ValueError: if a decay lies outside [0, 1) or an eps is negative.
+    """
+    for name, value in (("b1", b1), ("b2", b2)):
+        if not _is_traced(value) and not 0 <= value < 1:
+            raise ValueError(f"`{name}` must lie in [0, 1); got {value!r}")
+    for name, value in (("eps", eps), ("eps_root", eps_root)):
+        if not _is_traced(value) and not value >= 0:
+            raise ValueError(f"`{name}` must be at least 0; got {value!r}")
+
+    def init(params: optax.Params) -> PerEntryAdamState:
+        count = jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.int32), params)
+        zeros = optax.tree_utils.tree_zeros_like(params)
+        return PerEntryAdamState(count, zeros, optax.tree_utils.tree_zeros_like(params))
+
+    def update(updates, state, params=None):
+        del params
+        count = jax.tree.map(optax.safe_increment, state.count)
+        mu = optax.tree_utils.tree_update_moment(updates, state.mu, b1, 1)
+        nu = optax.tree_utils.tree_update_moment_per_elem_norm(updates, state.nu, b2, 2)
+
+        def direction(m, v, c):
+            # In float32 first, as optax does: in bfloat16 0.999 would be 1.
+            m = m / (1 - b1**c).astype(m.dtype)
+            v = v / (1 - b2**c).astype(v.dtype)
+            return m / (jnp.sqrt(v + eps_root) + eps)
+
+        return jax.tree.map(direction, mu, nu, count), PerEntryAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether a hyperparameter has no value yet, as under `optax.inject_hyperparams`."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+) -> optax.GradientTransformation:
+    """`optax.adam` with one step count per parameter entry; see `scale_by_adam`."""
+    return optax.chain(
+        scale_by_adam(b1, b2, eps, eps_root), optax.scale_by_learning_rate(learning_rate)
+    )
+
+
+def check_per_entry(opt_state: Any) -> None:
+    """Raises ValueError unless `opt_state` holds a `PerEntryAdamState`."""
+    nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, PerEntryAdamState))
+    if not any(isinstance(node, PerEntryAdamState) for node in nodes):
+        raise ValueError(
+            "`adam_count` 'per_entry' needs an optimizer with one count per entry, such as "
+            f"`dormant.adam`; got none in a state of type {type(opt_state).__name__}"
+        )

@@ -1,0 +1,177 @@
+"""Recycling: a dormant neuron's incoming weights are drawn anew, its outgoing ones set to zero."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.checks import check_choice
+from dormant.graph import Entries, IndexMap, Layer, NeuronGraph
+
+OUTGOING = ("zero", "fresh")
+INCOMING_SCALES = ("fresh", "live_norm")
+FLATTEN_LAYOUTS = ("channels_last", "released_code")
+
+
+def recycle(
+    graph: NeuronGraph,
+    params: Any,
+    fresh: Any,
+    masks: Mapping[str, jax.Array],
+    *,
+    outgoing: str = "zero",
+    incoming_scale: str = "fresh",
+    flatten_layout: str = "channels_last",
+    also: Sequence[str] = (),
+) -> Any:
+    """Recycles the masked neurons (paper, Algorithm 1).
+
+    Incoming entries (kernel, bias, normalization parameters) are taken from `fresh`; outgoing
+    entries become 0. An entry that is both, between two recycled neurons, becomes 0, as in the
+    released code. Layers with an `obstacle` are left alone unless named in `also`.
+
+    Args:
+      graph: the network's neuron graph.
+      params: parameter tree.
+      fresh: tree of the same structure from the network's own initializer.
+      masks: `{layer: (H,)}` bool; layers that are missing are left alone.
+      outgoing: `"zero"`, or `"fresh"` for values of `fresh` (paper, figure 22).
+      incoming_scale: `"fresh"`, or `"live_norm"` to scale each fresh kernel column to the mean
+        norm of the columns of the layer's neurons that are not recycled (paper, figure 23).
+      flatten_layout: `"channels_last"`, or `"released_code"` for the rows that Dopamine's released
+        code takes at the boundary between a convolution and a dense layer.
+      also: layers to recycle in spite of their obstacle; outputs may then change.
+
+    Returns:
+      The new parameter tree, same structure, shapes and dtypes.
+
+    Raises:
+      ValueError: if an option, a layer name or a mask's shape is not valid, or if `fresh` does not
+        have the structure and shapes of `params`.
+    """
+    check_choice("outgoing", outgoing, OUTGOING)
+    check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
+    wiring = with_flatten_layout(graph, flatten_layout)
+    old = graph.parameters.leaves("params", params)
+    drawn = graph.parameters.leaves("fresh", fresh)
+    drawn = {path: leaf.astype(old[path].dtype) for path, leaf in drawn.items()}
+    layers = _masked_layers(wiring, masks, also)
+    new = dict(old)
+    for layer, mask in layers:
+        for entries in layer.incoming:
+            value = drawn[entries.path]
+            if incoming_scale == "live_norm" and entries.role == "kernel":
+                value = _scaled_to_live(entries, mask, old[entries.path], value)
+            new[entries.path] = jnp.where(entries.mask(mask, value.ndim), value, new[entries.path])
+    for layer, mask in layers:
+        for entries in layer.outgoing:
+            value = drawn[entries.path]
+            where = entries.mask(mask, value.ndim)
+            value = value if outgoing == "fresh" else jnp.zeros((), value.dtype)
+            new[entries.path] = jnp.where(where, value, new[entries.path])
+    return graph.parameters.unflatten(new)
+
+
+class Touched(NamedTuple):
+    """For every parameter leaf, a bool mask broadcastable to its shape."""
+
+    incoming: Any
+    outgoing: Any
+
+
+def touched_entries(
+    graph: NeuronGraph,
+    masks: Mapping[str, jax.Array],
+    *,
+    flatten_layout: str = "channels_last",
+    also: Sequence[str] = (),
+) -> Touched:
+    """The entries that `recycle` rewrites: bool masks in the parameters' structure."""
+    wiring = with_flatten_layout(graph, flatten_layout)
+    parameters = graph.parameters
+    ndims = {
+        path: len(shape) for path, shape in zip(parameters.paths, parameters.shapes, strict=True)
+    }
+    layers = _masked_layers(wiring, masks, also)
+
+    def collect(side: str) -> Any:
+        found = {path: jnp.zeros((1,) * ndim, bool) for path, ndim in ndims.items()}
+        for layer, mask in layers:
+            for entries in getattr(layer, side):
+                path = entries.path
+                found[path] = found[path] | entries.mask(mask, ndims[path])
+        return parameters.unflatten(found)
+
+    return Touched(collect("incoming"), collect("outgoing"))
+
+
+def _masked_layers(
+    graph: NeuronGraph, masks: Mapping[str, jax.Array], also: Sequence[str]
+) -> list[tuple[Layer, jax.Array]]:
+    for name in [*masks, *also]:
+        if name not in graph.names:
+            raise ValueError(f"a layer must be one of {', '.join(graph.names)}; got {name!r}")
+    found = []
+    for name, mask in masks.items():
+        layer = graph[name]
+        if np.shape(mask) != (layer.neurons,):
+            raise ValueError(
+                f"the mask of layer {name!r} must have shape ({layer.neurons},); "
+                f"got {np.shape(mask)}"
+            )
+        if layer.recyclable or name in also:
+            found.append((layer, jnp.asarray(mask, bool)))
+    return found
+
+
+def _scaled_to_live(
+    entries: Entries, mask: jax.Array, old: jax.Array, fresh: jax.Array
+) -> jax.Array:
+    """Scales each neuron's fresh entries to the mean norm of the neurons that stay."""
+    index = entries.index.array
+    other_axes = tuple(a for a in range(old.ndim) if a not in entries.axes)
+
+    def norms(array: jax.Array) -> jax.Array:
+        squares = jnp.sum(jnp.square(array.astype(jnp.float32)), axis=other_axes)
+        return jnp.sqrt(entries.sums(squares, mask.shape[0]))
+
+    live = ~mask
+    mean_norm = jnp.sum(jnp.where(live, norms(old), 0.0)) / jnp.maximum(jnp.sum(live), 1)
+    fresh_norms = norms(fresh)
+    usable = (fresh_norms > 0) & jnp.any(live)
+    factor = jnp.where(usable, mean_norm / jnp.where(fresh_norms > 0, fresh_norms, 1.0), 1.0)
+    shape = [1] * old.ndim
+    for axis, size in zip(entries.axes, index.shape, strict=True):
+        shape[axis] = size
+    return fresh * factor[np.maximum(index, 0)].reshape(shape).astype(fresh.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def with_flatten_layout(graph: NeuronGraph, flatten_layout: str) -> NeuronGraph:
+    """The graph, or the one that Dopamine's released code assumes at a flatten.
+
+    The released code gives row `r` of a dense kernel behind a flattened convolution to channel
+    `r // positions` (`repeat`); in a channels-last flatten it belongs to `r % H` (`tile`).
+    """
+    check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
+    if flatten_layout == "channels_last":
+        return graph
+    layers = []
+    for layer in graph.layers:
+        outgoing = tuple(_repeated(entries, layer.neurons) for entries in layer.outgoing)
+        layers.append(dataclasses.replace(layer, outgoing=outgoing))
+    return dataclasses.replace(graph, layers=tuple(layers))
+
+
+def _repeated(entries: Entries, neurons: int) -> Entries:
+    rows = entries.index.array
+    positions = rows.size // neurons
+    if entries.axes != (0,) or positions == 1 or rows.size % neurons:
+        return entries
+    if not np.array_equal(rows, np.tile(np.arange(neurons), positions)):
+        return entries
+    return dataclasses.replace(entries, index=IndexMap.of(np.repeat(np.arange(neurons), positions)))

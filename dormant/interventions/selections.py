@@ -1,0 +1,214 @@
+"""Selection rules: by threshold (fixed, scheduled, adaptive), by budget, or whole layers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dormant.checks import check_choice, is_number
+from dormant.interventions.masks import check_max_fraction, check_tau, dormant_masks
+
+ORDERS = ("lowest", "random", "highest")
+Scores = dict[str, jax.Array]  # {layer: (H,) float32}
+Masks = dict[str, jax.Array]  # {layer: (H,) bool}
+
+
+class Selection(NamedTuple):
+    """Which neurons an intervention acts on.
+
+    Attributes:
+      init: `init(layers) -> state`, for the layers that the action can act on.
+      select: `select(scores, state, step, key) -> (masks, state)` with scores and masks of those
+        layers, (H,) each, and the gradient step. The key is consumed.
+    """
+
+    init: Callable[[Sequence[str]], Any]
+    select: Callable[[Scores, Any, jax.Array, jax.Array], tuple[Masks, Any]]
+
+
+class ThresholdRule(NamedTuple):
+    """A threshold of its own for every layer, which follows the scores; see `adaptive_tau`.
+
+    Attributes:
+      init: `init(layers) -> {layer: float32 ()}`.
+      update: `update(taus, scores) -> taus`, after a selection with `taus`.
+    """
+
+    init: Callable[[Sequence[str]], dict[str, jax.Array]]
+    update: Callable[[dict[str, jax.Array], Scores], dict[str, jax.Array]]
+
+
+def below_threshold(
+    tau: float | optax.Schedule | ThresholdRule = 0.1, max_fraction: float | None = None
+) -> Selection:
+    """The neurons with score at most tau (paper, Definition 3.1).
+
+    Args:
+      tau: at least 0; or a schedule of the gradient step; or `dormant.adaptive_tau(...)`.
+      max_fraction: at most this fraction of a layer, lowest scores first; None for no limit.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    check_max_fraction(max_fraction)
+    if isinstance(tau, ThresholdRule):
+
+        def select_adaptively(scores, taus, step, key):
+            del step, key
+            masks = {}
+            for name, score in scores.items():
+                masks |= dormant_masks({name: score}, taus[name], max_fraction=max_fraction)
+            return masks, tau.update(taus, scores)
+
+        return Selection(tau.init, select_adaptively)
+    if not callable(tau):
+        check_tau(tau)
+
+    def select(scores, state, step, key):
+        del key
+        threshold = tau(step) if callable(tau) else tau
+        return dormant_masks(scores, threshold, max_fraction=max_fraction), state
+
+    return Selection(_no_state, select)
+
+
+def adaptive_tau(
+    target_fraction: float = 0.05,
+    initial: float = 0.1,
+    step_size: float = 0.5,
+    minimum: float = 1e-4,
+    maximum: float = 1.0,
+) -> ThresholdRule:
+    """Thresholds that settle where a given fraction of a layer lies at or below them.
+
+    After every scoring, for each layer, `tau <- tau exp(step_size (target_fraction - f))` with f
+    the fraction of its neurons that scored at most tau, clipped to [minimum, maximum]. It is a
+    Robbins-Monro iteration for the quantile of the scores, made multiplicative because scores lie
+    on a ratio scale. An adaptive threshold is an open question of the paper (section 7); this rule
+    is ours. A layer with more silent neurons than the target ends at `minimum`.
+
+    Args:
+      target_fraction: fraction of each layer to select, in [0, 1].
+      initial: the first tau.
+      step_size: gain, more than 0: tau changes by at most this factor's exponential at a time.
+      minimum: least tau, more than 0.
+      maximum: largest tau.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    if not is_number(target_fraction) or not 0 <= target_fraction <= 1:
+        raise ValueError(f"`target_fraction` must lie in [0, 1]; got {target_fraction!r}")
+    for name, value in (("step_size", step_size), ("minimum", minimum)):
+        if not is_number(value) or not 0 < value < float("inf"):
+            raise ValueError(f"`{name}` must be a number above 0; got {value!r}")
+    if not is_number(maximum) or not maximum >= minimum:
+        raise ValueError(f"`maximum` must be at least `minimum`, {minimum}; got {maximum!r}")
+    if not is_number(initial) or not minimum <= initial <= maximum:
+        raise ValueError(f"`initial` must lie in [{minimum}, {maximum}]; got {initial!r}")
+
+    def init(layers: Sequence[str]) -> dict[str, jax.Array]:
+        return {name: jnp.asarray(initial, jnp.float32) for name in layers}
+
+    def update(taus: dict[str, jax.Array], scores: Scores) -> dict[str, jax.Array]:
+        def follow(tau: jax.Array, score: jax.Array) -> jax.Array:
+            fraction = jnp.mean(score <= tau, dtype=jnp.float32)
+            tau = tau * jnp.exp(step_size * (target_fraction - fraction))
+            return jnp.clip(tau, minimum, maximum)
+
+        return {name: follow(taus[name], score) for name, score in scores.items()}
+
+    return ThresholdRule(init, update)
+
+
+def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Selection:
+    """A fixed number of neurons of every layer, whatever their scores (paper, figure 15).
+
+    `round(fraction H)` of the H neurons of a layer, and at least one while the fraction is above 0,
+    as in the released code. Unlike there, neurons whose scores tie at the limit are not all taken,
+    but the first ones, so that the number is exact; in a random order the scores do not matter.
+
+    Args:
+      fraction: in [0, 1], or a schedule of the gradient step such as `dormant.cosine_fraction`.
+      order: which neurons: `"lowest"` scores, `"highest"` scores, or `"random"` ones.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    if not callable(fraction) and not (is_number(fraction) and 0 <= fraction <= 1):
+        raise ValueError(f"`fraction` must lie in [0, 1] or be a schedule; got {fraction!r}")
+    check_choice("order", order, ORDERS)
+
+    def select(scores, state, step, key):
+        share = jnp.asarray(fraction(step) if callable(fraction) else fraction, jnp.float32)
+        masks = {}
+        for number, (name, score) in enumerate(scores.items()):
+            if order == "random":
+                score = jax.random.uniform(jax.random.fold_in(key, number), score.shape)
+            score = -score if order == "highest" else score
+            rank = jnp.argsort(jnp.argsort(score, stable=True), stable=True)
+            count = jnp.maximum(1, jnp.round(share * score.shape[0]))
+            masks[name] = rank < jnp.where(share > 0, count, 0)
+        return masks, state
+
+    return Selection(_no_state, select)
+
+
+def cosine_fraction(initial: float, end_step: int) -> optax.Schedule:
+    """`initial cos(pi/2 step / end_step)`: the released schedule of the budget, 0 from `end_step`.
+
+    Args:
+      initial: the fraction at step 0, in [0, 1].
+      end_step: the gradient step at which it reaches 0, at least 1.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    if not is_number(initial) or not 0 <= initial <= 1:
+        raise ValueError(f"`initial` must lie in [0, 1]; got {initial!r}")
+    if not is_number(end_step) or not end_step >= 1:
+        raise ValueError(f"`end_step` must be at least 1; got {end_step!r}")
+
+    def schedule(step: jax.Array) -> jax.Array:
+        progress = jnp.clip(step / end_step, 0.0, 1.0)
+        # Rounding leaves cos(pi/2) a little off 0, which would still select one neuron.
+        return jnp.where(progress < 1, initial * jnp.cos(0.5 * jnp.pi * progress), 0.0)
+
+    return schedule
+
+
+def whole_layers(names: Sequence[str] | None = None) -> Selection:
+    """Every neuron of the named layers, or of all layers.
+
+    Args:
+      names: hidden layers; None for all that the action can act on.
+
+    Raises:
+      ValueError: from the intervention's `init`, if the action cannot act on a named layer.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"`names` must be None or a sequence of layer names; got {names!r}")
+    chosen = None if names is None else frozenset(names)
+
+    def init(layers: Sequence[str]) -> tuple[()]:
+        for name in chosen or ():
+            if name not in layers:
+                raise ValueError(f"`names` must be layers among {', '.join(layers)}; got {name!r}")
+        return ()
+
+    def select(scores, state, step, key):
+        del step, key
+        masks = {
+            name: jnp.full(score.shape, chosen is None or name in chosen)
+            for name, score in scores.items()
+        }
+        return masks, state
+
+    return Selection(init, select)
+
+
+def _no_state(layers: Sequence[str]) -> tuple[()]:
+    del layers
+    return ()

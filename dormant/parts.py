@@ -1,0 +1,39 @@
+"""What interventions are composed of: scores, selections, actions, and the types they speak in."""
+
+from dormant.graph import Entries, IndexMap, Layer
+from dormant.interventions.actions import Action, pruning, recycling, redrawing
+from dormant.interventions.compose import InterventionState, is_due
+from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.moments import scale_by_adam
+from dormant.interventions.recycling import touched_entries
+from dormant.interventions.scores import Score, activation_score, contribution_utility
+from dormant.interventions.selections import (
+    Selection,
+    ThresholdRule,
+    below_threshold,
+    budget,
+    whole_layers,
+)
+
+__all__ = [
+    "Action",
+    "Entries",
+    "IndexMap",
+    "InterventionState",
+    "Layer",
+    "NetworkMetrics",
+    "Score",
+    "Selection",
+    "ThresholdRule",
+    "activation_score",
+    "below_threshold",
+    "budget",
+    "contribution_utility",
+    "is_due",
+    "pruning",
+    "recycling",
+    "redrawing",
+    "scale_by_adam",
+    "touched_entries",
+    "whole_layers",
+]

@@ -1,0 +1,121 @@
+"""What a run was: config.gin and run.json beside its metrics, enough to repeat it."""
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dormant.records.metrics import write_atomically
+from dormant.version import __version__
+
+CONFIG_FILE = "config.gin"
+RUN_FILE = "run.json"
+_PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "ale-py", "gymnasium", "tensorflow",
+    "mujoco", "MinAtar", "gymnax",
+)  # fmt: skip
+
+
+class RunRecord:
+    """run.json: versions, seed, git commit, command, device, times and status of the last process.
+
+    The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
+    """
+
+    def __init__(
+        self,
+        base_dir: str,
+        *,
+        seed: int,
+        start_iteration: int,
+        command: list[str],
+        config: str,
+        side_by_side: Mapping[str, float] | None = None,
+    ):
+        """Writes config.gin and run.json into an existing folder.
+
+        Args:
+          base_dir: the run's folder.
+          seed: the run's seed.
+          start_iteration: 0, or the iteration at which a checkpoint is resumed.
+          command: the process's arguments, the program first.
+          config: the text of config.gin, gin's operative configuration.
+          side_by_side: {option: value}, where runs side by side differ in more than their seed.
+        """
+        self._path = Path(base_dir) / RUN_FILE
+        write_atomically(Path(base_dir) / CONFIG_FILE, config)
+        device = jax.devices()[0]
+        self._entries: dict[str, Any] = {
+            "status": "running",
+            "command": shlex.join(command),
+            "seed": seed,
+            "side_by_side": dict(side_by_side or {}),
+            "start_iteration": start_iteration,
+            "git_commit": git_commit(),
+            "versions": versions(),
+            "device": {
+                "platform": device.platform,
+                "kind": device.device_kind,
+                "count": jax.device_count(),
+            },
+            "start_time": _now(),
+            "end_time": None,
+            "error": None,
+        }
+        self._write()
+
+    @property
+    def device(self) -> str:
+        """The device that JAX computes on."""
+        return "{count} {platform} ({kind})".format(**self._entries["device"])
+
+    def finish(self) -> None:
+        """Records that the run ended as it should."""
+        self._end("finished", None)
+
+    def fail(self, error: BaseException) -> None:
+        """Records that the run ended with an error, or was interrupted."""
+        self._end("failed", f"{type(error).__name__}: {error}".strip(": "))
+
+    def _end(self, status: str, error: str | None) -> None:
+        self._entries |= {"status": status, "end_time": _now(), "error": error}
+        self._write()
+
+    def _write(self) -> None:
+        write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
+
+
+@functools.cache
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of dormant and of the packages that decide a run's numbers."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "dormant": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The commit of the repository that the working directory is in; None where there is none."""
+    try:
+        completed = subprocess.run(
+            ["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return completed.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

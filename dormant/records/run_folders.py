@@ -1,0 +1,200 @@
+"""Our run folders as results: metrics.jsonl, config.gin and run.json of each."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dormant.records.experiment_file import PlannedRun
+from dormant.records.reading import METRICS_FILE, IterationRecord, Run, read_run, tau_index
+from dormant.records.results import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NOT_STARTED,
+    RUNNING,
+    UNREADABLE,
+    Absence,
+    RunResult,
+)
+
+CONFIG_FILE = "config.gin"
+RUN_FILE = "run.json"
+UNKNOWN_GAME = "unknown game"
+# The parameters that name the environment, in the operative configuration of each kind of run.
+_ATARI_STUDY = re.compile(r"^(?:\w+[./])*Atari\.game\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
+_GAME = re.compile(
+    r"^(?:\w+[./])*(?:create_atari_environment\.game_name|create_gym\w*\.environment_name"
+    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|Images\.source|\w+\.environment_name)"
+    r"\s*=\s*\\?\s*['\"]([^'\"]+)['\"]",
+    re.MULTILINE,
+)
+_SEED_FOLDER = re.compile(r"seed_(\d+)$")
+
+
+class Reading(NamedTuple):
+    """What a planned run's folder holds.
+
+    Attributes:
+      result: its records; None where there are none.
+      absence: why it is not whole; None where it is.
+    """
+
+    result: RunResult | None
+    absence: Absence | None
+
+
+def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
+    """Reads the folder of a planned run; whatever is wrong with it becomes its `Absence`.
+
+    Args:
+      root: the folder that run.folder is relative to.
+      run: which.
+      tau: the threshold of `RunResult.dormant_percent`.
+    """
+    folder = root / run.folder
+    try:
+        details = _details(folder)
+    except ValueError as error:
+        return Reading(None, Absence(run, UNREADABLE, str(error)))
+    status, error = str(details.get("status", RUNNING)), details.get("error")
+    if not (folder / METRICS_FILE).is_file():
+        if not details:
+            return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
+        if status == FINISHED:
+            problem = f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
+            return Reading(None, Absence(run, UNREADABLE, problem))
+        return Reading(None, Absence(run, status, str(error or "it has no records yet")))
+    try:
+        records = read_run(folder, allow_partial=status != FINISHED)
+    except ValueError as problem:
+        return Reading(None, Absence(run, UNREADABLE, str(problem)))
+    result = _result(folder, run, records, details, tau)
+    steps = int(result.agent_steps[-1]) if result.agent_steps.size else 0
+    if status == FINISHED and steps >= run.agent_steps:
+        return Reading(result, None)
+    reached = f"{steps:,} of {run.agent_steps:,} agent steps"
+    if status == FINISHED:
+        status = INTERRUPTED
+    problem = f"{error}, after {reached}" if status == FAILED and error else f"it has {reached}"
+    return Reading(result._replace(status=status), Absence(run, status, problem))
+
+
+def find_runs(root: Path) -> list[PlannedRun]:
+    """The runs of a folder without experiment.json, as if they had been planned.
+
+    The method is the path without game and seed; the game is read from config.gin, the seed from
+    run.json or the folder's name. Each is taken to be as long as it says that it is.
+    """
+    # A run that failed at its start has no records, but says so in run.json.
+    folders = sorted({
+        path.parent
+        for name in (METRICS_FILE, RUN_FILE)
+        for path in root.rglob(name)
+        if not _passed(path, root)
+    })  # fmt: skip
+    return [_as_planned(root, folder) for folder in folders]
+
+
+def _as_planned(root: Path, folder: Path) -> PlannedRun:
+    try:
+        details = _details(folder)
+    except ValueError:
+        details = {}  # `read_planned` says so
+    game = _game(folder)
+    parts = folder.relative_to(root).parts
+    numbered = _SEED_FOLDER.match(folder.name)
+    named = numbered.group(1) if numbered else "0"
+    kept = [part for part in parts if part != game and not _SEED_FOLDER.match(part)]
+    return PlannedRun(
+        folder=folder.relative_to(root).as_posix(),
+        method="/".join(kept) or root.resolve().name,
+        setting="",
+        value=None,
+        game=game,
+        seed=_seed(details.get("seed"), int(named)),
+        agent_steps=0,
+        command=str(details.get("command", "")),
+    )
+
+
+def _seed(recorded: Any, named: int) -> int:
+    return recorded if type(recorded) is int else named
+
+
+def _passed(path: Path, root: Path) -> bool:
+    """Whether it lies in a hidden folder, such as that of a report that is being made."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _game(folder: Path) -> str:
+    config = _config(folder)
+    # A study on Atari has other options, too, which name an environment that it does not play.
+    found = _ATARI_STUDY.search(config) or _GAME.search(config)
+    if not found:
+        return UNKNOWN_GAME
+    # Its "asterix" is neither Atari's nor gymnax's, and must not have their reference scores.
+    return found.group(1) + (" (MinAtar 1.0)" if "create_minatar_env" in found.group(0) else "")
+
+
+def _config(folder: Path) -> str:
+    path = folder / CONFIG_FILE
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _details(folder: Path) -> dict[str, Any]:
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return {}
+    try:
+        details = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(details, dict):
+        raise ValueError(f"{path} must be a JSON object; got {type(details).__name__}")
+    return details
+
+
+def _result(
+    folder: Path, run: PlannedRun, records: Run, details: dict[str, Any], tau: float
+) -> RunResult:
+    iterations = records.iterations
+    return RunResult(
+        method=run.method,
+        setting=run.setting,
+        value=run.value,
+        game=run.game,
+        seed=run.seed,
+        agent_steps=np.array([record.agent_step for record in iterations], float),
+        returns=np.array([_mean(_returns(record)) for record in iterations], float),
+        dormant_percent=_dormant_percent(records, tau),
+        folder=Path(os.path.abspath(folder)),
+        records=records,
+        config=_config(folder),
+        command=str(details.get("command", "")),
+        details=details,
+    )
+
+
+def _returns(record: IterationRecord) -> tuple[float, ...]:
+    return record.eval_returns or record.train_returns
+
+
+def _dormant_percent(records: Run, tau: float) -> np.ndarray:
+    """(P,) the mean of the measurements inside each iteration; NaN where there is none."""
+    percents, start = [], 0
+    for iteration in records.iterations:
+        inside = []
+        for record in records.tracking:
+            if start < record.agent_step <= iteration.agent_step and tau in record.taus:
+                inside.append(record.dormant_percent_pooled[tau_index(record, tau)])
+        percents.append(_mean(inside))
+        start = iteration.agent_step
+    return np.array(percents, float)
+
+
+def _mean(values: tuple[float, ...] | list[float]) -> float:
+    return float(np.mean(values)) if values else np.nan

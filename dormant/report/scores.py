@@ -1,0 +1,129 @@
+"""Scores of games on one scale: 0 is a random policy, 1 the reference that its kind names."""
+
+import csv
+import functools
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.records.reading import TrackingRecord, penultimate_overlap, tau_index
+from dormant.records.results import RunResult
+
+# {kind of reference: where its numbers are from}
+SOURCES = {
+    "human": "human and random scores of 57 Atari games as in DQN Zoo's atari_data.py; those of the"
+    " paper's games equal Dopamine's atari_100k/normalization_utils.py",
+    "expert": "random and expert returns of D4RL (Fu et al. 2020), infos.py",
+    "PPO": "gymnax's MinAtar games: a random policy's mean return over 1 000 episodes"
+    " (benchmarks/minatar_scores.py) and the returns of PPO that the README of gymnax 1.0.1 gives",
+}
+_DATA = "data/reference_scores.csv"
+
+
+class Normalization(NamedTuple):
+    """The two returns that a game's scores are measured by.
+
+    Attributes:
+      kind: "human", "expert" or "PPO".
+      random: the mean return of a random policy: score 0.
+      reference: score 1.
+      source: where the numbers are from.
+    """
+
+    kind: str
+    random: float
+    reference: float
+    source: str
+
+
+def normalization(game: str) -> Normalization | None:
+    """The reference scores of a game; None where none are known.
+
+    Names are read as Dopamine, ALE and Gymnasium write them: "SpaceInvaders", "space_invaders",
+    "ALE/SpaceInvaders-v5", "Ant-v4", "Breakout-MinAtar" (gymnax's; MinAtar 1.0's are others).
+    """
+    return _table().get(game_key(game))
+
+
+def normalized(game: str, returns: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns as normalized scores, (return - random) / (reference - random).
+
+    Args:
+      game: the environment's name.
+      returns: any shape.
+
+    Returns:
+      float64 of the same shape.
+
+    Raises:
+      ValueError: no reference scores of the game are known.
+    """
+    known = normalization(game)
+    if known is None:
+        raise ValueError(
+            "game must be one of the 57 Atari games, Ant, HalfCheetah, Hopper, Walker2d or four of"
+            f" gymnax's MinAtar games to have a normalized score; got {game!r}"
+        )
+    return (np.asarray(returns, float) - known.random) / (known.reference - known.random)
+
+
+def final_score(result: RunResult) -> float:
+    """The return at the run's last iteration in which an episode ended (paper: at the end).
+
+    Raises:
+      ValueError: no episode has ended.
+    """
+    finite = result.returns[np.isfinite(result.returns)]
+    if not finite.size:
+        where = result.folder or f"{result.method}, {result.game}, seed {result.seed}"
+        raise ValueError(f"a run must hold an episode that has ended; got none in {where}")
+    return float(finite[-1])
+
+
+def final_dormant_percent(result: RunResult) -> float | None:
+    """The dormant percentage of the last iteration that was measured; None without any."""
+    finite = result.dormant_percent[np.isfinite(result.dormant_percent)]
+    return float(finite[-1]) if finite.size else None
+
+
+def final_percent_of_network(result: RunResult, network: str, tau: float) -> float | None:
+    """The last dormant percentage of one of an agent's networks; None where it was not measured."""
+    record = _last_record(result)
+    percents = record.dormant_percent_by_network.get(network) if record else None
+    return percents[tau_index(record, tau)] if percents else None
+
+
+def final_overlap(result: RunResult, tau: float) -> float | None:
+    """The penultimate layer's overlap with all earlier dormant neurons, at the last measurement.
+
+    None where there is no measurement, or one of the sets was empty.
+    """
+    record = _last_record(result)
+    return penultimate_overlap(record, tau_index(record, tau)) if record else None
+
+
+def _last_record(result: RunResult) -> TrackingRecord | None:
+    return result.records.tracking[-1] if result.records and result.records.tracking else None
+
+
+@functools.cache
+def _table() -> dict[str, Normalization]:
+    text = resources.files("dormant.evaluation").joinpath(_DATA).read_text(encoding="utf-8")
+    return {
+        game_key(row["game"]): Normalization(
+            row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def game_key(game: str) -> str:
+    """The name without namespace, version and the marks that sources write differently.
+
+    Two names of one game have one key: "SpaceInvaders" and "ALE/SpaceInvaders-v5".
+    """
+    name = re.sub(r"(NoFrameskip|Deterministic)?-v\d+$", "", game.rpartition("/")[2])
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,1 @@
+"""From a network's own computation to its neuron graph: jaxpr, propagation, layers."""

@@ -1,0 +1,65 @@
+"""What following a program finds out: linear maps, what they read, what acts on single neurons."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.tracing.labels import Label
+
+
+class TraceError(ValueError):
+    """The network holds something that the trace cannot follow."""
+
+
+class LinearMap(NamedTuple):
+    """A `dot_general` or convolution by a parameter: the birth of a layer."""
+
+    output: int  # value
+    leaves: tuple[int, ...]  # parameter arrays that make up the kernel
+    columns: tuple["EntryMap", ...]  # which entries feed each of its neurons
+    neurons: int
+    normalized: bool  # kernel entries influence each other, as under weight normalization
+
+
+class EntryMap(NamedTuple):
+    """Which neuron each entry of parameter array `leaf` belongs to."""
+
+    leaf: int
+    axes: tuple[int, ...]
+    index: np.ndarray
+    shared: bool
+
+
+class Read(NamedTuple):
+    """Layer `reader` reads neurons of `layer` from `operand`."""
+
+    layer: int
+    reader: int
+    operand: int
+    rows: tuple[EntryMap, ...]
+    shared: bool  # one kernel entry reads several neurons
+
+
+class Elementwise(NamedTuple):
+    """A parameter array acts on single neurons of a layer, as a bias does."""
+
+    output: int
+    layer: int
+    entries: EntryMap
+
+
+class Facts(NamedTuple):
+    """Everything that the trace learns about a program."""
+
+    maps: tuple[LinearMap, ...]
+    reads: tuple[Read, ...]
+    elementwise: tuple[Elementwise, ...]
+    layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
+
+
+def cannot_follow(what: str, why: str) -> TraceError:
+    """The one error for everything that the trace cannot follow."""
+    return TraceError(
+        f"cannot follow {what} {why}: leave it out with `leave_out`, or write the graph with "
+        f"`dormant.manual_graph`"
+    )

@@ -1,0 +1,166 @@
+"""A network as a flat list of primitive operations, read from the jaxpr of the user's own function.
+
+Calls (`jit`, `remat`, `custom_jvp`, …) are inlined, so that everything above this file sees one
+straight line of primitives over numbered values.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core as jex
+import numpy as np
+
+# The parameter that holds the body, per call-like primitive; inlining does not change a value.
+_BODY_OF_CALL = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+
+
+class Operation(NamedTuple):
+    """One primitive applied to numbered values."""
+
+    primitive: jex.Primitive
+    params: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.primitive.name
+
+
+class Program(NamedTuple):
+    """A straight line of operations over numbered values.
+
+    Values are numbered from 0. `shapes[v]` and `dtypes[v]` describe value `v`; `constants` holds
+    the values known while tracing (literals and closed-over arrays).
+    """
+
+    operations: tuple[Operation, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[Any, ...]
+    constants: dict[int, Any]
+    parameters: tuple[int, ...]  # one value per leaf of the parameter tree
+    inputs: tuple[int, ...]  # one value per leaf of the other arguments
+    outputs: tuple[int, ...]
+
+
+class Abstract(NamedTuple):
+    """Shapes and dtypes of a call's arguments; hashable, so a program is read once per shape."""
+
+    treedef: Hashable  # of (params, inputs)
+    leaves: tuple[tuple[tuple[int, ...], Any], ...]
+    num_parameters: int
+
+
+def abstract_arguments(params: Any, inputs: Sequence[Any]) -> Abstract:
+    """The shapes and dtypes of `params` and `inputs` (arrays, tracers or `ShapeDtypeStruct`s)."""
+    leaves, treedef = jax.tree.flatten((params, tuple(inputs)))
+    described = tuple(
+        (tuple(np.shape(leaf)), leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf))
+        for leaf in leaves
+    )
+    return Abstract(treedef, described, len(jax.tree.leaves(params)))
+
+
+def read_program(apply: Callable, arguments: Abstract) -> Program:
+    """Traces `apply(params, *inputs)` once and flattens its jaxpr into a `Program`."""
+    structs = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in arguments.leaves]
+    params, inputs = jax.tree.unflatten(arguments.treedef, structs)
+    closed = jax.make_jaxpr(apply)(params, *inputs)
+    return _Flattener().flatten(closed, arguments.num_parameters)
+
+
+class _Flattener:
+    """Numbers values while it walks a closed jaxpr; used once per program."""
+
+    def __init__(self):
+        self.operations: list[Operation] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.dtypes: list[Any] = []
+        self.constants: dict[int, Any] = {}
+
+    def flatten(self, closed: jex.ClosedJaxpr, num_parameters: int) -> Program:
+        arguments = [self._new(var.aval) for var in closed.jaxpr.invars]
+        constants = [self._constant(value) for value in closed.consts]
+        outputs = self._walk(closed.jaxpr, constants, arguments)
+        return Program(
+            tuple(self.operations),
+            tuple(self.shapes),
+            tuple(self.dtypes),
+            self.constants,
+            tuple(arguments[:num_parameters]),
+            tuple(arguments[num_parameters:]),
+            tuple(outputs),
+        )
+
+    def _new(self, aval) -> int:
+        self.shapes.append(tuple(getattr(aval, "shape", ())))
+        self.dtypes.append(getattr(aval, "dtype", None))
+        return len(self.shapes) - 1
+
+    def _constant(self, value) -> int:
+        number = self._new(value if hasattr(value, "shape") else np.asarray(value))
+        self.constants[number] = value
+        return number
+
+    def _walk(self, jaxpr: jex.Jaxpr, constants: list[int], arguments: list[int]) -> list[int]:
+        numbers = dict(zip(jaxpr.constvars, constants, strict=True))
+        numbers.update(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom):
+            return self._constant(atom.val) if isinstance(atom, jex.Literal) else numbers[atom]
+
+        for eqn in jaxpr.eqns:
+            inputs = [read(atom) for atom in eqn.invars]
+            body = eqn.params.get(_BODY_OF_CALL.get(eqn.primitive.name))
+            if body is not None:
+                closed = body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
+                inner = [self._constant(value) for value in closed.consts]
+                outputs = self._walk(closed.jaxpr, inner, inputs)
+            else:
+                outputs = [self._new(var.aval) for var in eqn.outvars]
+                self.operations.append(
+                    Operation(eqn.primitive, eqn.params, tuple(inputs), tuple(outputs))
+                )
+            numbers.update(zip(eqn.outvars, outputs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+
+def apply_operation(operation: Operation, operands: Sequence[Any]) -> Sequence[Any]:
+    """Runs one primitive; the results as a sequence."""
+    bound = operation.primitive.get_bind_params(operation.params)
+    # JAX before 0.10 returns (subfunctions, parameters), later ones the parameters alone.
+    subfuns, params = bound if isinstance(bound, tuple) else ((), bound)
+    results = operation.primitive.bind(*subfuns, *operands, **params)
+    return results if operation.primitive.multiple_results else [results]
+
+
+def needed_operations(program: Program, wanted: Sequence[int]) -> list[Operation]:
+    """The operations, in order, that the `wanted` values depend on."""
+    needed, kept = set(wanted), []
+    for operation in reversed(program.operations):
+        if needed.intersection(operation.outputs):
+            kept.append(operation)
+            needed.update(operation.inputs)
+    return kept[::-1]
+
+
+def evaluate(program: Program, wanted: Sequence[int], arguments: Sequence[Any]) -> list[Any]:
+    """The `wanted` values for the given leaves of (params, inputs); the rest is never computed."""
+    values = dict(program.constants)
+    values.update(zip(program.parameters + program.inputs, arguments, strict=True))
+    for operation in needed_operations(program, wanted):
+        results = apply_operation(operation, [values[number] for number in operation.inputs])
+        values.update(zip(operation.outputs, results, strict=True))
+    return [values[number] for number in wanted]

@@ -1,0 +1,361 @@
+"""From the facts about a program to layers: names, activations, obstacles, ensembles."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.graph import Entries, IndexMap, Layer, layer_name
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import EntryMap, Facts, Read, TraceError
+from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.labels import MIXED, NONE
+from dormant.tracing.propagation import ELEMENTWISE, LINEAR
+from dormant.tracing.silence import zeros_of_silence
+
+
+class Site(NamedTuple):
+    """Where a layer's activation stands: `value`, with its neurons along `axes`."""
+
+    value: int
+    axes: tuple[int, ...]
+    order: np.ndarray  # (k, H): for each neuron, its k positions along the flattened `axes`
+
+    def arrange(self, activation: jax.Array) -> jax.Array:
+        rest = [a for a in range(activation.ndim) if a not in self.axes]
+        moved = activation.transpose(rest + list(self.axes))
+        moved = moved.reshape([activation.shape[a] for a in rest] + [-1])
+        copies, neurons = self.order.shape
+        if copies == 1 and np.array_equal(self.order[0], np.arange(moved.shape[-1])):
+            return moved
+        taken = jnp.take(moved, self.order.ravel(), axis=-1)
+        shape = moved.shape[:-1] + ((copies,) if copies > 1 else ()) + (neurons,)
+        return taken.reshape(shape)
+
+
+class Analysis(NamedTuple):
+    """What is known of a network for one set of input shapes."""
+
+    program: Program
+    layers: tuple[Layer, ...]
+    output_layers: tuple[str, ...]
+    output_incoming: tuple[tuple[Entries, ...], ...]
+    sites: dict[str, Site]
+
+
+def build_layers(program: Program, facts: Facts, paths: tuple[str, ...]) -> Analysis:
+    """The hidden layers of a program whose parameter leaves have the given paths.
+
+    Raises:
+      TraceError: if there is no hidden layer.
+    """
+    return _Builder(program, facts, paths).build()
+
+
+class _Builder:
+    """Holds what every layer needs to know of the whole program; used once per analysis."""
+
+    def __init__(self, program: Program, facts: Facts, paths: tuple[str, ...]):
+        self.program, self.facts, self.paths = program, facts, paths
+        self.producer = {v: op for op in program.operations for v in op.outputs}
+        self.names = _unique_names(facts, paths)
+        self.reads: dict[int, list[Read]] = {}
+        for read in facts.reads:
+            self.reads.setdefault(read.layer, []).append(read)
+        self.members = {layer: self._members(layer) for layer in self.reads}
+        self.kernel_uses: dict[int, int] = {}
+        for linear_map in facts.maps:
+            for leaf in linear_map.leaves:
+                self.kernel_uses[leaf] = self.kernel_uses.get(leaf, 0) + 1
+
+    def build(self) -> Analysis:
+        layers, sites = [], {}
+        for number in sorted(self.reads):
+            for layer, site in self._layer(number):
+                layers.append(layer)
+                sites[layer.name] = site
+        outputs = {
+            number for v in self.program.outputs for number in self.facts.layers_of.get(v, ())
+        }
+        output_numbers = sorted(outputs - set(self.reads))
+        output_layers = tuple(self.names[n] for n in output_numbers)
+        if not layers:
+            raise TraceError(
+                "the network must have a hidden layer, that is a linear map by a parameter which "
+                f"another one reads; output layers found: {', '.join(output_layers) or 'none'}"
+            )
+        output_incoming = tuple(map(self._output_incoming, output_numbers))
+        return Analysis(self.program, tuple(layers), output_layers, output_incoming, sites)
+
+    # -- one layer -----------------------------------------------------------------------------
+
+    def _layer(self, number: int) -> list[tuple[Layer, Site]]:
+        linear_map, reads = self.facts.maps[number], self.reads[number]
+        activation = self._activation(number, reads[0])
+        obstacle = self._obstacle(number, activation)
+        path_values = self._ancestors(number, activation)
+        incoming = [("kernel", entries) for entries in linear_map.columns] + [
+            ("elementwise", fact.entries)
+            for fact in self.facts.elementwise
+            if fact.layer == number and fact.output in path_values and not fact.entries.shared
+        ]
+        outgoing = [("kernel", entries) for read in reads for entries in read.rows]
+        index = self.facts.layers_of[activation][number].index
+        built = []
+        members = self.members[number]
+        for member in range(members.max() + 1):
+            # The member's own neurons, numbered from 0; NONE for the others.
+            local = np.where(members == member, np.cumsum(members == member) - 1, NONE)
+            suffix = f"[{member}]" if members.max() else ""
+            neurons = int((members == member).sum())
+            layer = Layer(
+                self.names[number] + suffix,
+                neurons,
+                self._entries(incoming, local),
+                self._entries(outgoing, local),
+                self._fed_by(number, suffix),
+                self._member_names([read.reader for read in reads], suffix),
+                obstacle,
+            )
+            built.append((layer, self._site(activation, _renumber(index, local), neurons)))
+        return built
+
+    def _output_incoming(self, number: int) -> tuple[Entries, ...]:
+        linear_map = self.facts.maps[number]
+        biases = [fact.entries for fact in self.facts.elementwise if fact.layer == number]
+        maps = [("kernel", entries) for entries in linear_map.columns]
+        maps += [("elementwise", entries) for entries in biases if not entries.shared]
+        return self._entries(maps, np.arange(linear_map.neurons))
+
+    def _member_names(self, numbers: Sequence[int], suffix: str) -> tuple[str, ...]:
+        """Names of layers as seen from member `suffix` of an ensemble, or from outside of one."""
+        names = []
+        for number in numbers:
+            count = self.members[number].max() + 1 if number in self.members else 1
+            suffixes = [suffix] if suffix else [f"[{member}]" for member in range(count)]
+            names += [self.names[number] + (s if count > 1 else "") for s in suffixes]
+        return tuple(dict.fromkeys(names))
+
+    def _fed_by(self, number: int, suffix: str) -> tuple[str, ...]:
+        feeding = [read.layer for read in self.facts.reads if read.reader == number]
+        return self._member_names(feeding, suffix) or ("input",)
+
+    def _entries(self, maps: list[tuple[str, EntryMap]], local: np.ndarray) -> tuple[Entries, ...]:
+        found = []
+        for role, entries in maps:
+            index = _renumber(entries.index, local)
+            if (index >= 0).any():
+                path = self.paths[entries.leaf]
+                found.append(Entries(path, entries.axes, IndexMap.of(index), role))
+        return tuple(dict.fromkeys(found))
+
+    def _site(self, value: int, index: np.ndarray, neurons: int) -> Site:
+        axes = lb.varying_axes(index)
+        flat = index[tuple(slice(None) if a in axes else 0 for a in range(index.ndim))].ravel()
+        positions = [np.flatnonzero(flat == neuron) for neuron in range(neurons)]
+        copies = math.lcm(*(len(found) for found in positions))
+        order = np.stack([np.resize(found, copies) for found in positions], axis=1)
+        return Site(value, axes, order)
+
+    # -- where it is measured ------------------------------------------------------------------
+
+    def _activation(self, number: int, first_read: Read) -> int:
+        """The value after the last non-linearity before the first reader."""
+        label = self.facts.layers_of[first_read.operand][number]
+        value = None
+        if label.single().any():
+            value = self._last_nonlinearity(number, first_read.operand)
+        if value is None or not self._is_whole(number, value):
+            value = self._last_whole_value(number)
+        return value
+
+    def _is_whole(self, number: int, value: int) -> bool:
+        """Whether `value` holds every neuron of the layer, each by itself."""
+        index = lb.trim(self.facts.layers_of[value][number].index)
+        found = np.unique(index[index >= 0])
+        return len(found) == self.facts.maps[number].neurons and not (index == MIXED).any()
+
+    def _last_nonlinearity(self, number: int, value: int) -> int:
+        first_elementwise = None
+        while value != self.facts.maps[number].output:
+            operation = self.producer[value]
+            held = [v for v in operation.inputs if number in self.facts.layers_of.get(v, ())]
+            direct = [v for v in held if not self.facts.layers_of[v][number].statistic] or held
+            if operation.name in ELEMENTWISE and operation.name not in lb.IDENTITIES:
+                if first_elementwise is None:
+                    first_elementwise = value
+                if len(direct) > 1 or _is_nonlinear(operation, direct[0]):
+                    return value
+            elif len(direct) != 1:
+                origin = self._only_origin(number, value)
+                if origin is None:
+                    return value
+                direct = [origin]
+            value = direct[0]
+        return value if first_elementwise is None else first_elementwise
+
+    def _only_origin(self, number: int, value: int) -> int | None:
+        """The one value whose pieces were put together to make `value`, as in image patches."""
+        origins, pending = set(), [value]
+        while pending:
+            value = pending.pop()
+            operation = self.producer.get(value)
+            moved = operation is not None and (
+                operation.name in lb.MOVES or operation.name in lb.IDENTITIES
+            )
+            if moved:
+                held = [v for v in operation.inputs if number in self.facts.layers_of.get(v, ())]
+                pending.extend(held)
+            else:
+                origins.add(value)
+        return origins.pop() if len(origins) == 1 else None
+
+    def _last_whole_value(self, number: int) -> int:
+        """For a layer that is read only after mixing: its last elementwise value before that."""
+        best = self.facts.maps[number].output
+        for operation in self.program.operations:
+            if operation.name not in ELEMENTWISE or operation.name in lb.IDENTITIES:
+                continue
+            (output,) = operation.outputs
+            label = self.facts.layers_of.get(output, {}).get(number)
+            if label is not None and not label.mixing and not label.statistic:
+                if self._is_whole(number, output):
+                    best = output
+        return best
+
+    def _ancestors(self, number: int, value: int) -> set[int]:
+        """The values that hold the layer and lead to `value`."""
+        found, pending = set(), [value]
+        while pending:
+            value = pending.pop()
+            if value not in found and number in self.facts.layers_of.get(value, ()):
+                found.add(value)
+                pending.extend(self.producer[value].inputs)
+        return found
+
+    # -- whether it can be recycled ------------------------------------------------------------
+
+    def _obstacle(self, number: int, activation: int) -> str | None:
+        linear_map, reads = self.facts.maps[number], self.reads[number]
+        maps = [linear_map] + [self.facts.maps[read.reader] for read in reads]
+        if any(self.kernel_uses[leaf] > 1 for m in maps for leaf in m.leaves):
+            return "weight sharing: a kernel that it needs is used more than once"
+        if any(m.normalized for m in maps):
+            return "a kernel that it needs is normalized over its entries"
+        if all(entries.shared for entries in linear_map.columns):
+            return "weight sharing: its neurons share their incoming weights"
+        if self._shares_elementwise(number, activation):
+            return "weight sharing: a bias or scale of its neurons acts on other layers too"
+        others = self._sharing(number, activation)
+        if others:
+            return f"residual stream: its activation is summed with {', '.join(others)}"
+        zero = zeros_of_silence(self.program, self.facts, number, activation)
+        for read in reads:
+            reader = self.names[read.reader]
+            label = self.facts.layers_of[read.operand][number]
+            if label.mixing:
+                return f"its neurons are {label.mixing} before {reader} reads them"
+            if read.shared or all(entries.shared for entries in read.rows):
+                return f"{reader} reads its neurons with shared weights"
+            if read.operand not in zero:
+                others = self._sharing(number, read.operand)
+                if others:
+                    return f"residual stream: {reader} reads it summed with {', '.join(others)}"
+                return f"{reader} reads a value that is not zero where the neuron is silent"
+        if any(number in self.facts.layers_of.get(v, ()) for v in self.program.outputs):
+            return "its activations are also an output of the network"
+        return None
+
+    def _shares_elementwise(self, number: int, activation: int) -> bool:
+        path = self._ancestors(number, activation)
+        facts = self.facts.elementwise
+        own = [f.entries for f in facts if f.layer == number and f.output in path]
+        others = [f.entries for f in facts if f.layer != number]
+        for mine in own:
+            if mine.shared:
+                continue
+            if self.kernel_uses.get(mine.leaf):
+                return True
+            for other in others:
+                # One array may hold the biases of two concatenated layers, each its own entries.
+                if other.leaf == mine.leaf and (
+                    other.axes != mine.axes or ((other.index >= 0) & (mine.index >= 0)).any()
+                ):
+                    return True
+        return False
+
+    def _sharing(self, number: int, value: int) -> list[str]:
+        """The other layers with neurons on the same elements."""
+        tables = self.facts.layers_of[value]
+        own = lb.trim(tables[number].index) != NONE
+        return [
+            self.names[other]
+            for other, label in tables.items()
+            if other != number and (own & (lb.trim(label.index) != NONE)).any()
+        ]
+
+    # -- ensembles -----------------------------------------------------------------------------
+
+    def _members(self, number: int) -> np.ndarray:
+        """(H,) the ensemble member of each neuron; all 0 for a layer that is no ensemble.
+
+        A layer is an ensemble when an axis of its kernel enumerates networks that do not read each
+        other: its neurons and those of a reader then share an axis of the reader's kernel.
+        """
+        linear_map = self.facts.maps[number]
+        nobody = np.zeros(linear_map.neurons, np.int64)
+        own = linear_map.columns[0]
+        if len(own.axes) < 2:
+            return nobody
+        own_axes = [_coordinate(own.index, a, linear_map.neurons) for a in range(len(own.axes))]
+        for read in self.reads[number]:
+            for rows, columns in zip(read.rows, self.facts.maps[read.reader].columns, strict=True):
+                for axis in set(rows.axes) & set(columns.axes):
+                    member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
+                    for mine in own_axes:
+                        if member is not None and mine is not None and (member == mine).all():
+                            return member
+        return nobody
+
+
+def _coordinate(index: np.ndarray, axis: int, neurons: int) -> np.ndarray | None:
+    """(H,) the coordinate along `axis` of each neuron; None where a neuron has several."""
+    places = np.indices(index.shape)[axis].ravel()
+    flat = index.ravel()
+    coordinate = np.full(neurons, -1)
+    coordinate[flat[flat >= 0]] = places[flat >= 0]
+    unique = (coordinate[flat[flat >= 0]] == places[flat >= 0]).all()
+    return coordinate if unique and (coordinate >= 0).all() else None
+
+
+def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:
+    """Replaces every neuron of `index` by its number in `local`, keeping stride-0 axes."""
+    small = lb.trim(index)
+    small = np.where(small >= 0, local[np.maximum(small, 0)], NONE).astype(np.int32)
+    return np.broadcast_to(small, index.shape)
+
+
+def _is_nonlinear(operation: Operation, value: int) -> bool:
+    """Whether an elementwise operation is a non-linearity of its one operand `value`."""
+    if operation.name == "div":
+        return value != operation.inputs[0]
+    if operation.name == "select_n":
+        return value == operation.inputs[0]
+    return operation.name not in LINEAR
+
+
+def _unique_names(facts: Facts, paths: tuple[str, ...]) -> list[str]:
+    names: list[str] = []
+    for linear_map in facts.maps:
+        kernels = [paths[leaf] for leaf in linear_map.leaves]
+        modules = {kernel.rpartition("/")[0] for kernel in kernels}
+        if len(kernels) > 1 and len(modules) == 1 and modules != {""}:
+            name = layer_name(modules.pop())  # a noisy layer: mean and deviation in one module
+        else:
+            name = layer_name(kernels[0])
+        copies = sum(1 for other in names if other.split("#")[0] == name)
+        names.append(name if not copies else f"{name}#{copies + 1}")
+    return names

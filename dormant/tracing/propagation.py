@@ -1,0 +1,331 @@
+"""Follows neurons and parameter entries through a program, primitive by primitive.
+
+The result is a list of facts: linear maps by a parameter (each makes a layer), what each of them
+reads, and which parameters act on single neurons (biases, scales).
+"""
+
+import math
+
+import jax
+import numpy as np
+
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import Elementwise, EntryMap, Facts, LinearMap, Read, cannot_follow
+from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
+from dormant.tracing.labels import MIXED, NONE, Label
+from dormant.tracing.products import Convolution, DotGeneral, Product
+
+LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
+ELEMENTWISE = LINEAR | frozenset(
+    "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
+    "cos tan asin acos atan sinh cosh asinh acosh atanh atan2 erf erfc erf_inv lgamma digamma abs "
+    "sign floor ceil round is_finite not and or xor eq ne lt le gt ge select_n clamp nextafter "
+    "shift_left shift_right_logical shift_right_arithmetic".split()
+)
+REDUCTIONS = frozenset(
+    "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
+    "argmin".split()
+)
+POOLS = frozenset(
+    "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
+)
+SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
+
+
+def follow(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Facts:
+    """Follows every neuron of `program`.
+
+    Args:
+      program: the flattened network.
+      names: path of every parameter leaf.
+      left_out: leaves to treat as plain data.
+
+    Raises:
+      TraceError: if a parameter is used by a primitive that cannot be followed.
+    """
+    return _Follower(program, names, left_out).run()
+
+
+class _Follower:
+    def __init__(self, program: Program, names: tuple[str, ...], left_out: frozenset[int]):
+        self.program, self.names = program, names
+        self.layers_of: dict[int, dict[int, Label]] = {}
+        self.leaves_of: dict[int, dict[int, Label | None]] = {}  # None: the whole leaf, unmoved
+        self.data: set[int] = set(program.inputs)
+        self.known: set[int] = set(program.constants)
+        self.maps: list[LinearMap] = []
+        self.reads: list[Read] = []
+        self.elementwise: list[Elementwise] = []
+        for leaf, value in enumerate(program.parameters):
+            if leaf in left_out:
+                self.data.add(value)
+            else:
+                self.leaves_of[value] = {leaf: None}
+
+    def run(self) -> Facts:
+        for operation in self.program.operations:
+            self._step(operation)
+        return Facts(tuple(self.maps), tuple(self.reads), tuple(self.elementwise), self.layers_of)
+
+    def _step(self, operation: Operation) -> None:
+        inputs, outputs, name = operation.inputs, operation.outputs, operation.name
+        if self.known.issuperset(inputs):
+            self.known.update(outputs)
+            return
+        if self.data.intersection(inputs):
+            self.data.update(outputs)
+        if not any(self.layers_of.get(v) or self.leaves_of.get(v) for v in inputs):
+            return
+        if name in lb.IDENTITIES:
+            for source, target in zip(inputs, outputs, strict=True):
+                self._copy(source, target)
+        elif name in ELEMENTWISE:
+            self._combine(operation)
+        elif name in lb.MOVES:
+            self._move(operation)
+        elif name == "split":
+            self._split(operation)
+        elif name in REDUCTIONS:
+            axes = operation.params["axes"]
+            self._relabel(operation, lambda label, _: lb.reduce_axes(label, axes, name))
+        elif name in POOLS:
+            window = operation.params["window_dimensions"]
+            self._relabel(operation, lambda label, shape: lb.pool(label, window, shape, name))
+        elif name in SCANS and self._follow_scan(operation):
+            pass
+        elif name == "dot_general" or (
+            name == "conv_general_dilated" and operation.params["batch_group_count"] == 1
+        ):
+            self._product(operation)
+        elif name in lb.EVALUATED_MOVES and self.known.issuperset(inputs[1:]):
+            self._evaluated_move(operation)
+        else:
+            self._lose(operation)
+
+    # -- moving and combining ------------------------------------------------------------------
+
+    def _copy(self, source: int, target: int) -> None:
+        for table in (self.layers_of, self.leaves_of):
+            if table.get(source):
+                table[target] = dict(table[source])
+
+    def _leaf_label(self, value: int, leaf: int) -> Label:
+        label = self.leaves_of[value][leaf]
+        if label is None:
+            shape = self.program.shapes[value]
+            label = Label(np.arange(math.prod(shape), dtype=np.int32).reshape(shape))
+        return label
+
+    def _labels(self, values, source, table) -> list[Label]:
+        if table is self.layers_of:
+            return [table[v][source] for v in values if source in table.get(v, ())]
+        return [self._leaf_label(v, source) for v in values if source in table.get(v, ())]
+
+    def _sources(self, values, table) -> list[int]:
+        return sorted({source for v in values for source in table.get(v, ())})
+
+    def _relabel(self, operation: Operation, rule) -> None:
+        """Applies `rule(label, output shape)` to the labels of a one-operand primitive."""
+        value = operation.inputs[0]
+        for target in operation.outputs:
+            shape = self.program.shapes[target]
+            for table in (self.layers_of, self.leaves_of):
+                for source in self._sources([value], table):
+                    (label,) = self._labels([value], source, table)
+                    table.setdefault(target, {})[source] = rule(label, shape)
+
+    def _combine(self, operation: Operation) -> None:
+        inputs, (output,) = operation.inputs, operation.outputs
+        shape = self.program.shapes[output]
+        layers, leaves = {}, {}
+        for layer in self._sources(inputs, self.layers_of):
+            found = self._labels(inputs, layer, self.layers_of)
+            layers[layer] = lb.combine(found, shape, operation.name)
+        whole = len([v for v in inputs if self.leaves_of.get(v)]) == 1 and not layers
+        for leaf in self._sources(inputs, self.leaves_of):
+            moved = [self.leaves_of[v][leaf] for v in inputs if leaf in self.leaves_of.get(v, ())]
+            same_shape = self.program.shapes[self._holder(inputs, leaf)] == shape
+            if whole and moved[0] is None and same_shape:
+                leaves[leaf] = None  # still the whole leaf: a cast, a scaling
+            else:
+                found = self._labels(inputs, leaf, self.leaves_of)
+                leaves[leaf] = lb.combine(found, shape, operation.name)
+        if layers:
+            self.layers_of[output] = layers
+        if any(label.single().any() for label in layers.values()):
+            self._record_elementwise(output, layers, leaves)
+        elif leaves:
+            self.leaves_of[output] = leaves
+
+    def _holder(self, values, leaf: int) -> int:
+        return next(v for v in values if leaf in self.leaves_of.get(v, ()))
+
+    def _record_elementwise(self, output, layers, leaves) -> None:
+        for leaf, label in leaves.items():
+            if label is None:
+                label = self._leaf_label(self.program.parameters[leaf], leaf)
+            leaf_shape = self.program.shapes[self.program.parameters[leaf]]
+            for layer, neurons in layers.items():
+                owners = np.where(neurons.index == MIXED, np.int32(NONE), neurons.index)
+                entries = lb.scatter_entries(leaf_shape, label.index, lb.compact(owners))
+                self.elementwise.append(Elementwise(output, layer, EntryMap(leaf, *entries)))
+
+    def _move(self, operation: Operation) -> None:
+        (output,) = operation.outputs
+        shape = self.program.shapes[output]
+        move = lb.MOVES[operation.name]
+        operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
+        for table in (self.layers_of, self.leaves_of):
+            for source in self._sources(operands, table):
+                found = self._labels(operands, source, table)
+                indices = [self._index(v, source, table) for v in operands]
+                index = np.broadcast_to(move(operation.params, indices, shape), shape)
+                table.setdefault(output, {})[source] = Label(
+                    index,
+                    all(label.statistic for label in found),
+                    next((label.mixing for label in found if label.mixing), None),
+                    next((label.lost for label in found if label.lost), None),
+                )
+
+    def _index(self, value: int, source: int, table) -> np.ndarray:
+        if source in table.get(value, ()):
+            return self._labels([value], source, table)[0].index
+        return np.broadcast_to(np.int32(NONE), self.program.shapes[value])
+
+    def _split(self, operation: Operation) -> None:
+        (value,) = operation.inputs
+        for table in (self.layers_of, self.leaves_of):
+            for source in self._sources([value], table):
+                (label,) = self._labels([value], source, table)
+                pieces = lb.split(operation.params, label.index)
+                for target, piece in zip(operation.outputs, pieces, strict=True):
+                    table.setdefault(target, {})[source] = label._replace(index=lb.compact(piece))
+
+    def _follow_scan(self, operation: Operation) -> bool:
+        axis = operation.params.get("axis", operation.params.get("dimension"))
+        value = operation.inputs[0]
+        found = [label for label in self.layers_of.get(value, {}).values()]
+        varies = any(axis in lb.varying_axes(label.index) for label in found)
+        if varies or self.leaves_of.get(value) or len(operation.inputs) > 1:
+            return False
+        self._copy(value, operation.outputs[0])
+        return True
+
+    def _evaluated_move(self, operation: Operation) -> None:
+        constants = evaluate(self.program, operation.inputs[1:], (None,) * len(self._arguments()))
+
+        def rule(label: Label, shape: tuple[int, ...]) -> Label:
+            with jax.ensure_compile_time_eval():
+                index = np.ascontiguousarray(label.index)
+                (moved,) = apply_operation(operation, [index, *constants])
+            return label._replace(index=lb.compact(np.asarray(moved)))
+
+        self._relabel(operation, rule)
+
+    def _arguments(self) -> tuple[int, ...]:
+        return self.program.parameters + self.program.inputs
+
+    def _lose(self, operation: Operation) -> None:
+        """The primitive is unknown: what goes in cannot be followed any further."""
+        name = operation.name
+        leaves = self._sources(operation.inputs, self.leaves_of)
+        body = any(hasattr(p, "eqns") or hasattr(p, "jaxpr") for p in operation.params.values())
+        if leaves and (body or self.data.intersection(operation.outputs)):
+            used = ", ".join(repr(self.names[leaf]) for leaf in leaves)
+            raise cannot_follow(f"the parameters {used}", f"through the primitive '{name}'")
+        for target in operation.outputs:
+            index = np.broadcast_to(np.int32(MIXED), self.program.shapes[target])
+            lost = Label(index, mixing=f"passed through {name}", lost=name)
+            for table in (self.layers_of, self.leaves_of):
+                sources = self._sources(operation.inputs, table)
+                if sources:
+                    table[target] = dict.fromkeys(sources, lost)
+
+    # -- linear maps ---------------------------------------------------------------------------
+
+    def _kernel_side(self, lhs: int, rhs: int) -> int | None:
+        """0 or 1: which operand of a product is the kernel; None if neither is a parameter."""
+        sides = [
+            side
+            for side, value in enumerate((lhs, rhs))
+            if self.leaves_of.get(value) and not self.layers_of.get(value)
+        ]
+        if len(sides) == 2:
+            sides = [s for s in sides if (lhs, rhs)[s] not in self.data] or [1]
+        other = (rhs, lhs)[sides[0]] if sides else None
+        if len(sides) != 1 or (other not in self.data and not self.layers_of.get(other)):
+            return None
+        return sides[0]
+
+    def _product(self, operation: Operation) -> None:
+        lhs, rhs = operation.inputs
+        (output,) = operation.outputs
+        shapes = [self.program.shapes[v] for v in (lhs, rhs)]
+        out_shape = self.program.shapes[output]
+        side = self._kernel_side(lhs, rhs)
+        if operation.name == "dot_general":
+            product = DotGeneral.of(operation.params, shapes, out_shape, side)
+        else:
+            product = Convolution.of(operation.params, shapes, out_shape)
+            side = side or None  # an image is no kernel
+        if side is None:
+            self._plain_product(operation, product)
+            return
+        kernel, operand = (rhs, lhs) if side == 1 else (lhs, rhs)
+        layer = self._new_layer(kernel, output, product)
+        for source, label in self.layers_of.get(operand, {}).items():
+            self._read(source, layer, operand, kernel, *product.rows(label))
+
+    def _plain_product(self, operation: Operation, product: Product) -> None:
+        """A product without a parameter: attention, or a fixed projection."""
+        (output,) = operation.outputs
+        for table in (self.layers_of, self.leaves_of):
+            for source in self._sources(operation.inputs, table):
+                found = [
+                    product.plain(self._labels([value], source, table)[0], side)
+                    for side, value in enumerate(operation.inputs)
+                    if source in table.get(value, ())
+                ]
+                if None in found:
+                    self._lose(operation)
+                    return
+                shape = self.program.shapes[output]
+                table.setdefault(output, {})[source] = lb.combine(found, shape, operation.name)
+
+    def _new_layer(self, kernel: int, output: int, product: Product) -> int:
+        leaves = self.leaves_of[kernel]
+        for leaf, label in leaves.items():
+            kernel_name = f"the layer of kernel {self.names[leaf]!r}"
+            if label is not None and label.lost:
+                raise cannot_follow(kernel_name, f"through the primitive '{label.lost}'")
+            if label is not None and (label.index == MIXED).all():
+                raise cannot_follow(kernel_name, f"whose entries are {label.mixing}")
+        owners = product.columns()
+        columns = tuple(self._entries(kernel, leaf, owners) for leaf in leaves)
+        number = len(self.maps)
+        normalized = any(label is not None and label.mixing for label in leaves.values())
+        self.maps.append(LinearMap(output, tuple(leaves), columns, product.neurons, normalized))
+        self.layers_of[output] = {number: Label(product.outputs())}
+        self.leaves_of.pop(output, None)
+        return number
+
+    def _entries(self, kernel: int, leaf: int, owners: np.ndarray) -> EntryMap:
+        """Entries of `leaf` by the neuron that owns each element of the kernel."""
+        label = self.leaves_of[kernel][leaf]
+        if label is None:
+            owners = lb.compact(owners)
+            axes = lb.varying_axes(owners)
+            index = owners[tuple(slice(None) if a in axes else 0 for a in range(owners.ndim))]
+            return EntryMap(leaf, axes, index, bool((index == MIXED).any()))
+        leaf_shape = self.program.shapes[self.program.parameters[leaf]]
+        return EntryMap(leaf, *lb.scatter_entries(leaf_shape, label.index, owners))
+
+    def _read(self, source, reader, operand, kernel, rows: np.ndarray, shared: bool) -> None:
+        label = self.layers_of[operand][source]
+        if label.lost:
+            name = self.names[self.maps[source].leaves[0]]
+            raise cannot_follow(
+                f"the layer of kernel {name!r}", f"through the primitive '{label.lost}'"
+            )
+        maps = tuple(self._entries(kernel, leaf, rows) for leaf in self.leaves_of[kernel])
+        self.reads.append(Read(source, reader, operand, maps, shared))

@@ -1,0 +1,80 @@
+"""Where a silent neuron leaves zeros: there, cutting its readers changes nothing."""
+
+import numpy as np
+
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import Facts
+from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.labels import NONE
+from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS
+
+_KEEP_ZERO = (
+    lb.IDENTITIES
+    | frozenset(lb.MOVES)
+    | lb.EVALUATED_MOVES
+    | POOLS
+    | (REDUCTIONS - {"argmax", "argmin"})
+    | (SCANS - {"cumlogsumexp"})
+    | frozenset(
+        "split neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
+        "erf floor ceil round dot_general conv_general_dilated".split()
+    )
+)
+_ALL_ZERO = frozenset("add add_any sub max min select_n".split())
+
+
+def _known_zero(program: Program, value: int) -> bool:
+    """Whether a constant is zero everywhere."""
+    constant = program.constants.get(value)
+    return constant is not None and np.size(constant) > 0 and not np.any(np.asarray(constant))
+
+
+def zeros_of_silence(program: Program, facts: Facts, layer: int, activation: int) -> set[int]:
+    """The values that are zero, wherever they hold neurons of `layer`, once `activation` is.
+
+    Products with zero count as zero: activations and parameters are assumed to be finite.
+    """
+    zero = {activation}
+
+    def holds(value: int) -> bool:
+        return layer in facts.layers_of.get(value, ())
+
+    def covers(value: int, output: int) -> bool:
+        """Whether `value` holds the layer wherever `output` does."""
+        if not holds(value):
+            return False
+        there = lb.trim(facts.layers_of[output][layer].index) != NONE
+        shape = program.shapes[output]
+        here = lb.trim(np.broadcast_to(facts.layers_of[value][layer].index, shape)) != NONE
+        return bool((here | ~there).all())
+
+    def vanishes(value: int, output: int) -> bool:
+        return _known_zero(program, value) or (value in zero and covers(value, output))
+
+    def keeps(operation: Operation, output: int) -> bool:
+        name, inputs = operation.name, operation.inputs
+        if name in _KEEP_ZERO:
+            return all(value in zero for value in inputs if holds(value))
+        if name in ("mul", "and"):
+            return any(vanishes(value, output) for value in inputs)
+        if name in _ALL_ZERO:
+            return all(vanishes(v, output) for v in (inputs[1:] if name == "select_n" else inputs))
+        if name in ("div", "rem", "atan2"):
+            return vanishes(inputs[0], output)
+        if name == "integer_pow":
+            return operation.params["y"] > 0 and vanishes(inputs[0], output)
+        if name == "pow":
+            exponent = program.constants.get(inputs[1])
+            return exponent is not None and np.min(exponent) > 0 and vanishes(inputs[0], output)
+        if name == "clamp":
+            low, high = (program.constants.get(v) for v in (inputs[0], inputs[2]))
+            inside = low is not None and high is not None and np.max(low) <= 0 <= np.min(high)
+            return inside and vanishes(inputs[1], output)
+        return False
+
+    for operation in program.operations:
+        for output in operation.outputs:
+            if output != activation and holds(output) and any(map(holds, operation.inputs)):
+                if keeps(operation, output):
+                    zero.add(output)
+    return zero

@@ -1,0 +1,115 @@
+"""The same program with its seeds one by one, several at once on threads: for CPUs."""
+
+import concurrent.futures
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# A program is here a NamedTuple with `init`, `fill` and `advance`, such as `vectorized.Program`;
+# progress is what the last two return beside the state. (state of one seed) -> (state, progress)
+_Turn = Callable[[Any], tuple[Any, Any]]
+
+
+def one_by_one(program: Any, threads: int | None = None) -> Any:
+    """The program that runs each seed by itself, as many at once as there are threads.
+
+    On a CPU one seed fits into a core's cache where several under `vmap` do not, and one program
+    keeps little more than one core busy. A seed's results are, to the bit, those of a run of it
+    alone.
+
+    Args:
+      program: as `vectorized.make_program` returns it; it compiles once for all seeds.
+      threads: how many seeds at once; None for the cores that this process may use.
+
+    Returns:
+      A program of the same type, whose state is a tuple with the state of one seed (S = 1) for each
+      seed. Its progress is that of all seeds.
+
+    Raises:
+      ValueError: when `threads` is not a whole number of at least 1.
+    """
+    threads = usable_cores() if threads is None else threads
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise ValueError(f"`threads` must be None or a whole number of at least 1; got {threads!r}")
+    compiled: set[int] = set()  # numbers of rounds; 0 for the warm-up
+
+    def init(
+        keys: jax.Array, hyperparameters: Mapping[str, jax.Array] | None = None
+    ) -> tuple[Any, ...]:
+        hyperparameters = dict(hyperparameters or {})
+        jax.eval_shape(program.init, keys, hyperparameters)  # whose errors name the arguments
+        states = []
+        for seed in range(keys.shape[0]):
+            values = {name: value[seed, None] for name, value in hyperparameters.items()}
+            states.append(program.init(keys[seed, None], values))
+        return tuple(states)
+
+    def run(turn: _Turn, turns: int, states: Sequence[Any], rounds: int) -> Any:
+        is_new = rounds not in compiled
+        compiled.add(rounds)
+        return _run(turn, turns, states, threads, is_new)
+
+    def fill(states: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        return run(program.fill, 1, states, 0)
+
+    def advance(states: tuple[Any, ...], rounds: int) -> tuple[tuple[Any, ...], Any]:
+        # Five seeds on two threads would leave one of them idle for a sixth of the time.
+        uneven = len(states) > threads and len(states) % threads != 0
+        turns = 1
+        if uneven and rounds % threads == 0:
+            turns, rounds = threads, rounds // threads
+        return run(functools.partial(_advance, program, rounds=rounds), turns, states, rounds)
+
+    return program._replace(init=init, fill=fill, advance=advance)
+
+
+def usable_cores() -> int:
+    """The CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _advance(program: Any, state: Any, rounds: int) -> tuple[Any, Any]:
+    return program.advance(state, rounds)
+
+
+def _run(
+    turn: _Turn, turns: int, states: Sequence[Any], threads: int, is_new: bool
+) -> tuple[tuple[Any, ...], Any]:
+    """Gives every seed so many turns, those of one seed after each other."""
+    states = list(states)
+    brought: list[list[Any]] = [[] for _ in states]
+    locks = [threading.Lock() for _ in states]
+
+    def take_turn(seed: int) -> None:
+        with locks[seed]:
+            states[seed], progress = turn(states[seed])
+            brought[seed].append(jax.block_until_ready(progress))
+
+    waiting = [seed for _ in range(turns) for seed in range(len(states))]
+    if is_new:
+        # Alone: threads that met a program not yet compiled would compile it once each.
+        take_turn(waiting.pop(0))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(take_turn, waiting):
+            pass
+    each = [_joined_turns(parts) for parts in brought]
+    return tuple(states), jax.tree.map(lambda *seeds: jnp.concatenate(seeds), *each)
+
+
+def _joined_turns(parts: Sequence[Any]) -> Any:
+    """What the turns of one seed brought, as one: what is not of an episode, from the last."""
+    if len(parts) == 1:
+        return parts[0]
+    returns, lengths = (
+        jnp.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("episode_return", "episode_length")
+    )
+    return parts[-1]._replace(episode_return=returns, episode_length=lengths)

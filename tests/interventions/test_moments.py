@@ -1,0 +1,309 @@
+"""Optimizer state under a recycle: moments of touched entries are 0, all else is kept to the bit.
+The touched entries and the number of moments are written down here, not taken from the package."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+
+SHAPES = {"w1": (3, 4), "b1": (4,), "w2": (4, 5), "b2": (5,), "w3": (5, 2), "b3": (2,)}
+STATES = jnp.ones((2, 3))
+MASKS = {"w1": np.arange(4) == 1, "w2": np.arange(5) == 3}
+WEIGHTS_ONLY = {name: name.startswith("w") for name in SHAPES}
+
+
+def touched():
+    """What recycling neuron 1 of w1 and neuron 3 of w2 rewrites."""
+    found = {name: np.zeros(shape, bool) for name, shape in SHAPES.items()}
+    found["w1"][:, 1] = found["b1"][1] = found["w2"][1, :] = True
+    found["w2"][:, 3] = found["b2"][3] = found["w3"][3, :] = True
+    return found
+
+
+def mlp(params, states):
+    x = jax.nn.relu(states @ params["w1"] + params["b1"])
+    x = jax.nn.relu(x @ params["w2"] + params["b2"])
+    return x @ params["w3"] + params["b3"]
+
+
+def draw(seed, dtype="float32"):
+    random = np.random.default_rng(seed)
+    return {name: random.normal(size=s).astype(jnp.dtype(dtype)) for name, s in SHAPES.items()}
+
+
+@functools.cache
+def graph():
+    return dormant.trace(mlp, draw(0), STATES)
+
+
+def trained(optimizer, steps=3, dtype="float32"):
+    """The optimizer's state after a few updates with gradients that are nowhere zero."""
+    params = draw(0, dtype)
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    for step in range(steps):
+        _, state = update(draw(1 + step, dtype), state, params)
+    return state
+
+
+def reset(optimizer, state, **options):
+    run = functools.partial(dormant.reset_moments, optimizer, graph(), **options)
+    return jax.jit(run)(state, MASKS)
+
+
+def leaves(state):
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), np.asarray(leaf))
+        for path, leaf in jax.tree.leaves_with_path(state)
+    ]
+
+
+def schedule():
+    return optax.linear_schedule(1e-2, 1e-3, 10)
+
+
+def is_matrix(params):
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+# Per optimizer: how to make it, and how many arrays of its state have a parameter's entries.
+OPTIMIZERS = {
+    "adam": (lambda: optax.adam(1e-2), 12),
+    "adam in bfloat16": (lambda: optax.adam(1e-2, mu_dtype=jnp.bfloat16), 12),
+    "adamw": (lambda: optax.adamw(1e-2, weight_decay=1e-3), 12),
+    "weight decay + adam": (
+        lambda: optax.chain(optax.add_decayed_weights(1e-5), optax.adam(1e-2)),
+        12,
+    ),
+    "rmsprop": (lambda: optax.rmsprop(1e-2), 6),
+    "centered rmsprop + momentum": (lambda: optax.rmsprop(1e-2, centered=True, momentum=0.9), 18),
+    "sgd + momentum": (lambda: optax.sgd(1e-2, momentum=0.9), 6),
+    "sgd": (lambda: optax.sgd(1e-2), 0),
+    "clip + schedule": (
+        lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule())),
+        12,
+    ),
+    "inject_hyperparams": (lambda: optax.inject_hyperparams(optax.adam)(schedule()), 12),
+    "MultiSteps": (lambda: optax.MultiSteps(optax.adam(1e-2), every_k_schedule=2), 18),
+    "masked by a tree": (lambda: optax.masked(optax.adam(1e-2), WEIGHTS_ONLY), 6),
+    "masked by a function": (lambda: optax.masked(optax.adam(1e-2), is_matrix), 6),
+    "weight decay in a mask": (
+        lambda: optax.adamw(1e-2, weight_decay=1e-3, mask=is_matrix),
+        12,
+    ),
+    "partition": (
+        lambda: optax.partition(
+            {"adam": optax.adam(1e-2), "sgd": optax.sgd(1e-2, momentum=0.9)},
+            {name: "adam" if name in ("w1", "b2") else "sgd" for name in SHAPES},
+        ),
+        8,
+    ),
+    "dormant.adam": (lambda: dormant.adam(schedule()), 12),
+    "dormant.adam injected": (lambda: optax.inject_hyperparams(dormant.adam)(1e-2), 12),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_moments_of_touched_entries_are_zero_and_all_else_is_kept(name):
+    make, expected_moments = OPTIMIZERS[name]
+    optimizer = make()
+    before = trained(optimizer)
+    after = reset(optimizer, before)
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    moments = 0
+    for (path, old), (_, new) in zip(leaves(before), leaves(after), strict=True):
+        assert (new.dtype, new.shape) == (old.dtype, old.shape), path
+        expected = old.copy()
+        parameter = path.split("/")[-1]
+        if old.shape == SHAPES.get(parameter) and jnp.issubdtype(old.dtype, jnp.inexact):
+            moments += 1
+            assert np.all(old[touched()[parameter]] != 0), path  # else the test says nothing
+            expected[touched()[parameter]] = 0
+        assert new.tobytes() == expected.tobytes(), path
+    assert moments == expected_moments
+
+
+def test_accumulated_gradients_of_an_unfinished_step_are_moments_too():
+    optimizer = optax.MultiSteps(optax.adam(1e-2), every_k_schedule=2)
+    before = trained(optimizer)
+    after = reset(optimizer, before)
+    assert before.mini_step == after.mini_step == 1
+    for name, entries in touched().items():
+        assert np.all(np.asarray(after.acc_grads[name])[entries] == 0)
+        assert np.all(np.asarray(after.acc_grads[name])[~entries] != 0)
+
+
+def test_moments_that_are_not_kept_per_entry_stay():
+    optimizer = optax.adafactor(1e-2, min_dim_size_to_factor=4)  # factors w2, nothing else
+    before = trained(optimizer)
+    after = reset(optimizer, before)
+    factored, reset_ = (optax.tree_utils.tree_get(s, "FactoredState") for s in (before, after))
+    for field in ("v_row", "v_col"):
+        for name in SHAPES:
+            old, new = getattr(factored, field)[name], getattr(reset_, field)[name]
+            np.testing.assert_array_equal(new, old)
+    np.testing.assert_array_equal(reset_.v["w2"], factored.v["w2"])
+    for name in SHAPES.keys() - {"w2"}:
+        assert np.all(np.asarray(reset_.v[name])[touched()[name]] == 0)
+
+
+def test_bfloat16_moments_keep_their_dtype():
+    optimizer = optax.adam(1e-2)
+    after = reset(optimizer, trained(optimizer, dtype="bfloat16"))[0]
+    for tree in (after.mu, after.nu):
+        for name, entries in touched().items():
+            assert tree[name].dtype == jnp.bfloat16
+            assert np.all((np.asarray(tree[name]) == 0) == entries)
+
+
+def test_nothing_is_reset_without_a_dormant_neuron():
+    optimizer = optax.adam(1e-2)
+    before = trained(optimizer)
+    nobody = {name: np.zeros_like(mask) for name, mask in MASKS.items()}
+    run = jax.jit(functools.partial(dormant.reset_moments, optimizer, graph()))
+    for masks in ({}, nobody):
+        after = run(before, masks)
+        for (path, old), (_, new) in zip(leaves(before), leaves(after), strict=True):
+            assert old.tobytes() == new.tobytes(), path
+
+
+# -- one count per entry --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "learning_rate, dtype",
+    [(schedule(), "float32"), (1e-2, "bfloat16")],
+    ids=["float32", "bfloat16"],
+)
+def test_dormant_adam_is_optax_adam_until_something_is_recycled(learning_rate, dtype):
+    options = {"b1": 0.8, "eps": 1e-3, "eps_root": 1e-6}
+    optimizers = [make(learning_rate, **options) for make in (optax.adam, dormant.adam)]
+    states = [optimizer.init(draw(0, dtype)) for optimizer in optimizers]
+    steps = [jax.jit(optimizer.update) for optimizer in optimizers]
+    for seed in range(12):
+        gradients = draw(seed, dtype)
+        (expected, states[0]), (found, states[1]) = (
+            step(gradients, state) for step, state in zip(steps, states, strict=True)
+        )
+        for name in SHAPES:
+            assert found[name].dtype == expected[name].dtype
+            tolerance = 1e-6 if dtype == "float32" else 2e-2
+            np.testing.assert_allclose(
+                np.float32(found[name]), np.float32(expected[name]), rtol=tolerance
+            )
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        dormant.adam(1e-2),
+        optax.apply_if_finite(dormant.adam(1e-2), 3),
+        optax.inject_hyperparams(dormant.adam)(1e-2),
+    ],
+    ids=["bare", "apply_if_finite", "inject_hyperparams"],
+)
+def test_recycled_entries_restart_as_in_a_fresh_adam(optimizer):
+    reference = optax.adam(1e-2)
+    kept, fresh = trained(reference, steps=50), reference.init(draw(0))
+    state = reset(optimizer, trained(optimizer, steps=50), adam_count="per_entry")
+    update, reference_update = jax.jit(optimizer.update), jax.jit(reference.update)
+    for seed in range(100, 106):
+        gradients = draw(seed)
+        found, state = update(gradients, state, draw(0))
+        of_fresh, fresh = reference_update(gradients, fresh)
+        of_kept, kept = reference_update(gradients, kept)
+        for name, entries in touched().items():
+            expected = np.where(entries, of_fresh[name], of_kept[name])
+            np.testing.assert_allclose(found[name], expected, rtol=1e-5)
+
+
+def test_a_kept_count_makes_the_first_steps_larger():
+    # The reason for the option: late in training the bias correction of fresh moments is missing,
+    # and the first step is (1 - b1) / sqrt(1 - b2) = 3.16 times the learning rate.
+    optimizer = optax.adam(1e-2)
+    state = optax.tree_utils.tree_set(trained(optimizer), count=jnp.int32(100_000))
+    updates, _ = jax.jit(optimizer.update)(draw(100), reset(optimizer, state))
+    np.testing.assert_allclose(np.abs(updates["w1"][:, 1]), 3.16e-2, rtol=1e-2)
+
+
+def test_counts_are_reset_only_per_entry():
+    optimizer = dormant.adam(1e-2)
+    before = trained(optimizer)
+    for adam_count, recycled_count in (("keep", 3), ("per_entry", 0)):
+        count = reset(optimizer, before, adam_count=adam_count)[0].count
+        for name, entries in touched().items():
+            assert count[name].dtype == jnp.int32
+            np.testing.assert_array_equal(count[name], np.where(entries, recycled_count, 3))
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def test_flatten_layout_and_also_follow_the_recycle():
+    def cnn(params, images):
+        x = jax.lax.conv_general_dilated(
+            images, params["k"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        x = jax.nn.relu(x).reshape(x.shape[0], -1) @ params["w1"]
+        return x + jax.nn.relu(x @ params["w2"]) @ params["w3"]
+
+    shapes = {"k": (1, 1, 1, 2), "w1": (8, 3), "w2": (3, 4), "w3": (4, 3)}
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    cnn_graph = dormant.trace(cnn, params, jnp.ones((1, 2, 2, 1)))
+    assert not cnn_graph["w1"].recyclable
+    optimizer = optax.sgd(1.0, momentum=0.9)
+    state = optimizer.update(params, optimizer.init(params))[1]
+    masks = {"k": np.array([True, False]), "w1": np.array([True, False, False])}
+
+    def trace_of(**options):
+        run = functools.partial(dormant.reset_moments, optimizer, cnn_graph, **options)
+        return jax.jit(run)(state, masks)[0].trace
+
+    np.testing.assert_array_equal(trace_of()["w1"][:, 1], [0, 1] * 4)
+    np.testing.assert_array_equal(trace_of()["w2"], np.ones((3, 4)))
+    released = trace_of(flatten_layout="released_code", also=["w1"])
+    np.testing.assert_array_equal(released["w1"][:, 1], [0] * 4 + [1] * 4)
+    np.testing.assert_array_equal(released["w1"][:, 0], np.zeros(8))
+    np.testing.assert_array_equal(released["w2"][0], np.zeros(4))
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "MultiSteps", "inject_hyperparams"])
+def test_per_entry_needs_an_optimizer_that_counts_per_entry(name):
+    optimizer = OPTIMIZERS[name][0]()
+    state = jax.eval_shape(optimizer.init, draw(0))
+    with pytest.raises(ValueError, match="`adam_count`.*`dormant.adam`.*got .*") as error:
+        dormant.reset_moments(optimizer, graph(), state, MASKS, adam_count="per_entry")
+    assert str(error.value).endswith(type(state).__name__)
+
+
+@pytest.mark.parametrize(
+    "call, named, ending",
+    [
+        ({"adam_count": "reset"}, "`adam_count`", "got 'reset'"),
+        ({"flatten_layout": "repeat"}, "`flatten_layout`", "got 'repeat'"),
+        ({"masks": {"w3": np.ones(2, bool)}}, "one of w1, w2", "got 'w3'"),
+        ({"masks": {"w1": np.ones(3, bool)}}, "(4,)", "got (3,)"),
+        ({"also": ["b1"]}, "one of w1, w2", "got 'b1'"),
+    ],
+)
+def test_errors_name_the_input_and_end_with_the_value(call, named, ending):
+    optimizer = optax.adam(1e-2)
+    arguments = {"opt_state": optimizer.init(draw(0)), "masks": MASKS, **call}
+    with pytest.raises(ValueError) as error:
+        dormant.reset_moments(optimizer, graph(), **arguments)
+    assert named in str(error.value) and str(error.value).endswith(ending)
+
+
+@pytest.mark.parametrize(
+    "make", [dormant.parts.scale_by_adam, lambda **kw: dormant.adam(1e-3, **kw)]
+)
+@pytest.mark.parametrize(
+    "name, value", [("b1", 1.0), ("b1", -0.1), ("b2", 1.5), ("eps", -1e-8), ("eps_root", -1.0)]
+)
+def test_adam_options_are_validated(make, name, value):
+    with pytest.raises(ValueError, match=f"^`{name}` must .* got {value!r}$"):
+        make(**{name: value})

@@ -1,0 +1,69 @@
+"""Runs from elsewhere in the same tables: names, lengths, and games that one of them lacks."""
+
+import numpy as np
+import pytest
+
+from dormant.records.results import RunResult
+from dormant.report.command_line import main
+from dormant.report.comparing import beside
+from dormant.report.csv_results import write_csv
+from dormant.report.experiment_tables import experiment_tables
+from dormant.report.sources import read_folder
+
+
+def source(folder, name, method, games, steps=(10, 20), level=1.0, setting=""):
+    path = folder / f"{name}.csv"
+    runs = []
+    for game in games:
+        for seed in range(3):
+            returns = level * (np.arange(len(steps)) + seed + 1.0)
+            nothing = np.full(len(steps), np.nan)
+            points = np.array(steps, float)
+            runs.append(RunResult(method, setting, None, game, seed, points, returns, nothing))
+    write_csv(runs, path)
+    return path
+
+
+def test_both_are_compared_under_one_name_of_a_game_and_at_one_length(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "ReDo", ["Pong", "Asterix"]))
+    theirs = source(tmp_path, "theirs", "DQN", ["ALE/Pong-v5", "asterix", "Qbert"], (10, 20, 30))
+    both = beside(ours, [read_folder(theirs)])
+    added = [run for run in both.runs if run.method == "DQN"]
+    assert {run.game for run in added} == {"Pong", "Asterix"} and len(added) == 6
+    assert all(list(run.agent_steps) == [10, 20] for run in added)
+    assert both.absent == () and len(both.experiment.runs) == 12
+    (table, *_) = experiment_tables(both, 50)
+    assert table.header == ("ReDo", "DQN")
+
+
+def test_a_game_that_the_other_lacks_leaves_it_without_an_average(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "ReDo", ["Pong", "Asterix"]))
+    both = beside(ours, [read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))])
+    ((absence,), (table, *_)) = both.absent, experiment_tables(both, 50)
+    assert absence.run.game == "Asterix" and "theirs has no such run" in absence.problem
+    assert table.rows[0][1] == "-" and table.rows[0][0] != "-"
+
+
+def test_methods_of_one_name_are_told_apart_and_settings_named(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
+    theirs = read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))
+    assert {run.method for run in beside(ours, [theirs]).runs} == {"DQN", "DQN (theirs)"}
+    swept = ours._replace(experiment=ours.experiment._replace(setting_name="replay ratio"))
+    assert {run.setting for run in beside(swept, [theirs]).runs} == {"", "theirs"}
+
+
+def test_nothing_to_compare_is_said(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
+    theirs = read_folder(source(tmp_path, "theirs", "DQN", ["Qbert"]))
+    with pytest.raises(ValueError, match="--compare must name runs of Pong.* got none in theirs"):
+        beside(ours, [theirs])
+
+
+def test_the_command_puts_a_csv_file_beside_a_folder(tmp_path, capsys):
+    ours = source(tmp_path, "ours", "ReDo", ["Pong"])
+    theirs = source(tmp_path, "theirs", "DQN", ["pong"], level=2.0)
+    output = tmp_path / "report"
+    arguments = [str(ours), "--compare", str(theirs), f"--output={output}", "--repetitions=50"]
+    assert main(arguments) == 0
+    assert "| ReDo | DQN |" in capsys.readouterr().out
+    assert {run.method for run in read_folder(output / "results.csv").runs} == {"ReDo", "DQN"}

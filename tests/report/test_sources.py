@@ -1,0 +1,263 @@
+"""Runs from everywhere: folders whole and broken, Dopamine's logs, CSV; what is wrong is said."""
+
+import json
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from dormant.records.experiment_file import (
+    EXPERIMENT_FILE,
+    ExperimentFile,
+    PaperValue,
+    read_experiment,
+    to_json,
+)
+from dormant.records.run_folders import UNKNOWN_GAME
+from dormant.report.csv_results import COLUMNS
+from dormant.report.dopamine_results import read_baselines, read_logs
+from dormant.report.sources import read_folder, write_csv
+from tests.report.hostile_runs import planned_runs, write_run
+
+RUNS = [run._replace(method="DQN" if run.method == "DQN" else "ReDo") for run in planned_runs()]
+
+
+def plan(folder, runs, **changes):
+    experiment = ExperimentFile(
+        "fig1", "smoke", "t", "e", "", ("return",), "DQN", "c", tuple(runs), ()
+    )
+    text = to_json(experiment._replace(**changes))
+    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two planned runs that are whole."""
+    plan(tmp_path, RUNS[:2])
+    for run in RUNS[:2]:
+        write_run(tmp_path, run)
+    return tmp_path
+
+
+def test_whole_runs_are_read_in_the_order_of_the_plan(folder):
+    found = read_folder(folder)
+    assert [(run.game, run.seed) for run in found.runs] == [("Asterix", 0), ("Asterix", 1)]
+    assert found.absent == () == found.partial
+    assert list(found.runs[0].agent_steps) == [1000, 2000, 3000, 4000, 5000]
+    # Iterations of the quarters 1 to 4, 5 to 8, ...: 2 * step + seed.
+    assert list(found.runs[1].dormant_percent) == [6, 14, 22, 30, 38]
+
+
+def test_an_experiment_file_is_read_back_equal(folder):
+    assert read_experiment(folder).runs == tuple(RUNS[:2])
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("{", "is not JSON"),
+        ("[]", "must be an object"),
+        ('{"name": "x"}', "must have the entries"),
+        ("[" * 100_000, "is not JSON"),
+    ],
+)
+def test_a_broken_plan_names_the_file(folder, text, problem):
+    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{EXPERIMENT_FILE}.*{problem}"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("where", "entry", "value"),
+    [
+        ("", "shows", 5),
+        ("", "title", None),
+        ("", "shows", [1]),
+        ("runs", "agent_steps", "3000"),
+        ("runs", "seed", True),
+        ("runs", "value", "x"),
+        ("runs", "game", None),
+        ("paper", "value", "x"),
+        ("paper", "value", 10**400),
+    ],
+)
+def test_an_entry_of_another_type_names_its_place(folder, where, entry, value):
+    paper = PaperValue("DQN", "", "iqm", None, 1.0, "figure 1", True)
+    plan(folder, RUNS[:2], paper=(paper,))
+    path = folder / EXPERIMENT_FILE
+    entries = json.loads(path.read_text("utf-8"))
+    (entries[where][0] if where else entries)[entry] = value
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    place = rf"{EXPERIMENT_FILE}, {where}\[0\]: {entry}" if where else f"{EXPERIMENT_FILE}: {entry}"
+    with pytest.raises(ValueError, match=f"{place} must be"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"status": null}', '{"status": [1]}', "[" * 100_000])
+def test_a_strange_run_json_costs_its_own_run_alone(folder, text):
+    (folder / RUNS[0].folder / "run.json").write_text(text, encoding="utf-8")
+    found = read_folder(folder)
+    assert len(found.absent) == 1 and [run.seed for run in found.runs] == [1]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1" + "0" * 400, "[" * 100_000])
+def test_a_number_that_is_none_costs_its_own_run_alone(folder, value):
+    path = folder / RUNS[0].folder / "metrics.jsonl"
+    line = path.read_text("utf-8").splitlines()[0]
+    entries = json.loads(line)
+    strange = json.dumps({**entries, "gradient_step": "HERE"}).replace('"HERE"', value)
+    path.write_text(strange + "\n" + path.read_text("utf-8").partition("\n")[2], encoding="utf-8")
+    found = read_folder(folder)
+    (absence,) = found.absent
+    assert absence.status == "unreadable" and "metrics.jsonl, line 1" in absence.problem
+    assert [run.seed for run in found.runs] == [1]
+
+
+def test_a_run_that_failed_before_its_first_record_is_found(tmp_path):
+    write_run(tmp_path, RUNS[0])
+    write_run(tmp_path, RUNS[1], status="failed", error="it broke")
+    (tmp_path / RUNS[1].folder / "metrics.jsonl").unlink()
+    found = read_folder(tmp_path)
+    assert [(absence.status, absence.problem) for absence in found.absent] == [
+        ("failed", "it broke")
+    ]
+    assert len(found.runs) == 1
+
+
+def test_truncated_metrics_are_told_and_the_other_runs_kept(folder):
+    path = folder / RUNS[0].folder / "metrics.jsonl"
+    path.write_text(path.read_text("utf-8")[:-40], encoding="utf-8")
+    found = read_folder(folder)
+    (absence,) = found.absent
+    assert absence.status == "unreadable" and f"{path}, line 25" in absence.problem
+    assert [run.seed for run in found.runs] == [1]
+
+
+def test_each_run_that_is_not_whole_says_how_far_it_came(tmp_path):
+    plan(tmp_path, RUNS[:5])
+    write_run(tmp_path, RUNS[0], status="failed", error="it broke", iterations=2)
+    write_run(tmp_path, RUNS[1], status="running", iterations=3)
+    write_run(tmp_path, RUNS[2], iterations=4)
+    write_run(tmp_path, RUNS[3])
+    (tmp_path / RUNS[3].folder / "run.json").write_text("{", encoding="utf-8")
+    found = read_folder(tmp_path)
+    assert found.runs == () and len(found.partial) == 3
+    problems = [(absence.status, absence.problem) for absence in found.absent]
+    assert problems[:3] == [
+        ("failed", "it broke, after 2,000 of 5,000 agent steps"),
+        ("running", "it has 3,000 of 5,000 agent steps"),
+        ("interrupted", "it has 4,000 of 5,000 agent steps"),
+    ]
+    assert problems[3][0] == "unreadable" and "run.json is not JSON" in problems[3][1]
+    assert problems[4] == ("not started", "it has no folder")
+
+
+def test_two_runs_of_one_seed_are_refused_with_both_folders(tmp_path):
+    plan(tmp_path, [RUNS[0], RUNS[1]._replace(seed=0)])
+    with pytest.raises(ValueError, match=f"got seed 0 .*{RUNS[0].folder}.*{RUNS[1].folder}"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config, game",
+    [
+        ("atari_lib.create_atari_environment.game_name = 'Pong'", "Pong"),
+        ("create_gym_environment.environment_name = 'Ant'", "Ant"),
+        ("VectorizedDQN.environment = 'Asterix-MinAtar'", "Asterix-MinAtar"),
+        ("create_minatar_env.game_name = 'asterix'", "asterix (MinAtar 1.0)"),
+        ("VectorizedDQN.environment = 'Breakout-MinAtar'\nAtari.game = 'Pong'", "Pong"),
+        ("LearnerOptions.replay_ratio = 1", UNKNOWN_GAME),
+    ],
+)
+def test_without_a_plan_the_game_is_that_of_the_configuration(tmp_path, config, game):
+    run = RUNS[0]._replace(folder="mine/seed_7", seed=7)
+    write_run(tmp_path, run)
+    (tmp_path / run.folder / "config.gin").write_text(config + "\n", encoding="utf-8")
+    (found,) = read_folder(tmp_path).runs
+    assert (found.method, found.game, found.seed) == ("mine", game, 7)
+
+
+def test_an_empty_folder_and_none_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="must hold experiment.json, run folders .* none"):
+        read_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        read_folder(tmp_path / "nothing")
+
+
+def test_csv_is_read_back_to_the_digit(folder, tmp_path):
+    before = read_folder(folder)
+    path = tmp_path / "all.csv"
+    write_csv(before, path)
+    after = read_folder(path)
+    for old, new in zip(before.runs, after.runs, strict=True):
+        assert old[:5] == new[:5]
+        for name in ("agent_steps", "returns", "dormant_percent"):
+            np.testing.assert_array_equal(getattr(old, name), getattr(new, name))
+
+
+HEADER = ",".join(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("method,game\nDQN,Pong\n", "got none named seed, agent_step, return"),
+        (f"{HEADER}\n", "at least one line"),
+        (f"{HEADER}\nDQN,,,Pong,0,x,1,\n", "line 2: agent_step must be a finite number; got 'x'"),
+        (f"{HEADER}\nDQN,,,Pong,0,-1,1,\n", "line 2: agent_step must be from 0 to .*; got '-1'"),
+        (f"{HEADER}\nDQN,,,Pong,0,1,1e308,\n", r"return must be from -1e\+100 to 1e\+100; got"),
+        (f"{HEADER}\nDQN,,,Pong,0,1,1,500\n", "dormant_percent must be from 0 to 100; got '500'"),
+        (f"{HEADER}\nDQN,,,Pong,0.5,1,1,\n", "line 2: seed must be a whole number"),
+        (f"{HEADER}\nDQN,,,,0,1,1,\n", "line 2: game must be given"),
+        (f"{HEADER}\nDQN,,,Pong,0,5,1,\nDQN,,,Pong,0,5,2,\n", "line 3: .*two runs of one seed"),
+    ],
+)
+def test_a_csv_file_that_is_wrong_names_the_line(tmp_path, text, problem):
+    path = tmp_path / "runs.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=problem):
+        read_folder(path)
+
+
+def dopamine_log(iterations):
+    """As Dopamine's `iteration_statistics` and logger make it."""
+    return {
+        f"iteration_{number}": {
+            "train_episode_lengths": [600, 400],
+            "train_episode_returns": [float(number), float(number) + 2.0],
+            "eval_episode_returns": [np.float64(10.0 * number)],
+        }
+        for number in range(iterations)
+    }
+
+
+def test_dopamines_logs_give_the_evaluation_over_agent_steps(tmp_path):
+    logs = tmp_path / "DQN" / "Pong" / "3" / "logs"
+    logs.mkdir(parents=True)
+    for number in (8, 9, 10):
+        (logs / f"log_{number}").write_bytes(pickle.dumps(dopamine_log(number + 1)))
+    (found,) = read_folder(tmp_path).runs
+    assert (found.method, found.game, found.seed) == ("DQN", "Pong", 0)
+    assert list(found.agent_steps) == [1000 * (number + 1) for number in range(11)]
+    assert list(found.returns) == [10.0 * number for number in range(11)]
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (pickle.dumps(OrderedDict(a=1)), "must hold lists and numbers only; got collections.Order"),
+        (b"nonsense", "cannot be read"),
+        (pickle.dumps({"iteration_0": {}}), "train_episode_lengths"),
+    ],
+)
+def test_a_log_that_is_no_log_runs_no_code_and_is_named(tmp_path, content, problem):
+    (tmp_path / "log_0").write_bytes(content)
+    with pytest.raises(ValueError, match=problem):
+        read_logs(tmp_path)
+
+
+def test_json_that_is_no_baseline_is_named(tmp_path):
+    (tmp_path / "pong_CNN.json").write_text('[{"Agent": "DQN"}]', encoding="utf-8")
+    with pytest.raises(ValueError, match="pong_CNN.json must be a list of Iteration, Value, Agent"):
+        read_baselines(tmp_path)

@@ -1,0 +1,218 @@
+"""Aggregates over games: by hand, the same digits under a seed, never of fewer games."""
+
+import numpy as np
+import pytest
+from rliable import library, metrics
+
+from benchmarks.minatar_scores import GAMES as GAMES_MEASURED
+from benchmarks.minatar_scores import random_returns
+from dormant.records.experiment_file import ExperimentFile, PaperValue, PlannedRun
+from dormant.records.results import Absence, Collection, RunResult
+from dormant.report.experiment_tables import experiment_tables
+from dormant.report.scores import normalization, normalized
+from dormant.report.statistics import (
+    aggregate,
+    iqm_curve,
+    performance_profile,
+    probability_of_improvement,
+    score_matrix,
+)
+from dormant.report.tables import Table, csv_text, latex, markdown
+
+GAMES = ("Pong", "Asterix", "Breakout")
+METHODS = {"DQN": 0.0, "DQN + ReDo": 0.3}
+
+
+def run_of(method, game, seed):
+    known = normalization(game)
+    scores = METHODS[method] + 0.1 * seed + np.array([0.1, 0.2])
+    returns = known.random + scores * (known.reference - known.random)
+    nothing = np.full(2, np.nan)
+    return RunResult(method, "", None, game, seed, np.array([10.0, 20.0]), returns, nothing)
+
+
+def collection(seeds=4, missing=(), paper=()):
+    runs = [run_of(m, g, s) for m in METHODS for g in GAMES for s in range(seeds)]
+    planned = tuple(
+        PlannedRun(f"{r.method}/{r.game}/seed_{r.seed}", r.method, "", None, r.game, r.seed, 20, "")
+        for r in runs
+    )
+    kept, absent = [], []
+    for run, plan in zip(runs, planned, strict=True):
+        if (run.method, run.game, run.seed) in missing:
+            absent.append(Absence(plan, "failed", "it broke"))
+        else:
+            kept.append(run)
+    experiment = ExperimentFile(
+        "x", "paper", "t", "e", "", ("iqm", "return"), "DQN", "", planned, tuple(paper)
+    )
+    return Collection(experiment, tuple(kept), (), tuple(absent), None)
+
+
+def test_the_iqm_is_that_of_the_middle_half_of_all_runs():
+    # Final scores .2 .3 .4 .5 in each of three games: the middle six are .3 and .4.
+    found = aggregate(collection(), "DQN", "", "iqm", 200)
+    assert found.value == pytest.approx(0.35) and found.runs == 12
+    assert found.low < found.value < found.high
+    assert aggregate(collection(), "DQN", "", "optimality_gap", 10).value == pytest.approx(0.65)
+
+
+def test_the_same_seed_gives_the_same_digits_and_leaves_numpys_generator():
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()
+    first, second = (
+        [aggregate(collection(), "DQN", "", "iqm", 40, seed) for seed in range(6)] for _ in range(2)
+    )
+    assert first == second
+    assert len({(found.low, found.high) for found in first}) > 1
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_a_method_that_always_wins_improves_with_certainty():
+    found = probability_of_improvement(collection(seeds=3), "DQN + ReDo", "DQN", "", 200)
+    # Every run of ReDo, .5 to .7, is above every one of DQN, .2 to .4.
+    assert found.value == 1.0
+
+
+def test_curves_and_profiles_by_hand():
+    steps, intervals = iqm_curve(collection(), "DQN", "", 50)
+    assert list(steps) == [10, 20]
+    assert [each.value for each in intervals] == pytest.approx([0.25, 0.35])
+    profile = performance_profile(collection(), "DQN", "", [0.0, 0.25, 1.0], 50)
+    assert [each.value for each in profile] == pytest.approx([1.0, 0.75, 0.0])
+
+
+def test_one_seed_has_no_interval():
+    found = aggregate(collection(seeds=1), "DQN", "")
+    assert (found.low, found.high) == (None, None) and found.value == pytest.approx(0.2)
+    table = experiment_tables(collection(seeds=1), repetitions=10)[0]
+    assert "one seed: no interval" in table.notes
+
+
+def test_without_a_whole_run_of_a_game_there_is_no_aggregate():
+    missing = [("DQN", "Pong", seed) for seed in range(4)]
+    partial = collection(missing=missing)
+    with pytest.raises(ValueError, match="all 3 games of DQN must have a whole run; .* of Pong"):
+        aggregate(partial, "DQN", "")
+    iqm, *_, absences = experiment_tables(partial, repetitions=50)
+    assert iqm.rows[0][0] == "-" and iqm.rows[0][1].startswith("0.650 [")
+    assert any("Pong" in note for note in iqm.notes)
+    assert absences.title == "Runs that are not whole: 4 of 24"
+    assert absences.rows[0] == ("DQN/Pong/seed_0", "failed", "it broke")
+
+
+def test_a_game_with_fewer_runs_levels_the_others():
+    partial = collection(missing=[("DQN", "Pong", 3)])
+    assert aggregate(partial, "DQN", "", "iqm", 10).runs == 9
+    notes = experiment_tables(partial, repetitions=10)[0].notes
+    assert any(note.startswith("1 run is not whole: DQN/Pong/seed_3") for note in notes)
+
+
+def test_the_papers_value_stands_beside_ours_with_the_difference():
+    paper = [
+        PaperValue("DQN", "", "iqm", None, 0.3, "figure 1", True),
+        PaperValue("DQN", "", "return", "Pong", 2.0, "table 6", False, spread=1.5),
+    ]
+    tables = experiment_tables(collection(paper=paper), repetitions=50)
+    (cell,) = [cell for cell in tables[0].rows[0] if "paper" in cell]
+    assert cell.endswith("paper 0.3*, difference +0.050")
+    assert "* read from a figure, ±10 % (figure 1)" in tables[0].notes
+    returns = next(table for table in tables if table.title.startswith("Final return"))
+    (cell,) = [cell for row in returns.rows for cell in row if "paper" in cell]
+    assert "paper 2 ± 1.5, difference" in cell and "*" not in cell
+
+
+NAMES = ("SpaceInvaders", "space_invaders", "ALE/SpaceInvaders-v5", "SpaceInvadersNoFrameskip-v4")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_game_has_its_scores_by_any_of_its_names(name):
+    assert normalization(name).random == 148.0
+    assert list(normalized(name, [148.0, 1668.7])) == [0.0, 1.0]
+
+
+def test_an_unknown_game_has_no_scores_and_its_experiment_no_iqm():
+    assert normalization("Tetris") is None and normalization("asterix (MinAtar 1.0)") is None
+    with pytest.raises(ValueError, match="got 'Tetris'"):
+        normalized("Tetris", [1.0])
+
+
+def test_profiles_are_rliables():
+    given = collection()
+    scores = score_matrix(given, "DQN", "")
+    thresholds = np.array([-1.0, 0.3, *np.unique(scores), 9.0])
+    with_state = np.random.get_state()
+    np.random.seed(5)
+    values, ends = library.create_performance_profile({"": scores}, thresholds, reps=100)
+    np.random.set_state(with_state)
+    found = performance_profile(given, "DQN", "", thresholds, 100, 5)
+    assert [each.value for each in found] == list(values[""])
+    assert [each.low for each in found] == list(ends[""][0])
+    assert [each.high for each in found] == list(ends[""][1])
+
+
+def test_the_probability_of_improvement_is_rliables():
+    given = collection(seeds=5)
+    rounded = given._replace(
+        runs=tuple(run._replace(returns=run.returns.round(0)) for run in given.runs)
+    )
+    pair = [score_matrix(rounded, method, "") for method in ("DQN + ReDo", "DQN")]
+    assert any(np.isin(*(scores[:, game] for scores in pair)).any() for game in range(3))  # ties
+    found = probability_of_improvement(rounded, "DQN + ReDo", "DQN", "", 100, 5)
+    state = np.random.get_state()
+    np.random.seed(5)
+    values, ends = library.get_interval_estimates(
+        {"": pair}, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), reps=100
+    )
+    np.random.set_state(state)
+    assert found.value == pytest.approx(values[""][0], abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(tuple(ends[""][:, 0]), abs=1e-12)
+
+
+def test_runs_that_no_average_takes_are_named():
+    whole = collection(missing=[("DQN", "Pong", 1)])
+    notes = "; ".join(experiment_tables(whole, 50)[0].notes)
+    assert "DQN: as many runs of every game are taken; not in its IQM: " in notes
+    assert "Asterix, seed 3" in notes and "Breakout, seed 3" in notes and "ReDo: as" not in notes
+
+
+def test_the_order_of_the_runs_changes_no_digit():
+    given = collection()
+    shuffled = given._replace(
+        runs=given.runs[::-1],
+        experiment=given.experiment._replace(runs=given.experiment.runs[::-1]),
+    )
+    assert aggregate(given, "DQN", "", "iqm", 100) == aggregate(shuffled, "DQN", "", "iqm", 100)
+
+
+def test_values_of_the_paper_beside_a_part_of_its_experiment_say_so():
+    paper = (PaperValue("DQN", "", "iqm", None, 0.4, "figure 1", True),)
+    given = collection(paper=paper)
+    reduced = given._replace(experiment=given.experiment._replace(reduced="3 of 17 games"))
+    said = "the paper's values are of the whole experiment; here 3 of 17 games"
+    tables = experiment_tables(reduced, 50)
+    assert said in tables[0].notes and all(said not in table.notes for table in tables[1:])
+    assert said not in experiment_tables(given, 50)[0].notes
+
+
+def test_gymnax_minatar_is_measured_by_a_random_policy_and_ppo():
+    assert list(normalized("Breakout-MinAtar", [0.395, 28.0])) == [0.0, 1.0]
+    assert normalization("Breakout-MinAtar").kind == "PPO"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", GAMES_MEASURED)
+def test_a_random_policy_scores_what_the_reference_says(game):
+    returns = random_returns(game, seed=1, environments=400)
+    error = returns.std() / np.sqrt(returns.size)
+    assert returns.mean() == pytest.approx(normalization(game).random, abs=4 * error)
+
+
+TABLE = Table("50 % & more", ("a_b", "c|d"), (("1 ± 2", "x<y"), ("{e}", "f,g")), ("note $1",))
+
+
+def test_tables_escape_what_their_format_reads_otherwise():
+    assert "50\\% &" not in latex(TABLE) and r"50 \% \& more" in latex(TABLE)
+    assert r"1 $\pm$ 2 & x\textless{}y \\" in latex(TABLE) and r"note \$1" in latex(TABLE)
+    assert "| a_b | c\\|d |" in markdown(TABLE) and "x&lt;y" in markdown(TABLE)
+    assert csv_text(TABLE).splitlines() == ["a_b,c|d", "1 ± 2,x<y", '{e},"f,g"']
