@@ -33,7 +33,7 @@ class Kind(NamedTuple):
 
     Attributes:
       program: what runs it.
-      gin_file: from the repository's root.
+      gin_file: its name among the package's own.
       iteration: `{gin parameter: its value}` that say how long an iteration is.
       replay_ratios: one or two that are measured; a line through two tells the others.
       bindings: what else differs from the file.
@@ -72,7 +72,7 @@ def _device(network: str, steps: int) -> Kind:
 
 def _study(name: str, bindings: dict[str, str], reads: str = "") -> Kind:
     steps = {"StudyRun.training_steps": 100}
-    return Kind(STUDY, f"gin_configs/studies/{name}.gin", steps, (1,), bindings, reads)
+    return Kind(STUDY, f"studies/{name}.gin", steps, (1,), bindings, reads)
 
 
 # By the names that `Family.speed` has.

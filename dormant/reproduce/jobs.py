@@ -19,7 +19,7 @@ from dormant.reproduce.families import SMALL
 from dormant.reproduce.methods import DEVICE_FILE
 
 PYTHON = "python"
-DATA = Path("data")  # from the repository's root
+DATA = Path("data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """The shell command, from the repository's root."""
+        """The shell command."""
         return shlex.join([PYTHON, *self.arguments])
 
     @property

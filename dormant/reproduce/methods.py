@@ -4,7 +4,7 @@ from dormant.records.experiment_file import PaperValue
 from dormant.reproduce.experiments import Bindings, Variant
 
 # Any run on the device starts from this file, in which neither an intervention nor weight decay is.
-DEVICE_FILE = "gin_configs/vectorized/replay_ratio.gin"
+DEVICE_FILE = "vectorized/replay_ratio.gin"
 REPLAY_RATIOS = (0.25, 0.5, 1, 2)
 TAU, TAU_AT_DEFAULT = "0.1", "0.025"
 
@@ -19,7 +19,7 @@ PRUNE = {
 
 def figure(name: str) -> str:
     """The path of a figure's gin file."""
-    return f"gin_configs/{name}.gin"
+    return f"{name}.gin"
 
 
 def ratio(replay_ratio: float) -> Bindings:

@@ -6,7 +6,7 @@ from dormant.reproduce.families import PAIR, atari
 from dormant.reproduce.methods import REDO, read_off
 
 _FIGURE_3, _FIGURE_4, _FIGURE_8, _FIGURE_4_ATARI, _FIGURE_8_ATARI = (
-    f"gin_configs/studies/fig{name}.gin" for name in ("03", "04", "08", "04_atari", "08_atari")
+    f"studies/fig{name}.gin" for name in ("03", "04", "08", "04_atari", "08_atari")
 )
 _ATARI = "Atari"  # the family of studies on the paper's games
 _ATARI_STEPS = 2_500_000  # gradient steps, as many as an online run's of 40M frames
@@ -131,10 +131,10 @@ FIGURE_8 = Experiment(
     " smoke: on MinAtar in place of Atari)",
     expected="The first gets worse and its dormant % climbs; the second improves.",
     variants=(
-        Variant(_TEACHER, "gin_configs/fig09_dqn.gin", family="teacher"),
+        Variant(_TEACHER, "fig09_dqn.gin", family="teacher"),
         Variant(
             _STUDENT,
-            "gin_configs/fig07.gin",
+            "fig07.gin",
             bindings={"LearnerOptions.replay_ratio": "1"},
             family="student",
             replay_ratio=1,

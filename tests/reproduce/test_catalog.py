@@ -45,7 +45,7 @@ def test_its_gin_files_exist_and_no_two_runs_share_a_folder(name, scale):
     assert len(set(folders)) == len(folders) > 0
     for job in planned:
         (gin_file,) = [word[12:] for word in job.arguments if word.startswith("--gin_files=")]
-        assert (ROOT / gin_file).is_file()
+        assert (ROOT / "gin_configs" / gin_file).is_file()
 
 
 @pytest.mark.parametrize("name", [name for name, scale in SCALED if scale == "paper"])
@@ -122,8 +122,8 @@ def test_a_variant_is_left_out_of_a_scale_that_has_no_runs_of_its_family():
         {job.gin_file for job in jobs(catalog.find("fig4"), scale, FOLDER)}
         for scale in ("paper", "mini")
     )
-    assert on_atari == {"gin_configs/studies/fig04_atari.gin"}
-    assert on_minatar == {"gin_configs/studies/fig04.gin"}
+    assert on_atari == {"studies/fig04_atari.gin"}
+    assert on_minatar == {"studies/fig04.gin"}
 
 
 def test_a_study_names_the_runs_of_its_game_and_seed_that_it_reads():
@@ -210,17 +210,14 @@ def test_a_folders_name_is_plain():
 @pytest.mark.parametrize("scale", SCALES)
 def test_gin_knows_every_file_and_binding(scale):
     from dormant.agents import preflight
-    from dormant.runs import (  # noqa: F401 : they register what runs on the device bind
-        vectorized_agent,
-        vectorized_options,
-    )
     from dormant.runs.gin_files import parse_gin
+    from dormant.vectorized import agent, options  # noqa: F401 : they register what gin binds
 
     seen = set()
     for experiment in catalog.EXPERIMENTS:
         for job in jobs(experiment, scale, FOLDER, seeds=1):
             flags = [word.split("=", 1) for word in job.arguments if word.startswith("--gin")]
-            files = [str(ROOT / value) for name, value in flags if name == "--gin_files"]
+            files = [value for name, value in flags if name == "--gin_files"]
             bindings = [value for name, value in flags if name == "--gin_bindings"]
             # One game stands for all.
             key = (*files, *bindings[1:])
