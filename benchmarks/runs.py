@@ -21,7 +21,7 @@ from benchmarks import common
 from dormant.records.reading import METRICS_FILE, read_run
 from dormant.reproduce.estimates import row_name
 from dormant.reproduce.experiments import STUDY, TRAIN, TRAIN_VECTORIZED
-from dormant.reproduce.methods import DEVICE_FILE, figure
+from dormant.reproduce.methods import DEVICE_FILE
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WARM_UP = 50  # agent steps of an agent before its first update, in the first iteration
@@ -60,7 +60,7 @@ def _atari(name: str, steps: int, replay_ratios: tuple[float, ...], **bindings: 
         "Runner.max_steps_per_episode": str(steps),
         **{name.replace("__", "."): value for name, value in bindings.items()},
     }
-    return Kind(TRAIN, figure(name), {"Runner.training_steps": steps}, replay_ratios, own)
+    return Kind(TRAIN, f"{name}.gin", {"Runner.training_steps": steps}, replay_ratios, own)
 
 
 def _device(network: str, steps: int) -> Kind:
@@ -84,7 +84,7 @@ KINDS = {
     "drq_eps": _atari("fig10_drq_eps", 200, (1, 2), MaxEpisodeEvalRunner__num_eval_episodes="1"),
     "sac": Kind(
         TRAIN,
-        figure("fig14_sac"),
+        "fig14_sac.gin",
         {"ContinuousRunner.training_steps": 1_000, "ContinuousRunner.evaluation_steps": 10},
         (1,),
         {"SACAgent.min_replay_history": "500"},

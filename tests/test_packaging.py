@@ -1,5 +1,5 @@
-"""What `pip install` gives: a wheel that works in an empty folder, without the checkout. And what is
-written in more than one file of the repository must agree: versions and floors."""
+"""What `pip install` gives: a wheel that works in an empty folder, without the checkout; and what
+is written in more than one file of the repository must agree: versions and floors."""
 
 import importlib.util
 import json

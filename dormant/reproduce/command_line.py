@@ -49,7 +49,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         least = 1 if option == "parallel" else 0
         if getattr(known, option) < least:
             raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
-    experiment, scale = catalog.find(known.name), known.scale or "smoke"
+    experiment = catalog.find(known.name)
+    scale = known.scale or experiment.default_scale
     for option in ("base_dir", "data"):
         if getattr(known, option) == "":
             raise ValueError(f"--{option} must name a folder; got ''")
@@ -124,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", nargs="?", help="such as fig10, tab6 or minatar_replay_ratio")
     parser.add_argument("--list", action="store_true", help="show all experiments and stop")
     parser.add_argument(
-        "--scale", choices=SCALES, help="paper, mini or smoke (default: smoke; with --list: paper)"
+        "--scale", choices=SCALES, help="default: smoke, of quickstart mini; with --list: paper"
     )
     parser.add_argument("--base_dir", help="folder (default: runs/<name>-<scale>)")
     parser.add_argument("--data", help="folder of the data sets of figures 3 and 4 (default: data)")

@@ -3,6 +3,8 @@ in place that were written before; the slow test has real training."""
 
 import dataclasses
 import json
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 
 import pytest
 
+from dormant.data_files import data_folder
 from dormant.records.experiment_file import EXPERIMENT_FILE, read_experiment
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import locked
@@ -159,6 +162,17 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     assert printed.count("python -m dormant.train ") == 24 == printed.count("# to run: ")
     assert "24 runs, 12,000,000 agent steps; nothing was started" in printed
     assert not folder.exists()
+
+
+def test_another_gin_file_of_the_same_name_is_not_taken_silently(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = ["fig1", "--scale=paper", "--games=Pong", "--dry_run"]
+    shutil.copy(data_folder("gin_configs") / "fig01_dqn.gin", "fig01_dqn.gin")
+    assert main(asked) == 0
+    pathlib.Path("fig01_dqn.gin").write_text("LearnerOptions.replay_ratio = 4")
+    assert main(asked) == 2
+    error = capsys.readouterr().err
+    assert "no other fig01_dqn.gin than dormant's own; got" in error and error.count("\n") == 1
 
 
 def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monkeypatch, capsys):
