@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.data_files import data_folder
+from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.running import Failure, is_whole, run_jobs, unreadable
+from dormant.reproduce.running import Failure, run_jobs, state_of_job
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -68,7 +69,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         raise ValueError(f"--base_dir must be a folder; got {folder}")
     for job in planned:
         lacks = _lacks(job)
-        if lacks is not None and not is_whole(folder, job):
+        if lacks is not None and state_of_job(folder, job).status != FINISHED:
             raise ValueError(
                 f"--data must name the folder of the data sets, with {lacks.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {data}"
@@ -101,10 +102,8 @@ def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     lines = []
     for job in planned:
         state = f"to run, lacks {job.data}" if _lacks(job) else "to run"
-        if unreadable(folder, job):
-            state = "cannot be read"
-        elif is_whole(folder, job):
-            state = "finished"
+        status = state_of_job(folder, job).status
+        state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
         lines.append(job.command)
