@@ -1,8 +1,6 @@
 """What the paper trains otherwise than by acting: figures 3, 4 and 8. No agent acts as these runs
 are recorded, so that their agent steps are gradient steps."""
 
-from collections.abc import Sequence
-
 from dormant.reproduce.experiments import STUDY, Bindings, DataSet, Experiment, Family, Variant
 from dormant.reproduce.families import DEVICE_GAME, PAIR, Families, atari
 from dormant.reproduce.methods import AT_RATIO_1, REDO
@@ -16,16 +14,14 @@ _TRAINED = "trained at replay ratio 1"
 _TEACHER, _STUDENT = "teacher: DQN", "student before: DQN at replay ratio 1"
 
 
-def _images(games: Sequence[str], seeds: int, steps: int, bindings: Bindings, **others) -> Family:
-    return Family(
-        STUDY, "Images.source", tuple(games), seeds, steps, bindings, replay_ratio=1, **others
-    )
+def _study(parameter: str, games: tuple[str, ...], seeds: int, steps: int, **others) -> Family:
+    """Runs whose agent steps are gradient steps."""
+    return Family(STUDY, parameter, games, seeds, steps, replay_ratio=1, **others)
 
 
 def _on_atari(speed: str, data: DataSet | None = None) -> Families:
     """As many gradient steps as an online run of 40M frames has."""
-    steps = 2_500_000
-    return {"paper": Family(STUDY, "Atari.game", PAIR, 5, steps, {}, speed, 1, data)}
+    return {"paper": _study("Atari.game", PAIR, 5, 2_500_000, speed=speed, data=data)}
 
 
 def _on_device(gradient_steps: int, smoke: Bindings) -> Families:
@@ -42,8 +38,29 @@ def _on_device(gradient_steps: int, smoke: Bindings) -> Families:
         **smoke,
     }
     return {
-        "mini": Family(STUDY, DEVICE_GAME, games, 3, gradient_steps, replay_ratio=1),
-        "smoke": Family(STUDY, DEVICE_GAME, games[1:2], 1, 1_000, shorter, replay_ratio=1),
+        "mini": _study(DEVICE_GAME, games, 3, gradient_steps),
+        "smoke": _study(DEVICE_GAME, games[1:2], 1, 1_000, bindings=shorter),
+    }
+
+
+def _images() -> Families:
+    """CIFAR-10; it does not come with this package, so that a smoke run has a synthetic set."""
+    source, of_cifar = "Images.source", {"speed": "images", "data": _CIFAR_10}
+    shorter = {"Supervised.shuffle_every": "5", "StudyRun.num_iterations": "25"}
+    smoke = {
+        "Images.count": "2_000",
+        "Supervised.network": "'mlp'",
+        "Supervised.dense": "(128, 128)",
+        "Supervised.shuffle_every": "10",
+        "StudyRun.num_iterations": "20",
+        "StudyRun.training_steps": "40",
+        "Tracker.tracking_period": "20",
+        "ReDo.period": "20",
+    }
+    return {
+        "paper": _study(source, ("CIFAR-10",), 3, 10_000, **of_cifar),
+        "mini": _study(source, ("CIFAR-10",), 2, 2_500, bindings=shorter, **of_cifar),
+        "smoke": _study(source, ("synthetic",), 1, 800, bindings=smoke),
     }
 
 
@@ -65,35 +82,7 @@ FIGURE_3 = Experiment(
         ),
         Variant("shuffled labels + ReDo", "studies/fig03.gin", bindings={**_SHUFFLED, **REDO}),
     ),
-    families={
-        "": {
-            "paper": _images(["CIFAR-10"], 3, 10_000, {}, speed="images", data=_CIFAR_10),
-            "mini": _images(
-                ["CIFAR-10"],
-                2,
-                2_500,
-                {"Supervised.shuffle_every": "5", "StudyRun.num_iterations": "25"},
-                speed="images",
-                data=_CIFAR_10,
-            ),
-            # In place of CIFAR-10, which does not come with this package.
-            "smoke": _images(
-                ["synthetic"],
-                1,
-                800,
-                {
-                    "Images.count": "2_000",
-                    "Supervised.network": "'mlp'",
-                    "Supervised.dense": "(128, 128)",
-                    "Supervised.shuffle_every": "10",
-                    "StudyRun.num_iterations": "20",
-                    "StudyRun.training_steps": "40",
-                    "Tracker.tracking_period": "20",
-                    "ReDo.period": "20",
-                },
-            ),
-        }
-    },
+    families={"": _images()},
     shows=("dormant_percent",),
 )
 FIGURE_4 = Experiment(
