@@ -16,7 +16,7 @@ from dormant.reproduce.experiments import (
     Family,
     Variant,
 )
-from dormant.reproduce.methods import DEVICE_FILE, REPLAY_RATIO, on_device
+from dormant.reproduce.methods import REPLAY_RATIO, on_device
 
 PYTHON = "python"
 DATA = Path("data")
@@ -108,7 +108,6 @@ class _Cell(NamedTuple):
 
     variant: Variant
     family: Family
-    gin_file: str
     bindings: dict[str, str]
 
     @property
@@ -136,12 +135,11 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
         device, said = family.on_device, on_device(variant)
         # Methods are compared on one environment: all of a family's variants move, or none.
         if device is not None and said is not None and None not in map(on_device, beside):
-            family, gin_file, bindings = device, DEVICE_FILE, {**device.bindings, **said}
+            family, bindings = device, {**device.bindings, **said}
         else:
             # What makes a run short must hold whatever the variant says of periods.
-            gin_file, bindings = variant.gin_file, {**variant.bindings, **family.bindings}
-        bindings |= experiment.extra.get(scale, {})
-        cells.append(_Cell(variant, family, gin_file, bindings))
+            bindings = {**variant.bindings, **family.bindings}
+        cells.append(_Cell(variant, family, {**bindings, **experiment.extra.get(scale, {})}))
     return cells
 
 
@@ -168,6 +166,7 @@ def _job(
     needs = {
         parameter: f"{plan.cells[method]}/{game}/seed_{seed}"
         for parameter, method in variant.reads.items()
+        if method in plan.cells
     }
     places = {parameter: plan.folder / need for parameter, need in needs.items()}
     needed = None
@@ -184,7 +183,7 @@ def _job(
     arguments = (
         "-m",
         family.program,
-        f"--gin_files={cell.gin_file}",
+        f"--gin_files={family.gin_file or variant.gin_file}",
         f"--base_dir={(plan.folder / name).as_posix()}",
         *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
     )
