@@ -145,14 +145,13 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
 
 def _jobs(plan: _Plan, cell: _Cell, game: str, seeds: int) -> list[Job]:
     name = f"{cell.folder}/{game}"
+    folders = {seed: f"{name}/seed_{seed}" for seed in range(seeds)}
     if cell.family.program == TRAIN_VECTORIZED:
-        bindings = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
-        folders = [f"{name}/seed_{seed}" for seed in range(seeds)]
-        return [_job(plan, cell, game, name, bindings, dict(enumerate(folders)))]
+        own = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
+        return [_job(plan, cell, game, name, own, folders)]
     return [
         _job(plan, cell, game, folder, {"LearnerOptions.seed": str(seed)}, {seed: folder})
-        for seed in range(seeds)
-        for folder in [f"{name}/seed_{seed}"]
+        for seed, folder in folders.items()
     ]
 
 
