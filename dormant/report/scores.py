@@ -111,7 +111,7 @@ def _last_record(result: RunResult) -> TrackingRecord | None:
 
 @functools.cache
 def _table() -> dict[str, Normalization]:
-    text = resources.files("dormant.evaluation").joinpath(_DATA).read_text(encoding="utf-8")
+    text = resources.files("dormant.report").joinpath(_DATA).read_text(encoding="utf-8")
     return {
         game_key(row["game"]): Normalization(
             row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]
