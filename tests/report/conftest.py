@@ -33,7 +33,7 @@ def partial_folder(tmp_path_factory):
     return folder
 
 
-def write_plan(folder, runs):
+def write_plan(folder, runs, **changes):
     folder.mkdir()
     experiment = ExperimentFile(
         name="fig10",
@@ -47,4 +47,4 @@ def write_plan(folder, runs):
         runs=tuple(runs),
         paper=(),
     )
-    (folder / EXPERIMENT_FILE).write_text(to_json(experiment), encoding="utf-8")
+    (folder / EXPERIMENT_FILE).write_text(to_json(experiment._replace(**changes)), encoding="utf-8")
