@@ -53,13 +53,10 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 run: $(STAMP)
-	@$(BIN)/python -m dormant.reproduce quickstart --base_dir='$(QUICKSTART_DIR)' $(ARGS)
-	@$(BIN)/python -m dormant.report '$(QUICKSTART_DIR)'
+	@PYTHON=$(BIN)/python launchers/quickstart.sh '$(QUICKSTART_DIR)' $(ARGS)
 
 run-atari: $(STAMP)
-	@$(BIN)/python -m dormant.train --gin_files=gin_configs/quickstart_atari.gin \
-		--base_dir='$(ATARI_DIR)' $(ARGS)
-	@$(BIN)/python -m dormant.report '$(ATARI_DIR)'
+	@PYTHON=$(BIN)/python launchers/quickstart_atari.sh '$(ATARI_DIR)' $(ARGS)
 
 # A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)
