@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import PyTreeDef
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Entries:
 
 
 @functools.lru_cache(maxsize=128)
-def leaf_paths(treedef: Hashable) -> tuple[str, ...]:
+def leaf_paths(treedef: PyTreeDef) -> tuple[str, ...]:
     """The path of every leaf of a tree, such as `params/Dense_0/kernel`, in flattening order."""
     tree = jax.tree.unflatten(treedef, range(treedef.num_leaves))
     paths = jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -76,7 +77,7 @@ def leaf_paths(treedef: Hashable) -> tuple[str, ...]:
 class ParameterTree:
     """Structure and shapes of a parameter tree, without its values."""
 
-    treedef: Hashable
+    treedef: PyTreeDef
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod

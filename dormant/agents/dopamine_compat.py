@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -16,6 +17,8 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Iterator
+
+from dormant.checks import check_count
 
 NOT_REPORTED = "not reported upstream"
 
@@ -55,11 +58,6 @@ def install() -> None:
             shim.apply()
 
 
-def shims() -> tuple[Shim, ...]:
-    """Returns every shim that `install()` knows, needed or not, in the order of application."""
-    return SHIMS
-
-
 def seed_environment(environment: typing.Any, seed: int) -> None:
     """Seeds the randomness of a Dopamine environment (sticky actions, start states), once a run.
 
@@ -75,9 +73,7 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
     Raises:
       ValueError: the seed is negative or not whole, or the environment is not such a wrapper.
     """
-    whole = hasattr(seed, "__index__") and not isinstance(seed, bool)
-    if not whole or operator.index(seed) < 0:
-        raise ValueError(f"seed must be a whole number >= 0, received {seed!r}")
+    check_count("seed", seed, 0)
     seed = operator.index(seed)
     if hasattr(environment, "environment"):
         environment.environment.reset(seed=seed)
@@ -85,8 +81,8 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
         _seed_minatar(environment, seed)
     else:
         raise ValueError(
-            "environment must be a Dopamine wrapper, with the wrapped environment in"
-            f" `.environment` or `.env`, received {type(environment).__name__}"
+            "`environment` must be a Dopamine wrapper, with the wrapped environment in"
+            f" `.environment` or `.env`; got {type(environment).__name__}"
         )
 
 
@@ -145,6 +141,15 @@ def _imports(source: str, statement: str) -> bool:
     return re.search(rf"^{statement}\b", source, flags=re.MULTILINE) is not None
 
 
+def _imports_what_is_missing(file: str, *packages: str) -> bool:
+    """Whether a file of Dopamine imports one of the packages that is not installed."""
+    source = _source(_dopamine_folder(), file)
+    return any(
+        _imports(source, f"(from|import) {package}") and not _is_installed(package)
+        for package in packages
+    )
+
+
 # Patches that belong to the import of one module.
 
 
@@ -184,10 +189,6 @@ def _stand_ins(names: tuple[str, ...]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _leave_as_is(module: types.ModuleType) -> None:
-    del module
-
-
 @dataclasses.dataclass(frozen=True)
 class _ModulePatch(importlib.abc.MetaPathFinder):
     """What surrounds the import of one Dopamine module; a frozen value, so adding it twice is seen.
@@ -196,13 +197,13 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
       module: full name of the module.
       last_name: something that the module defines last, to recognize a half-finished import.
       stand_ins: modules to stand in for missing packages, as `_stand_ins` takes them.
-      finish: called with the imported module.
+      finish: called with the imported module; None for nothing.
     """
 
     module: str
     last_name: str
     stand_ins: tuple[str, ...] = ()
-    finish: Callable[[types.ModuleType], None] = _leave_as_is
+    finish: Callable[[types.ModuleType], None] | None = None
 
     def apply(self) -> None:
         loaded = sys.modules.get(self.module)
@@ -210,13 +211,17 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
             if self not in sys.meta_path:
                 sys.meta_path.insert(0, self)
         elif hasattr(loaded, self.last_name):
-            self.finish(loaded)
+            self.finish_import(loaded)
         else:
             raise ImportError(
                 f"{self.module} is already half imported, too late for its shim: import"
                 " dormant.agents before the first Dopamine module",
                 name=self.module,
             )
+
+    def finish_import(self, module: types.ModuleType) -> None:
+        if self.finish is not None:
+            self.finish(module)
 
     def find_spec(self, fullname: str, path: typing.Any, target: typing.Any = None) -> typing.Any:
         if fullname != self.module:
@@ -236,23 +241,10 @@ class _PatchingLoader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         with _stand_ins(self._patch.stand_ins):
             super().exec_module(module)
-        self._patch.finish(module)
+        self._patch.finish_import(module)
 
 
 # The shims themselves.
-
-
-def _baselines_needed() -> bool:
-    source = _source(_dopamine_folder(), "discrete_domains/atari_lib.py")
-    return _imports(source, r"(from|import) baselines") and not _is_installed("baselines")
-
-
-def _baselines_apply() -> None:
-    _ModulePatch(
-        module="dopamine.discrete_domains.atari_lib",
-        last_name="GameOverWrapper",
-        stand_ins=("baselines", "baselines.common", "baselines.common.atari_wrappers"),
-    ).apply()
 
 
 _GIVEN_BACK = "_pytype_aval_mappings_given_back"
@@ -278,33 +270,10 @@ def _aval_mappings_apply() -> None:
     if mapping is None:
         raise ImportError(
             "tensorflow-probability, which Dopamine imports, reads pytype_aval_mappings and this"
-            f" JAX has none: install jax>=0.10.2,<0.11 beside Dopamine, received {jax.__version__}"
+            f" JAX has none: install jax>=0.10.2,<0.11 beside Dopamine; got {jax.__version__}"
         )
     xla.pytype_aval_mappings = mapping
     setattr(xla, _GIVEN_BACK, True)
-
-
-def _control_suite_needed() -> bool:
-    source = _source(_dopamine_folder(), "labs/sac_from_pixels/deepmind_control_lib.py")
-    return any(
-        _imports(source, f"(from|import) {package}") and not _is_installed(package)
-        for package in ("dm_control", "dm_env")
-    )
-
-
-def _control_suite_apply() -> None:
-    _ModulePatch(
-        module="dopamine.labs.sac_from_pixels.deepmind_control_lib",
-        last_name="DeepmindControlWithImagesPreprocessing",
-        stand_ins=(
-            "dm_control",
-            "dm_control.suite",
-            "dm_control.rl",
-            "dm_control.rl.control:Environment",
-            "dm_env:TimeStep",
-            "dm_env.specs",
-        ),
-    ).apply()
 
 
 def _spaces_needed() -> bool:
@@ -322,14 +291,6 @@ def _accept_boxes_of_gymnasium(run_experiment: types.ModuleType) -> None:
         run_experiment.spaces = types.SimpleNamespace(Box=boxes, box=box_module)
 
 
-def _spaces_apply() -> None:
-    _ModulePatch(
-        module="dopamine.continuous_domains.run_experiment",
-        last_name="ContinuousTrainRunner",
-        finish=_accept_boxes_of_gymnasium,
-    ).apply()
-
-
 SHIMS = (
     Shim(
         name="baselines",
@@ -339,8 +300,14 @@ SHIMS = (
             " requirement of dopamine-rl brings. Only use_ppo_preprocessing=True uses it, and that"
             " still fails, naming the missing package; every other environment never touches it."
         ),
-        needed=_baselines_needed,
-        apply=_baselines_apply,
+        needed=functools.partial(
+            _imports_what_is_missing, "discrete_domains/atari_lib.py", "baselines"
+        ),
+        apply=_ModulePatch(
+            module="dopamine.discrete_domains.atari_lib",
+            last_name="GameOverWrapper",
+            stand_ins=("baselines", "baselines.common", "baselines.common.atari_wrappers"),
+        ).apply,
     ),
     Shim(
         name="pytype_aval_mappings",
@@ -363,8 +330,24 @@ SHIMS = (
             " environments use nothing of them; asking for a control suite environment still"
             " fails, naming the missing package."
         ),
-        needed=_control_suite_needed,
-        apply=_control_suite_apply,
+        needed=functools.partial(
+            _imports_what_is_missing,
+            "labs/sac_from_pixels/deepmind_control_lib.py",
+            "dm_control",
+            "dm_env",
+        ),
+        apply=_ModulePatch(
+            module="dopamine.labs.sac_from_pixels.deepmind_control_lib",
+            last_name="DeepmindControlWithImagesPreprocessing",
+            stand_ins=(
+                "dm_control",
+                "dm_control.suite",
+                "dm_control.rl",
+                "dm_control.rl.control:Environment",
+                "dm_env:TimeStep",
+                "dm_env.specs",
+            ),
+        ).apply,
     ),
     Shim(
         name="gymnasium_spaces",
@@ -375,6 +358,10 @@ SHIMS = (
             " either Box; they compute nothing."
         ),
         needed=_spaces_needed,
-        apply=_spaces_apply,
+        apply=_ModulePatch(
+            module="dopamine.continuous_domains.run_experiment",
+            last_name="ContinuousTrainRunner",
+            finish=_accept_boxes_of_gymnasium,
+        ).apply,
     ),
 )

@@ -15,9 +15,10 @@ from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
+from dormant.checks import ConfigurationError
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
-from dormant.runs.options import ConfigurationError, option_name
+from dormant.runs.options import option_name
 from dormant.runs.progress import Progress, iterations_left
 
 

@@ -2,13 +2,12 @@
 Parameter names and initializers are the released code's: parameters can be copied across."""
 
 import math
-from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.checks import check_choice
+from dormant.checks import check_choice, check_count, check_number
 
 # Filters, kernel size and stride of the nature CNN's convolutions at width 1.
 _NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -25,17 +24,8 @@ def _scaled(neurons: int, width: float) -> int:
 
 def _check_options(num_actions: int, width: float, activation: str) -> None:
     check_choice("activation", activation, tuple(_ACTIVATIONS))
-    if isinstance(num_actions, bool) or not isinstance(num_actions, Integral) or num_actions < 1:
-        raise ValueError(f"`num_actions` must be a whole number >= 1; got {num_actions!r}")
-    if (
-        isinstance(width, bool)
-        or not isinstance(width, Real)
-        or not math.isfinite(width)
-        or width <= 0
-    ):
-        raise ValueError(
-            f"`width` must be a finite number > 0, a factor of each layer's neurons; got {width!r}"
-        )
+    check_count("num_actions", num_actions, 1)
+    check_number("width", width, above=0)
 
 
 def _pixels_to_unit_interval(observation: jax.Array) -> jax.Array:

@@ -97,13 +97,13 @@ class ReplayBuffer:
           ValueError: when there are no transitions.
         """
         size = self.options.batch_size if size is None else size
-        total = 0.0 if self._tree is None else self._tree.total
-        if total == 0.0:
+        tree = self._tree
+        if tree is None or tree.total == 0.0:
             keys = self.draw_uniformly(self._generator, size)
             probabilities = np.full(size, 1.0 / len(self))
         else:
-            leaves = self._tree.find(self._generator.uniform(0.0, total, size))
-            probabilities = self._tree.get(leaves) / total
+            leaves = tree.find(self._generator.uniform(0.0, tree.total, size))
+            probabilities = tree.get(leaves) / tree.total
             first = self._store.first_key
             # The one key in [first, first + C) of that leaf.
             keys = first + (leaves - first) % self.options.capacity

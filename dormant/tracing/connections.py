@@ -26,7 +26,7 @@ class EntryMap(NamedTuple):
 
     leaf: int
     axes: tuple[int, ...]
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # hides tuple's own
     shared: bool
 
 

@@ -203,10 +203,7 @@ class _Builder:
         while pending:
             value = pending.pop()
             operation = self.producer.get(value)
-            moved = operation is not None and (
-                operation.name in lb.MOVES or operation.name in lb.IDENTITIES
-            )
-            if moved:
+            if operation is not None and operation.name in lb.IDENTITIES.union(lb.MOVES):
                 held = [v for v in operation.inputs if number in self.facts.layers_of.get(v, ())]
                 pending.extend(held)
             else:

@@ -5,6 +5,7 @@ reads, and which parameters act on single neurons (biases, scales).
 """
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -102,10 +103,14 @@ class _Follower:
         else:
             self._lose(operation)
 
+    @property
+    def _tables(self) -> tuple[dict[int, dict[int, Any]], ...]:
+        return self.layers_of, self.leaves_of
+
     # -- moving and combining ------------------------------------------------------------------
 
     def _copy(self, source: int, target: int) -> None:
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             if table.get(source):
                 table[target] = dict(table[source])
 
@@ -129,7 +134,7 @@ class _Follower:
         value = operation.inputs[0]
         for target in operation.outputs:
             shape = self.program.shapes[target]
-            for table in (self.layers_of, self.leaves_of):
+            for table in self._tables:
                 for source in self._sources([value], table):
                     (label,) = self._labels([value], source, table)
                     table.setdefault(target, {})[source] = rule(label, shape)
@@ -137,7 +142,8 @@ class _Follower:
     def _combine(self, operation: Operation) -> None:
         inputs, (output,) = operation.inputs, operation.outputs
         shape = self.program.shapes[output]
-        layers, leaves = {}, {}
+        layers: dict[int, Label] = {}
+        leaves: dict[int, Label | None] = {}
         for layer in self._sources(inputs, self.layers_of):
             found = self._labels(inputs, layer, self.layers_of)
             layers[layer] = lb.combine(found, shape, operation.name)
@@ -175,7 +181,7 @@ class _Follower:
         shape = self.program.shapes[output]
         move = lb.MOVES[operation.name]
         operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources(operands, table):
                 found = self._labels(operands, source, table)
                 indices = [self._index(v, source, table) for v in operands]
@@ -194,7 +200,7 @@ class _Follower:
 
     def _split(self, operation: Operation) -> None:
         (value,) = operation.inputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources([value], table):
                 (label,) = self._labels([value], source, table)
                 pieces = lb.split(operation.params, label.index)
@@ -236,7 +242,7 @@ class _Follower:
         for target in operation.outputs:
             index = np.broadcast_to(np.int32(MIXED), self.program.shapes[target])
             lost = Label(index, mixing=f"passed through {name}", lost=name)
-            for table in (self.layers_of, self.leaves_of):
+            for table in self._tables:
                 sources = self._sources(operation.inputs, table)
                 if sources:
                     table[target] = dict.fromkeys(sources, lost)
@@ -252,10 +258,10 @@ class _Follower:
         ]
         if len(sides) == 2:
             sides = [s for s in sides if (lhs, rhs)[s] not in self.data] or [1]
-        other = (rhs, lhs)[sides[0]] if sides else None
-        if len(sides) != 1 or (other not in self.data and not self.layers_of.get(other)):
+        if len(sides) != 1:
             return None
-        return sides[0]
+        other = (rhs, lhs)[sides[0]]
+        return sides[0] if other in self.data or self.layers_of.get(other) else None
 
     def _product(self, operation: Operation) -> None:
         lhs, rhs = operation.inputs
@@ -263,6 +269,7 @@ class _Follower:
         shapes = [self.program.shapes[v] for v in (lhs, rhs)]
         out_shape = self.program.shapes[output]
         side = self._kernel_side(lhs, rhs)
+        product: Product
         if operation.name == "dot_general":
             product = DotGeneral.of(operation.params, shapes, out_shape, side)
         else:
@@ -279,16 +286,16 @@ class _Follower:
     def _plain_product(self, operation: Operation, product: Product) -> None:
         """A product without a parameter: attention, or a fixed projection."""
         (output,) = operation.outputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources(operation.inputs, table):
-                found = [
-                    product.plain(self._labels([value], source, table)[0], side)
-                    for side, value in enumerate(operation.inputs)
-                    if source in table.get(value, ())
-                ]
-                if None in found:
-                    self._lose(operation)
-                    return
+                found = []
+                for side, value in enumerate(operation.inputs):
+                    if source in table.get(value, ()):
+                        label = product.plain(self._labels([value], source, table)[0], side)
+                        if label is None:
+                            self._lose(operation)
+                            return
+                        found.append(label)
                 shape = self.program.shapes[output]
                 table.setdefault(output, {})[source] = lb.combine(found, shape, operation.name)
 

@@ -147,9 +147,9 @@ def test_the_table_of_priorities_holds_the_whole_replay(make_agent):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"PrioritizedSamplingDistribution__max_capacity": 999}, "max_capacity .* >= 1000; rec"),
-        ({"PrioritizedSamplingDistribution__priority_exponent": -1}, "priority_exponent must be"),
-        ({"PrioritizedSamplingDistribution__seed": 3}, "seed must be left out: .*; received 3"),
+        ({"PrioritizedSamplingDistribution__max_capacity": 999}, "max_capacity. .* >= 1000; got"),
+        ({"PrioritizedSamplingDistribution__priority_exponent": -1}, "priority_exponent` must be"),
+        ({"PrioritizedSamplingDistribution__seed": 3}, "seed` must be left out: .*; got 3"),
     ],
 )
 def test_an_option_of_the_priorities_that_is_not_allowed_is_named(make_agent, changes, problem):
