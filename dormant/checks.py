@@ -26,13 +26,12 @@ class ConfigurationError(ValueError):
 
 def is_number(value: Any) -> bool:
     """Whether `value` is one number: of Python, NumPy or JAX, but no boolean."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
+    if not is_array or isinstance(value, jax.core.Tracer) or value.ndim != 0:
         return False
-    scalar = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
-    if not scalar or np.ndim(value) != 0:
-        return False
-    dtype = np.asarray(value).dtype
-    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.integer, jnp.floating))
+    return any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
 
 
 def is_count(value: Any, least: int) -> bool:

@@ -253,6 +253,9 @@ class LearnerAgent:
 
         return act_in_training, act_in_evaluation
 
+    # Of learners that explore by themselves.
+    epsilon_eval: float = 0.0
+
     def _training_epsilon(self, agent_step: jax.Array) -> jax.Array | float:
         """The probability of a random action."""
         del agent_step
