@@ -197,13 +197,13 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
       module: full name of the module.
       last_name: something that the module defines last, to recognize a half-finished import.
       stand_ins: modules to stand in for missing packages, as `_stand_ins` takes them.
-      finish: called with the imported module; None for nothing.
+      finish: called with the imported module.
     """
 
     module: str
     last_name: str
     stand_ins: tuple[str, ...] = ()
-    finish: Callable[[types.ModuleType], None] | None = None
+    finish: Callable[[types.ModuleType], None] = lambda module: None
 
     def apply(self) -> None:
         loaded = sys.modules.get(self.module)
@@ -211,7 +211,7 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
             if self not in sys.meta_path:
                 sys.meta_path.insert(0, self)
         elif hasattr(loaded, self.last_name):
-            self.finish_import(loaded)
+            self.finish(loaded)
         else:
             raise ImportError(
                 f"{self.module} is already half imported, too late for its shim: import"
@@ -219,29 +219,21 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
                 name=self.module,
             )
 
-    def finish_import(self, module: types.ModuleType) -> None:
-        if self.finish is not None:
-            self.finish(module)
-
     def find_spec(self, fullname: str, path: typing.Any, target: typing.Any = None) -> typing.Any:
         if fullname != self.module:
             return None
         found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if found is None or found.origin is None:
             return found
-        loader = _PatchingLoader(fullname, found.origin, self)
-        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+        execute = found.loader.exec_module
 
+        def exec_module(module: types.ModuleType) -> None:
+            with _stand_ins(self.stand_ins):
+                execute(module)
+            self.finish(module)
 
-class _PatchingLoader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname: str, path: str, patch: _ModulePatch):
-        super().__init__(fullname, path)
-        self._patch = patch
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        with _stand_ins(self._patch.stand_ins):
-            super().exec_module(module)
-        self._patch.finish_import(module)
+        found.loader.exec_module = exec_module
+        return found
 
 
 # The shims themselves.

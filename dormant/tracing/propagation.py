@@ -1,6 +1,6 @@
 """Follows neurons and parameter entries through a program, primitive by primitive.
 
-The result is a list of facts: linear maps by a parameter (each makes a layer), what each of them
+The result are its connections: linear maps by a parameter (each makes a layer), what each of them
 reads, and which parameters act on single neurons (biases, scales).
 """
 
@@ -11,7 +11,14 @@ import jax
 import numpy as np
 
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Elementwise, EntryMap, Facts, LinearMap, Read, cannot_follow
+from dormant.tracing.connections import (
+    Connections,
+    Elementwise,
+    EntryMap,
+    LinearMap,
+    Read,
+    cannot_follow,
+)
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.products import Convolution, DotGeneral, Product
@@ -33,7 +40,7 @@ POOLS = frozenset(
 SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 
-def follow(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Facts:
+def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Connections:
     """Follows every neuron of `program`.
 
     Args:
@@ -44,10 +51,10 @@ def follow(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -
     Raises:
       TraceError: if a parameter is used by a primitive that cannot be followed.
     """
-    return _Follower(program, names, left_out).run()
+    return _Propagation(program, names, left_out).run()
 
 
-class _Follower:
+class _Propagation:
     def __init__(self, program: Program, names: tuple[str, ...], left_out: frozenset[int]):
         self.program, self.names = program, names
         self.layers_of: dict[int, dict[int, Label]] = {}
@@ -63,10 +70,11 @@ class _Follower:
             else:
                 self.leaves_of[value] = {leaf: None}
 
-    def run(self) -> Facts:
+    def run(self) -> Connections:
         for operation in self.program.operations:
             self._step(operation)
-        return Facts(tuple(self.maps), tuple(self.reads), tuple(self.elementwise), self.layers_of)
+        found = tuple(self.maps), tuple(self.reads), tuple(self.elementwise)
+        return Connections(*found, self.layers_of)
 
     def _step(self, operation: Operation) -> None:
         inputs, outputs, name = operation.inputs, operation.outputs, operation.name
