@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dormant.checks import check
 from dormant.learners.batches import Batch
 from dormant.replay import checkpoints
 from dormant.replay.memory import check_memory
@@ -151,8 +152,8 @@ class ReplayBuffer:
         if self._tree is None:
             raise ValueError("`prioritized` must be True to set priorities; got False")
         given, exponent = np.asarray(priorities, np.float64), self.options.priority_exponent
-        if not (np.isfinite(given) & (given >= 0.0)).all():
-            raise ValueError(f"`priorities` must be finite and >= 0; got {given}")
+        allowed = np.isfinite(given) & (given >= 0.0)
+        check(allowed.all(), "priorities", "finite and >= 0", given)
         with np.errstate(over="ignore"):
             # 0 ** 0 is 1, but what has no priority is not drawn.
             values = np.where(given == 0.0, 0.0, given**exponent)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from jax.interpreters import xla
 
-from dormant.agents import dopamine_compat, released_redo
+from benchmarks import released_redo
+from dormant.agents import dopamine_compat
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
