@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from dormant.records.reading import METRICS_FILE, Run, read_run
+from dormant.records.files import METRICS_FILE
+from dormant.records.reading import Run, read_run
 from dormant.report.plots import dormancy_curve
 from dormant.report.summary import summary_table
 

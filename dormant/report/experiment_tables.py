@@ -8,12 +8,12 @@ import numpy as np
 
 from dormant.records.experiment_file import PaperValue
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import SCHEMA, Measure, Schema
 from dormant.report.scores import (
     SOURCES,
     final_dormant_percent,
-    final_overlap,
-    final_percent_of_network,
     final_score,
+    final_values,
     normalization,
 )
 from dormant.report.statistics import (
@@ -40,7 +40,10 @@ class Bootstrap(NamedTuple):
 
 
 def experiment_tables(
-    collection: Collection, repetitions: int = REPETITIONS, seed: int = 0
+    collection: Collection,
+    repetitions: int = REPETITIONS,
+    seed: int = 0,
+    schema: Schema = SCHEMA,
 ) -> list[Table]:
     """All tables of a collection, the main one first.
 
@@ -51,16 +54,22 @@ def experiment_tables(
       collection: what was read.
       repetitions: bootstrap samples of an interval.
       seed: of the bootstrap.
+      schema: whose measures have tables.
     """
     bootstrap = Bootstrap(repetitions, seed)
     makers: dict[str, Callable[[], list[Table]]] = {
         "iqm": lambda: [_iqm_table(collection, bootstrap), *_aggregates(collection, bootstrap)],
-        "dormant_percent_by_network": lambda: _tables_by_network(collection, bootstrap),
+        "return": lambda: [_return_table(collection, bootstrap)],
+        "dormant_percent": lambda: [_dormancy_table(collection, bootstrap)],
     }
-    for measure in ("return", "dormant_percent", "overlap", "rank"):
-        makers[measure] = functools.partial(_tables_by_game, collection, measure, bootstrap)
+    shows = list(collection.experiment.shows)
+    for measure in schema.tracking:
+        if measure.final:
+            name = measure.final.asked_as or measure.name
+            makers[name] = functools.partial(_last_tables, collection, measure, bootstrap)
+            shows += [] if measure.final.asked_as or name in shows else [name]
+    shows = [show for show in shows if show in makers]
     # Without reference scores of its games an experiment has no scores to take an IQM of.
-    shows = [show for show in collection.experiment.shows if show in makers]
     if any(normalization(run.game) is None for run in collection.experiment.runs):
         shows = [show for show in shows if show != "iqm"]
     tables = [table for show in shows for table in makers[show]()]
@@ -128,42 +137,36 @@ def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
     return [Table(title, header, tuple(rows), (*dict.fromkeys(notes), *abridged(problems)))]
 
 
-def _tables_by_game(collection: Collection, measure: str, bootstrap: Bootstrap) -> list[Table]:
-    tau = collection.experiment.tau
-    values, title, digits = {
-        "return": (_return, "Final return", 1),
-        "dormant_percent": (
-            final_dormant_percent,
-            f"Dormant % at tau {tau:g}, last iteration",
-            1,
-        ),
-        "overlap": (
-            functools.partial(final_overlap, tau=tau),
-            f"Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}",
-            2,
-        ),
-        "rank": (_rank, "Effective rank of the penultimate features, last measurement", 1),
-    }[measure]
-    return [_game_table(collection, measure, values, title, digits, bootstrap)]
+def _return_table(collection: Collection, bootstrap: Bootstrap) -> Table:
+    return _game_table(collection, "return", _return, "Final return", 1, bootstrap)
 
 
-def _tables_by_network(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
-    tau = collection.experiment.tau
-    records = [
-        run.records.tracking[-1] for run in collection.runs if run.records and run.records.tracking
-    ]
-    names = dict.fromkeys(name for record in records for name in record.dormant_percent_by_network)
-    return [
-        _game_table(
-            collection,
-            f"dormant_percent, {name}",
-            functools.partial(final_percent_of_network, network=name, tau=tau),
-            f"Dormant % of the {name} at tau {tau:g}, last measurement",
-            1,
-            bootstrap,
+def _dormancy_table(collection: Collection, bootstrap: Bootstrap) -> Table:
+    title = f"Dormant % at tau {collection.experiment.tau:g}, last iteration"
+    values = final_dormant_percent
+    return _game_table(collection, "dormant_percent", values, title, 1, bootstrap)
+
+
+def _last_tables(collection: Collection, measure: Measure, bootstrap: Bootstrap) -> list[Table]:
+    """Of a measure at the last record: a table for each layer or network, or of the last one."""
+    tau, final = collection.experiment.tau, measure.final
+    found = {id(run): final_values(run, measure, tau) for run in collection.runs}
+    last = {key: list(values)[-1] for key, values in found.items() if values}
+    names = dict.fromkeys(name for values in found.values() for name in values)
+    tables = []
+    for name in names if final.each else [""]:
+        texts = {"tau": tau, "layer": name, "network": name}
+        tables.append(
+            _game_table(
+                collection,
+                (final.paper or final.asked_as).format(**texts),
+                lambda run, name=name: found[id(run)].get(name or last.get(id(run))),
+                final.title.format(**texts),
+                final.digits,
+                bootstrap,
+            )
         )
-        for name in names
-    ]
+    return tables
 
 
 def _game_table(
@@ -296,11 +299,6 @@ def _paper(
 
 def _return(run: RunResult) -> float | None:
     return final_score(run) if np.isfinite(run.returns).any() else None
-
-
-def _rank(run: RunResult) -> float | None:
-    ranks = run.records.tracking[-1].effective_rank if run.records and run.records.tracking else {}
-    return next((rank for rank in ranks.values() if rank is not None), None)
 
 
 def _runs(collection: Collection, method: str, setting: str, game: str) -> Sequence[RunResult]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, tau_index
+from dormant.records.reading import TrackingRecord, values_at
 from dormant.records.results import Absence, Collection, RunResult
+from dormant.records.schema import SCHEMA, Measure, Schema
 from dormant.report import style
 from dormant.report.missing_runs import config_and_details, log_of, which, without_records
 from dormant.report.statistics import iqm_curve
 
-POOLED = "all hidden layers"
 # About 7 bytes each: with the library and the configurations of 640 runs the page is under 15 MB.
 NUMBERS_OF_A_PAGE = 700_000
 POINTS = 400  # at most, of a curve
@@ -24,27 +24,17 @@ POINTS = 400  # at most, of a curve
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 
-# {entry of a tracking record: its title}. The first ones have a value for each threshold.
-OF_THRESHOLDS = {
-    "dormant_percent": "dormant neurons (%)",
-    "overlap": "overlap with the measurement before",
-    "overlap_history": "overlap with all before",
-}
-OF_LAYERS = {
-    "feature_norm": "feature norm",
-    "weight_norm": "weight norm",
-    "gradient_norm": "gradient norm",
-    "effective_rank": "effective rank",
-}
 
-
-def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, Any]:
+def page_data(
+    collection: Collection, repetitions: int, seed: int, schema: Schema = SCHEMA
+) -> dict[str, Any]:
     """The object behind the page: {"looks", "iqm", "quantities", "runs", "texts"}.
 
     Args:
       collection: what was read.
       repetitions: bootstrap samples of the IQM's intervals.
       seed: of the bootstrap.
+      schema: whose measures are drawn.
 
     Returns:
       "looks": [{method, setting, planned runs of each game, colour, dash, symbol}];
@@ -56,7 +46,8 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
     """
     shown = collection.runs + collection.partial
     tau = collection.experiment.tau
-    points = _points_of_a_curve(shown)
+    charts = _charts(schema)
+    points = _points_of_a_curve(shown, charts)
     texts: dict[str, int] = {}
     absences = {which(absence.run): absence for absence in collection.absent}
     planned: dict[style.Line, Counter] = defaultdict(Counter)
@@ -79,8 +70,7 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
         "symbols": SYMBOLS,
         "quantities": {
             "return": "return",
-            **{name: f"{title}, tau = {tau:g}" for name, title in OF_THRESHOLDS.items()},
-            **OF_LAYERS,
+            **{name: _title(measures[-1], tau) for name, measures in charts.items()},
         },
         "games": list(
             dict.fromkeys(
@@ -89,7 +79,7 @@ def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, 
         ),
         "iqm": _iqm(collection, repetitions, seed),
         "runs": [
-            _run(run, number < len(collection.runs), points, texts, tau)
+            _run(run, number < len(collection.runs), points, texts, tau, charts)
             | _problem(absences.get(which(run)), collection.folder)
             for number, run in enumerate(shown)
         ]
@@ -126,21 +116,41 @@ def _iqm(collection: Collection, repetitions: int, seed: int) -> list[dict[str, 
     return found
 
 
-def _points_of_a_curve(runs: Sequence[RunResult]) -> int:
-    curves = sum(1 + _curves_of(run) for run in runs)
+def _charts(schema: Schema) -> dict[str, list[Measure]]:
+    """{quantity: the measures in its chart}, those without layers first."""
+    charts: dict[str, list[Measure]] = {}
+    for measure in filter(lambda each: each.chart, schema.tracking):
+        charts.setdefault(measure.chart, []).append(measure)
+    return {
+        measures[0].name: sorted(measures, key=lambda each: not each.line)
+        for measures in charts.values()
+    }
+
+
+def _title(measure: Measure, tau: float) -> str:
+    return f"{measure.chart}, tau = {tau:g}" if "tau" in measure.axes else measure.chart
+
+
+def _points_of_a_curve(runs: Sequence[RunResult], charts: dict[str, list[Measure]]) -> int:
+    curves = sum(1 + _curves_of(run, charts) for run in runs)
     return max(2, min(POINTS, NUMBERS_OF_A_PAGE // max(1, curves)))
 
 
-def _curves_of(run: RunResult) -> int:
+def _curves_of(run: RunResult, charts: dict[str, list[Measure]]) -> int:
     if not run.records or not run.records.tracking:
         return 0
     record = run.records.tracking[-1]
-    entries = (*OF_THRESHOLDS, *OF_LAYERS)
-    return 3 + sum(len(getattr(record, name)) for name in entries)
+    entries = [getattr(record, each.name) for measures in charts.values() for each in measures]
+    return 2 + sum(len(entry) if isinstance(entry, dict) else 1 for entry in entries)
 
 
 def _run(
-    run: RunResult, whole: bool, points: int, texts: dict[str, int], tau: float
+    run: RunResult,
+    whole: bool,
+    points: int,
+    texts: dict[str, int],
+    tau: float,
+    charts: dict[str, list[Measure]],
 ) -> dict[str, Any]:
     details = json.dumps(run.details or {}, indent=1, default=str)
     at = _places(len(run.returns), points)
@@ -155,7 +165,7 @@ def _run(
             "agent": [record.agent_step for record in records],
             "gradient": [record.gradient_step for record in records],
         }
-        curves |= _tracked(records, tau)
+        curves |= _tracked(records, tau, charts)
     return {
         "method": run.method,
         "setting": run.setting,
@@ -197,38 +207,22 @@ def _without_records(absence: Absence, root: Path | None, texts: dict[str, int])
     }
 
 
-def _tracked(records: Sequence[TrackingRecord], tau: float) -> dict[str, dict[str, list]]:
+def _tracked(
+    records: Sequence[TrackingRecord], tau: float, charts: dict[str, list[Measure]]
+) -> dict[str, dict[str, list]]:
     """{quantity: {layer: values}}, without quantities that have no value."""
     found = {}
-    for name in (*OF_THRESHOLDS, *OF_LAYERS):
-        layers = dict.fromkeys(layer for record in records for layer in getattr(record, name))
-        curves = {layer: _numbers([_value(record, name, layer, tau) for record in records])
-                  for layer in layers}  # fmt: skip
-        if name == "dormant_percent":
-            pooled = [_at_tau(record, record.dormant_percent_pooled, tau) for record in records]
-            curves = {POOLED: _numbers(pooled), **curves}
-        curves = {
-            layer: values
-            for layer, values in curves.items()
-            if any(value is not None for value in values)
-        }
+    for name, measures in charts.items():
+        curves = {}
+        for measure in measures:
+            values = [values_at(record, measure, tau) for record in records]
+            for layer in dict.fromkeys(layer for each in values for layer in each):
+                curve = _numbers([each.get(layer) for each in values])
+                if any(value is not None for value in curve):
+                    curves[layer or measure.line] = curve
         if curves:
             found[name] = curves
     return found
-
-
-def _value(record: TrackingRecord, name: str, layer: str, tau: float) -> float | None:
-    value = getattr(record, name).get(layer)
-    return _at_tau(record, value, tau) if name in OF_THRESHOLDS else value
-
-
-def _at_tau(
-    record: TrackingRecord, values: Sequence[float | None] | None, tau: float
-) -> float | None:
-    try:
-        return values[tau_index(record, tau)] if values else None
-    except ValueError:  # not measured at this tau
-        return None
 
 
 def _places(length: int, points: int) -> list[int]:

@@ -44,7 +44,7 @@ def test_nothing_to_draw_is_an_error(written_run, tmp_path):
     run = read_run(written_run())
     with pytest.raises(ValueError, match="run must hold measurements"):
         dormancy_curve(run._replace(tracking=()), tmp_path / "curve.png")
-    with pytest.raises(ValueError, match="received 0.5"):
+    with pytest.raises(ValueError, match="got 0.5"):
         dormancy_curve(run, tmp_path / "curve.png", tau=0.5)
     assert not (tmp_path / "curve.png").exists()
 

@@ -57,7 +57,7 @@ def test_a_run_without_iterations_or_without_tracking_says_so(written_run):
 
 
 def test_a_tau_that_was_not_measured_is_an_error(written_run):
-    with pytest.raises(ValueError, match="received 0.5"):
+    with pytest.raises(ValueError, match="got 0.5"):
         summary_table(read_run(written_run()), taus=[0.5])
 
 
