@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_DIR ?=
+QUICKSTART_DIR = $(or $(RUN_DIR),runs/quickstart-mini)
+ATARI_DIR := $(or $(RUN_DIR),runs/quickstart-atari-$(shell date +%Y%m%d-%H%M%S))
 ARGS ?=
 TEST_WORKERS ?= 2
 
@@ -22,8 +24,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make install    make $(VENV) with everything the project needs (2 to 3 minutes, 4 GB)"
-	@echo "make run        DQN against DQN + ReDo on MinAtar, five seeds each: a table and a figure"
-	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, print a summary"
+	@echo "make run        DQN against DQN + ReDo on MinAtar, five seeds each, and their report"
+	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, and its report"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"
 	@echo "make lint       check the code's style"
@@ -51,10 +53,13 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 run: $(STAMP)
-	@$(BIN)/python launchers/quickstart.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+	@$(BIN)/python -m dormant.reproduce quickstart --base_dir='$(QUICKSTART_DIR)' $(ARGS)
+	@$(BIN)/python -m dormant.report '$(QUICKSTART_DIR)'
 
 run-atari: $(STAMP)
-	@$(BIN)/python launchers/quickstart_atari.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+	@$(BIN)/python -m dormant.train --gin_files=gin_configs/quickstart_atari.gin \
+		--base_dir='$(ATARI_DIR)' $(ARGS)
+	@$(BIN)/python -m dormant.report '$(ATARI_DIR)'
 
 # A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)

@@ -62,6 +62,11 @@ DEV = [
     "dm-haiku>=0.0.16,<0.1",
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
+# {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.
+DATA = {
+    "dormant.gin_configs": ("gin_configs", ["*.gin", "*/*.gin"]),
+    "dormant.benchmarks.results": ("benchmarks/results", ["runs-*.json"]),
+}
 
 
 def read_version() -> str:
@@ -82,8 +87,14 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["dormant", "dormant.*"]),
-    package_data={"dormant.report": ["assets/*", "data/*"]},
+    packages=[*find_packages(include=["dormant", "dormant.*"]), *DATA],
+    package_dir={package: folder for package, (folder, _) in DATA.items()},
+    package_data={
+        "dormant": ["py.typed"],
+        "dormant.report": ["assets/*", "data/*"],
+        **{package: patterns for package, (_, patterns) in DATA.items()},
+    },
+    entry_points={"console_scripts": ["dormant = dormant.__main__:main"]},
     install_requires=CORE,
     extras_require={
         "atari": ATARI,

@@ -135,26 +135,6 @@ def values_at(record: TrackingRecord, measure: Measure, tau: float) -> dict[str,
     return {name: values[at] for name, values in named.items() if values}
 
 
-def penultimate_overlap(record: TrackingRecord, at: int) -> float | None:
-    """The overlap of the last hidden layer's dormant neurons with all earlier ones (figure 5).
-
-    Args:
-      record: one measurement.
-      at: where the threshold stands among its taus.
-
-    Returns:
-      The coefficient; None where a set was empty, or the record has none.
-    """
-    layers = record.overlap_history
-    return layers[list(layers)[-1]][at] if layers else None
-
-
-def recycled_since(run: Run) -> tuple[int, ...]:
-    """Returns, for each tracking record, the neurons recycled since the record before it."""
-    totals = [record.recycled_total for record in run.tracking]
-    return tuple(now - before for before, now in zip([0, *totals], totals, strict=False))
-
-
 def _check_order(records: list[Any], record: Any, field: str, where: str) -> None:
     if records and getattr(records[-1], field) >= getattr(record, field):
         raise ValueError(

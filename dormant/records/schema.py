@@ -153,6 +153,7 @@ AGENT_STEP = Measure(
     " acts, gradient steps",
     **_STEP,
 )
+POOLED = "all hidden layers"
 DORMANT = "dormant neurons (%)"
 
 TRACKING = (
@@ -198,7 +199,7 @@ TRACKING = (
         undefined=False,
         tag="DormantPercent/tau={tau:g}/Pooled",
         chart=DORMANT,
-        line="all hidden layers",
+        line=POOLED,
     ),
     Measure(
         "overlap",
@@ -368,6 +369,18 @@ ITERATION = (
 )
 
 SCHEMA = Schema(TRACKING, ITERATION)
+
+
+def charts_of(schema: Schema) -> dict[str, list[Measure]]:
+    """{name of its first measure: the measures in a chart}, those without layers first."""
+    found: dict[str, list[Measure]] = {}
+    for measure in schema.tracking:
+        if measure.chart:
+            found.setdefault(measure.chart, []).append(measure)
+    return {
+        measures[0].name: sorted(measures, key=lambda measure: not measure.line)
+        for measures in found.values()
+    }
 
 
 _INTRODUCTION = """\

@@ -51,7 +51,6 @@ def unreadable(root: Path, job: Job) -> str:
 def run_jobs(
     jobs: Sequence[Job],
     folder: Path,
-    repository: Path,
     parallel: int = 1,
     retries: int = 1,
     inherited: Sequence[int] = (),
@@ -64,7 +63,6 @@ def run_jobs(
     Args:
       jobs: all of an experiment; those that are whole are passed over.
       folder: the experiment's, which exists.
-      repository: the working directory of the processes.
       parallel: how many at once.
       retries: how often a process that failed is started again, after all others.
       inherited: file descriptors that the processes keep open, such as that of the folder's lock.
@@ -97,7 +95,7 @@ def run_jobs(
                     waiting.remove(first)
                     job, attempt = first
                     bar.start(job)
-                    process = _start(job, folder, repository, parallel, inherited)
+                    process = _start(job, folder, parallel, inherited)
                     running.append(_Running(job, attempt, process))
                 if not running:
                     failures += [_in_vain(folder, job, whole) for job, _ in waiting]
@@ -134,9 +132,7 @@ def _in_vain(folder: Path, job: Job, whole: set[str]) -> Failure:
     return Failure(job, f"it was not started: it needs {need}", log_of(folder, job))
 
 
-def _start(
-    job: Job, folder: Path, repository: Path, parallel: int, inherited: Sequence[int]
-) -> subprocess.Popen:
+def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> subprocess.Popen:
     path = log_of(folder, job)
     path.parent.mkdir(exist_ok=True)
     environment = dict(os.environ)
@@ -148,7 +144,6 @@ def _start(
         log.flush()
         return subprocess.Popen(
             [sys.executable, *job.arguments],
-            cwd=repository,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

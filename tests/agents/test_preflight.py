@@ -106,8 +106,8 @@ def test_a_name_that_gin_knows_twice(refused):
 
 def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
     gin_file = tmp_path / "mine.gin"
-    gin_file.write_text("include 'dqn_redo.gin'\nReDo.perod = 5\n")
-    assert "Unable to open file: dqn_redo.gin" in refused(gin_file=gin_file)
+    gin_file.write_text("include 'dqn_rdeo.gin'\nReDo.perod = 5\n")
+    assert "Unable to open file: dqn_rdeo.gin" in refused(gin_file=gin_file)
     gin_file.write_text("ReDo.period = 5\nReDo.perod = 5\n")
     line = refused(gin_file=gin_file)
     assert line.endswith(f'in "{gin_file}", line 2; did you mean ReDo.period?')

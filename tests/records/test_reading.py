@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dormant.records.reading import read_run, recycled_since, tau_index
+from dormant.records.reading import read_run, tau_index
 
 TRACKING = {
     "kind": "tracking",
@@ -171,11 +171,3 @@ def test_tau_index_finds_a_measured_tau(tmp_path):
     assert [tau_index(record, tau) for tau in (0, 0.025, 0.1)] == [0, 1, 2]
     with pytest.raises(ValueError, match=r"one that the run measured, .*; got 0.05"):
         tau_index(record, 0.05)
-
-
-def test_recycled_since_is_the_difference_of_the_totals(tmp_path):
-    records = [
-        {**TRACKING, "gradient_step": step, "recycled_total": total}
-        for step, total in [(1, 0), (2, 5), (3, 5), (4, 12)]
-    ]
-    assert recycled_since(read_run(write(tmp_path, *records))) == (0, 5, 0, 7)

@@ -204,7 +204,7 @@ def test_its_gin_file_and_the_changes_that_it_proposes_are_understood(name):
     header = path.read_text("utf-8").split("\n\n")[0]
     parts = ["Command", "Units", "Figure", "Expected", "Runtime"]
     assert re.findall(r"^# (\w+) {2,}", header, re.MULTILINE) == parts
-    assert f"python -m dormant.study --gin_files=gin_configs/studies/{path.name}" in header
+    assert f"python -m dormant.study --gin_files=studies/{path.name}" in header
     changes = re.findall(r"--gin_bindings='([^']*)'", header)
     assert len(changes) > 2
     for change in ["", *changes]:

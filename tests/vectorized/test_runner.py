@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from dormant.records.reading import read_run
-from dormant.report.seeds import read_seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +44,7 @@ def check_equal_up_to_rounding(folder, other_folder):
 
 
 def test_each_seed_has_the_records_of_a_run(base_dir):
-    runs = read_seeds(base_dir)
+    runs = [read_run(folder) for folder in sorted(base_dir.glob("seed_*"))]
     assert len(runs) == 2
     for run in runs:
         # 80 agent steps of warm-up, then a gradient step every two.
