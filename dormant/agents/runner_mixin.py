@@ -184,9 +184,11 @@ class RunnerMixin:
         statistics = super()._run_one_iteration(iteration)
         record = metrics.iteration_record(
             iteration,
-            statistics,
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
+            steps_per_second=statistics["train_average_steps_per_second"][0],
+            train=_episodes(statistics, "train"),
+            evaluation=_episodes(statistics, "eval"),
         )
         self._metrics_file.write(record)
         averages = [
@@ -214,6 +216,14 @@ class RunnerMixin:
                 self._checkpoint_experiment(iteration)
                 self._collector_dispatcher.flush()
         self._collector_dispatcher.close()
+
+
+def _episodes(statistics: dict[str, list], phase: str) -> metrics.Episodes | None:
+    """Of a phase, out of Dopamine's `IterationStatistics.data_lists`; None where it did not run."""
+    if f"{phase}_episode_returns" not in statistics:
+        return None
+    returns, lengths = (statistics[f"{phase}_episode_{what}"] for what in ("returns", "lengths"))
+    return metrics.Episodes(returns, lengths, statistics[f"{phase}_average_return"][0])
 
 
 def _remove_later_replays(checkpoint_dir: str, latest: int) -> None:

@@ -87,7 +87,8 @@ def all_charts(statistics: Statistics) -> list[Chart]:
         if any(run.value is not None for run in collection.runs):
             charts.append(sweep(statistics))
         charts += [sample_efficiency(statistics), profiles(statistics)]
-    series = [series_of(run, collection.experiment.tau) for run in collection.runs]
+    tau = collection.experiment.tau
+    series = [series_of(run, statistics.schema, tau) for run in collection.runs]
     measured = dict.fromkeys(measure for each in series for measure in each)
     known = dict(zip(map(id, collection.runs), series, strict=True))
     main = [measure for measure in (RETURN, DORMANT_PERCENT, OVERLAP) if measure in measured]
@@ -242,7 +243,7 @@ def of_measure(
         name,
         title,
         "gradient steps" if by_gradient else "agent steps",
-        titles(collection.experiment.tau)[measure.quantity],
+        titles(statistics.schema, collection.experiment.tau)[measure.quantity],
         panels,
         tuple(left_out),
         measure,

@@ -2,19 +2,19 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dormant.records.experiment_file import PaperValue, PlannedRun
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import Measure
 from dormant.report.bootstrap import METRICS, Interval
 from dormant.report.scores import (
     SOURCES,
     final_dormant_percent,
-    final_overlap,
-    final_percent_of_network,
     final_score,
+    final_values,
     normalization,
 )
 from dormant.report.statistics import Statistics
@@ -39,12 +39,17 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     experiment = statistics.collection.experiment
     makers: dict[str, Callable[[], list[Table]]] = {
         "iqm": lambda: [_iqm_table(statistics), *_aggregates(statistics)],
-        "dormant_percent_by_network": lambda: _tables_by_network(statistics),
     }
-    for measure in _measures(experiment.tau):
-        makers[measure] = functools.partial(_table_by_game, statistics, measure)
+    for name, of_iteration in _of_iterations(experiment.tau).items():
+        makers[name] = functools.partial(_table_of_iterations, statistics, name, *of_iteration)
+    shows = list(experiment.shows)
+    for measure in statistics.schema.tracking:
+        if measure.final:
+            name = measure.final.asked_as or measure.name
+            makers[name] = functools.partial(_tables_of_measure, statistics, measure)
+            shows += [] if measure.final.asked_as or name in shows else [name]
     # Without reference scores of its games an experiment has no scores to take an IQM of.
-    shows = [show for show in experiment.shows if show in makers]
+    shows = [show for show in shows if show in makers]
     if any(normalization(run.game) is None for run in experiment.runs):
         shows = [show for show in shows if show != "iqm"]
     tables = []
@@ -125,44 +130,37 @@ def _aggregates(statistics: Statistics) -> list[Table]:
 
 
 # What a table by game shows of a run, its title, and how many digits.
-_Measure = tuple[Callable[[RunResult], float | None], str, int]
+_OfIteration = tuple[Callable[[RunResult], float | None], str, int]
 
 
-def _measures(tau: float) -> dict[str, _Measure]:
+def _of_iterations(tau: float) -> dict[str, _OfIteration]:
     return {
         "return": (_return, "Final return", 1),
         "dormant_percent": (final_dormant_percent, f"Dormant % at tau {tau:g}, last iteration", 1),
-        "overlap": (
-            functools.partial(final_overlap, tau=tau),
-            f"Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}",
-            2,
-        ),
-        "rank": (_rank, "Effective rank of the penultimate features, last measurement", 1),
     }
 
 
-def _table_by_game(statistics: Statistics, measure: str) -> list[Table]:
-    of_measure = _measures(statistics.collection.experiment.tau)[measure]
-    return [_game_table(statistics, measure, *of_measure)]
+def _table_of_iterations(statistics: Statistics, name: str, *of_iteration: Any) -> list[Table]:
+    return [_game_table(statistics, name, *of_iteration)]
 
 
-def _tables_by_network(statistics: Statistics) -> list[Table]:
-    collection = statistics.collection
+def _tables_of_measure(statistics: Statistics, measure: Measure) -> list[Table]:
+    """Of a measure at the last record: a table for each layer or network, or of the last one."""
+    collection, final = statistics.collection, measure.final
     tau = collection.experiment.tau
-    records = [
-        run.records.tracking[-1] for run in collection.runs if run.records and run.records.tracking
-    ]
-    names = dict.fromkeys(name for record in records for name in record.dormant_percent_by_network)
-    return [
-        _game_table(
-            statistics,
-            f"dormant_percent, {name}",
-            functools.partial(final_percent_of_network, network=name, tau=tau),
-            f"Dormant % of the {name} at tau {tau:g}, last measurement",
-            1,
-        )
-        for name in names
-    ]
+    found = {id(run): final_values(run, measure, tau) for run in collection.runs}
+    names = dict.fromkeys(name for values in found.values() for name in values)
+
+    def table(name: str) -> Table:
+        def value(run: RunResult) -> float | None:
+            values = found[id(run)]
+            return values.get(name) if final.each else list(values.values() or [None])[-1]
+
+        where = {"tau": tau, "layer": name, "network": name}
+        paper = (final.paper or final.asked_as).format(**where)
+        return _game_table(statistics, paper, value, final.title.format(**where), final.digits)
+
+    return [table(name) for name in (names if final.each else [""])]
 
 
 def _game_table(
@@ -195,7 +193,7 @@ def _results_of_one_game(statistics: Statistics) -> Table:
     """A row for each setting and method: return and dormant %."""
     collection = statistics.collection
     experiment, game = collection.experiment, collection.experiment.runs[0].game
-    measures = {name: _measures(experiment.tau)[name] for name in ("return", "dormant_percent")}
+    measures = _of_iterations(experiment.tau)
     notes: list[str] = []
     rows = [
         (
@@ -331,11 +329,6 @@ def _paper(
 
 def _return(run: RunResult) -> float | None:
     return final_score(run) if np.isfinite(run.returns).any() else None
-
-
-def _rank(run: RunResult) -> float | None:
-    ranks = run.records.tracking[-1].effective_rank if run.records and run.records.tracking else {}
-    return next((rank for rank in ranks.values() if rank is not None), None)
 
 
 def _cells(collection: Collection) -> list[tuple[str, str]]:

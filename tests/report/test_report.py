@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Bootstrap
 from dormant.report.charts import all_charts
 from dormant.report.command_line import main
 from dormant.report.experiment_tables import experiment_tables
-from dormant.report.measurements import POOLED
 from dormant.report.page_data import NUMBERS_OF_A_PAGE, page_data, script_json
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
