@@ -11,7 +11,7 @@ import gin
 import numpy as np
 
 from dormant import checks
-from dormant.checks import ConfigurationError, require
+from dormant.checks import ConfigurationError, errors_of, require  # noqa: F401
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 
 _CHOICES = {
