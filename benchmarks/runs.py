@@ -18,7 +18,8 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
-from dormant.records.reading import METRICS_FILE, read_run
+from dormant.records.files import METRICS_FILE
+from dormant.records.reading import read_run
 from dormant.reproduce.estimates import row_name
 from dormant.reproduce.experiments import STUDY, TRAIN, TRAIN_VECTORIZED
 from dormant.reproduce.families import DEVICE_FILE

@@ -146,7 +146,7 @@ def test_importing_the_lower_floors_loads_nothing_heavy(module):
 
 def test_runs_on_the_device_need_neither_dopamine_nor_tensorflow():
     absent = DOPAMINE_FAMILY - {"absl", "gin", "gym", "gymnasium", "tqdm"}
-    module = "dormant.train_vectorized, dormant.vectorized.runner, dormant.report.seeds"
+    module = "dormant.train_vectorized, dormant.vectorized.runner, dormant.records.reading"
     python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
     studies = ", ".join(f"dormant.studies.{path.stem}" for path in PACKAGE.glob("studies/*.py"))
     module = f"dormant.study, {studies.replace('.__init__', '')}"

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from dormant.records.experiment_file import EXPERIMENT_FILE, read_experiment
+from dormant.records.experiment_file import read_experiment
+from dormant.records.files import EXPERIMENT_FILE
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import locked
 from dormant.reproduce.jobs import Job
