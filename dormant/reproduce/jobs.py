@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.checks import check_choice, check_count
 from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
@@ -81,18 +82,13 @@ def jobs(
     Raises:
       ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds must be at least 1; got {seeds}")
+    check_choice("--scale", scale, SCALES)
+    if seeds is not None:
+        check_count("--seeds", seeds, 1)
     cells = _cells(experiment, scale)
     known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
-    unknown = [game for game in games if game not in known]
-    if unknown:
-        raise ValueError(
-            f"--games must be out of those of {experiment.name} at scale {scale},"
-            f" {', '.join(known)}; got {unknown[0]!r}"
-        )
+    for game in games:
+        check_choice("--games", game, known)
     plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
     return [
         job
