@@ -42,6 +42,8 @@ def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
       OSError: the folder does not exist or cannot be written.
     """
     figure = new_figure(chart, looks)
+    figure.get_layout_engine().execute(figure)  # once, not for each file
+    figure.set_layout_engine("none")
     paths = [folder / f"{chart.name}.{suffix}" for suffix in ("png", "svg")]
     figure.savefig(paths[0], dpi=150)
     with matplotlib.rc_context(_SVG):

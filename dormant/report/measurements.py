@@ -1,6 +1,6 @@
 """What a run measured, as arrays over its steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,39 +81,26 @@ def series_of(run: RunResult, tau: float) -> dict[Measure, Series]:
 def _tracked(records: Sequence[TrackingRecord], tau: float) -> dict[Measure, Series]:
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
-    at = [_place(record, tau) for record in records]
-
-    def series(value: Callable[[TrackingRecord, int | None], float | None]) -> Series:
-        values = [value(record, place) for record, place in zip(records, at, strict=True)]
-        return Series(agent, gradient, np.array(values, float))
-
-    def at_tau(get: Callable[[TrackingRecord], Sequence[float | None] | None]) -> Series:
-        def value(record: TrackingRecord, place: int | None) -> float | None:
-            values = get(record)
-            return values[place] if values and place is not None else None
-
-        return series(value)
-
-    found = {DORMANT_PERCENT: at_tau(lambda record: record.dormant_percent_pooled)}
-    for name in (*OF_THRESHOLDS, *OF_LAYERS):
-        for layer in dict.fromkeys(layer for record in records for layer in getattr(record, name)):
-
-            def get(record: TrackingRecord, name=name, layer=layer):
-                return getattr(record, name).get(layer)
-
-            found[Measure(name, layer)] = (
-                at_tau(get)
-                if name in OF_THRESHOLDS
-                else series(lambda record, _, get=get: get(record))
-            )
-    found[OVERLAP] = series(
-        lambda record, place: None if place is None else penultimate_overlap(record, place)
-    )
-    return found
+    rows = [_values(record, tau) for record in records]
+    return {
+        measure: Series(agent, gradient, np.array([row.get(measure) for row in rows], float))
+        for measure in dict.fromkeys(measure for row in rows for measure in row)
+    }
 
 
-def _place(record: TrackingRecord, tau: float) -> int | None:
+def _values(record: TrackingRecord, tau: float) -> dict[Measure, float | None]:
+    found: dict[Measure, float | None] = {}
     try:
-        return tau_index(record, tau)
+        at = tau_index(record, tau)
     except ValueError:  # not measured at this tau
-        return None
+        pass
+    else:
+        found[DORMANT_PERCENT] = record.dormant_percent_pooled[at]
+        for name in OF_THRESHOLDS:
+            for layer, values in getattr(record, name).items():
+                found[Measure(name, layer)] = values[at]
+        found[OVERLAP] = penultimate_overlap(record, at)
+    for name in OF_LAYERS:
+        for layer, value in getattr(record, name).items():
+            found[Measure(name, layer)] = value
+    return found

@@ -13,7 +13,6 @@ from dormant.records.reading import METRICS_FILE
 from dormant.records.results import Collection, RunResult
 from dormant.records.run_folders import find_runs, read_planned
 from dormant.report.csv_results import read_csv
-from dormant.report.csv_results import write_csv as write_csv_of
 from dormant.report.dopamine_results import read_baselines, read_logs
 
 _SHOWS = ("iqm", "return", "dormant_percent", "overlap")
@@ -58,11 +57,6 @@ def read_folder(folder: str | Path) -> Collection:
     )
 
 
-def write_csv(collection: Collection, path: str | Path) -> None:
-    """Writes the curves of all runs that are whole; `read_folder` reads the file again."""
-    write_csv_of(collection.runs, path)
-
-
 def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
     runs, partial, absent = [], [], []
@@ -80,13 +74,14 @@ def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
 def _of_results(results: list[RunResult], name: str, root: Path | None) -> Collection:
     """Of runs without a plan: all are whole."""
     _check_different((run, str(run.folder or name)) for run in results)
-    planned = [
-        PlannedRun(
-            "", run.method, run.setting, run.value, run.game, run.seed, int(run.agent_steps[-1]), ""
-        )
-        for run in results
-    ]
+    planned = list(map(as_planned, results))
     return Collection(_experiment(planned, name), tuple(results), (), (), root)
+
+
+def as_planned(run: RunResult) -> PlannedRun:
+    """A run that nobody planned, as long as it is."""
+    length = int(run.agent_steps[-1]) if run.agent_steps.size else 0
+    return PlannedRun("", *run[:5], length, run.command)
 
 
 def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:

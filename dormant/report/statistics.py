@@ -1,8 +1,8 @@
 """What the tables, figures and the page say of a method in a setting, each computed once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class IqmCurve(NamedTuple):
 class Statistics:
     """Aggregates of a collection's runs with 95 % stratified bootstrap intervals.
 
-    What was asked for is remembered, so that table, figure and page share one interval.
+    The metrics of the final scores are remembered, as tables and figures share them.
 
     Attributes:
       collection: all runs.
@@ -40,19 +40,13 @@ class Statistics:
 
     def __init__(self, collection: Collection, bootstrap: Bootstrap = DEFAULT):
         self.collection, self.bootstrap = collection, bootstrap
-        self._known: dict[tuple, Any] = {}
+        self._metrics: dict[tuple[str, str], dict[str, Interval]] = {}
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
         for run in collection.runs:
             self._runs[run.method, run.setting, run.game].append(run)
         self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
         for run in collection.experiment.runs:
             self._games[run.method, run.setting].append(run.game)
-
-    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What make returned when the key was first asked for; an error is raised each time."""
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
 
     def runs(self, method: str, setting: str, game: str) -> Sequence[RunResult]:
         """The whole runs of one game."""
@@ -72,11 +66,11 @@ class Statistics:
         """
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
-        scores = self.score_matrix(method, setting)
-        found = self.once(
-            ("metrics", method, setting), lambda: stratified.of_metrics(scores, self.bootstrap)
-        )
-        return found[metric]
+        key = (method, setting)
+        if key not in self._metrics:
+            scores = self.score_matrix(method, setting)
+            self._metrics[key] = stratified.of_metrics(scores, self.bootstrap)
+        return self._metrics[key][metric]
 
     def iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
         """Sample efficiency: the IQM of normalized scores over agent steps.
@@ -91,11 +85,6 @@ class Statistics:
         Raises:
           ValueError: as `aggregate`, or no iteration is in all runs.
         """
-        return self.once(
-            ("curve", method, setting, points), lambda: self._iqm_curve(method, setting, points)
-        )
-
-    def _iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
         levelled = self.runs_of_each_game(method, setting)
         everyone = [run for runs in levelled for run in runs]
         shared = shared_steps([run.agent_steps for run in everyone])
@@ -114,10 +103,8 @@ class Statistics:
         band = stratified.of_iqm_curve(np.array(scores).transpose(1, 0, 2), self.bootstrap)
         return IqmCurve(kept, band, len(shared), len(shared) - len(steps))
 
-    def performance_profile(
-        self, method: str, setting: str, thresholds: np.ndarray
-    ) -> list[Interval]:
-        """For each threshold, the share of runs whose final normalized score is above it.
+    def performance_profile(self, method: str, setting: str, thresholds: np.ndarray) -> Band:
+        """For each of (T,) thresholds the share of runs with a final normalized score above it.
 
         Raises:
           ValueError: as `aggregate`.

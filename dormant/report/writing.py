@@ -10,11 +10,11 @@ from typing import NamedTuple
 from dormant.records.results import Collection
 from dormant.report.bootstrap import DEFAULT, Bootstrap
 from dormant.report.charts import Chart, all_charts, layers_of_games
+from dormant.report.csv_results import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.figures import draw
 from dormant.report.looks import Looks
 from dormant.report.page import SMOKE, page_text
-from dormant.report.sources import write_csv
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, csv_text, file_name, latex, markdown
 
@@ -84,7 +84,7 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
     notes = (*([SMOKE] if collection.experiment.scale == "smoke" else []), *_notes(drawn))
-    write_csv(collection, folder / RESULTS)
+    write_csv(collection.runs, folder / RESULTS)
     page = page_text(statistics, tables, charts, notes)
     (folder / PAGE).write_text(page, encoding="utf-8")
     return tables, notes
@@ -106,16 +106,11 @@ def _check_replaceable(output: Path) -> None:
     if not output.is_dir():
         raise ValueError(f"output must be a folder; got the file {output}")
     names = {path.name for path in output.iterdir()}
-    if names and not {PAGE, RESULTS} <= names:
-        raise ValueError(
-            f"output must be new, empty or an earlier report; got {output}, which holds"
-            f" {sorted(names)[:3]}"
-        )
     strange = names - {PAGE, RESULTS, "tables", "figures"}
-    if strange:
+    if strange or (names and not {PAGE, RESULTS} <= names):
         raise ValueError(
-            f"output must hold nothing but an earlier report, which is replaced; got {output} with"
-            f" {sorted(strange)[:3]}"
+            "output must be new, empty or an earlier report, which is replaced; got"
+            f" {output}, which holds {sorted(strange or names)[:3]}"
         )
 
 

@@ -158,8 +158,10 @@ def test_one_game_has_a_table_of_returns_and_dormant_neurons(tmp_path, capsys):
     output = tmp_path / "report"
     assert main([str(tmp_path / "quickstart"), f"--output={output}"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("**Return and dormant % in Pong")
-    assert "| replay ratio | method | return | dormant % at tau 0.1 |" in printed
+    assert printed.startswith("**Results in Pong")
+    assert (
+        "| replay ratio | method | Final return | Dormant % at tau 0.1, last iteration |" in printed
+    )
     # The last iteration has returns 6, 7 and 8, and 37 % of seed 0, 38 % and 39 % of the others.
     assert "| 0.25 | DQN | 7.0 [6.0, 8.0] (3) | 38.0 [37.0, 39.0] (3) |" in printed
     assert [line.count("|") for line in printed.splitlines() if line.startswith("| 1 ")] == [5, 5]
