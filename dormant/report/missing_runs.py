@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dormant.records.experiment_file import PlannedRun, log_path
-from dormant.records.results import Absence, Collection, RunResult
+from dormant.records.results import Absence, RunResult
 from dormant.records.run_folders import CONFIG_FILE, RUN_FILE
 
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
@@ -32,12 +32,6 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
 
 
-def without_records(collection: Collection) -> list[Absence]:
-    """Those that have no curve, which the page shows by what else is known of them."""
-    partial = set(map(which, collection.partial))
-    return [absence for absence in collection.absent if which(absence.run) not in partial]
-
-
 def which(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:
     """What tells a run from the others of its experiment."""
     return run.method, run.setting, run.game, run.seed
@@ -54,16 +48,17 @@ def log_of(root: Path | None, run: PlannedRun) -> str:
     return ""
 
 
-def config_and_details(root: Path | None, run: PlannedRun) -> tuple[str, dict[str, Any]]:
-    """config.gin and run.json of a run without records, as far as they can be read."""
-    if root is None:
-        return "", {}
-    config, details = (_text(root / run.folder / name) for name in (CONFIG_FILE, RUN_FILE))
+def known_of(root: Path | None, run: PlannedRun) -> tuple[str, dict[str, Any], Path | None]:
+    """config.gin, run.json and the folder of a run without records, as far as they are there."""
+    folder = root and root / run.folder
+    if folder is None or not folder.is_dir():
+        return "", {}, None
+    config, details = (_text(folder / name) for name in (CONFIG_FILE, RUN_FILE))
     try:
         known = json.loads(details or "{}")
     except (ValueError, RecursionError):
         known = {}  # the problem says so
-    return config, known if isinstance(known, dict) else {}
+    return config, known if isinstance(known, dict) else {}, folder
 
 
 def _text(path: Path) -> str:
