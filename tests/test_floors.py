@@ -61,8 +61,8 @@ ROOMS = {
         CORE_PACKAGES | RUN_PACKAGES | {"tensorflow"},
     ),
 }
-COMMANDS = ("train", "train_vectorized", "study")
-GROUND = ("graph", "checks", "version")
+COMMANDS = ("train", "train_vectorized", "study", "__main__")
+GROUND = ("graph", "checks", "data_files", "version")
 # The only files of a run on the device that know gin; the rest are pure functions.
 KNOW_GIN = ("vectorized/agent.py", "vectorized/options.py", "vectorized/runner.py")
 

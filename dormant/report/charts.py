@@ -94,7 +94,8 @@ def all_charts(statistics: Statistics) -> list[Chart]:
         if any(run.value is not None for run in collection.runs):
             charts.append(sweep(statistics))
         charts += [sample_efficiency(statistics), profiles(statistics)]
-    series = [series_of(run, collection.experiment.tau) for run in collection.runs]
+    tau = collection.experiment.tau
+    series = [series_of(run, statistics.schema, tau) for run in collection.runs]
     measured = dict.fromkeys(measure for each in series for measure in each)
     known = dict(zip(map(id, collection.runs), series, strict=True))
     main = [measure for measure in FIGURES if measure in measured]
@@ -224,7 +225,7 @@ def of_measure(
             if curve:
                 panels.setdefault(game, {})[line] = curve._replace(planned=planned)
     across = "gradient steps" if by_gradient else "agent steps"
-    up = titles(collection.experiment.tau)[measure.quantity]
+    up = titles(statistics.schema, collection.experiment.tau)[measure.quantity]
     name, title = FIGURES.get(measure, ("", measure.quantity))
     return Chart(name, title, across, up, panels, tuple(left_out), measure)
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from dormant.records.experiment_file import PaperValue
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import Measure
 from dormant.report.bootstrap import METRICS, Interval
 from dormant.report.scores import (
     SOURCES,
     final_dormant_percent,
-    final_overlap,
-    final_percent_of_network,
     final_score,
+    final_values,
     normalization,
 )
 from dormant.report.statistics import Statistics
@@ -25,7 +25,7 @@ _READ_OFF = "read from a figure, ±10 %"
 _ONE_SEED = "one seed: no interval"
 
 
-class Measure(NamedTuple):
+class Shown(NamedTuple):
     """What a cell shows: the mean over its runs.
 
     Attributes:
@@ -60,54 +60,51 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
       statistics: of what was read.
     """
     experiment = statistics.collection.experiment
-    measures = {measure.name: measure for measure in _measures(experiment.tau)}
+    by_game = {shown.name: [shown] for shown in _of_iterations(experiment.tau)}
     shows = list(experiment.shows)
+    for measure in statistics.schema.tracking:
+        if measure.final:
+            name = measure.final.asked_as or measure.name
+            by_game[name] = _of_measure(statistics.collection, measure)
+            shows += [] if measure.final.asked_as or name in shows else [name]
     tables = []
     one_game = len({run.game for run in experiment.runs}) == 1
     if one_game and shows[:1] == ["return"] and "dormant_percent" in shows:
-        both = [measures["return"], measures["dormant_percent"]]
-        tables.append(_table_of_one_game(statistics, both))
+        tables.append(_table_of_one_game(statistics, _of_iterations(experiment.tau)))
         shows = [show for show in shows if show not in ("return", "dormant_percent")]
     for show in shows:
         # Without reference scores of its games an experiment has no scores to take an IQM of.
         if show == "iqm" and all(normalization(run.game) for run in experiment.runs):
             tables += [_iqm_table(statistics), _aggregates(statistics)]
-        elif show == "dormant_percent_by_network":
-            of_networks = _measures_of_networks(statistics.collection)
-            tables += [_table_by_game(statistics, measure) for measure in of_networks]
-        elif show in measures:
-            tables.append(_table_by_game(statistics, measures[show]))
+        tables += [_table_by_game(statistics, shown) for shown in by_game.get(show, ())]
     tables = [_without_empty_column(table) for table in tables if table.rows]
     return tables + _absences(statistics.collection)
 
 
-def _measures(tau: float) -> tuple[Measure, ...]:
-    overlap = f"Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}"
-    rank = "Effective rank of the penultimate features, last measurement"
+def _of_iterations(tau: float) -> tuple[Shown, ...]:
     percent = f"Dormant % at tau {tau:g}, last iteration"
     return (
-        Measure("return", _return, "Final return"),
-        Measure("dormant_percent", final_dormant_percent, percent),
-        Measure("overlap", functools.partial(final_overlap, tau=tau), overlap, 2),
-        Measure("rank", _rank, rank),
+        Shown("return", _return, "Final return"),
+        Shown("dormant_percent", final_dormant_percent, percent),
     )
 
 
-def _measures_of_networks(collection: Collection) -> list[Measure]:
-    tau = collection.experiment.tau
-    records = [
-        run.records.tracking[-1] for run in collection.runs if run.records and run.records.tracking
-    ]
-    return [
-        Measure(
-            f"dormant_percent, {name}",
-            functools.partial(final_percent_of_network, network=name, tau=tau),
-            f"Dormant % of the {name} at tau {tau:g}, last measurement",
-        )
-        for name in dict.fromkeys(
-            name for record in records for name in record.dormant_percent_by_network
-        )
-    ]
+def _of_measure(collection: Collection, measure: Measure) -> list[Shown]:
+    """A measure at the last record, of each layer or network or of the last one."""
+    final, tau = measure.final, collection.experiment.tau
+    found = {id(run): final_values(run, measure, tau) for run in collection.runs}
+
+    def shown(name: str) -> Shown:
+        def value(run: RunResult) -> float | None:
+            values = found[id(run)]
+            return values.get(name) if final.each else list(values.values() or [None])[-1]
+
+        where = {"tau": tau, "layer": name, "network": name}
+        paper = (final.paper or final.asked_as).format(**where)
+        return Shown(paper, value, final.title.format(**where), final.digits)
+
+    names = dict.fromkeys(name for values in found.values() for name in values)
+    return [shown(name) for name in (names if final.each else [""])]
 
 
 class _Cells:
@@ -119,16 +116,16 @@ class _Cells:
         self._problems: list[str] = []
         self._reduced: list[str] = []
 
-    def mean(self, measure: Measure, cell: Cell) -> str:
-        """The mean of a measure over a cell's runs."""
+    def mean(self, shown: Shown, cell: Cell) -> str:
+        """The mean over a cell's runs."""
         runs = self.statistics.runs(*cell)
-        found = [value for value in map(measure.of, runs) if value is not None]
+        found = [value for value in map(shown.of, runs) if value is not None]
         if found and len(found) < len(runs):
             name = ", ".join(filter(None, cell))
             without = len(runs) - len(found)
             self.notes.append(f"{name}: {without} of {len(runs)} whole runs have no such value")
         interval = self.statistics.mean(found) if found else None
-        return self._with_paper(interval, measure.digits, self._paper(measure.name, cell))
+        return self._with_paper(interval, shown.digits, self._paper(shown.name, cell))
 
     def aggregate(
         self, digits: int, make: Callable[[], Interval], of_paper: tuple[str, Cell] | None = None
@@ -252,28 +249,28 @@ def _aggregates(statistics: Statistics) -> Table:
     return cells.table("Aggregates of normalized scores [95 % interval]", header, rows)
 
 
-def _table_by_game(statistics: Statistics, measure: Measure) -> Table:
+def _table_by_game(statistics: Statistics, shown: Shown) -> Table:
     """A row for each setting and game, a column for each method; none without any value."""
     cells, runs = _Cells(statistics), statistics.collection.experiment.runs
     methods = dict.fromkeys(run.method for run in runs)
     rows = [
-        (setting, game, *(cells.mean(measure, Cell(method, setting, game)) for method in methods))
+        (setting, game, *(cells.mean(shown, Cell(method, setting, game)) for method in methods))
         for setting, game in dict.fromkeys((run.setting, run.game) for run in runs)
     ]
     if all(text == MISSING for row in rows for text in row[2:]):
         rows = []
-    return cells.table(f"{measure.title} [95 % interval] (runs)", ("game", *methods), rows)
+    return cells.table(f"{shown.title} [95 % interval] (runs)", ("game", *methods), rows)
 
 
-def _table_of_one_game(statistics: Statistics, measures: Sequence[Measure]) -> Table:
-    """A row for each setting and method, a column for each measure."""
+def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Table:
+    """A row for each setting and method, a column for each of what is shown."""
     cells, runs = _Cells(statistics), statistics.collection.experiment.runs
     game = runs[0].game
     rows = [
-        (setting, method, *(cells.mean(each, Cell(method, setting, game)) for each in measures))
+        (setting, method, *(cells.mean(each, Cell(method, setting, game)) for each in columns))
         for setting, method in dict.fromkeys((run.setting, run.method) for run in runs)
     ]
-    header = ("method", *(measure.title for measure in measures))
+    header = ("method", *(shown.title for shown in columns))
     return cells.table(f"Results in {game} [95 % interval] (runs)", header, rows)
 
 
@@ -299,8 +296,3 @@ def _absences(collection: Collection) -> list[Table]:
 
 def _return(run: RunResult) -> float | None:
     return final_score(run) if np.isfinite(run.returns).any() else None
-
-
-def _rank(run: RunResult) -> float | None:
-    ranks = run.records.tracking[-1].effective_rank if run.records and run.records.tracking else {}
-    return next((rank for rank in ranks.values() if rank is not None), None)

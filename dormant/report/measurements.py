@@ -5,22 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, penultimate_overlap, tau_index
+from dormant.records.reading import TrackingRecord, values_at
 from dormant.records.results import RunResult
+from dormant.records.schema import POOLED, Schema, charts_of
 
-POOLED = "all hidden layers"
-# {entry of a tracking record: its title}. The first ones have a value for each threshold.
-OF_THRESHOLDS = {
-    "dormant_percent": "dormant neurons (%)",
-    "overlap": "overlap with the measurement before",
-    "overlap_history": "overlap with all before",
-}
-OF_LAYERS = {
-    "feature_norm": "feature norm",
-    "weight_norm": "weight norm",
-    "gradient_norm": "gradient norm",
-    "effective_rank": "effective rank",
-}
 PENULTIMATE = "overlap_penultimate"
 
 
@@ -28,8 +16,8 @@ class Measure(NamedTuple):
     """What was measured.
 
     Attributes:
-      quantity: "return", `PENULTIMATE` or an entry of a tracking record.
-      layer: of which layer, or `POOLED`; "" where it is of none.
+      quantity: "return", `PENULTIMATE` or the first measure of one chart of the schema.
+      layer: of which layer or network, or the name of its line; "" where it is of none.
     """
 
     quantity: str
@@ -55,22 +43,25 @@ class Series(NamedTuple):
     values: np.ndarray
 
 
-def titles(tau: float) -> dict[str, str]:
+def titles(schema: Schema, tau: float) -> dict[str, str]:
     """{quantity: its title}, all that can be shown, in their order."""
+    at_tau = f", tau = {tau:g}"
     return {
         RETURN.quantity: "return",
-        **{name: f"{title}, tau = {tau:g}" for name, title in OF_THRESHOLDS.items()},
-        PENULTIMATE: f"overlap coefficient, tau = {tau:g}",
-        **OF_LAYERS,
+        **{
+            name: first.chart + (at_tau if "tau" in first.axes else "")
+            for name, (first, *_) in charts_of(schema).items()
+        },
+        PENULTIMATE: f"overlap coefficient{at_tau}",
     }
 
 
-def series_of(run: RunResult, tau: float) -> dict[Measure, Series]:
+def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Series]:
     """All that a run measured, without measures that have no value at all."""
     found = {RETURN: Series(run.agent_steps, None, run.returns)}
     tracking = run.records.tracking if run.records else ()
     if tracking:
-        found |= _tracked(tracking, tau)
+        found |= _tracked(tracking, schema, tau)
     else:
         found[DORMANT_PERCENT] = Series(run.agent_steps, None, run.dormant_percent)
     return {
@@ -78,29 +69,19 @@ def series_of(run: RunResult, tau: float) -> dict[Measure, Series]:
     }
 
 
-def _tracked(records: Sequence[TrackingRecord], tau: float) -> dict[Measure, Series]:
+def _tracked(
+    records: Sequence[TrackingRecord], schema: Schema, tau: float
+) -> dict[Measure, Series]:
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
-    rows = [_values(record, tau) for record in records]
-    return {
-        measure: Series(agent, gradient, np.array([row.get(measure) for row in rows], float))
-        for measure in dict.fromkeys(measure for row in rows for measure in row)
-    }
-
-
-def _values(record: TrackingRecord, tau: float) -> dict[Measure, float | None]:
-    found: dict[Measure, float | None] = {}
-    try:
-        at = tau_index(record, tau)
-    except ValueError:  # not measured at this tau
-        pass
-    else:
-        found[DORMANT_PERCENT] = record.dormant_percent_pooled[at]
-        for name in OF_THRESHOLDS:
-            for layer, values in getattr(record, name).items():
-                found[Measure(name, layer)] = values[at]
-        found[OVERLAP] = penultimate_overlap(record, at)
-    for name in OF_LAYERS:
-        for layer, value in getattr(record, name).items():
-            found[Measure(name, layer)] = value
+    found = {}
+    for name, measures in charts_of(schema).items():
+        for measure in measures:
+            values = [values_at(record, measure, tau) for record in records]
+            for layer in dict.fromkeys(layer for each in values for layer in each):
+                numbers = np.array([each.get(layer) for each in values], float)
+                found[Measure(name, layer or measure.line)] = Series(agent, gradient, numbers)
+    overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
+    if overlaps:
+        found[OVERLAP] = overlaps[-1]  # of the last hidden layer
     return found

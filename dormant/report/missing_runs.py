@@ -1,13 +1,12 @@
 """What is known of the runs that are not whole: grouped for the list, and each for the page."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dormant.records.experiment_file import PlannedRun, log_path
+from dormant.records.files import CONFIG_FILE, RUN_FILE, read_object
 from dormant.records.results import Absence, RunResult
-from dormant.records.run_folders import CONFIG_FILE, RUN_FILE
 
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
 
@@ -53,13 +52,9 @@ def known_of(root: Path | None, run: PlannedRun) -> tuple[str, dict[str, Any], P
     folder = root and root / run.folder
     if folder is None or not folder.is_dir():
         return "", {}, None
-    config, details = (_text(folder / name) for name in (CONFIG_FILE, RUN_FILE))
+    path = folder / CONFIG_FILE
+    config = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     try:
-        known = json.loads(details or "{}")
-    except (ValueError, RecursionError):
-        known = {}  # the problem says so
-    return config, known if isinstance(known, dict) else {}, folder
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return config, read_object(folder / RUN_FILE), folder
+    except (OSError, ValueError):
+        return config, {}, folder  # the problem says so

@@ -11,6 +11,7 @@ import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
 from dormant.records.results import FINISHED, Absence, Collection, RunResult
+from dormant.records.schema import SCHEMA, Schema
 from dormant.report.charts import POINTS, Chart, Curve
 from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
 from dormant.report.measurements import Series, series_of, titles
@@ -35,12 +36,15 @@ class Pool:
         return list(self._known)
 
 
-def page_data(collection: Collection, charts: Sequence[Chart]) -> dict[str, Any]:
+def page_data(
+    collection: Collection, charts: Sequence[Chart], schema: Schema = SCHEMA
+) -> dict[str, Any]:
     """The object behind the page.
 
     Args:
       collection: what was read.
       charts: of its whole runs.
+      schema: the measures that are drawn.
 
     Returns:
       "methods", "settings", "games": [{name, look, empty}], where `empty` says that no run of it
@@ -57,7 +61,7 @@ def page_data(collection: Collection, charts: Sequence[Chart]) -> dict[str, Any]
     for line in looks.lines:
         lines.place(line)
     made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
-    measured = [series_of(run, tau) for run in shown]
+    measured = [series_of(run, schema, tau) for run in shown]
     left = NUMBERS_OF_A_PAGE - sum(_numbers_of(chart) for chart in charts)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
     absences = {which(absence.run): absence for absence in collection.absent}
@@ -89,7 +93,7 @@ def page_data(collection: Collection, charts: Sequence[Chart]) -> dict[str, Any]
         "colours": COLOURS,
         "dashes": list(DASHES),
         "symbols": list(SYMBOLS),
-        "quantities": titles(tau),
+        "quantities": titles(schema, tau),
         "charts": made,
         "runs": runs,
         "steps": steps.values(),

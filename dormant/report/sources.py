@@ -3,13 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dormant.records.experiment_file import (
-    EXPERIMENT_FILE,
-    ExperimentFile,
-    PlannedRun,
-    read_experiment,
-)
-from dormant.records.reading import METRICS_FILE
+from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
+from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
 from dormant.records.results import Collection, RunResult
 from dormant.records.run_folders import find_runs, read_planned
 from dormant.report.csv_results import read_csv

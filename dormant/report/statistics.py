@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
 from dormant.report.scores import final_score, normalized
@@ -36,10 +37,13 @@ class Statistics:
     Attributes:
       collection: all runs.
       bootstrap: how intervals are made.
+      schema: the measures that tables and charts are of.
     """
 
-    def __init__(self, collection: Collection, bootstrap: Bootstrap = DEFAULT):
-        self.collection, self.bootstrap = collection, bootstrap
+    def __init__(
+        self, collection: Collection, bootstrap: Bootstrap = DEFAULT, schema: Schema = SCHEMA
+    ):
+        self.collection, self.bootstrap, self.schema = collection, bootstrap, schema
         self._metrics: dict[tuple[str, str], dict[str, Interval]] = {}
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
         for run in collection.runs:

@@ -200,11 +200,14 @@ class StudyRunner:
         seconds = time.monotonic() - start
         key = jax.random.fold_in(jax.random.fold_in(self._key, _MEASURE), iteration)
         measured = self._study.measure(self._state.learner, data, key)
-        speed = {"train_average_steps_per_second": [run.training_steps / seconds]}
-        record = metrics.iteration_record(iteration, speed, agent_step=step, gradient_step=step)
-        # Nothing acts in training; the readers ask for the entries.
-        record |= {"train_returns": [], "train_episode_lengths": []}
-        file.write({**record, **measured})
+        record = metrics.iteration_record(
+            iteration,
+            agent_step=step,
+            gradient_step=step,
+            steps_per_second=run.training_steps / seconds,
+            measured=measured,
+        )
+        file.write(record)
         numbers = {name: value for name, value in measured.items() if np.ndim(value) == 0}
         shown = "  ".join(
             f"{name.replace('_', ' ')} {value:.3g}"

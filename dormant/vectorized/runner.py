@@ -287,20 +287,14 @@ class _Writer:
             ended = ~np.isnan(returns[index])
             found = returns[index][ended].tolist()
             mean = float(np.mean(found)) if found else 0.0
-            statistics = {
-                "train_episode_returns": found,
-                "train_episode_lengths": lengths[index][ended].tolist(),
-                "train_average_return": [mean],
-                "train_average_steps_per_second": [steps_per_second],
-            }
-            file.write(
-                metrics.iteration_record(
-                    iteration,
-                    statistics,
-                    agent_step=steps[0],
-                    gradient_step=steps[1],
-                )
+            record = metrics.iteration_record(
+                iteration,
+                agent_step=steps[0],
+                gradient_step=steps[1],
+                steps_per_second=steps_per_second,
+                train=metrics.Episodes(found, lengths[index][ended].tolist(), mean),
             )
+            file.write(record)
             means += [mean] if found else []
         average = f"average return {np.mean(means):.2f}" if means else "no episode ended"
         self._progress.line(

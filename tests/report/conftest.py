@@ -2,7 +2,8 @@
 
 import pytest
 
-from dormant.records.experiment_file import EXPERIMENT_FILE, ExperimentFile, to_json
+from dormant.records.experiment_file import ExperimentFile, to_json
+from dormant.records.files import EXPERIMENT_FILE
 from tests.report.hostile_runs import FAILED, HOSTILE, planned_runs, write_run
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Bootstrap
 from dormant.report.charts import all_charts
 from dormant.report.command_line import main
 from dormant.report.experiment_tables import experiment_tables
-from dormant.report.measurements import POOLED
 from dormant.report.page_data import NUMBERS_OF_A_PAGE, page_data, script_json
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
@@ -186,11 +187,13 @@ def test_figures_that_do_not_apply_have_no_notes(tmp_path, capsys):
     assert figures == {"returns"}
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_make_run_is_the_experiment_and_its_report():
-    command = ["make", "--dry-run", "run", "RUN_DIR=runs/mine"]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    *_, first, second = done.stdout.splitlines()
-    assert first.endswith("-m dormant.reproduce quickstart --base_dir='runs/mine' ")
-    assert second.endswith("-m dormant.report 'runs/mine'")
+    launcher = Path(__file__).resolve().parents[2] / "launchers" / "quickstart.sh"
+    command = ["bash", str(launcher), "runs/mine", "--seeds=2"]
+    environment = {**os.environ, "PYTHON": "echo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "-m dormant.reproduce quickstart --base_dir=runs/mine --seeds=2",
+        "-m dormant.report runs/mine",
+    ]
