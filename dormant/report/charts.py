@@ -134,24 +134,19 @@ def sweep(statistics: Statistics) -> Chart:
 
 def sample_efficiency(statistics: Statistics) -> Chart:
     """The IQM of normalized scores over agent steps."""
-    lacking: dict[tuple[int, int], list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     lines = {}
     found, left_out = _of_each_line(statistics, lambda line: statistics.iqm_curve(*line, POINTS))
-    for line, curve in found.items():
-        lines[line] = Curve(curve.steps, *curve.band)
-        if curve.left_out:
-            lacking.setdefault((curve.left_out, curve.iterations), []).append(line.label)
-    for (some, all_of_them), labels in lacking.items():
+    for line, (steps, band, without) in found.items():
+        lines[line] = Curve(steps, *band)
+        if without:
+            lacking.setdefault(without, []).append(line.label)
+    for without, labels in lacking.items():
         others = f" (one of {len(labels)} such lines)" if len(labels) > 1 else ""
-        left_out.insert(
-            0,
-            f"{some} of {all_of_them} iterations of {labels[0]}{others}, in which some run has no"
-            " return",
-        )
-    panels = {"all games": lines} if lines else {}
-    return Chart(
-        "sample-efficiency", "Sample efficiency", "agent steps", IQM, panels, tuple(left_out)
-    )
+        reason = f"{without} of {labels[0]}{others}, in which some run has no return"
+        left_out.insert(0, reason)
+    texts = ("sample-efficiency", "Sample efficiency", "agent steps", IQM)
+    return Chart(*texts, {"all games": lines} if lines else {}, tuple(left_out))
 
 
 def profiles(statistics: Statistics) -> Chart:
@@ -160,17 +155,17 @@ def profiles(statistics: Statistics) -> Chart:
     The axis ends at the highest score, or, where that is more than twice the 95th percentile of all
     scores, at this percentile or 1, whichever is higher; its label then says so.
     """
-    thresholds, beyond = score_thresholds(_scores(statistics))
+    runs = [run for run in statistics.collection.runs if np.isfinite(run.returns).any()]
+    scores = [normalized(run.game, [final_score(run)])[0] for run in runs]
+    thresholds, beyond = score_thresholds(np.array(scores))
     panels: dict[str, dict[Line, Curve]] = {}
     found, left_out = _of_each_line(
         statistics, lambda line: statistics.performance_profile(*line, thresholds)
     )
     for line, band in found.items():
         panels.setdefault(line.setting, {})[line] = Curve(thresholds, *band)
-    across, up = "normalized score" + beyond, "share of runs above it"
-    return Chart(
-        "profiles", "Performance profiles", across, up, panels, tuple(left_out), apart=True
-    )
+    texts = ("profiles", "Performance profiles", "normalized score" + beyond)
+    return Chart(*texts, "share of runs above it", panels, tuple(left_out), apart=True)
 
 
 def _of_each_line(
@@ -272,19 +267,12 @@ def _mean_curve(
     kept = kept[places(len(kept), points)]
     steps, values = shared[kept], values[:, kept]
     if len(series) < FEW_SEEDS:
-        nothing = np.full(len(kept), np.nan)
-        means = np.nanmean(values, axis=0)
-        band, each = Band(means, nothing, nothing), tuple(values) if len(series) > 1 else ()
+        band = Band(np.nanmean(values, axis=0), *np.full((2, len(kept)), np.nan))
     else:
-        band, each = of_mean_curve(values, statistics.bootstrap), ()
+        band = of_mean_curve(values, statistics.bootstrap)
+    each = tuple(values) if 1 < len(series) < FEW_SEEDS else ()
     agent = series[0].agent_steps[np.isin(steps_of[0], steps)] if by_gradient else None
     return Curve(steps, *band, agent, each, len(series)), reason if fewer else ""
-
-
-def _scores(statistics: Statistics) -> np.ndarray:
-    """The finite normalized scores of all runs."""
-    runs = [run for run in statistics.collection.runs if np.isfinite(run.returns).any()]
-    return np.array([normalized(run.game, [final_score(run)])[0] for run in runs])
 
 
 def score_thresholds(scores: np.ndarray) -> tuple[np.ndarray, str]:

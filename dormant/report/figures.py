@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from dormant.report.charts import LAYERS, Chart, Curve
 from dormant.report.looks import DASHES, OPEN, SYMBOLS, Look, Looks
@@ -83,8 +83,10 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
                 up = "\n".join(filter(None, (beside, up))) if axes is all_axes[0] else ""
             _draw_panel(axes, chart, lines, (above, across, up))
             drawn[title].append(axes)
-    for panels in drawn.values() if split else ():
-        _share_values(panels)
+    for first, *others in drawn.values() if split else ():  # one vertical axis, for all of them
+        for axes in others:
+            axes.sharey(first)
+        first.autoscale(axis="y")
     if chart.name.startswith(LAYERS):
         figure.suptitle(_plain(chart.title), x=0.01, ha="left", fontsize="medium")
     _add_legend(figure, [axes for panels in drawn.values() for axes in panels])
@@ -110,7 +112,7 @@ def _draw_panel(
         axes.margins(x=0)  # the axis ends where the data do
     if chart.across.endswith(" steps"):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-        axes.xaxis.set_major_formatter(FuncFormatter(_short_number))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -143,23 +145,9 @@ def _draw_line(axes: Axes, curve: Curve, look: Look, label: str, bars: bool) -> 
         )
 
 
-def _share_values(panels: Sequence[Axes]) -> None:
-    """Gives drawn panels one vertical axis, wide enough for all of them."""
-    for axes in panels[1:]:
-        axes.sharey(panels[0])
-    panels[0].autoscale(axis="y")
-
-
 def _plain(text: str) -> str:
     """The text as it stands: matplotlib would take what is between two $ for a formula."""
     return text.replace("$", r"\$")
-
-
-def _short_number(value: float, _: int) -> str:
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
 
 
 def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:

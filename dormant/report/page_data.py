@@ -14,7 +14,7 @@ from dormant.records.results import FINISHED, Absence, Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report.charts import POINTS, Chart, Curve
 from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
-from dormant.report.measurements import Series, series_of, titles
+from dormant.report.measurements import series_of, titles
 from dormant.report.missing_runs import known_of, log_of, which
 from dormant.report.statistics import places
 
@@ -62,7 +62,8 @@ def page_data(
         lines.place(line)
     made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
     measured = [series_of(run, schema, tau) for run in shown]
-    left = NUMBERS_OF_A_PAGE - sum(_numbers_of(chart) for chart in charts)
+    curves = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
+    left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in curves)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
     absences = {which(absence.run): absence for absence in collection.absent}
     runs = []
@@ -70,9 +71,11 @@ def page_data(
         absence = absences.pop(which(run), None)
         known = (run.config, run.details or {}, run.folder)
         runs.append(_run(run, absence, known, collection.folder, texts))
-        for (quantity, layer), curve in series.items():
-            curves = runs[-1]["curves"].setdefault(quantity, {})
-            curves[layer] = _run_curve(curve, points, steps)
+        for (quantity, layer), (*over, values) in series.items():
+            kept = places(len(values), points)
+            found = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
+            found.append(_numbers(values[kept]))
+            runs[-1]["curves"].setdefault(quantity, {})[layer] = found
     for absence in absences.values():
         known = known_of(collection.folder, absence.run)
         runs.append(_run(absence.run, absence, known, collection.folder, texts))
@@ -161,10 +164,6 @@ def _curve(line: int, curve: Curve, steps: Pool) -> dict[str, Any]:
     return found | {"runs": curve.runs, "planned": curve.planned}
 
 
-def _numbers_of(chart: Chart) -> int:
-    return sum(3 * len(curve.values) for lines in chart.panels.values() for curve in lines.values())
-
-
 def _run(
     run: RunResult | PlannedRun,
     absence: Absence | None,
@@ -186,16 +185,6 @@ def _run(
         "problem": absence.problem if absence else "",
         "log": log_of(root, absence.run) if absence else "",
     }
-
-
-def _run_curve(series: Series, points: int, steps: Pool) -> list[Any]:
-    kept = places(len(series.values), points)
-    agent, gradient = series.agent_steps, series.gradient_steps
-    return [
-        steps.place(_numbers(agent[kept])),
-        None if gradient is None else steps.place(_numbers(gradient[kept])),
-        _numbers(series.values[kept]),
-    ]
 
 
 def _numbers(values: np.ndarray) -> tuple[float | int | None, ...]:

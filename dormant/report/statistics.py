@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,22 +10,6 @@ from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
 from dormant.report.scores import final_score, normalized
-
-
-class IqmCurve(NamedTuple):
-    """The IQM of a method in a setting over training.
-
-    Attributes:
-      steps: (P,) float64, agent steps.
-      band: its values and intervals, (P,) each.
-      iterations: how many all runs have.
-      left_out: how many of them are left out as some run has no return there.
-    """
-
-    steps: np.ndarray
-    band: Band
-    iterations: int
-    left_out: int
 
 
 class Statistics:
@@ -76,7 +59,7 @@ class Statistics:
             self._metrics[key] = stratified.of_metrics(scores, self.bootstrap)
         return self._metrics[key][metric]
 
-    def iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
+    def iqm_curve(self, method: str, setting: str, points: int) -> tuple[np.ndarray, Band, str]:
         """Sample efficiency: the IQM of normalized scores over agent steps.
 
         Iterations that some run lacks, or in which no episode of it ended, are left out.
@@ -85,6 +68,9 @@ class Statistics:
           method: of the runs.
           setting: of the runs.
           points: at most so many steps, evenly spread over those there are.
+
+        Returns:
+          (P,) float64 agent steps, the values there, and how many iterations are left out.
 
         Raises:
           ValueError: as `aggregate`, or no iteration is in all runs.
@@ -105,7 +91,8 @@ class Statistics:
             for runs in levelled
         ]
         band = stratified.of_iqm_curve(np.array(scores).transpose(1, 0, 2), self.bootstrap)
-        return IqmCurve(kept, band, len(shared), len(shared) - len(steps))
+        left_out = len(shared) - len(steps)
+        return kept, band, f"{left_out} of {len(shared)} iterations" if left_out else ""
 
     def performance_profile(self, method: str, setting: str, thresholds: np.ndarray) -> Band:
         """For each of (T,) thresholds the share of runs with a final normalized score above it.

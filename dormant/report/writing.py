@@ -83,11 +83,12 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
     for chart in drawn + layers_of_games(charts, collection.experiment.tau):
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
-    notes = (*([SMOKE] if collection.experiment.scale == "smoke" else []), *_notes(drawn))
+    notes = _notes(drawn)
     write_csv(collection.runs, folder / RESULTS)
     page = page_text(statistics, tables, charts, notes)
     (folder / PAGE).write_text(page, encoding="utf-8")
-    return tables, notes
+    smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()
+    return tables, (*smoke, *notes)
 
 
 def _notes(charts: Sequence[Chart]) -> list[str]:
@@ -116,15 +117,13 @@ def _check_replaceable(output: Path) -> None:
 
 def _replace(building: Path, output: Path) -> None:
     """Renames; a folder that holds files cannot be renamed over, so the old one moves away."""
-    if not output.exists():
-        os.rename(building, output)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{output.name}-old-", dir=output.parent))
-    os.rename(output, old / "report")
+    old = building.with_name(f"{building.name}-old")
+    if output.exists():
+        os.rename(output, old)
     try:
         os.rename(building, output)
     except OSError:
-        os.rename(old / "report", output)
+        if old.exists():
+            os.rename(old, output)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
