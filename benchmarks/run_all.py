@@ -31,6 +31,7 @@ BENCHMARKS = (
     (["environments.py"], ["--repeats", "2"]),
     (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
     (["runs.py"], ["--repeats", "1"]),
+    (["report_time.py"], ["--repeats", "1"]),
 )
 NEEDS_DOPAMINE = (["train_dqn.py"], ["environments.py"])
 

@@ -54,7 +54,7 @@ ROOMS = {
     "reproduce": (("ground", "records"), {"tqdm"}),
     "report": (
         ("ground", "records"),
-        {"numpy", "scipy", "rliable", "matplotlib", "plotly"},
+        {"numpy", "matplotlib", "plotly"},
     ),
     "commands": (
         ("face", "replay", "runs", "vectorized", "studies", "agents"),

@@ -70,25 +70,18 @@ def read_logs(folder: str | Path) -> RunResult:
       ValueError: it cannot be read, or holds more than lists and numbers.
     """
     folder = Path(folder)
-    numbered = {
-        int(_LOG.match(path.name).group(1)): path
-        for path in folder.glob("log_*")
-        if _LOG.match(path.name)
-    }
-    if not numbered:
+    paths = [path for path in folder.glob("log_*") if _LOG.match(path.name)]
+    if not paths:
         raise FileNotFoundError(f"no log_<iteration> in {folder}")
-    path = numbered[max(numbered)]
+    path = max(paths, key=lambda path: int(_LOG.match(path.name)[1]))
     iterations = _iterations(_unpickle(path), path)
     try:
         steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
-        returns = [
-            float(
-                np.mean(
-                    each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
-                )
-            )
+        episodes = [
+            each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
             for each in iterations
         ]
+        returns = [float(np.mean(each)) for each in episodes]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} must hold lists of numbers: {error}") from error
     nothing = np.full(len(iterations), np.nan)
