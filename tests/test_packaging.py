@@ -8,6 +8,7 @@ import pytest
 from dormant.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
+HOOKS = ".pre-commit-config.yaml"
 
 
 def text(name):
@@ -30,3 +31,17 @@ def test_constraints_pin_exact_versions_only():
     lines = [line for line in text("constraints.txt").splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in lines)
     assert len({line.partition("==")[0].lower() for line in lines}) == len(lines)
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    lint = text("Makefile").partition("\nlint:")[2].partition("\n\n")[0]
+    tools = [
+        set(re.findall(r"-m (ruff check|ruff format|mypy)", part)) for part in (lint, text(HOOKS))
+    ]
+    assert tools[0] == tools[1] == {"ruff check", "ruff format", "mypy"}
+
+
+def test_no_type_error_is_ignored_without_its_name():
+    blanket = re.compile(r"#\s*type:\s*ignore(?!\[[a-z-]+\])")
+    files = list((ROOT / "dormant").rglob("*.py"))
+    assert files and not [path for path in files if blanket.search(path.read_text("utf-8"))]
