@@ -28,7 +28,7 @@ help:
 	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, and its report"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"
-	@echo "make lint       check the code's style"
+	@echo "make lint       check the code's style, format and types"
 	@echo "make bench      measure recycling and training against the released implementation"
 	@echo "make clean      remove $(VENV), caches and build outputs; runs/ stays"
 
@@ -53,13 +53,10 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 run: $(STAMP)
-	@$(BIN)/python -m dormant.reproduce quickstart --base_dir='$(QUICKSTART_DIR)' $(ARGS)
-	@$(BIN)/python -m dormant.report '$(QUICKSTART_DIR)'
+	@PYTHON=$(BIN)/python launchers/quickstart.sh '$(QUICKSTART_DIR)' $(ARGS)
 
 run-atari: $(STAMP)
-	@$(BIN)/python -m dormant.train --gin_files=gin_configs/quickstart_atari.gin \
-		--base_dir='$(ATARI_DIR)' $(ARGS)
-	@$(BIN)/python -m dormant.report '$(ATARI_DIR)'
+	@PYTHON=$(BIN)/python launchers/quickstart_atari.sh '$(ATARI_DIR)' $(ARGS)
 
 # A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)
@@ -70,10 +67,12 @@ test-slow: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

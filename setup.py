@@ -59,6 +59,7 @@ DEV = [
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",
     "ruff>=0.14,<1",
+    "mypy>=2.4,<3",
     "dm-haiku>=0.0.16,<0.1",
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
@@ -84,6 +85,7 @@ setup(
     long_description=README.read_text("utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     author="The dormant developers",
+    project_urls={"Paper": "https://arxiv.org/abs/2302.12902"},
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",

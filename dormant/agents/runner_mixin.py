@@ -15,9 +15,10 @@ from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
+from dormant.checks import ConfigurationError
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
-from dormant.runs.options import ConfigurationError, option_name
+from dormant.runs.options import option_name
 from dormant.runs.progress import Progress, iterations_left
 
 
@@ -63,7 +64,7 @@ class RunnerMixin:
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
         )
-        self._meeting: Callable[[], None] | None = None
+        self._meet: Callable[[], None] = lambda: None
         self.show_progress(Progress(self._agent.training_steps))
         self._agent.set_tracking_listener(self._write_tracking)
 
@@ -74,7 +75,7 @@ class RunnerMixin:
 
     def set_meeting(self, meeting: Callable[[], None]) -> None:
         """Has meeting called before every phase, training or evaluation."""
-        self._meeting = meeting
+        self._meet = meeting
 
     def step_in_thread(self, wait: Callable[[], None]) -> None:
         """Has the environment stepped by a thread of its own where that changes nothing.
@@ -177,10 +178,6 @@ class RunnerMixin:
     def _run_eval_phase(self, statistics: Any) -> tuple:
         self._meet()
         return super()._run_eval_phase(statistics)
-
-    def _meet(self) -> None:
-        if self._meeting is not None:
-            self._meeting()
 
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:
         self._seed_environment(iteration)

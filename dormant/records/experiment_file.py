@@ -22,7 +22,7 @@ class PlannedRun(NamedTuple):
       game: the environment's name as its configuration has it, such as "Asterix" or "Ant-v4".
       seed: the run's seed.
       agent_steps: how many the whole run has.
-      command: the shell command that starts it or goes on with it, from the repository's root.
+      command: the shell command that starts it or goes on with it, from where it was planned.
     """
 
     folder: str

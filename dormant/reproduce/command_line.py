@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.data_files import data_folder
+from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.running import Failure, is_whole, run_jobs, unreadable
+from dormant.reproduce.running import Failure, run_jobs, state_of_job
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -67,9 +68,10 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--base_dir must be a folder; got {folder}")
     for job in planned:
-        if not is_whole(folder, job) and _lacks(job):
+        lacks = _lacks(job)
+        if lacks is not None and state_of_job(folder, job).status != FINISHED:
             raise ValueError(
-                f"--data must name the folder of the data sets, with {job.data.relative_to(data)}"
+                f"--data must name the folder of the data sets, with {lacks.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {data}"
             )
     with locked(folder) as lock:
@@ -91,17 +93,17 @@ def _check_own_files(planned: Sequence[Job]) -> None:
             )
 
 
-def _lacks(job: Job) -> bool:
-    """Whether what a job reads of a data set is not there."""
-    return job.data is not None and not job.data.exists()
+def _lacks(job: Job) -> Path | None:
+    """What a job reads of a data set, where it is not there."""
+    return job.data if job.data is not None and not job.data.exists() else None
 
 
 def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     lines = []
     for job in planned:
         state = f"to run, lacks {job.data}" if _lacks(job) else "to run"
-        state = "finished" if is_whole(folder, job) else state
-        state = "cannot be read" if unreadable(folder, job) else state
+        status = state_of_job(folder, job).status
+        state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
         lines.append(job.command)

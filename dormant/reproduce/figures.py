@@ -1,9 +1,7 @@
 """The figures and tables about DQN, DrQ(eps) and SAC, and the paper's searches. Where the games of
 a figure are not known they are DemonAttack and Asterix. The others are in `side_experiments`."""
 
-import dataclasses
-
-from dormant.reproduce.experiments import Experiment, Variant
+from dormant.reproduce.experiments import Bindings, Experiment, Variant
 from dormant.reproduce.families import PAIR, atari, drq_eps, sac
 from dormant.reproduce.methods import (
     AT_RATIO_1,
@@ -21,9 +19,19 @@ from dormant.reproduce.methods import (
 
 _IQM = ("iqm", None)
 _DORMANT, _RETURN = ("dormant_percent", "DemonAttack"), ("return", "DemonAttack")
+_RANK = ("rank", "DemonAttack")
 _ONE_GAME = ("DemonAttack",)
 _RATIO_OF_FIGURE_9 = "Its replay ratio is taken to be that of figure 9."
+_QUARTER = {"create_optimizer.learning_rate": "1.5625e-5"}
+_LEAKY = {"DormantDQNAgent.activation": "'leaky_relu'"}
 _DORMANCY_FIRST, _RETURN_FIRST = ("dormant_percent", "return"), ("return", "dormant_percent")
+
+
+def _cell(method: str, gin_file: str, *stated: Bindings, **others) -> Variant:
+    """A method of a figure's own gin file, and all that the file states of it."""
+    merged = {parameter: value for each in stated for parameter, value in each.items()}
+    return Variant(method, f"{gin_file}.gin", stated=merged, **others)
+
 
 _ABOUT_REPLAY_RATIOS = (
     Experiment(
@@ -32,22 +40,16 @@ _ABOUT_REPLAY_RATIOS = (
         title="DQN at replay ratio 1: plain, reset, weight decay, ReDo",
         expected="IQM .30, .32, .42, .60 (read off the figure).",
         variants=(
-            Variant("DQN", "fig01_dqn.gin", stated=AT_RATIO_1, paper={_IQM: 0.30}),
-            Variant(
-                "DQN + reset",
-                "fig01_reset.gin",
-                stated={**RESET, **AT_RATIO_1},
-                paper={_IQM: 0.32},
-            ),
-            Variant(
+            _cell("DQN", "fig01_dqn", AT_RATIO_1, paper={_IQM: 0.30}),
+            _cell("DQN + reset", "fig01_reset", RESET, AT_RATIO_1, paper={_IQM: 0.32}),
+            _cell(
                 "DQN + weight decay",
-                "fig01_weight_decay.gin",
-                stated={**WEIGHT_DECAY, **AT_RATIO_1},
+                "fig01_weight_decay",
+                WEIGHT_DECAY,
+                AT_RATIO_1,
                 paper={_IQM: 0.42},
             ),
-            Variant(
-                "DQN + ReDo", "fig01_redo.gin", stated={**REDO, **AT_RATIO_1}, paper={_IQM: 0.60}
-            ),
+            _cell("DQN + ReDo", "fig01_redo", REDO, AT_RATIO_1, paper={_IQM: 0.60}),
         ),
         families={"": atari(10)},
     ),
@@ -116,13 +118,9 @@ _ABOUT_REPLAY_RATIOS = (
         title="DQN at replay ratio 1 with a quarter of the learning rate",
         expected="Dormant 40 % against 47 % at the full rate, 10 % with ReDo (read off).",
         variants=(
-            Variant("DQN", "fig01_dqn.gin", stated=AT_RATIO_1),
-            Variant(
-                "DQN, learning rate / 4",
-                "fig11_dqn.gin",
-                stated={"create_optimizer.learning_rate": "1.5625e-5", **AT_RATIO_1},
-            ),
-            Variant("DQN + ReDo", "fig11_redo.gin", stated={**REDO, **AT_RATIO_1}),
+            _cell("DQN", "fig01_dqn", AT_RATIO_1),
+            _cell("DQN, learning rate / 4", "fig11_dqn", _QUARTER, AT_RATIO_1),
+            _cell("DQN + ReDo", "fig11_redo", REDO, AT_RATIO_1),
         ),
         families={"": atari(10)},
         shows=("dormant_percent", "iqm", "return"),
@@ -133,19 +131,15 @@ _ABOUT_REPLAY_RATIOS = (
         expected="Dormant % is alike at all widths; ReDo is better at each.",
         notes="At width 4 an update is about 16 times the arithmetic.",
         variants=tuple(
-            Variant(
-                method,
-                gin_file,
-                f"width {width}",
-                width,
-                {**stated, **AT_RATIO_1},
-                {"DormantDQNAgent.width": str(width)},
-                f"width {width}",
+            _cell(
+                *method,
+                AT_RATIO_1,
+                setting=f"width {width}",
+                value=width,
+                bindings={"DormantDQNAgent.width": str(width)},
+                family=f"width {width}",
             )
-            for method, gin_file, stated in (
-                ("DQN", "fig12_dqn.gin", {}),
-                ("DQN + ReDo", "fig12_redo.gin", REDO),
-            )
+            for method in (("DQN", "fig12_dqn"), ("DQN + ReDo", "fig12_redo", REDO))
             for width in (1, 2, 4)
         ),
         families={
@@ -166,13 +160,13 @@ _ABOUT_REPLAY_RATIOS = (
     ),
 )
 
-_DQN_FIG9 = Variant("DQN", "fig09_dqn.gin")
-_REDO_FIG9 = Variant("DQN + ReDo", "fig09_redo.gin", stated=REDO_AT_DEFAULT)
+_DQN_FIG9 = _cell("DQN", "fig09_dqn")
+_REDO_FIG9 = _cell("DQN + ReDo", "fig09_redo", REDO_AT_DEFAULT)
 
 
 def _beside_redo(name: str, title: str, expected: str, method: str, option: str, value: str):
     """ReDo at the default replay ratio, with one option changed in the figure's own gin file."""
-    changed = Variant(method, f"{name}.gin", stated={**REDO_AT_DEFAULT, option: value})
+    changed = _cell(method, name, REDO_AT_DEFAULT, {option: value})
     return Experiment(
         name=name,
         title=title,
@@ -190,9 +184,7 @@ _ABOUT_DORMANCY = (
         title="Dormant neurons of DQN at tau = 0 over 6M gradient steps",
         expected="From about 0 to 27 % (DemonAttack) and 30 % (Asterix) (read off the figure).",
         notes="It is drawn from the records' dormant_percent_pooled at tau 0.",
-        variants=(
-            Variant("DQN", "fig02.gin", paper={_DORMANT: 27, ("dormant_percent", "Asterix"): 30}),
-        ),
+        variants=(_cell("DQN", "fig02", paper={_DORMANT: 27, ("dormant_percent", "Asterix"): 30}),),
         families={"": atari(96, PAIR, PAIR)},
         shows=_DORMANCY_FIRST,
         tau=0.0,
@@ -218,8 +210,8 @@ _ABOUT_DORMANCY = (
         expected="The return is that of the unpruned agent.",
         notes="Dopamine's own five runs, unpruned, return 3 700 to 4 800 on DemonAttack.",
         variants=(
-            Variant("DQN", "fig06_dqn.gin"),
-            Variant("DQN + pruning", "fig06_prune.gin", stated=PRUNE),
+            _cell("DQN", "fig06_dqn"),
+            _cell("DQN + pruning", "fig06_prune", PRUNE),
         ),
         families={"": atari(40, PAIR, PAIR)},
         shows=_RETURN_FIRST,
@@ -230,8 +222,8 @@ _ABOUT_DORMANCY = (
         expected="Dormant 25-30 % to under 5 %; return on DemonAttack 4 000 to 7 000 (read off).",
         notes="Dopamine's own runs of DQN: IQM .99, on DemonAttack a return of 3 700 to 4 800.",
         variants=(
-            dataclasses.replace(_DQN_FIG9, paper={_RETURN: 4000}),
-            dataclasses.replace(_REDO_FIG9, paper={_RETURN: 7000}),
+            _cell("DQN", "fig09_dqn", paper={_RETURN: 4000}),
+            _cell("DQN + ReDo", "fig09_redo", REDO_AT_DEFAULT, paper={_RETURN: 7000}),
         ),
         families={"": atari(40)},
     ),
@@ -242,8 +234,7 @@ _ABOUT_DORMANCY = (
         notes="The budget falls on a cosine from 10 % of each layer, dormant or not, to 0. "
         + _RATIO_OF_FIGURE_9,
         variants=tuple(
-            Variant(order_name(order), f"fig15_{order}.gin", stated=fixed_budget(order))
-            for order in ORDERS
+            _cell(order_name(order), f"fig15_{order}", fixed_budget(order)) for order in ORDERS
         ),
         families={"": atari(40, PAIR, PAIR)},
         shows=_RETURN_FIRST,
@@ -253,7 +244,7 @@ _ABOUT_DORMANCY = (
         name="fig17",
         title="Dormant neurons of DrQ(eps)",
         expected="8-16 % (read off the figure).",
-        variants=(Variant("DrQ(eps)", "fig17.gin"),),
+        variants=(_cell("DrQ(eps)", "fig17"),),
         families={"": drq_eps()},
         shows=_DORMANCY_FIRST,
     ),
@@ -262,14 +253,7 @@ _ABOUT_DORMANCY = (
         title="DQN with leaky ReLU (0.01)",
         expected="Mildly fewer dormant neurons than with ReLU.",
         notes=_RATIO_OF_FIGURE_9,
-        variants=(
-            _DQN_FIG9,
-            Variant(
-                "DQN, leaky ReLU",
-                "fig21.gin",
-                stated={"DormantDQNAgent.activation": "'leaky_relu'"},
-            ),
-        ),
+        variants=(_DQN_FIG9, _cell("DQN, leaky ReLU", "fig21", _LEAKY)),
         families={"": atari(40, PAIR, PAIR)},
         shows=_DORMANCY_FIRST,
     ),
@@ -295,13 +279,13 @@ _ABOUT_DORMANCY = (
         expected="The same dormant %.",
         notes=_RATIO_OF_FIGURE_9,
         variants=tuple(
-            Variant(
+            _cell(
                 "DQN + ReDo",
-                "fig24.gin",
-                f"score batch {size}",
-                size,
+                "fig24",
                 REDO_AT_DEFAULT,
-                {"SCORE_BATCH": str(size)},
+                setting=f"score batch {size}",
+                value=size,
+                bindings={"SCORE_BATCH": str(size)},
             )
             for size in (32, 64, 256, 1024)
         ),
@@ -323,19 +307,15 @@ _ABOUT_DORMANCY = (
         expected="449.2, with ReDo 470.8 (table).",
         notes="Of the penultimate layer, Dense_0, whose rank is at most 512. " + _RATIO_OF_FIGURE_9,
         variants=(
-            Variant("DQN", "tab7_dqn.gin", paper={("rank", "DemonAttack"): 449.2}),
-            Variant(
-                "DQN + ReDo",
-                "tab7_redo.gin",
-                stated=REDO_AT_DEFAULT,
-                paper={("rank", "DemonAttack"): 470.8},
-            ),
+            _cell("DQN", "tab7_dqn", paper={_RANK: 449.2}),
+            _cell("DQN + ReDo", "tab7_redo", REDO_AT_DEFAULT, paper={_RANK: 470.8}),
         ),
         families={"": atari(40, _ONE_GAME, _ONE_GAME)},
         shows=("rank", "return", "dormant_percent"),
     ),
 )
 
+_NARROW = (("SAC", "tab6_sac"), ("SAC + ReDo", "tab6_redo"))
 _OF_SAC = (
     Experiment(
         name="fig14",
@@ -345,10 +325,10 @@ _OF_SAC = (
         notes="The released code recycles the target critics with the critics:"
         " DormantSACAgent.change_target_critics = True.",
         variants=(
-            Variant("SAC", "fig14_sac.gin"),
-            Variant("SAC + reset", "fig14_reset.gin"),
-            Variant("SAC + weight decay", "fig14_weight_decay.gin"),
-            Variant("SAC + ReDo", "fig14_redo.gin"),
+            _cell("SAC", "fig14_sac"),
+            _cell("SAC + reset", "fig14_reset"),
+            _cell("SAC + weight decay", "fig14_weight_decay"),
+            _cell("SAC + ReDo", "fig14_redo"),
         ),
         families={"": sac()},
         shows=("return", "iqm", "dormant_percent"),
@@ -376,7 +356,7 @@ _OF_SAC = (
         name="fig19",
         title="SAC whose dormant neurons are pruned for good",
         expected="The return is that of the unpruned agent.",
-        variants=(Variant("SAC", "fig14_sac.gin"), Variant("SAC + pruning", "fig19_prune.gin")),
+        variants=(_cell("SAC", "fig14_sac"), _cell("SAC + pruning", "fig19_prune")),
         families={"": sac()},
         shows=_RETURN_FIRST,
         tau=0.0,
@@ -386,11 +366,10 @@ _OF_SAC = (
         title="SAC with narrow networks on Ant",
         expected="Return 2016 to 2115 with ReDo at width 1/4, 3964 to 4472 at 1/2 (table).",
         variants=tuple(
-            Variant(
-                method,
-                gin_file,
-                setting,
-                width,
+            _cell(
+                *method,
+                setting=setting,
+                value=width,
                 bindings={"SACAgent.hidden_units": units},
                 paper={("return", "Ant"): value},
             )
@@ -398,10 +377,7 @@ _OF_SAC = (
                 ("width 1/4", 0.25, "64", (2016, 2115)),
                 ("width 1/2", 0.5, "128", (3964, 4472)),
             )
-            for method, gin_file, value in (
-                ("SAC", "tab6_sac.gin", values[0]),
-                ("SAC + ReDo", "tab6_redo.gin", values[1]),
-            )
+            for method, value in zip(_NARROW, values, strict=True)
         ),
         families={"": sac(("Ant",))},
         shows=_RETURN_FIRST,
@@ -412,62 +388,73 @@ _OF_SAC = (
 
 FIGURES = (*_ABOUT_REPLAY_RATIOS, *_ABOUT_DORMANCY, *_OF_SAC)
 
-# At replay ratio 1 on the 17 games. The values between the ends of weight decays and reset periods
-# are not known to us; tau and period of ReDo are.
+
+def _search(name: str, setting: str, title: str, expected: str, variants) -> Experiment:
+    """At replay ratio 1 on the 17 games. The values between the ends of weight decays and reset
+    periods are not known to us; tau and period of ReDo are."""
+    return Experiment(
+        name=f"search_{name}",
+        title=f"Search of {title}",
+        expected=f"{expected} (text).",
+        variants=tuple(variants),
+        families={"": atari(10)},
+        setting_name=setting,
+    )
+
+
 SEARCHES = (
-    Experiment(
-        name="search_weight_decay",
-        title="Search of the weight decay of figure 1, from 1e-6 to 1e-3",
-        expected="1e-5 is best (text).",
-        variants=tuple(
-            Variant(
+    _search(
+        "weight_decay",
+        "weight decay",
+        "the weight decay of figure 1, from 1e-6 to 1e-3",
+        "1e-5 is best",
+        (
+            _cell(
                 "DQN + weight decay",
-                "fig01_weight_decay.gin",
-                f"weight decay {coefficient}",
-                float(coefficient),
+                "fig01_weight_decay",
                 AT_RATIO_1,
-                {"LearnerOptions.weight_decay": coefficient},
+                setting=f"weight decay {coefficient}",
+                value=float(coefficient),
+                bindings={"LearnerOptions.weight_decay": coefficient},
             )
             for coefficient in ("1e-6", "1e-5", "1e-4", "1e-3")
         ),
-        families={"": atari(10)},
-        setting_name="weight decay",
     ),
-    Experiment(
-        name="search_reset",
-        title="Search of the reset period of figure 1, from 5e4 to 5e5 gradient steps",
-        expected="1e5 is best (text).",
-        variants=tuple(
-            Variant(
+    _search(
+        "reset",
+        "reset period",
+        "the reset period of figure 1, from 5e4 to 5e5 gradient steps",
+        "1e5 is best",
+        (
+            _cell(
                 "DQN + reset",
-                "fig01_reset.gin",
-                f"reset period {period:,}",
-                period,
-                {**RESET, **AT_RATIO_1},
-                {"Reset.period": str(period)},
+                "fig01_reset",
+                RESET,
+                AT_RATIO_1,
+                setting=f"reset period {period:,}",
+                value=period,
+                bindings={"Reset.period": str(period)},
             )
             for period in (50_000, 100_000, 250_000, 500_000)
         ),
-        families={"": atari(10)},
-        setting_name="reset period",
     ),
-    Experiment(
-        name="search_tau",
-        title="Search of ReDo's tau, 0, .01 or .1, and period, 1e3, 1e4 or 1e5 gradient steps",
-        expected="tau 0.1 and period 1 000 are taken (text).",
-        variants=tuple(
-            Variant(
+    _search(
+        "tau",
+        "tau",
+        "ReDo's tau, 0, .01 or .1, and period, 1e3, 1e4 or 1e5 gradient steps",
+        "tau 0.1 and period 1 000 are taken",
+        (
+            _cell(
                 f"DQN + ReDo, period {period:,}",
-                "fig01_redo.gin",
-                f"tau {float(tau):g}",
-                float(tau),
-                {**REDO, **AT_RATIO_1},
-                {"ReDo.tau": tau, "ReDo.period": str(period)},
+                "fig01_redo",
+                REDO,
+                AT_RATIO_1,
+                setting=f"tau {float(tau):g}",
+                value=float(tau),
+                bindings={"ReDo.tau": tau, "ReDo.period": str(period)},
             )
             for period in (1_000, 10_000, 100_000)
             for tau in ("0.0", "0.01", "0.1")
         ),
-        families={"": atari(10)},
-        setting_name="tau",
     ),
 )

@@ -66,7 +66,7 @@ def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagVa
         print(description, values.main_module_help() or values, sep="\n")
         return None
     if rest:
-        raise ConfigurationError(f"every argument must be a flag; received {rest[0]!r}")
+        raise ConfigurationError(f"every argument must be a flag; got {rest[0]!r}")
     return values
 
 

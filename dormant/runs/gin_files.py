@@ -24,10 +24,10 @@ def check_base_dir(base_dir: str | None) -> str:
     Raises:
       ConfigurationError: when it cannot.
     """
-    require(bool(base_dir), "--base_dir", "given: the folder of the run", base_dir)
-    require("://" not in base_dir, "--base_dir", "a folder of this machine", base_dir)
-    path = os.path.abspath(base_dir)
-    ancestor = path
+    given = base_dir or ""
+    require(given != "", "--base_dir", "given: the folder of the run", base_dir)
+    require("://" not in given, "--base_dir", "a folder of this machine", given)
+    path = ancestor = os.path.abspath(given)
     while not os.path.lexists(ancestor):
         ancestor = os.path.dirname(ancestor)
     if not os.path.isdir(ancestor):

@@ -210,7 +210,7 @@ def test_bands_are_named_and_are_the_tables_intervals(page, address):
     assert "Bars: 95 % stratified bootstrap" in page.locator("#meaning").text_content()
     trace = page.evaluate("""() => { const trace = document.querySelector('#charts .plot').data[0];
         return [trace.y[0], trace.error_y.arrayminus[0], trace.error_y.array[0]]; }""")
-    shown = "{:.3f} [{:.3f}, {:.3f}]".format(trace[0], trace[0] - trace[1], trace[0] + trace[2])
+    shown = f"{trace[0]:.3f} [{trace[0] - trace[1]:.3f}, {trace[0] + trace[2]:.3f}]"
     assert shown in page.locator("#summary table td").nth(1).text_content()
 
 

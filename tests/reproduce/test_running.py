@@ -12,16 +12,16 @@ import time
 
 import pytest
 
-from dormant.data_files import data_folder
 from dormant.records.experiment_file import read_experiment
 from dormant.records.files import EXPERIMENT_FILE
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import locked
 from dormant.reproduce.jobs import Job
-from dormant.reproduce.progress import reached, state_of
+from dormant.reproduce.progress import State, reached, state_of
 from dormant.reproduce.running import log_of, run_jobs
 from tests.report.hostile_runs import planned_runs, write_run
 
+GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "gin_configs"
 # Tried for the first time it does half of the run and fails; then it makes the run whole.
 HALF = """
 import pathlib, shutil, sys
@@ -168,7 +168,7 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
 def test_another_gin_file_of_the_same_name_is_not_taken_silently(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked = ["fig1", "--scale=paper", "--games=Pong", "--dry_run"]
-    shutil.copy(data_folder("gin_configs") / "fig01_dqn.gin", "fig01_dqn.gin")
+    shutil.copy(GIN_CONFIGS / "fig01_dqn.gin", "fig01_dqn.gin")
     assert main(asked) == 0
     pathlib.Path("fig01_dqn.gin").write_text("LearnerOptions.replay_ratio = 4")
     assert main(asked) == 2
@@ -192,7 +192,7 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
     monkeypatch.setattr(command_line, "run_jobs", lambda *unused: [])
     assert main([*asked, "--seeds=1"]) == 0
     # The same plan, its runs done and the data gone.
-    monkeypatch.setattr(command_line, "is_whole", lambda *unused: True)
+    monkeypatch.setattr(command_line, "state_of_job", lambda *unused: State("finished", ""))
     assert main([*asked, "--seeds=1", "--data=/nowhere"]) == 0
 
 
