@@ -44,7 +44,10 @@ ROOMS = {
         CORE_PACKAGES | {"gin", "gymnax"},
     ),
     "studies": (
-        ("ground", "interventions", "face", "records", "learners", "replay", "runs", "vectorized"),
+        (
+            *("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay"),
+            *("runs", "vectorized"),
+        ),
         CORE_PACKAGES | RUN_PACKAGES,
     ),
     "agents": (

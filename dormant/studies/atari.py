@@ -67,8 +67,7 @@ class Atari:
             batch=frames.batch,
             states=frames.states,
             evaluation=self.evaluation,
-            # XLA on CPU computes convolutions slowly inside loops.
-            loops=jax.default_backend() != "cpu",
+            has_convolutions=True,
         )
 
     def evaluation(

@@ -12,7 +12,6 @@ import optax
 
 import dormant
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
-from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
     LearnerOptions,
     errors_of,
@@ -21,6 +20,7 @@ from dormant.runs.options import (
     require_choice,
     require_whole_number,
 )
+from dormant.runs.periods import interventions_of
 from dormant.studies.fitting import Task
 from dormant.studies.images import CLASSES, Images
 from dormant.studies.options import Study, StudyRun
@@ -130,7 +130,7 @@ class Supervised:
         require(
             not options.per_entry_count, f"{type(acting).__name__}.adam_count", allowed, "per_entry"
         )
-        epochs = math.ceil(run.gradient_steps / self.steps_per_epoch)
+        epochs = math.ceil(run.total_steps / self.steps_per_epoch)
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
         with errors_of("Supervised"):
             apply, learner = self._learner(options)
@@ -156,7 +156,7 @@ class Supervised:
             prepare=lambda key, say: prepare(key),
             prepared=None,
             measure=self._measure(apply),
-            loops=self.network == "mlp" or jax.default_backend() != "cpu",
+            has_convolutions=self.network == "nature",
         )
 
     def labels_at(self, data: Labelled, gradient_step: jax.Array) -> jax.Array:
@@ -208,14 +208,12 @@ class Supervised:
             del key, epsilon
             return jnp.argmax(apply(params, image))
 
-        acting = options.intervention
         learner = gradient_learner(
             init,
             optimizer,
             loss=loss,
             policy=policy,
-            tracker=tracker_of(options).intervention(graph),
-            intervention=acting and acting.intervention(graph, init, optimizer),
+            **interventions_of(options, graph, init, optimizer),
         )
         return apply, learner
 

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 import gin
 
 from dormant import vectorized
+from dormant.runs.host_loop import RunLength
 from dormant.runs.members import Member, members_of
 from dormant.runs.options import ConfigurationError, require, require_whole_number
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class VectorizedRun:
+class VectorizedRun(RunLength):
     """A run of several seeds on the device: `VectorizedRun.*` in gin.
 
     Attributes:
+      num_iterations, training_steps: as in `RunLength`, the latter in agent steps of each seed, a
+        multiple of the update period.
       seeds: how many, `LearnerOptions.seed` being the first.
-      num_iterations: one record of returns and one checkpoint each.
-      training_steps: agent steps of each seed and iteration, a multiple of the update period.
-      side_by_side: {option: values}, for options out of `vectorized_agent.SIDE_BY_SIDE`: every
-        combination of values is run with every seed.
+      side_by_side: {option: values}, for options out of `agent.SIDE_BY_SIDE`: every combination of
+        values is run with every seed.
       devices: how many to split the seeds over; None for as many as divide them.
       threads: on a CPU, how many seeds to run at once; None for as many as there are cores.
       distributed: True where this process is one of several, on one host or many, that run the same
@@ -31,16 +32,13 @@ class VectorizedRun:
     """
 
     seeds: int = 5
-    num_iterations: int = 10
-    training_steps: int = 100_000
     side_by_side: Mapping[str, Sequence[float]] | None = None
     devices: int | None = None
     threads: int | None = None
     distributed: bool = False
 
     def __post_init__(self) -> None:
-        for option in ("num_iterations", "training_steps"):
-            require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
+        super().__post_init__()
         for option in ("devices", "threads"):
             if getattr(self, option) is not None:
                 require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))

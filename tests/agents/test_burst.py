@@ -110,5 +110,5 @@ def test_a_state_survives_the_host_to_the_bit(learner):
 
 
 def test_an_array_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"shape \(3,\) .* received \(4,\)"):
+    with pytest.raises(ValueError, match=r"shape \(3,\) .* got \(4,\)"):
         device_state(jnp.zeros(3), np.zeros(4, np.float32))

@@ -86,7 +86,7 @@ def test_replay_holds_what_happened(three):
         for stored in (state.replay.observation, state.replay.next_observation)
     )
     written = int(state.agent_step)
-    assert written < SETTINGS.capacity
+    assert written < SETTINGS.replay_capacity
     assert not observation[:, written:].any()
     time, next_time = observation[:, :written] % 16, following[:, :written] % 16
     np.testing.assert_array_equal(next_time, time + 1)
