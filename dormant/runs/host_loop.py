@@ -67,7 +67,7 @@ class Call(NamedTuple):
 class Summary(NamedTuple):
     """What one member has to say of an iteration."""
 
-    episodes: tuple[list[float], list[int]] | None  # returns and lengths; None: nothing acted
+    train: tuple[list[float], list[int]] | None  # returns and lengths; None: nothing acted
     measured: Mapping[str, Any]  # further entries of its record
 
 
@@ -197,38 +197,27 @@ class HostLoop:
             progress = Progress(step, stack.enter_context(quiet), counted=length.counted)
             stack.enter_context(progress)
             for iteration in range(self.start_iteration, length.num_iterations):
-                progress.expect(length.total_steps - iteration * length.training_steps)
-                state = self._iterate(work, state, iteration, files, progress)
-                self._checkpoints.save(iteration, state)
-
-    def _iterate(
-        self,
-        work: Work,
-        state: State,
-        iteration: int,
-        files: list[metrics.MetricsFile],
-        progress: Progress,
-    ) -> State:
-        start, brought = time.monotonic(), []
-        step = iteration * self._length.training_steps
-        end = step + self._length.training_steps
-        while step < end:
-            state, call = work.advance(state, step)
-            step += call.steps
-            progress.step(call.steps)
-            brought.append(call.brought)
-            if work.is_recorded(work.gradient_steps(step)):
+                progress.expect(length.total_steps - step)
+                start, brought = time.monotonic(), []
+                end = step + length.training_steps
+                while step < end:
+                    state, call = work.advance(state, step)
+                    step += call.steps
+                    progress.step(call.steps)
+                    brought.append(call.brought)
+                    if work.is_recorded(work.gradient_steps(step)):
+                        self._check_finite(call)
+                        records = _tracking_records(work, state, call, step)
+                        _write(files, records)
+                        progress.show(dormant=_dormant(records))
                 self._check_finite(call)
-                self._write_tracking(work, state, call, step, files, progress)
-        self._check_finite(call)
-        speed = self._length.training_steps / (time.monotonic() - start)
-        summaries, text = work.summarize(state, iteration, brought)
-        counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
-        for file, summary in zip(files, summaries, strict=True):
-            file.write(_iteration_record(iteration, summary, speed, counters))
-        together = f"  {speed * len(files):,.0f} {self._length.counted}s/s"
-        progress.line(f"iteration {iteration} done  {text}{together}")
-        return state
+                speed = length.training_steps / (time.monotonic() - start)
+                summaries, text = work.summarize(state, iteration, brought)
+                counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
+                _write(files, [_iteration_record(iteration, s, speed, counters) for s in summaries])
+                together = f"{speed * len(files):,.0f} {length.counted}s/s"
+                progress.line(f"iteration {iteration} done  {text}  {together}")
+                self._checkpoints.save(iteration, state)
 
     def _check_finite(self, call: Call) -> None:
         for member, step in zip(self._members.values(), call.nonfinite_step, strict=True):
@@ -237,22 +226,25 @@ class HostLoop:
                     f"the loss is not finite at gradient step {int(step)} of {member.name}"
                 )
 
-    def _write_tracking(
-        self,
-        work: Work,
-        state: State,
-        call: Call,
-        step: int,
-        files: list[metrics.MetricsFile],
-        progress: Progress,
-    ) -> None:
-        percents = []
-        for file, learner, scalars in zip(files, work.learners(state), call.metrics, strict=True):
-            acting = learner.intervention if work.acts else None
-            record = metrics.tracking_record(learner.tracker, acting, scalars, agent_step=step)
-            file.write(record)
-            percents.append(record["dormant_percent_pooled"][-1])
-        progress.show(dormant=f"{np.mean(percents):.1f} % (tau {record['taus'][-1]:g})")
+
+def _write(files: Sequence[metrics.MetricsFile], records: Sequence[metrics.Record]) -> None:
+    for file, record in zip(files, records, strict=True):
+        file.write(record)
+
+
+def _tracking_records(work: Work, state: State, call: Call, step: int) -> list[metrics.Record]:
+    return [
+        metrics.tracking_record(
+            learner.tracker, learner.intervention if work.acts else None, scalars, agent_step=step
+        )
+        for learner, scalars in zip(work.learners(state), call.metrics, strict=True)
+    ]
+
+
+def _dormant(records: Sequence[metrics.Record]) -> str:
+    """Dormant neurons at the last tau, over all members."""
+    percent = np.mean([record["dormant_percent_pooled"][-1] for record in records])
+    return f"{percent:.1f} % (tau {records[0]['taus'][-1]:g})"
 
 
 def _iteration_record(
@@ -260,17 +252,17 @@ def _iteration_record(
 ) -> metrics.Record:
     statistics = {"train_average_steps_per_second": [speed]}
     # Where nothing acts the readers ask for the entries all the same.
-    entries = {"train_returns": [], "train_episode_lengths": []}
-    if summary.episodes is not None:
-        returns, lengths = summary.episodes
+    nothing = {"train_returns": [], "train_episode_lengths": []}
+    if summary.train is not None:
+        returns, lengths = summary.train
         statistics |= {
             "train_episode_returns": returns,
             "train_episode_lengths": lengths,
             "train_average_return": [float(np.mean(returns)) if returns else 0.0],
         }
-        entries = {}
+        nothing = {}
     record = metrics.iteration_record(iteration, statistics, **counters)
-    return {**record, **entries, **summary.measured}
+    return {**record, **nothing, **summary.measured}
 
 
 def _allow_open_files(count: int) -> None:

@@ -13,10 +13,11 @@ from dormant.xla_cpu import is_cpu
 
 _KERNEL = (3, 3)
 _BORDERS = {"VALID": 0, "SAME": 1}
+_INITIALIZER = nn.initializers.xavier_uniform()
 
 
-class Convolution(nn.Module):
-    """A 3 x 3 convolution of stride 1, with the parameters of `flax.linen.Conv`.
+class ConvolutionAsProduct(nn.Module):
+    """A 3 x 3 convolution of stride 1 on a CPU, with the parameters of `flax.linen.Conv`.
 
     XLA on CPU runs convolutions inside loops about ten times slower than outside. Laying the
     nine pixels under each place of the kernel side by side, and one matrix product, is as fast
@@ -26,27 +27,17 @@ class Convolution(nn.Module):
     Attributes:
       filters: F, number of filters.
       padding: "VALID" or "SAME".
-      as_product: True for the product, False for XLA's convolution.
     """
 
     filters: int
     padding: str = "VALID"
-    as_product: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """float (..., R, C, channels) -> (..., R', C', F)."""
         channels = x.shape[-1]
-        initializer = nn.initializers.xavier_uniform()
-        kernel = self.param("kernel", initializer, (*_KERNEL, channels, self.filters))
+        kernel = self.param("kernel", _INITIALIZER, (*_KERNEL, channels, self.filters))
         bias = self.param("bias", nn.initializers.zeros, (self.filters,))
-        if not self.as_product:
-            images = x.reshape(-1, *x.shape[-3:])
-            numbers = ("NHWC", "HWIO", "NHWC")
-            y = jax.lax.conv_general_dilated(
-                images, kernel, (1, 1), self.padding, dimension_numbers=numbers
-            )
-            return y.reshape(*x.shape[:-3], *y.shape[1:]) + bias
         patches = _pixels_under_kernel(x, _BORDERS[self.padding])
         kernel = kernel.reshape(-1, self.filters)
         return _product(patches, kernel, (((patches.ndim - 1,), (0,)), ((), ()))) + bias
@@ -88,7 +79,12 @@ class MinAtarCNN(nn.Module):
     def __call__(self, observation: jax.Array) -> jax.Array:
         on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
         x = observation.astype(jnp.float32)
-        x = nn.relu(Convolution(self.filters, self.padding, as_product=on_cpu, name="Conv_0")(x))
+        options = {"padding": self.padding, "name": "Conv_0"}
+        if on_cpu:
+            convolution = ConvolutionAsProduct(self.filters, **options)
+        else:
+            convolution = nn.Conv(self.filters, _KERNEL, kernel_init=_INITIALIZER, **options)
+        x = nn.relu(convolution(x))
         return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions, on_cpu)
 
 
@@ -154,11 +150,10 @@ def _product(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options:
 
 def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int, on_cpu: bool) -> jax.Array:
     """To be called in a module's compact method, to which the layers then belong."""
-    initializer = nn.initializers.xavier_uniform()
     for neurons in dense:
-        x = nn.relu(nn.Dense(neurons, kernel_init=initializer)(x))
+        x = nn.relu(nn.Dense(neurons, kernel_init=_INITIALIZER)(x))
     product = _product if on_cpu else jax.lax.dot_general
-    return nn.Dense(num_actions, kernel_init=initializer, dot_general=product)(x)
+    return nn.Dense(num_actions, kernel_init=_INITIALIZER, dot_general=product)(x)
 
 
 def _check_neurons(**layers: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ import gin
 from dormant import vectorized
 from dormant.runs.host_loop import RunLength
 from dormant.runs.members import Member, members_of
-from dormant.runs.options import ConfigurationError, require, require_whole_number
+from dormant.runs.options import require, require_whole_number
 
 
 @gin.configurable
@@ -51,18 +51,7 @@ class VectorizedRun(RunLength):
         return members_of("VectorizedRun", first_seed, self.seeds, self.side_by_side)
 
 
-@gin.configurable
-def initialize_distributed(
-    coordinator_address: str | None = None,
-    num_processes: int | None = None,
-    process_id: int | None = None,
-) -> None:
-    """`vectorized.initialize_distributed` as gin configures it.
-
-    Raises:
-      ConfigurationError: when an argument is not allowed, or the others cannot be reached.
-    """
-    try:
-        vectorized.initialize_distributed(coordinator_address, num_processes, process_id)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"initialize_distributed: {error}") from error
+# `initialize_distributed.*` in gin.
+initialize_distributed = gin.external_configurable(
+    vectorized.initialize_distributed, module="dormant.vectorized.options"
+)
