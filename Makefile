@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_DIR ?=
+QUICKSTART_DIR = $(or $(RUN_DIR),runs/quickstart-mini)
+ATARI_DIR := $(or $(RUN_DIR),runs/quickstart-atari-$(shell date +%Y%m%d-%H%M%S))
 ARGS ?=
 TEST_WORKERS ?= 2
 
@@ -22,11 +24,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make install    make $(VENV) with everything the project needs (2 to 3 minutes, 4 GB)"
-	@echo "make run        DQN against DQN + ReDo on MinAtar, five seeds each: a table and a figure"
-	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, print a summary"
+	@echo "make run        DQN against DQN + ReDo on MinAtar, five seeds each, and their report"
+	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, and its report"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"
-	@echo "make lint       check the code's style"
+	@echo "make lint       check the code's style, format and types"
 	@echo "make bench      measure recycling and training against the released implementation"
 	@echo "make clean      remove $(VENV), caches and build outputs; runs/ stays"
 
@@ -51,10 +53,10 @@ $(STAMP): setup.py constraints.txt
 	@touch $@
 
 run: $(STAMP)
-	@$(BIN)/python launchers/quickstart.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+	@PYTHON=$(BIN)/python launchers/quickstart.sh '$(QUICKSTART_DIR)' $(ARGS)
 
 run-atari: $(STAMP)
-	@$(BIN)/python launchers/quickstart_atari.py $(if $(RUN_DIR),--base_dir='$(RUN_DIR)') $(ARGS)
+	@PYTHON=$(BIN)/python launchers/quickstart_atari.sh '$(ATARI_DIR)' $(ARGS)
 
 # A file's tests stay on one worker: they share what its fixtures trained and compiled.
 test: $(STAMP)
@@ -65,10 +67,12 @@ test-slow: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

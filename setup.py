@@ -59,9 +59,15 @@ DEV = [
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",
     "ruff>=0.14,<1",
+    "mypy>=2.4,<3",
     "dm-haiku>=0.0.16,<0.1",
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
+# {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.
+DATA = {
+    "dormant.gin_configs": ("gin_configs", ["*.gin", "*/*.gin"]),
+    "dormant.benchmarks.results": ("benchmarks/results", ["runs-*.json"]),
+}
 
 
 def read_version() -> str:
@@ -79,11 +85,18 @@ setup(
     long_description=README.read_text("utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     author="The dormant developers",
+    project_urls={"Paper": "https://arxiv.org/abs/2302.12902"},
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["dormant", "dormant.*"]),
-    package_data={"dormant.report": ["assets/*", "data/*"]},
+    packages=[*find_packages(include=["dormant", "dormant.*"]), *DATA],
+    package_dir={package: folder for package, (folder, _) in DATA.items()},
+    package_data={
+        "dormant": ["py.typed"],
+        "dormant.report": ["assets/*", "data/*"],
+        **{package: patterns for package, (_, patterns) in DATA.items()},
+    },
+    entry_points={"console_scripts": ["dormant = dormant.__main__:main"]},
     install_requires=CORE,
     extras_require={
         "atari": ATARI,

@@ -109,7 +109,7 @@ def our_scanned_block(made: learners.Learner) -> Callable[[], Any]:
 
 def released_block(network: Network) -> Callable[[], Any]:
     """Each call makes a block of updates with the released agent's two jitted functions."""
-    from dormant.agents import released_redo
+    from benchmarks import released_redo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -77,7 +77,7 @@ class Released(NamedTuple):
 
 def released(ready: Trained, score_batch: int) -> Released:
     """`get_intermediates` of the released agent, then `update_weights` or the scores alone."""
-    from dormant.agents import released_redo
+    from benchmarks import released_redo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import gin
 
-from dormant.agents import dopamine_compat, released_redo
+from benchmarks import released_redo
+from dormant.agents import dopamine_compat
 
 _SCOPE = "released_agent"
 

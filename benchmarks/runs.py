@@ -18,10 +18,11 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
-from dormant.records.reading import METRICS_FILE, read_run
+from dormant.records.files import METRICS_FILE
+from dormant.records.reading import read_run
 from dormant.reproduce.estimates import row_name
 from dormant.reproduce.experiments import STUDY, TRAIN, TRAIN_VECTORIZED
-from dormant.reproduce.methods import DEVICE_FILE, figure
+from dormant.reproduce.methods import DEVICE_FILE
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WARM_UP = 50  # agent steps of an agent before its first update, in the first iteration
@@ -33,7 +34,7 @@ class Kind(NamedTuple):
 
     Attributes:
       program: what runs it.
-      gin_file: from the repository's root.
+      gin_file: its name among the package's own.
       iteration: `{gin parameter: its value}` that say how long an iteration is.
       replay_ratios: one or two that are measured; a line through two tells the others.
       bindings: what else differs from the file.
@@ -60,7 +61,7 @@ def _atari(name: str, steps: int, replay_ratios: tuple[float, ...], **bindings: 
         "Runner.max_steps_per_episode": str(steps),
         **{name.replace("__", "."): value for name, value in bindings.items()},
     }
-    return Kind(TRAIN, figure(name), {"Runner.training_steps": steps}, replay_ratios, own)
+    return Kind(TRAIN, f"{name}.gin", {"Runner.training_steps": steps}, replay_ratios, own)
 
 
 def _device(network: str, steps: int) -> Kind:
@@ -72,7 +73,7 @@ def _device(network: str, steps: int) -> Kind:
 
 def _study(name: str, bindings: dict[str, str], reads: str = "") -> Kind:
     steps = {"StudyRun.training_steps": 100}
-    return Kind(STUDY, f"gin_configs/studies/{name}.gin", steps, (1,), bindings, reads)
+    return Kind(STUDY, f"studies/{name}.gin", steps, (1,), bindings, reads)
 
 
 # By the names that `Family.speed` has.
@@ -84,7 +85,7 @@ KINDS = {
     "drq_eps": _atari("fig10_drq_eps", 200, (1, 2), MaxEpisodeEvalRunner__num_eval_episodes="1"),
     "sac": Kind(
         TRAIN,
-        figure("fig14_sac"),
+        "fig14_sac.gin",
         {"ContinuousRunner.training_steps": 1_000, "ContinuousRunner.evaluation_steps": 10},
         (1,),
         {"SACAgent.min_replay_history": "500"},

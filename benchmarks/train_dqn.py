@@ -178,7 +178,7 @@ def speeds(game: str, replay_ratio: float, period: int, periods: int) -> list[co
 
 def training_tables(options: argparse.Namespace) -> list[common.Table]:
     """Steps per second on a real game, at each replay ratio."""
-    from dormant.agents import released_redo
+    from benchmarks import released_redo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

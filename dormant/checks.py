@@ -1,20 +1,43 @@
-"""What factories ask of their arguments: each check raises a ValueError that names the argument,
-what is allowed and the value."""
+"""The checks of every argument and option, with one wording: "`name` must be …; got …".
 
+`check_*` raise a plain ValueError: the caller of a function passed something wrong. `require_*` are
+the same checks of what the user of a run asked for, in gin or on the command line. They raise
+ConfigurationError, which a command reports in one line. Any other ValueError may be a mistake in
+the code and keeps its traceback.
+"""
+
+import contextlib
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+_Arguments = ParamSpec("_Arguments")
+
+
+class ConfigurationError(ValueError):
+    """A mistake in what the user asked for: reported in one line, without a traceback."""
 
 
 def is_number(value: Any) -> bool:
     """Whether `value` is one number: of Python, NumPy or JAX, but no boolean."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
+    if not is_array or isinstance(value, jax.core.Tracer) or value.ndim != 0:
         return False
-    scalar = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
-    return scalar and np.ndim(value) == 0 and np.asarray(value).dtype != bool
+    return any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether `value` is a whole number of at least `least`, and no boolean."""
+    whole = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_)
+    return whole and value >= least
 
 
 def is_pair(value: Any) -> bool:
@@ -22,35 +45,106 @@ def is_pair(value: Any) -> bool:
     return all(callable(getattr(value, part, None)) for part in ("init", "update"))
 
 
-def check_number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:
-    """Raises ValueError unless `value` is a finite number in [least, most]."""
-    if not is_number(value) or not math.isfinite(value) or not least <= value <= most:
-        bounded = math.isfinite(least) and math.isfinite(most)
-        allowed = f"a number in [{least}, {most}]" if bounded else "a finite number"
+def check(condition: bool | np.bool_, name: str, allowed: str, value: Any) -> None:
+    """Raises ValueError "`name` must be allowed; got value" unless `condition` is true."""
+    if not condition:
         raise ValueError(f"`{name}` must be {allowed}; got {value!r}")
 
 
-def check_function(name: str, value: Any, arguments: str = "") -> None:
-    """Raises ValueError unless `value` is callable; `arguments` tells which it is given."""
-    if not callable(value):
-        wanted = f"a function {arguments}".rstrip()
-        raise ValueError(f"`{name}` must be {wanted}; got {value!r}")
+def check_number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+) -> None:
+    """Raises ValueError unless `value` is a finite number in [least, most] and > above."""
+    within = is_number(value) and math.isfinite(value) and least <= value <= most
+    if above > -math.inf:
+        allowed = f"a number > {above}" if most == math.inf else f"a number in ({above}, {most}]"
+    elif least > -math.inf:
+        allowed = f"a number >= {least}" if most == math.inf else f"a number in [{least}, {most}]"
+    else:
+        allowed = "a finite number" if most == math.inf else f"a number <= {most}"
+    check(within and value > above, name, allowed, value)
 
 
-def check_init_and_update(name: str, value: Any, none_or: str = "") -> None:
-    """Raises ValueError unless `value` has two functions `init` and `update`."""
-    if not is_pair(value):
-        raise ValueError(f"`{name}` must be {none_or}a pair (init, update); got {value!r}")
+def check_count(name: str, value: Any, least: int, units: str = "") -> None:
+    """Raises ValueError unless `value` is a whole number >= least; `units` names what it counts."""
+    allowed = f"a whole number{units and f' of {units}'} >= {least}"
+    check(is_count(value, least), name, allowed, value)
 
 
 def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raises ValueError unless `value` is one of `allowed`."""
-    if value not in allowed:
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"`{name}` must be one of {choices}; got {value!r}")
+    choices = ", ".join(repr(choice) for choice in allowed)
+    check(isinstance(value, str) and value in allowed, name, f"one of {choices}", value)
 
 
-def check_count(name: str, value: int, least: int) -> None:
-    """Raises ValueError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"`{name}` must be a whole number of at least {least}; got {value!r}")
+def check_flag(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is True or False."""
+    check(isinstance(value, bool), name, "True or False", value)
+
+
+def check_function(name: str, value: Any, arguments: str = "") -> None:
+    """Raises ValueError unless `value` is callable; `arguments` tells which it is given."""
+    check(callable(value), name, f"a function {arguments}".rstrip(), value)
+
+
+def check_init_and_update(name: str, value: Any, none_or: str = "") -> None:
+    """Raises ValueError unless `value` has two functions `init` and `update`."""
+    check(is_pair(value), name, f"{none_or}a pair (init, update)", value)
+
+
+def check_mask(name: str, value: Any, neurons: int) -> None:
+    """Raises ValueError unless `value` is a boolean array of shape (neurons,), traced or not.
+
+    Anything else would be taken as true where it is not zero: scores, for one, are nearly all so.
+    """
+    dtype, shape = getattr(value, "dtype", None), np.shape(value)
+    if dtype != np.bool_ or shape != (neurons,):
+        found = f"{type(value).__name__} of shape {shape}" if dtype is None else f"{dtype} {shape}"
+        raise ValueError(f"`{name}` must be a boolean array of shape ({neurons},); got {found}")
+
+
+def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """The same check, which raises ConfigurationError."""
+
+    @functools.wraps(checked)
+    def required(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> None:
+        try:
+            checked(*arguments, **options)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+
+    return required
+
+
+require = _for_the_user(check)
+require_number = _for_the_user(check_number)
+require_count = _for_the_user(check_count)
+require_choice = _for_the_user(check_choice)
+require_flag = _for_the_user(check_flag)
+
+
+@contextlib.contextmanager
+def errors_of(name: str, renamed: Mapping[str, str] = types.MappingProxyType({})) -> Iterator[None]:
+    """Reports what other parts say of a wrong argument, or of a package or memory that is missing.
+
+    Args:
+      name: whose options were passed on; the arguments are called alike in gin.
+      renamed: {argument: its name in gin}, for the others.
+
+    Raises:
+      ConfigurationError: in place of a ValueError, an ImportError or a MemoryError.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (ValueError, ImportError, MemoryError) as error:
+        text = str(error)
+        for argument, option in renamed.items():
+            text = text.replace(f"`{argument}`", f"`{option}`")
+        raise ConfigurationError(f"{name}: {text}") from error

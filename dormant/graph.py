@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import PyTreeDef
+
+from dormant.checks import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Entries:
 
 
 @functools.lru_cache(maxsize=128)
-def leaf_paths(treedef: Hashable) -> tuple[str, ...]:
+def leaf_paths(treedef: PyTreeDef) -> tuple[str, ...]:
     """The path of every leaf of a tree, such as `params/Dense_0/kernel`, in flattening order."""
     tree = jax.tree.unflatten(treedef, range(treedef.num_leaves))
     paths = jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -76,7 +79,7 @@ def leaf_paths(treedef: Hashable) -> tuple[str, ...]:
 class ParameterTree:
     """Structure and shapes of a parameter tree, without its values."""
 
-    treedef: Hashable
+    treedef: PyTreeDef
     shapes: tuple[tuple[int, ...], ...]
 
     @classmethod
@@ -271,35 +274,27 @@ def manual_graph(
     shapes = dict(zip(parameters.paths, parameters.shapes, strict=True))
 
     def shape_of(path: str) -> tuple[int, ...]:
-        if path not in shapes:
-            known = ", ".join(sorted(shapes))
-            raise ValueError(f"a wiring path must be one of the parameters {known}; got {path!r}")
+        check(path in shapes, "wiring", f"of parameters among {', '.join(sorted(shapes))}", path)
         return shapes[path]
 
     layers = []
     for name, (incoming_paths, outgoing_paths) in wiring.items():
-        if not incoming_paths:
-            raise ValueError(
-                f"layer {name!r} needs at least one incoming path; got {incoming_paths!r}"
-            )
+        allowed = f"such that an incoming path leads to {name!r}"
+        check(len(incoming_paths) > 0, "wiring", allowed, incoming_paths)
         neurons = shape_of(incoming_paths[0])[-1]
         incoming = []
         for path in incoming_paths:
             shape = shape_of(path)
-            if shape[-1] != neurons:
-                raise ValueError(
-                    f"the last axis of {path!r} must be the {neurons} neurons of {name!r}; "
-                    f"got shape {shape}"
-                )
+            allowed = f"such that the last axis of {path!r} is the {neurons} neurons of {name!r}"
+            check(shape[-1] == neurons, "wiring", allowed, shape)
             incoming.append(_columns(path, shape))
         outgoing = []
         for path in outgoing_paths:
             shape = shape_of(path)
-            if len(shape) < 2 or shape[-2] % neurons:
-                raise ValueError(
-                    f"the last but one axis of {path!r} must be a multiple of the {neurons} "
-                    f"neurons of {name!r}; got shape {shape}"
-                )
+            fits = len(shape) > 1 and shape[-2] % neurons == 0
+            multiple = f"a multiple of the {neurons} neurons of {name!r}"
+            allowed = f"such that the last but one axis of {path!r} is {multiple}"
+            check(fits, "wiring", allowed, shape)
             outgoing.append(_along(path, len(shape) - 2, np.arange(shape[-2]) % neurons, "kernel"))
         read_by = tuple(dict.fromkeys(layer_name(path) for path in outgoing_paths))
         fed_by = tuple(
@@ -311,9 +306,8 @@ def manual_graph(
     output_incoming = []
     for name in output_layers:
         found = [_columns(path, shapes[path]) for path in shapes if layer_name(path) == name]
-        if not found:
-            known = ", ".join(dict.fromkeys(map(layer_name, shapes)))
-            raise ValueError(f"an output layer must be one of {known}; got {name!r}")
+        known = ", ".join(dict.fromkeys(map(layer_name, shapes)))
+        check(bool(found), "output_layers", f"of layers among {known}", name)
         output_incoming.append(tuple(sorted(found, key=lambda entries: entries.role != "kernel")))
     return NeuronGraph(
         tuple(layers), tuple(output_layers), parameters, measure, tuple(output_incoming)

@@ -4,8 +4,9 @@ seeds of a run side by side, all of it on the device. Needs neither Dopamine nor
 import sys
 from collections.abc import Sequence
 
+from dormant.checks import ConfigurationError
 from dormant.runs.command_line import run_compiled
-from dormant.runs.options import ConfigurationError, LearnerOptions
+from dormant.runs.options import LearnerOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

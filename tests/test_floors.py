@@ -60,12 +60,12 @@ ROOMS = {
         {"numpy", "scipy", "rliable", "matplotlib", "plotly"},
     ),
     "commands": (
-        ("face", "replay", "runs", "vectorized", "studies", "agents"),
+        ("ground", "face", "replay", "runs", "vectorized", "studies", "agents"),
         CORE_PACKAGES | RUN_PACKAGES | {"tensorflow"},
     ),
 }
-COMMANDS = ("train", "train_vectorized", "study")
-GROUND = ("graph", "checks", "version")
+COMMANDS = ("train", "train_vectorized", "study", "__main__")
+GROUND = ("graph", "checks", "data_files", "version")
 # The only files of a run on the device that know gin; the rest are pure functions.
 KNOW_GIN = ("vectorized/agent.py", "vectorized/options.py", "vectorized/runner.py")
 
@@ -149,7 +149,7 @@ def test_importing_the_lower_floors_loads_nothing_heavy(module):
 
 def test_runs_on_the_device_need_neither_dopamine_nor_tensorflow():
     absent = DOPAMINE_FAMILY - {"absl", "gin", "gym", "gymnasium", "tqdm"}
-    module = "dormant.train_vectorized, dormant.vectorized.runner, dormant.report.seeds"
+    module = "dormant.train_vectorized, dormant.vectorized.runner, dormant.records.reading"
     python(BLOCKED_IMPORT.format(blocked=set(absent), module=module))
     studies = ", ".join(f"dormant.studies.{path.stem}" for path in PACKAGE.glob("studies/*.py"))
     module = f"dormant.study, {studies.replace('.__init__', '')}"

@@ -17,7 +17,7 @@ from dormant.xla_cpu import split_convolutions
 Burst = Callable[..., tuple[Any, dict[str, Any]]]
 
 
-def make_burst(learner: Learner, backend: str | None = None) -> Burst:
+def make_burst(learner: Learner, platform: str) -> Burst:
     """Builds `burst(state, batches, score_inputs, due, after_update=None) -> (state, metrics)`.
 
     The state is donated: it must not be used again. `batches` yields one batch per update, `due`
@@ -30,11 +30,16 @@ def make_burst(learner: Learner, backend: str | None = None) -> Burst:
 
     Args:
       learner: whose `update` is called.
-      backend: "cpu" for a Python loop over compiled updates; anything else for one compiled
-        `lax.scan` over the burst. None: that of the default device.
+      platform: of the devices that it is compiled for: "cpu" for a Python loop over compiled
+        updates, anything else for one compiled `lax.scan` over the burst.
     """
-    backend = jax.default_backend() if backend is None else backend
-    return _host_loop(learner) if backend == "cpu" else _device_scan(learner)
+    return _host_loop(learner) if platform == "cpu" else _device_scan(learner)
+
+
+def platform_of(state: Any) -> str:
+    """The platform of the devices that hold a pytree of arrays, such as "cpu" or "gpu"."""
+    (platform,) = {device.platform for leaf in jax.tree.leaves(state) for device in leaf.devices()}
+    return platform
 
 
 def _host_loop(learner: Learner) -> Burst:

@@ -2,15 +2,16 @@
 prioritized replay where the Dopamine agent has it."""
 
 import collections
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from dormant.agents import checks, replay_sampling
-from dormant.agents.learner_agent import LearnerAgent
-from dormant.runs.options import LearnerOptions, inherited_option, require_choice
+from dormant.agents import replay_sampling
+from dormant.agents.learner_agent import LearnerAgent, check_observations
+from dormant.checks import require_choice
+from dormant.runs.options import LearnerOptions, inherited_option
 
 
 class DiscreteAgent(LearnerAgent):
@@ -28,33 +29,17 @@ class DiscreteAgent(LearnerAgent):
         space = getattr(environment, "observation_space", None)
         # MinAtar's is the shape alone: its first observation is checked.
         shape, dtype = getattr(space, "shape", None), getattr(space, "dtype", None)
-        checks.check_observations(agent, shape, dtype)
+        check_observations(agent, shape, dtype)
         return agent
 
     def _build_replay_buffer(self) -> Any:
         self._require_fractions("epsilon_train", "epsilon_eval")
         return super()._build_replay_buffer()
 
-    def _build_networks_and_optimizer(self) -> None:
-        super()._build_networks_and_optimizer()
-        self._act_in_training, self._act_in_evaluation = self._compile_policies()
-
-    def _compile_policies(self) -> tuple[Callable, Callable]:
-        learner = self._learner
-
-        @jax.jit
-        def act_in_training(state, observation, key, agent_step):
-            epsilon = self.epsilon_fn(
-                self.epsilon_decay_period, agent_step, self.min_replay_history, self.epsilon_train
-            )
-            return learner.act(state, observation, jax.random.fold_in(key, agent_step), epsilon)
-
-        @jax.jit
-        def act_in_evaluation(state, observation, key, evaluation_step):
-            key = jax.random.fold_in(key, evaluation_step)
-            return learner.act_in_evaluation(state, observation, key, self.epsilon_eval)
-
-        return act_in_training, act_in_evaluation
+    def _training_epsilon(self, agent_step: jax.Array) -> jax.Array | float:
+        return self.epsilon_fn(
+            self.epsilon_decay_period, agent_step, self.min_replay_history, self.epsilon_train
+        )
 
     def _select_action(self) -> int:
         act, key, step = self._policy_of_this_step()
@@ -84,7 +69,7 @@ class PrioritizedAgent(DiscreteAgent):
 
     def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         scheme = inherited_option(type(self), "replay_scheme", "uniform")
-        require_choice("replay_scheme", ("prioritized", "uniform"), scheme)
+        require_choice("replay_scheme", scheme, ("prioritized", "uniform"))
         options = LearnerOptions() if options is None else options
         # Before the replay is built.
         self.prioritizes = scheme == "prioritized" and options.replay_scheme == "configured"

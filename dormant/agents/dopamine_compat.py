@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -16,6 +17,8 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Iterator
+
+from dormant.checks import check_count
 
 NOT_REPORTED = "not reported upstream"
 
@@ -55,11 +58,6 @@ def install() -> None:
             shim.apply()
 
 
-def shims() -> tuple[Shim, ...]:
-    """Returns every shim that `install()` knows, needed or not, in the order of application."""
-    return SHIMS
-
-
 def seed_environment(environment: typing.Any, seed: int) -> None:
     """Seeds the randomness of a Dopamine environment (sticky actions, start states), once a run.
 
@@ -75,9 +73,7 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
     Raises:
       ValueError: the seed is negative or not whole, or the environment is not such a wrapper.
     """
-    whole = hasattr(seed, "__index__") and not isinstance(seed, bool)
-    if not whole or operator.index(seed) < 0:
-        raise ValueError(f"seed must be a whole number >= 0, received {seed!r}")
+    check_count("seed", seed, 0)
     seed = operator.index(seed)
     if hasattr(environment, "environment"):
         environment.environment.reset(seed=seed)
@@ -85,8 +81,8 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
         _seed_minatar(environment, seed)
     else:
         raise ValueError(
-            "environment must be a Dopamine wrapper, with the wrapped environment in"
-            f" `.environment` or `.env`, received {type(environment).__name__}"
+            "`environment` must be a Dopamine wrapper, with the wrapped environment in"
+            f" `.environment` or `.env`; got {type(environment).__name__}"
         )
 
 
@@ -145,6 +141,15 @@ def _imports(source: str, statement: str) -> bool:
     return re.search(rf"^{statement}\b", source, flags=re.MULTILINE) is not None
 
 
+def _imports_what_is_missing(file: str, *packages: str) -> bool:
+    """Whether a file of Dopamine imports one of the packages that is not installed."""
+    source = _source(_dopamine_folder(), file)
+    return any(
+        _imports(source, f"(from|import) {package}") and not _is_installed(package)
+        for package in packages
+    )
+
+
 # Patches that belong to the import of one module.
 
 
@@ -184,10 +189,6 @@ def _stand_ins(names: tuple[str, ...]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _leave_as_is(module: types.ModuleType) -> None:
-    del module
-
-
 @dataclasses.dataclass(frozen=True)
 class _ModulePatch(importlib.abc.MetaPathFinder):
     """What surrounds the import of one Dopamine module; a frozen value, so adding it twice is seen.
@@ -202,7 +203,7 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
     module: str
     last_name: str
     stand_ins: tuple[str, ...] = ()
-    finish: Callable[[types.ModuleType], None] = _leave_as_is
+    finish: Callable[[types.ModuleType], None] = lambda module: None
 
     def apply(self) -> None:
         loaded = sys.modules.get(self.module)
@@ -224,35 +225,18 @@ class _ModulePatch(importlib.abc.MetaPathFinder):
         found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if found is None or found.origin is None:
             return found
-        loader = _PatchingLoader(fullname, found.origin, self)
-        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+        execute = found.loader.exec_module
 
+        def exec_module(module: types.ModuleType) -> None:
+            with _stand_ins(self.stand_ins):
+                execute(module)
+            self.finish(module)
 
-class _PatchingLoader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname: str, path: str, patch: _ModulePatch):
-        super().__init__(fullname, path)
-        self._patch = patch
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        with _stand_ins(self._patch.stand_ins):
-            super().exec_module(module)
-        self._patch.finish(module)
+        found.loader.exec_module = exec_module
+        return found
 
 
 # The shims themselves.
-
-
-def _baselines_needed() -> bool:
-    source = _source(_dopamine_folder(), "discrete_domains/atari_lib.py")
-    return _imports(source, r"(from|import) baselines") and not _is_installed("baselines")
-
-
-def _baselines_apply() -> None:
-    _ModulePatch(
-        module="dopamine.discrete_domains.atari_lib",
-        last_name="GameOverWrapper",
-        stand_ins=("baselines", "baselines.common", "baselines.common.atari_wrappers"),
-    ).apply()
 
 
 _GIVEN_BACK = "_pytype_aval_mappings_given_back"
@@ -278,33 +262,10 @@ def _aval_mappings_apply() -> None:
     if mapping is None:
         raise ImportError(
             "tensorflow-probability, which Dopamine imports, reads pytype_aval_mappings and this"
-            f" JAX has none: install jax>=0.10.2,<0.11 beside Dopamine, received {jax.__version__}"
+            f" JAX has none: install jax>=0.10.2,<0.11 beside Dopamine; got {jax.__version__}"
         )
     xla.pytype_aval_mappings = mapping
     setattr(xla, _GIVEN_BACK, True)
-
-
-def _control_suite_needed() -> bool:
-    source = _source(_dopamine_folder(), "labs/sac_from_pixels/deepmind_control_lib.py")
-    return any(
-        _imports(source, f"(from|import) {package}") and not _is_installed(package)
-        for package in ("dm_control", "dm_env")
-    )
-
-
-def _control_suite_apply() -> None:
-    _ModulePatch(
-        module="dopamine.labs.sac_from_pixels.deepmind_control_lib",
-        last_name="DeepmindControlWithImagesPreprocessing",
-        stand_ins=(
-            "dm_control",
-            "dm_control.suite",
-            "dm_control.rl",
-            "dm_control.rl.control:Environment",
-            "dm_env:TimeStep",
-            "dm_env.specs",
-        ),
-    ).apply()
 
 
 def _spaces_needed() -> bool:
@@ -322,14 +283,6 @@ def _accept_boxes_of_gymnasium(run_experiment: types.ModuleType) -> None:
         run_experiment.spaces = types.SimpleNamespace(Box=boxes, box=box_module)
 
 
-def _spaces_apply() -> None:
-    _ModulePatch(
-        module="dopamine.continuous_domains.run_experiment",
-        last_name="ContinuousTrainRunner",
-        finish=_accept_boxes_of_gymnasium,
-    ).apply()
-
-
 SHIMS = (
     Shim(
         name="baselines",
@@ -339,8 +292,14 @@ SHIMS = (
             " requirement of dopamine-rl brings. Only use_ppo_preprocessing=True uses it, and that"
             " still fails, naming the missing package; every other environment never touches it."
         ),
-        needed=_baselines_needed,
-        apply=_baselines_apply,
+        needed=functools.partial(
+            _imports_what_is_missing, "discrete_domains/atari_lib.py", "baselines"
+        ),
+        apply=_ModulePatch(
+            module="dopamine.discrete_domains.atari_lib",
+            last_name="GameOverWrapper",
+            stand_ins=("baselines", "baselines.common", "baselines.common.atari_wrappers"),
+        ).apply,
     ),
     Shim(
         name="pytype_aval_mappings",
@@ -363,8 +322,24 @@ SHIMS = (
             " environments use nothing of them; asking for a control suite environment still"
             " fails, naming the missing package."
         ),
-        needed=_control_suite_needed,
-        apply=_control_suite_apply,
+        needed=functools.partial(
+            _imports_what_is_missing,
+            "labs/sac_from_pixels/deepmind_control_lib.py",
+            "dm_control",
+            "dm_env",
+        ),
+        apply=_ModulePatch(
+            module="dopamine.labs.sac_from_pixels.deepmind_control_lib",
+            last_name="DeepmindControlWithImagesPreprocessing",
+            stand_ins=(
+                "dm_control",
+                "dm_control.suite",
+                "dm_control.rl",
+                "dm_control.rl.control:Environment",
+                "dm_env:TimeStep",
+                "dm_env.specs",
+            ),
+        ).apply,
     ),
     Shim(
         name="gymnasium_spaces",
@@ -375,6 +350,10 @@ SHIMS = (
             " either Box; they compute nothing."
         ),
         needed=_spaces_needed,
-        apply=_spaces_apply,
+        apply=_ModulePatch(
+            module="dopamine.continuous_domains.run_experiment",
+            last_name="ContinuousTrainRunner",
+            finish=_accept_boxes_of_gymnasium,
+        ).apply,
     ),
 )

@@ -12,14 +12,8 @@ from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 
 from dormant import learners
 from dormant.agents.discrete_agent import DiscreteAgent
-from dormant.runs.options import (
-    ConfigurationError,
-    LearnerOptions,
-    bound_in_gin,
-    is_number,
-    require,
-    require_choice,
-)
+from dormant.checks import require, require_choice, require_number
+from dormant.runs.options import LearnerOptions, bound_in_gin
 
 _NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
 _ACTIVATIONS = ("relu", "leaky_relu")
@@ -62,8 +56,8 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        loss = bound_in_gin("JaxDQNAgent", "loss_type", "huber") if loss is None else loss
-        require_choice("DormantDQNAgent.loss", _LOSSES, loss)
+        loss = bound_in_gin("JaxDQNAgent.loss_type", "huber") if loss is None else loss
+        require_choice("DormantDQNAgent.loss", loss, _LOSSES)
         self._loss = loss
         module = _network(network, width, activation)
         super().__init__(num_actions, network=module, options=options)
@@ -87,24 +81,19 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
             parts.optimizer,
             discount=self.cumulative_gamma,
             loss=self._loss,
-            target_period=parts.target_period,
-            tracker=parts.tracker,
-            intervention=parts.intervention,
+            **parts.after_step(),
         )
 
 
 def _network(network: Any, width: Any, activation: Any) -> Callable[..., Any]:
     """What makes the network: called with num_actions."""
-    is_width = is_number(width, 0.0) and width > 0
-    require(is_width, "DormantDQNAgent.width", "a number > 0", width)
-    require_choice("DormantDQNAgent.activation", _ACTIVATIONS, activation)
+    require_number("DormantDQNAgent.width", width, above=0)
+    require_choice("DormantDQNAgent.activation", activation, _ACTIVATIONS)
     if isinstance(network, str) and network in _NETWORKS:
         return functools.partial(_NETWORKS[network], width=width, activation=activation)
     allowed = "'nature', 'impala' or a Flax module such as @networks.ClassicControlDQNNetwork"
     require(callable(network), "DormantDQNAgent.network", allowed, network)
-    if (width, activation) != (1, "relu"):
-        raise ConfigurationError(
-            "DormantDQNAgent.width and .activation belong to the networks 'nature' and 'impala';"
-            f" received {(width, activation)!r} with {network!r}"
-        )
+    for option, value, default in (("width", width, 1), ("activation", activation, "relu")):
+        allowed = "left out unless the network is 'nature' or 'impala'"
+        require(value == default, f"DormantDQNAgent.{option}", allowed, value)
     return network

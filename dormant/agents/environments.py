@@ -12,7 +12,8 @@ import numpy as np
 from dopamine.discrete_domains import atari_lib, gym_lib
 
 from dormant.agents import atari
-from dormant.runs.options import bound_in_gin, require
+from dormant.checks import require
+from dormant.runs.options import bound_in_gin
 
 # Dopamine's gin names: the runner that evaluates, and the one below it that only trains.
 RUNNER_NAMES = {
@@ -95,8 +96,8 @@ def check_actions(environment: Any, agent: Any) -> None:
     """
     has = "discrete" if hasattr(environment.action_space, "n") else "continuous"
     needs = control_of(agent)
-    name = f"the actions of the environment that {agent.__name__} acts in"
-    require(has == needs, name, needs, has)
+    name = "create_environment_fn"
+    require(has == needs, name, f"of {needs} actions, as {agent.__name__} needs them", has)
 
 
 def control_of(agent: Any) -> str:
@@ -110,7 +111,7 @@ def environment_factory(control: str) -> Callable[[], Any]:
     Args:
       control: "discrete", or "continuous"; then Dopamine's continuous runners must be imported.
     """
-    bound = (bound_in_gin(name, _FACTORY, None) for name in RUNNER_NAMES[control])
+    bound = (bound_in_gin(f"{name}.{_FACTORY}", None) for name in RUNNER_NAMES[control])
     return next(filter(None, bound), _DEFAULT_FACTORIES[control])
 
 
@@ -135,8 +136,8 @@ def gymnasium_spec() -> Any:
     """Gymnasium's record of the environment that `create_gym_environment` is bound to, or None."""
     import gymnasium
 
-    name = bound_in_gin("create_gym_environment", "environment_name", None)
-    version = bound_in_gin("create_gym_environment", "version", "v0")
+    name = bound_in_gin("create_gym_environment.environment_name", None)
+    version = bound_in_gin("create_gym_environment.version", "v0")
     return gymnasium.registry.get(f"{name}-{version}")
 
 

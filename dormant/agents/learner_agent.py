@@ -1,11 +1,12 @@
 """What every Dopamine agent over a pure learner shares: replay, counters, updates, checkpoints.
-It owns no algorithm and no policy: a subclass says which learner, `DiscreteAgent` how to act."""
+It owns no algorithm: a subclass says which learner it is, and what its actions look like."""
 
+import math
 import os
 import sys
 import types
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,24 +17,55 @@ from flax import serialization
 
 import dormant
 from dormant import learners
-from dormant.agents import checks, replay_sampling
-from dormant.agents.burst import device_state, make_burst, numpy_state
-from dormant.agents.learner_parts import LearnerParts
+from dormant.agents import replay_sampling
+from dormant.agents.burst import device_state, make_burst, numpy_state, platform_of
 from dormant.agents.optimizers import create_optimizer
+from dormant.checks import (
+    ConfigurationError,
+    errors_of,
+    require,
+    require_count,
+    require_number,
+)
+from dormant.learners.targets import target_rule_of
 from dormant.records import metrics
 from dormant.replay import DamagedCheckpoint, ReplayBuffer
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
     check_no_dead_bindings,
-    errors_of,
-    is_number,
+    inherited_option,
     option_name,
-    require,
-    require_whole_number,
     updates_per_burst,
 )
+
+
+class LearnerParts(NamedTuple):
+    """What an agent's options make of a network: the arguments that every learner takes."""
+
+    init: Callable[[jax.Array], Any]  # init(key) -> params
+    optimizer: optax.GradientTransformation
+    graph: dormant.NeuronGraph
+    tracker: dormant.Intervention
+    intervention: dormant.Intervention | None
+    target_period: int | None  # gradient steps; None: the agent syncs by agent steps
+
+    def after_step(self) -> dict[str, Any]:
+        """What a learner does after its optimizer's step, as keyword arguments."""
+        names = ("target_period", "tracker", "intervention")
+        return {name: getattr(self, name) for name in names}
+
+    def step_learner(self, step: Callable, policy: Callable) -> learners.Learner:
+        """`learners.step_learner` around an existing optimizer step; see docs/add-an-agent.md."""
+        return learners.step_learner(
+            self.init,
+            self.optimizer,
+            step=step,
+            policy=policy,
+            target_rule=target_rule_of(self.target_period),
+            tracker=self.tracker,
+            intervention=self.intervention,
+        )
 
 
 class LearnerAgent:
@@ -64,7 +96,7 @@ class LearnerAgent:
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = LearnerOptions() if options is None else options
         self._tracker = tracker_of(self._options)
-        seed = checks.seed_of(type(self), self._options.seed)
+        seed = seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._evaluation_steps = 0
         # Whether what comes next is the next step of the episode that was stored last.
@@ -135,7 +167,7 @@ class LearnerAgent:
         whole_numbers |= {"target_update_period": 1, "summary_writing_frequency": 1}
         for parameter, minimum in whole_numbers.items():
             name = option_name(type(self), parameter)
-            require_whole_number(name, minimum, getattr(self, parameter))
+            require_count(name, getattr(self, parameter), minimum)
         self._require_fractions("gamma")
         self._checkpoints_kept = replay_sampling.checkpoints_kept()
         if not self.prioritizes and self._options.replay_scheme == "configured":
@@ -159,9 +191,7 @@ class LearnerAgent:
 
     def _require_fractions(self, *parameters: str) -> None:
         for parameter in parameters:
-            value = getattr(self, parameter)
-            name = option_name(type(self), parameter)
-            require(is_number(value, 0.0, 1.0), name, "a number in [0, 1]", value)
+            require_number(option_name(type(self), parameter), getattr(self, parameter), 0, 1)
 
     def _build_networks_and_optimizer(self) -> None:
         ratio = self._options.replay_ratio
@@ -181,7 +211,8 @@ class LearnerAgent:
         self._learner = learner
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)
-        self._burst = make_burst(learner)
+        self._burst = make_burst(learner, self.platform)
+        self._act_in_training, self._act_in_evaluation = self._compile_policies(learner)
 
     # What Dopamine's tools read from an agent.
 
@@ -189,6 +220,11 @@ class LearnerAgent:
     def seed(self) -> int:
         """The one seed of the run."""
         return self._seed
+
+    @property
+    def platform(self) -> str:
+        """The platform of the devices that its programs are compiled for, such as "cpu"."""
+        return platform_of(self._learner_state)
 
     @property
     def replay(self) -> ReplayBuffer:
@@ -202,9 +238,28 @@ class LearnerAgent:
 
     # Acting.
 
-    # act(learner state, observation, key, step), compiled: set by the subclass.
-    _act_in_training: Callable[..., Any]
-    _act_in_evaluation: Callable[..., Any]
+    def _compile_policies(self, learner: learners.Learner) -> tuple[Callable, Callable]:
+        """`act(learner state, observation, key, step)` in training and in evaluation."""
+
+        @jax.jit
+        def act_in_training(state, observation, key, step):
+            key, epsilon = jax.random.fold_in(key, step), self._training_epsilon(step)
+            return learner.act(state, observation, key, epsilon)
+
+        @jax.jit
+        def act_in_evaluation(state, observation, key, step):
+            key = jax.random.fold_in(key, step)
+            return learner.act_in_evaluation(state, observation, key, self.epsilon_eval)
+
+        return act_in_training, act_in_evaluation
+
+    # Of learners that explore by themselves.
+    epsilon_eval: float = 0.0
+
+    def _training_epsilon(self, agent_step: jax.Array) -> jax.Array | float:
+        """The probability of a random action."""
+        del agent_step
+        return 0.0
 
     def _policy_of_this_step(self) -> tuple[Callable[..., Any], jax.Array, int]:
         """The policy, and the key and the step that its random numbers come from."""
@@ -234,7 +289,7 @@ class LearnerAgent:
     # by an evaluation that goes on with it. No transition may lead from there to what comes next.
 
     def begin_episode(self, observation: np.ndarray) -> Any:
-        checks.check_observations(self, np.shape(observation), np.asarray(observation).dtype)
+        check_observations(self, np.shape(observation), np.asarray(observation).dtype)
         self._follows_stored = False
         self._reset_state()
         self._record_observation(observation)
@@ -365,8 +420,7 @@ class LearnerAgent:
             ) from error
         except ValueError as error:
             raise ConfigurationError(
-                "continue this run with its own gin file or give another --base_dir:"
-                f" {error}".replace("; got ", "; received ")
+                f"continue this run with its own gin file or give another --base_dir: {error}"
             ) from error
         if bundle_dictionary is None:
             return self.allow_partial_reload
@@ -374,10 +428,8 @@ class LearnerAgent:
         return True
 
     def _restore(self, bundle: dict[str, Any], where: str) -> None:
-        if bundle["seed"] != self._seed:
-            raise ConfigurationError(
-                f"seed must be that of {where}, {bundle['seed']}; received {self._seed}"
-            )
+        saved = bundle["seed"]
+        require(saved == self._seed, "seed", f"that of {where}, {saved}", self._seed)
         try:
             restored = serialization.from_state_dict(self._learner_state, bundle["learner"])
             self._learner_state = device_state(self._learner_state, restored)
@@ -391,3 +443,46 @@ class LearnerAgent:
         self.training_steps = bundle["training_steps"]
         self.gradient_step = bundle["gradient_step"]
         self._evaluation_steps = bundle["evaluation_steps"]
+
+
+def seed_of(agent: type, configured: Any) -> int:
+    """The seed of a run of an agent.
+
+    Args:
+      agent: the class.
+      configured: what `LearnerOptions.seed` is; None for what the Dopamine agent's seed is bound
+        to, else 0.
+
+    Raises:
+      ConfigurationError: when it is not a whole number >= 0.
+    """
+    seed = inherited_option(agent, "seed", 0) if configured is None else configured
+    require_count("seed", seed, 0)
+    return seed
+
+
+def check_observations(agent: Any, shape: Sequence[int] | None, dtype: Any) -> None:
+    """Checks that an environment's observations lose nothing where the agent stores them.
+
+    Only the size of a number may change: float64 is stored as float32, but CartPole's floats as
+    bytes would all be 0.
+
+    Args:
+      agent: has `observation_shape` and `observation_dtype`.
+      shape: of one observation; None where it is not known.
+      dtype: of one observation; None where it is not known.
+
+    Raises:
+      ConfigurationError: naming the binding that is to be another.
+    """
+    if shape is not None:
+        # Dopamine's own buffers take (84, 84, 1) for (84, 84).
+        fits = math.prod(shape) == math.prod(agent.observation_shape)
+        allowed = f"{tuple(shape)}, the shape of the environment's observations"
+        name = option_name(type(agent), "observation_shape")
+        require(fits, name, allowed, agent.observation_shape)
+    if dtype is not None:
+        stored = np.dtype(agent.observation_dtype)
+        allowed = f"able to hold the environment's observations, which are {np.dtype(dtype)}"
+        name = option_name(type(agent), "observation_dtype")
+        require(np.can_cast(dtype, stored, "same_kind"), name, allowed, stored.name)

@@ -1,6 +1,7 @@
 """Several functions that take turns in one process and meet at the calls worth making together.
 Nothing here knows what they compute."""
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,21 @@ class Stopped(BaseException):
     """Raised in a member at its call when all are stopped; files are closed on its way out."""
 
 
+@dataclasses.dataclass
+class _Member:
+    """What the two sides of a member's turn tell each other."""
+
+    number: int
+    name: str
+    thread: threading.Thread | None = None
+    # Filled when its turn begins.
+    turn: queue.SimpleQueue[None] = dataclasses.field(default_factory=queue.SimpleQueue)
+    kind: str | None = None  # of the call it waits at
+    request: Any = None
+    answer: Any = None
+    error: BaseException | None = None
+
+
 class Lockstep:
     """Runs members, each a function in a thread of its own, as coroutines.
 
@@ -45,14 +61,7 @@ class Lockstep:
         """
         self._execute = dict(execute)
         self._names = list(names)
-        self._begin()
-        self._is_running = False
-
-    def _begin(self) -> None:
-        self._members = [_Member(number, name) for number, name in enumerate(self._names)]
-        self._back: queue.SimpleQueue[None] = queue.SimpleQueue()  # filled when a turn ends
-        self._turn: _Member | None = None  # who has it
-        self._is_stopping = False
+        self._is_running = self._is_stopping = False
 
     def call(self, member: int, kind: str, request: Any) -> Any:
         """Waits in a member's function for the answer to a request.
@@ -62,16 +71,19 @@ class Lockstep:
         # First: after a second Ctrl-C `run` is over while members are still on their way out.
         if self._is_stopping:
             raise Stopped
-        if not self._is_running:
-            return _answer(self._execute[kind]({member: request})[member])
-        waiting = self._members[member]
-        waiting.kind, waiting.request = kind, request
-        self._back.put(None)
-        waiting.turn.get()
-        if self._is_stopping:
-            raise Stopped
-        answer, waiting.answer = waiting.answer, None
-        return _answer(answer)
+        if self._is_running:
+            waiting = self._members[member]
+            waiting.kind, waiting.request = kind, request
+            self._back.put(None)
+            waiting.turn.get()
+            if self._is_stopping:
+                raise Stopped
+            answer, waiting.answer = waiting.answer, None
+        else:
+            answer = self._execute[kind]({member: request})[member]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def run(self, functions: Sequence[Callable[[], Any]]) -> None:
         """Runs one function per member to its end.
@@ -80,10 +92,14 @@ class Lockstep:
           MemberFailed: when one raised an exception.
           KeyboardInterrupt: on Ctrl-C, after every member came to its next call and was stopped.
         """
-        self._begin()
-        self._is_running = True
+        self._members = [_Member(number, name) for number, name in enumerate(self._names)]
+        self._back: queue.SimpleQueue[None] = queue.SimpleQueue()  # filled when a turn ends
+        self._turn: _Member | None = None  # who has it
+        self._is_running, self._is_stopping = True, False
         for member, function in zip(self._members, functions, strict=True):
-            member.start(self._run_member, function)
+            arguments = (member, function)
+            member.thread = threading.Thread(target=self._take_turns, args=arguments, daemon=True)
+            member.thread.start()
         try:
             for member in self._members:
                 self._give_turn(member)
@@ -104,7 +120,7 @@ class Lockstep:
             member.answer = answers[member.number]
             self._give_turn(member)
 
-    def _give_turn(self, member: "_Member") -> None:
+    def _give_turn(self, member: _Member) -> None:
         """Returns when the member waits at its next call or is done."""
         member.kind = member.request = None
         self._turn = member
@@ -120,10 +136,11 @@ class Lockstep:
         first = [] if self._turn is None else [self._turn]
         for member in [*first, *self._members]:
             member.turn.put(None)
-            member.join()
+            if member.thread is not None:
+                member.thread.join()
         self._is_stopping = False  # nobody is left
 
-    def _run_member(self, member: "_Member", function: Callable[[], Any]) -> None:
+    def _take_turns(self, member: _Member, function: Callable[[], Any]) -> None:
         member.turn.get()
         try:
             if not self._is_stopping:
@@ -133,30 +150,3 @@ class Lockstep:
         except BaseException as error:  # raised again in the thread of `run`
             member.error = error
         self._back.put(None)
-
-
-class _Member:
-    """What the two sides of a member's turn tell each other."""
-
-    def __init__(self, number: int, name: str):
-        self.number, self.name = number, name
-        self.turn: queue.SimpleQueue[None] = queue.SimpleQueue()  # filled when its turn begins
-        self.kind: str | None = None  # of the call it waits at
-        self.request: Any = None
-        self.answer: Any = None
-        self.error: BaseException | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, function: Callable[..., None], argument: Any) -> None:
-        self._thread = threading.Thread(target=function, args=(self, argument), daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-
-def _answer(answer: Any) -> Any:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer

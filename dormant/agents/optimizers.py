@@ -7,7 +7,7 @@ import gin
 import optax
 
 import dormant
-from dormant.runs.options import ConfigurationError
+from dormant.checks import require, require_choice
 
 
 def create_optimizer(
@@ -32,18 +32,13 @@ def create_optimizer(
       ConfigurationError: when the name is unknown, or per-entry counts are asked of another
         optimizer than Adam.
     """
-    if name not in ("adam", "rmsprop", "sgd"):
-        raise ConfigurationError(
-            f"{option} must be one of 'adam', 'rmsprop', 'sgd'; received {name!r}"
-        )
-    if not per_entry_count:
-        optimizer = dopamine_dqn.create_optimizer(name)
-    elif name == "adam":
+    require_choice(option, name, ("adam", "rmsprop", "sgd"))
+    if per_entry_count:
+        allowed = "'adam' where the intervention's adam_count is 'per_entry'"
+        require(name == "adam", option, allowed, name)
         optimizer = _adam_with_per_entry_count()
     else:
-        raise ConfigurationError(
-            f"an intervention's adam_count = 'per_entry' needs {option} = 'adam'; received {name!r}"
-        )
+        optimizer = dopamine_dqn.create_optimizer(name)
     if weight_decay > 0:
         rate = _learning_rate() if weight_decay_kind == "decoupled" else None
         optimizer = dormant.weight_decay(

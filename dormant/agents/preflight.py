@@ -8,13 +8,9 @@ from typing import Any
 
 import gin
 
+from dormant.checks import ConfigurationError, require, require_choice, require_count
 from dormant.runs.gin_files import close_matches, did_you_mean, parse_gin
-from dormant.runs.options import (
-    ConfigurationError,
-    bound_in_gin,
-    require,
-    require_whole_number,
-)
+from dormant.runs.options import bound_in_gin
 
 
 def load_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
@@ -44,33 +40,35 @@ def check_runner() -> None:
     from dormant.agents import environments, runner
 
     control = environments.control_of(_agent())
-    schedule = bound_in_gin("create_dormant_runner", "schedule", "continuous_train")
+    schedule = bound_in_gin("create_dormant_runner.schedule", "continuous_train")
     runner.runner_class(control, schedule)
     name = environments.RUNNER_NAMES[control][0]
     for other in sorted(names[0] for names in environments.RUNNER_NAMES.values()):
         for parameter, value in gin.get_bindings(other).items() if other != name else ():
-            raise ConfigurationError(
-                f"{other}.{parameter} has no effect where actions are {control}: bind"
-                f" {name}.{parameter}; received {value!r}"
-            )
+            allowed = f"left out where actions are {control}: bind {name}.{parameter}"
+            require(False, f"{other}.{parameter}", allowed, value)
     for parameter in ("num_iterations", "training_steps", "evaluation_steps"):
-        require_whole_number(f"{name}.{parameter}", 1, bound_in_gin(name, parameter, 1))
-    episode = bound_in_gin(name, "max_steps_per_episode", 1)
-    if episode is not None or schedule == "max_episode_eval":
-        require_whole_number(f"{name}.max_steps_per_episode", 1, episode, "agent steps")
+        _check_count(f"{name}.{parameter}", 1, 1)
+    episode = f"{name}.max_steps_per_episode"
+    if schedule == "max_episode_eval" or bound_in_gin(episode, 1) is not None:
+        _check_count(episode, 1, 1, "agent steps")
     if schedule == "max_episode_eval":
         _check_max_episode_eval(environments.environment_factory(control))
 
 
 def _check_max_episode_eval(factory: Any) -> None:
-    name = "MaxEpisodeEvalRunner"
-    episodes = bound_in_gin(name, "num_eval_episodes", 100)
-    require_whole_number(f"{name}.num_eval_episodes", 1, episodes, "episodes")
-    no_ops = bound_in_gin(name, "max_noops", 30)
-    require_whole_number(f"{name}.max_noops", 0, no_ops)
+    _check_count("MaxEpisodeEvalRunner.num_eval_episodes", 100, 1, "episodes")
+    no_ops = _check_count("MaxEpisodeEvalRunner.max_noops", 30, 0)
     has_no_ops = factory.__name__ == "create_atari_environment"
     allowed = f"0 in an environment of {factory.__name__}: only Atari games have no-ops"
-    require(has_no_ops or no_ops == 0, f"{name}.max_noops", allowed, no_ops)
+    require(has_no_ops or no_ops == 0, "MaxEpisodeEvalRunner.max_noops", allowed, no_ops)
+
+
+def _check_count(option: str, default: int, least: int, units: str = "") -> int:
+    """What gin binds to an option, or its default; a whole number >= least."""
+    value = bound_in_gin(option, default)
+    require_count(option, value, least, units)
+    return value
 
 
 def check_environment() -> None:
@@ -101,10 +99,9 @@ def _check_gymnasium() -> None:
     parameter = "create_gym_environment.environment_name"
     names = {spec.id.rpartition("-v")[0] or spec.id for spec in specs}
     name = _check_name(parameter, "environment", "HalfCheetah", "Gymnasium", names)
-    version = bound_in_gin("create_gym_environment", "version", "v0")
+    version = bound_in_gin("create_gym_environment.version", "v0")
     versions = [f"v{spec.version}" for spec in specs if spec.id == f"{name}-v{spec.version}"]
-    allowed = f"one of {', '.join(map(repr, versions))} for {name}"
-    require(version in versions, "create_gym_environment.version", allowed, version)
+    require_choice("create_gym_environment.version", version, versions)
 
 
 def _can_be_created(spec: Any) -> bool:
@@ -122,7 +119,7 @@ def _check_minatar() -> None:
 
 
 def _check_name(parameter: str, kind: str, example: str, owner: str, names: Iterable[str]) -> str:
-    name = bound_in_gin(*parameter.split("."), None)
+    name = bound_in_gin(parameter, None)
     article = "an" if kind[0] in "aeiou" else "a"
     allowed = f"the name of {article} {kind}, such as {example!r}"
     require(isinstance(name, str), parameter, allowed, name)
@@ -140,4 +137,4 @@ _ENVIRONMENT_CHECKS = {
 
 
 def _agent() -> Any:
-    return bound_in_gin("create_dormant_runner", "agent", None)
+    return bound_in_gin("create_dormant_runner.agent", None)

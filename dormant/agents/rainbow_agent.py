@@ -12,7 +12,8 @@ from dopamine.labs.atari_100k.atari_100k_rainbow_agent import drq_image_augmenta
 from dormant import learners
 from dormant.agents import replay_sampling
 from dormant.agents.discrete_agent import PrioritizedAgent
-from dormant.runs.options import LearnerOptions, require
+from dormant.checks import require_flag
+from dormant.runs.options import LearnerOptions
 
 
 @gin.configurable
@@ -43,9 +44,7 @@ class DormantRainbowAgent(PrioritizedAgent, JaxRainbowAgent):
             parts.optimizer,
             discount=self.cumulative_gamma,
             support=self._support,
-            target_period=parts.target_period,
-            tracker=parts.tracker,
-            intervention=parts.intervention,
+            **parts.after_step(),
         )
 
 
@@ -82,9 +81,7 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        is_flag = isinstance(data_augmentation, bool)
-        name = "DormantFullRainbowAgent.data_augmentation"
-        require(is_flag, name, "True or False", data_augmentation)
+        require_flag("DormantFullRainbowAgent.data_augmentation", data_augmentation)
         self._augment = _augmentation if data_augmentation else None
         super().__init__(num_actions, options=options)
 
@@ -114,9 +111,7 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
             loss="mse" if self._mse_loss else "huber",
             augment=self._augment,
             evaluation_apply=without_noise,
-            target_period=parts.target_period,
-            tracker=parts.tracker,
-            intervention=parts.intervention,
+            **parts.after_step(),
         )
 
     def _score_inputs(self, gradient_step: int, size: int) -> tuple:

@@ -6,21 +6,17 @@ from typing import Any
 import numpy as np
 from dopamine.jax.replay_memory import replay_buffer, samplers
 
+from dormant.checks import errors_of, require, require_count, require_number
 from dormant.learners import Batch, WeightedBatch
 from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
-from dormant.runs.options import (
-    ConfigurationError,
-    bound_in_gin,
-    is_number,
-    require,
-    require_whole_number,
-)
+from dormant.runs.options import bound_in_gin
 
 # Keeps the score batches' random stream apart from every other use of the run's seed.
 SCORE_STREAM = 0x5C0E
 # Dopamine's, so that no transition that was drawn has priority 0.
 _EPSILON = 1e-10
 _UNIFORM, _PRIORITIZED = "ReplayBuffer", "PrioritizedSamplingDistribution"
+_EXPONENT = f"{_PRIORITIZED}.priority_exponent"
 # Parameters of Dopamine's buffer that have no meaning here, and why.
 _WITHOUT_EFFECT = {
     f"{_UNIFORM}.compress": "False: each frame is stored once, as it is",
@@ -43,19 +39,18 @@ def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
         would not fit into this machine's memory.
     """
     for name, allowed in _WITHOUT_EFFECT.items():
-        bound = bound_in_gin(*name.split("."), None)
+        bound = bound_in_gin(name, None)
         require(bound is None or bound is False and "compress" in name, name, allowed, bound)
-    batch_size = bound_in_gin(_UNIFORM, "batch_size", None)
-    require_whole_number(f"{_UNIFORM}.batch_size", 1, batch_size)
-    capacity = bound_in_gin(_UNIFORM, "max_capacity", None)
+    batch_size = bound_in_gin(f"{_UNIFORM}.batch_size", None)
+    require_count(f"{_UNIFORM}.batch_size", batch_size, 1)
+    capacity = bound_in_gin(f"{_UNIFORM}.max_capacity", None)
     least = max(batch_size, stored["stack_size"] + stored["update_horizon"])
-    require_whole_number(f"{_UNIFORM}.max_capacity", least, capacity, "transitions")
+    require_count(f"{_UNIFORM}.max_capacity", capacity, least, "transitions")
     # The table of priorities always has the replay's size; Dopamine's files give it one.
-    table = bound_in_gin(_PRIORITIZED, "max_capacity", capacity)
-    require_whole_number(f"{_PRIORITIZED}.max_capacity", capacity, table, "transitions")
-    exponent = bound_in_gin(_PRIORITIZED, "priority_exponent", 1.0)
-    is_exponent = is_number(exponent, 0.0)
-    require(is_exponent, f"{_PRIORITIZED}.priority_exponent", "a number >= 0", exponent)
+    table = bound_in_gin(f"{_PRIORITIZED}.max_capacity", capacity)
+    require_count(f"{_PRIORITIZED}.max_capacity", table, capacity, "transitions")
+    exponent = bound_in_gin(_EXPONENT, 1.0)
+    require_number(_EXPONENT, exponent, 0)
     _note_in_operative_config(prioritized)
     options = ReplayOptions(
         capacity=capacity,
@@ -64,10 +59,8 @@ def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
         priority_exponent=exponent,
         **stored,
     )
-    try:
+    with errors_of(_UNIFORM, {"capacity": "max_capacity"}):
         return ReplayBuffer(options, seed)
-    except (ValueError, MemoryError) as error:
-        raise ConfigurationError(f"{_UNIFORM}.max_capacity: {error}") from error
 
 
 def checkpoints_kept() -> int:
@@ -78,8 +71,8 @@ def checkpoints_kept() -> int:
     Raises:
       ConfigurationError: when it is not a whole number >= 1.
     """
-    kept = bound_in_gin(_UNIFORM, "checkpoint_duration", 4)
-    require_whole_number(f"{_UNIFORM}.checkpoint_duration", 1, kept)
+    kept = bound_in_gin(f"{_UNIFORM}.checkpoint_duration", 4)
+    require_count(f"{_UNIFORM}.checkpoint_duration", kept, 1)
     return kept
 
 
@@ -89,9 +82,9 @@ def check_no_exponent() -> None:
     Raises:
       ConfigurationError: when one is.
     """
-    bound = bound_in_gin(_PRIORITIZED, "priority_exponent", None)
-    allowed = "left out where transitions are drawn uniformly: only replay_scheme 'prioritized'"
-    require(bound is None, f"{_PRIORITIZED}.priority_exponent", f"{allowed} has priorities", bound)
+    bound = bound_in_gin(_EXPONENT, None)
+    allowed = "left out where transitions are drawn uniformly: replay_scheme 'prioritized' has it"
+    require(bound is None, _EXPONENT, allowed, bound)
 
 
 def _note_in_operative_config(prioritized: bool) -> None:
@@ -123,7 +116,7 @@ def set_priorities(
     """
     loss = np.asarray(sample_loss, np.float64)
     if not np.isfinite(loss).all():
-        raise FloatingPointError(f"the loss is not finite at {where}; received {loss.tolist()}")
+        raise FloatingPointError(f"the loss must be finite at {where}; got {loss.tolist()}")
     replay.set_priorities(keys, np.sqrt(loss + _EPSILON))
 
 

@@ -12,17 +12,18 @@ from dopamine.labs.atari_100k.eval_run_experiment import MaxEpisodeEvalRunner
 from gymnasium.error import DependencyNotInstalled
 
 from dormant.agents import environments
-from dormant.agents.checks import seed_of
+from dormant.agents.learner_agent import seed_of
 from dormant.agents.runner_mixin import RunnerMixin
 from dormant.agents.side_by_side import SideBySide
-from dormant.runs.members import members_of
-from dormant.runs.options import (
+from dormant.checks import (
     ConfigurationError,
-    bound_in_gin,
     require,
     require_choice,
-    require_whole_number,
+    require_count,
+    require_flag,
 )
+from dormant.runs.members import members_of
+from dormant.runs.options import bound_in_gin
 
 
 class DormantTrainRunner(RunnerMixin, run_experiment.TrainRunner):
@@ -120,12 +121,11 @@ def create_dormant_runner(
     """
     is_agent = hasattr(agent, "for_environment")
     require(is_agent, "create_dormant_runner.agent", "an agent such as @DormantDQNAgent", agent)
-    require_whole_number("create_dormant_runner.seeds", 1, seeds)
-    is_choice = one_dispatch is None or isinstance(one_dispatch, bool)
-    name = "create_dormant_runner.one_dispatch"
-    require(is_choice, name, "None, True or False", one_dispatch)
+    require_count("create_dormant_runner.seeds", seeds, 1)
+    if one_dispatch is not None:
+        require_flag("create_dormant_runner.one_dispatch", one_dispatch)
     if seeds > 1 or side_by_side:
-        first_seed = seed_of(agent, bound_in_gin("LearnerOptions", "seed", None))
+        first_seed = seed_of(agent, bound_in_gin("LearnerOptions.seed", None))
         members = members_of("create_dormant_runner", first_seed, seeds, side_by_side)
         create = functools.partial(create_dormant_runner, agent=agent, schedule=schedule)
         return SideBySide(base_dir, members, create, one_dispatch)
@@ -145,11 +145,9 @@ def runner_class(control: str, schedule: str) -> type[RunnerMixin]:
     Raises:
       ConfigurationError: when there is no such schedule for such agents.
     """
-    name, runners = "create_dormant_runner.schedule", RUNNERS
+    runners = RUNNERS
     if control == "continuous":
         # Dopamine's module of this name warns when it is imported, which other runs need not see.
         from dormant.agents.continuous_runner import CONTINUOUS_RUNNERS as runners
-
-        name += " of an agent with continuous actions"
-    require_choice(name, tuple(runners), schedule)
+    require_choice("create_dormant_runner.schedule", schedule, list(runners))
     return runners[schedule]

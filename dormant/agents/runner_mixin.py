@@ -15,9 +15,10 @@ from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
+from dormant.checks import ConfigurationError
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
-from dormant.runs.options import ConfigurationError, option_name
+from dormant.runs.options import option_name
 from dormant.runs.progress import Progress, iterations_left
 
 
@@ -63,7 +64,7 @@ class RunnerMixin:
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
         )
-        self._meeting: Callable[[], None] | None = None
+        self._meet: Callable[[], None] = lambda: None
         self.show_progress(Progress(self._agent.training_steps))
         self._agent.set_tracking_listener(self._write_tracking)
 
@@ -74,7 +75,7 @@ class RunnerMixin:
 
     def set_meeting(self, meeting: Callable[[], None]) -> None:
         """Has meeting called before every phase, training or evaluation."""
-        self._meeting = meeting
+        self._meet = meeting
 
     def step_in_thread(self, wait: Callable[[], None]) -> None:
         """Has the environment stepped by a thread of its own where that changes nothing.
@@ -178,18 +179,16 @@ class RunnerMixin:
         self._meet()
         return super()._run_eval_phase(statistics)
 
-    def _meet(self) -> None:
-        if self._meeting is not None:
-            self._meeting()
-
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:
         self._seed_environment(iteration)
         statistics = super()._run_one_iteration(iteration)
         record = metrics.iteration_record(
             iteration,
-            statistics,
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
+            steps_per_second=statistics["train_average_steps_per_second"][0],
+            train=_episodes(statistics, "train"),
+            evaluation=_episodes(statistics, "eval"),
         )
         self._metrics_file.write(record)
         averages = [
@@ -217,6 +216,14 @@ class RunnerMixin:
                 self._checkpoint_experiment(iteration)
                 self._collector_dispatcher.flush()
         self._collector_dispatcher.close()
+
+
+def _episodes(statistics: dict[str, list], phase: str) -> metrics.Episodes | None:
+    """Of a phase, out of Dopamine's `IterationStatistics.data_lists`; None where it did not run."""
+    if f"{phase}_episode_returns" not in statistics:
+        return None
+    returns, lengths = (statistics[f"{phase}_episode_{what}"] for what in ("returns", "lengths"))
+    return metrics.Episodes(returns, lengths, statistics[f"{phase}_average_return"][0])
 
 
 def _remove_later_replays(checkpoint_dir: str, latest: int) -> None:

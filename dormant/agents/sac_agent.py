@@ -14,12 +14,12 @@ from dopamine.jax.agents.sac.sac_agent import SACAgent
 
 import dormant
 from dormant import learners
-from dormant.agents.learner_agent import LearnerAgent
-from dormant.agents.learner_parts import LearnerParts
+from dormant.agents.learner_agent import LearnerAgent, LearnerParts
 from dormant.agents.optimizers import create_optimizer
+from dormant.checks import require, require_choice, require_flag
 from dormant.interventions.factories import chosen_layers
 from dormant.runs.interventions import FixedBudget, ReDo, Reset
-from dormant.runs.options import LearnerOptions, require, require_choice
+from dormant.runs.options import LearnerOptions
 
 
 @gin.configurable
@@ -54,9 +54,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        name = "DormantSACAgent.change_target_critics"
-        is_flag = isinstance(change_target_critics, bool)
-        require(is_flag, name, "True or False", change_target_critics)
+        require_flag("DormantSACAgent.change_target_critics", change_target_critics)
         self._change_target_critics = change_target_critics
         super().__init__(
             action_shape,
@@ -74,7 +72,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         return cls(space.shape, (space.low, space.high), environment.observation_space.shape)
 
     def _build_learner(self) -> learners.Learner:
-        require_choice("SACAgent.target_update_type", ("soft", "hard"), self.target_update_type)
+        require_choice("SACAgent.target_update_type", self.target_update_type, ("soft", "hard"))
         soft = self.target_update_type == "soft"
         network = self.network_def
         observation = self._empty_state()
@@ -124,7 +122,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         if isinstance(options, Reset) and not isinstance(options.layers, str):
             known = [name for part in parts.values() for name in part.graph.incoming]
             for name in options.layers:
-                require_choice("Reset.layers", tuple(known), name)
+                require_choice("Reset.layers", name, known)
         interventions = {name: part.intervention for name, part in parts.items()}
         follow = self._target_intervention(parts["critic"].graph)
         return {"intervention": dormant.combine(**interventions), "target_intervention": follow}
@@ -157,25 +155,16 @@ class DormantSACAgent(LearnerAgent, SACAgent):
     def _action_kind(self) -> tuple[tuple[int, ...], Any]:
         return self.action_shape, np.float32
 
-    def _build_networks_and_optimizer(self) -> None:
-        super()._build_networks_and_optimizer()
-        learner, low, high = self._learner, *self.action_limits
-
-        @jax.jit
-        def act_in_training(state, observation, key, step):
-            return learner.act(state, observation, jax.random.fold_in(key, step), 0.0)
-
-        @jax.jit
-        def act_in_evaluation(state, observation, key, step):
-            return learner.act_in_evaluation(state, observation, jax.random.fold_in(key, step), 0.0)
+    def _compile_policies(self, learner: learners.Learner) -> tuple[Callable, Callable]:
+        low, high = self.action_limits
 
         @jax.jit
         def act_at_random(unused_state, unused_observation, key, step):
             key = jax.random.fold_in(key, step)
             return jax.random.uniform(key, self.action_shape, jnp.float32, low, high)
 
-        self._act_in_training, self._act_in_evaluation = act_in_training, act_in_evaluation
         self._act_at_random = act_at_random
+        return super()._compile_policies(learner)
 
     def _select_action(self) -> np.ndarray:
         # As in Dopamine: until learning begins actions are uniform, in evaluation too.

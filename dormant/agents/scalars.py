@@ -1,38 +1,40 @@
 """The records of metrics.jsonl as scalars for Dopamine's collectors, among them TensorBoard."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from dopamine.metrics.statistics_instance import StatisticsInstance
 
 from dormant.records.metrics import Record
+from dormant.records.schema import NAMES, SCHEMA, Schema
 
 
-def tracking_scalars(record: Record) -> list[StatisticsInstance]:
+def tracking_scalars(record: Record, schema: Schema = SCHEMA) -> list[StatisticsInstance]:
     """A tracking record as scalars for `CollectorDispatcher`, at its gradient step."""
-    scalars = {"ReDo/RecycledTotal": record["recycled_total"]}
+    declared = {measure.name: measure for measure in schema.tracking}
+    scalars = {}
     for name, value in record.items():
-        if isinstance(value, float):
-            group = name.removesuffix("_total")
-            scalars[f"Train/{_title(name)}" if group == name else f"{_title(group)}/Total"] = value
-    for layer, count in record["recycled"].items():
-        scalars[f"ReDo/Recycled/{layer}"] = count
-    per_tau = {"DormantPercent": {"Pooled": record["dormant_percent_pooled"]}}
-    per_tau["DormantPercent"] |= record.get("dormant_percent_by_network", {})
-    per_tau["DormantPercent"] |= record["dormant_percent"]
-    per_tau["DormantOverlap"] = record["overlap"]
-    per_tau["DormantOverlapHistory"] = record["overlap_history"]
-    for group, layers in per_tau.items():
-        for layer, values in layers.items():
-            for tau, value in zip(record["taus"], values, strict=True):
-                scalars[f"{group}/tau={tau:g}/{layer}"] = value
-    for group in ("effective_rank", "feature_norm", "weight_norm", "gradient_norm"):
-        scalars |= {f"{_title(group)}/{layer}": value for layer, value in record[group].items()}
+        if name in declared:
+            tag, axes = declared[name].tag, declared[name].axes
+            for where, number in _numbers(value, axes, record["taus"]) if tag else ():
+                scalars[tag.format(**where)] = number
+        elif isinstance(value, float):  # one that only this learner's update returns
+            title = "".join(word.capitalize() for word in name.split("_"))
+            scalars[f"Train/{title}"] = value
     step = record["gradient_step"]
     return [
-        StatisticsInstance(name, value, step)
-        for name, value in scalars.items()
-        if value is not None
+        StatisticsInstance(tag, number, step)
+        for tag, number in scalars.items()
+        if number is not None
     ]
 
 
-def _title(name: str) -> str:
-    """`q_mean` as TensorBoard has it: `QMean`."""
-    return "".join(word.capitalize() for word in name.split("_"))
+def _numbers(value: Any, axes: tuple[str, ...], taus: list) -> Iterator[tuple[dict, Any]]:
+    """({axis: where}, number) of every number of an entry."""
+    if not axes:
+        yield {}, value
+        return
+    items = value.items() if axes[0] in NAMES else zip(taus, value, strict=True)
+    for where, inner in items:
+        for rest, number in _numbers(inner, axes[1:], taus):
+            yield {axes[0]: where, **rest}, number

@@ -5,19 +5,18 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
-import jax
 
-from dormant.agents import together
+from dormant.agents import dispatch
 from dormant.agents.lockstep import Lockstep, MemberFailed
+from dormant.checks import ConfigurationError, require
 from dormant.records.run_file import RunRecord
 from dormant.replay import shortage
 from dormant.runs.members import Member
-from dormant.runs.options import ConfigurationError, require
 from dormant.runs.progress import Progress
 
 # The compiled programs of an agent, where it has them; the same for agents of one learner.
@@ -55,8 +54,6 @@ class SideBySide:
             not there before.
         """
         _check_names(members)
-        if one_dispatch is None:
-            one_dispatch = jax.default_backend() != "cpu"
         self._members = list(members)
         self._folders = [os.path.join(base_dir, member.folder) for member in members]
         self._runners, self._configs = [], []
@@ -67,14 +64,17 @@ class SideBySide:
                     self._configs.append(gin.operative_config_str())
             _check_memory([runner.agent for runner in self._runners])
         self._finished: set[int] = set()
-        dispatches = self._share_programs()
-        answers = _Answers(dispatches if one_dispatch else {})
+        if one_dispatch is None:
+            platforms = {getattr(runner.agent, "platform", "cpu") for runner in self._runners}
+            one_dispatch = platforms != {"cpu"}
+        together = self._share_programs()
+        answer = functools.partial(dispatch.by_program, together if one_dispatch else {})
         self._lockstep = Lockstep(
             [member.name for member in members],
             {
                 "environment": dict.copy,  # while others step theirs
-                "act": answers.acts,
-                "burst": answers.bursts,
+                "act": answer,
+                "burst": answer,
                 "phase": dict.copy,
             },
         )
@@ -82,7 +82,7 @@ class SideBySide:
             _meet(runner, functools.partial(self._lockstep.call, number))
         self._show_one_progress()
 
-    def _share_programs(self) -> dict[Callable, together.OneDispatch]:
+    def _share_programs(self) -> dict[Callable, dispatch.Answer]:
         """Gives agents that differ in nothing but the seed the programs of the first of them.
 
         Returns:
@@ -91,16 +91,17 @@ class SideBySide:
         groups: dict[tuple, list[Any]] = {}
         for member, runner in zip(self._members, self._runners, strict=True):
             groups.setdefault(tuple(member.values.items()), []).append(runner.agent)
-        found = {}
+        found: dict[Callable, dispatch.Answer] = {}
         for first, *others in groups.values():
-            programs = {name: getattr(first, name, None) for name in (*_POLICIES, _BURST)}
-            programs = {name: program for name, program in programs.items() if program is not None}
-            for agent in others:
-                for name, program in programs.items():
+            names = [name for name in (*_POLICIES, _BURST) if hasattr(first, name)]
+            if not others or not names:
+                continue
+            one = dispatch.OneDispatch(first._learner, 1 + len(others))
+            for name in names:
+                program = getattr(first, name)
+                found[program] = one.bursts if name == _BURST else one.acts
+                for agent in others:
                     setattr(agent, name, program)
-            if others and programs:
-                dispatch = together.OneDispatch(first._learner, 1 + len(others))
-                found |= dict.fromkeys(programs.values(), dispatch)
         return found
 
     def _show_one_progress(self) -> None:
@@ -188,56 +189,22 @@ class RunRecords:
                 record.fail(error)
 
 
-class _Answers:
-    """Sends requests to what answers those of their program, or one by one where nothing does."""
-
-    def __init__(self, dispatches: Mapping[Callable, together.OneDispatch]):
-        self._dispatches = dict(dispatches)
-
-    def acts(self, requests: dict[int, together.Act]) -> dict[int, Any]:
-        return self._answer(requests, together.OneDispatch.acts)
-
-    def bursts(self, requests: dict[int, together.Burst]) -> dict[int, Any]:
-        return self._answer(requests, together.OneDispatch.bursts)
-
-    def _answer(self, requests: dict[int, Any], answer: Callable) -> dict[int, Any]:
-        by_program: dict[Callable, dict[int, Any]] = {}
-        for member, request in requests.items():
-            by_program.setdefault(request[0], {})[member] = request
-        answers = {}
-        for program, asked in by_program.items():
-            dispatch = self._dispatches.get(program)
-            answers |= together.one_by_one(asked) if dispatch is None else answer(dispatch, asked)
-        return answers
-
-
 def _meet(runner: Any, call: Callable[[str, Any], Any]) -> None:
     """Has a member's calls answered together with those of the others."""
-    agent = runner.agent
-    for name in _POLICIES:
-        if hasattr(agent, name):
-            setattr(agent, name, _meeting_act(getattr(agent, name), call))
-    if hasattr(agent, _BURST):
-        setattr(agent, _BURST, _meeting_burst(getattr(agent, _BURST), call))
+    for name in (*_POLICIES, _BURST):
+        program = getattr(runner.agent, name, None)
+        if program is not None:
+            setattr(runner.agent, name, _asking(program, call, name == _BURST))
     runner.step_in_thread(lambda: call("environment", None))
     runner.set_meeting(lambda: call("phase", None))
 
 
-def _meeting_act(act: Callable[..., Any], call: Callable[[str, Any], Any]) -> Callable[..., Any]:
-    def meeting_act(*arguments: Any) -> Any:
-        return call("act", together.Act(act, arguments))
-
-    return meeting_act
-
-
-def _meeting_burst(
-    burst: Callable[..., Any], call: Callable[[str, Any], Any]
+def _asking(
+    program: Callable[..., Any], call: Callable[[str, Any], Any], is_burst: bool
 ) -> Callable[..., Any]:
-    def meeting_burst(state, batches, score_inputs, due, after_update=None):
-        request = together.Burst(burst, state, batches, score_inputs, due, after_update)
-        return call("burst", request)
-
-    return meeting_burst
+    """What takes the place of a program: its caller gets the answer that is found for all."""
+    kind, request = ("burst", dispatch.Burst) if is_burst else ("act", dispatch.Act)
+    return lambda *arguments: call(kind, request(program, *arguments))
 
 
 class _MemberProgress:
@@ -289,9 +256,8 @@ def _check_memory(agents: Sequence[Any]) -> None:
     if problem is not None:
         capacities = sorted({options.capacity for options in replays})
         raise ConfigurationError(
-            "create_dormant_runner.seeds and .side_by_side must leave memory for the replays of"
-            f" all {len(agents)} runs: {problem}, lower ReplayBuffer.max_capacity; received"
-            f" {', '.join(map(str, capacities))}"
+            "`ReplayBuffer.max_capacity` must leave memory for the replays of all"
+            f" {len(agents)} runs side by side: {problem}; got {', '.join(map(str, capacities))}"
         )
 
 
@@ -339,5 +305,5 @@ def _bind(name: str, value: Any) -> None:
     except ValueError as error:
         text = str(error).split("\n")[0].rstrip(".")
         raise ConfigurationError(
-            f"create_dormant_runner.side_by_side: {text}; received {name!r}"
+            f"create_dormant_runner.side_by_side: {text}; got {name!r}"
         ) from error

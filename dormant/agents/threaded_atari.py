@@ -63,9 +63,8 @@ class ThreadedAtari(AtariEnvironment):
             return super().step(action)
         if not 0 <= action < len(self._ale_actions):
             # The vector environment would never answer.
-            raise IndexError(
-                f"action must be from 0 to {len(self._ale_actions) - 1}; received {action}"
-            )
+            most = len(self._ale_actions) - 1
+            raise IndexError(f"`action` must be from 0 to {most}; got {action}")
         self._vector.send(np.array([action], np.int64))
         self._wait()
         screens, rewards, terminated, truncated, info = self._vector.recv()

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dormant.checks import check_number
 from dormant.learners.learner import Policy
 from dormant.learners.q_values import KeyedQFunction, QFunction, check_q_values
 from dormant.learners.targets import Params
@@ -79,8 +80,8 @@ def linearly_decaying_epsilon(
     Raises:
       ValueError: when decay_period is a Python number <= 0.
     """
-    if isinstance(decay_period, Real) and not decay_period > 0:
-        raise ValueError(f"`decay_period` must be agent steps, > 0; got {decay_period!r}")
+    if isinstance(decay_period, Real):
+        check_number("decay_period", decay_period, above=0)
     # As an array, so that a Python int is computed with in float32 as a traced one is.
     steps_left = decay_period + warmup - jnp.asarray(agent_step)
     bonus = (1.0 - epsilon) * steps_left / decay_period

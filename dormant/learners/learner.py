@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant import Intervention
-from dormant.checks import check_function, check_init_and_update
+from dormant.checks import check, check_function, check_init_and_update
 from dormant.learners.targets import Params, TargetRule, keep_target
 
 Metrics = dict[str, jax.Array]
@@ -173,26 +173,26 @@ def step_learner(
     Raises:
       ValueError: when an argument is not of the kind asked for.
     """
-    for name, value in (
-        ("init", init), ("step", step), ("policy", policy), ("target_rule", target_rule)
-    ):  # fmt: skip
-        check_function(name, value)
-    check_init_and_update("optimizer", optimizer)
-    for name, value in (("tracker", tracker), ("intervention", intervention)):
-        if value is not None:
-            check_init_and_update(name, value, "None or ")
     if evaluation_policy is None:
         evaluation_policy = policy
-    check_function("evaluation_policy", evaluation_policy)
-    if gradient is not None:
-        check_function("gradient", gradient)
-    if target_intervention is not None:
-        check_function("target_intervention", target_intervention)
-        if intervention is None:
-            raise ValueError(
-                "`target_intervention` must be None where there is no `intervention`;"
-                f" got {target_intervention!r}"
-            )
+    functions = {
+        "init": init,
+        "step": step,
+        "policy": policy,
+        "target_rule": target_rule,
+        "evaluation_policy": evaluation_policy,
+    }
+    optional = {"gradient": gradient, "target_intervention": target_intervention}
+    functions |= {name: value for name, value in optional.items() if value is not None}
+    for name, function in functions.items():
+        check_function(name, function)
+    check_init_and_update("optimizer", optimizer)
+    for name, pair in (("tracker", tracker), ("intervention", intervention)):
+        if pair is not None:
+            check_init_and_update(name, pair, "None or ")
+    has_target = intervention is not None or target_intervention is None
+    allowed = "None where there is no `intervention`"
+    check(has_target, "target_intervention", allowed, target_intervention)
 
     def init_state(key: jax.Array) -> LearnerState:
         # Always three keys: the parameters of a seed do not depend on who watches or recycles them.

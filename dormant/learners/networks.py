@@ -2,13 +2,12 @@
 Parameter names and initializers are the released code's: parameters can be copied across."""
 
 import math
-from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.checks import check_choice
+from dormant.checks import check_choice, check_count, check_number
 
 # Filters, kernel size and stride of the nature CNN's convolutions at width 1.
 _NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -21,21 +20,6 @@ _ACTIVATIONS = {"relu": nn.relu, "leaky_relu": nn.leaky_relu}
 
 def _scaled(neurons: int, width: float) -> int:
     return math.ceil(neurons * width)
-
-
-def _check_options(num_actions: int, width: float, activation: str) -> None:
-    check_choice("activation", activation, tuple(_ACTIVATIONS))
-    if isinstance(num_actions, bool) or not isinstance(num_actions, Integral) or num_actions < 1:
-        raise ValueError(f"`num_actions` must be a whole number >= 1; got {num_actions!r}")
-    if (
-        isinstance(width, bool)
-        or not isinstance(width, Real)
-        or not math.isfinite(width)
-        or width <= 0
-    ):
-        raise ValueError(
-            f"`width` must be a finite number > 0, a factor of each layer's neurons; got {width!r}"
-        )
 
 
 def _pixels_to_unit_interval(observation: jax.Array) -> jax.Array:
@@ -54,17 +38,17 @@ def _dense_head(features: jax.Array, num_actions: int, width: float, activation:
     return nn.Dense(num_actions, kernel_init=initializer, name="final_layer")(x)
 
 
-class NatureCNN(nn.Module):
-    """Nature DQN's network: three convolutions and a dense layer, each followed by the activation.
+class _QNetwork(nn.Module):
+    """What the networks of the paper share.
 
     `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
     of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
-    The flatten is channels-last. All kernels are Xavier-uniform, all biases zero, as released.
+    The flatten is channels-last.
 
     Attributes:
       num_actions: A, a whole number >= 1.
       width: multiplies the neurons of every hidden layer, rounded up (fig. 12 uses 1, 2 and 4).
-      activation: "relu" or "leaky_relu" (fig. 21), after every hidden layer.
+      activation: "relu" or "leaky_relu" (fig. 21), wherever the network has one.
 
     Raises:
       ValueError: when an attribute is out of its range.
@@ -75,8 +59,17 @@ class NatureCNN(nn.Module):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        _check_options(self.num_actions, self.width, self.activation)
+        check_choice("activation", self.activation, tuple(_ACTIVATIONS))
+        check_count("num_actions", self.num_actions, 1)
+        check_number("width", self.width, above=0)
         super().__post_init__()
+
+
+class NatureCNN(_QNetwork):
+    """Nature DQN's network: three convolutions and a dense layer, each followed by the activation.
+
+    All kernels are Xavier-uniform, all biases zero, as released.
+    """
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
@@ -118,29 +111,8 @@ class ResidualStack(nn.Module):
         return x
 
 
-class ImpalaResNet(nn.Module):
-    """The IMPALA ResNet: three residual stacks of 32, 64 and 64 filters and a dense layer.
-
-    `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
-    of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
-    The flatten is channels-last.
-
-    Attributes:
-      num_actions: A, a whole number >= 1.
-      width: multiplies the neurons of every hidden layer, rounded up.
-      activation: "relu" or "leaky_relu", wherever the network has one.
-
-    Raises:
-      ValueError: when an attribute is out of its range.
-    """
-
-    num_actions: int
-    width: float = 1
-    activation: str = "relu"
-
-    def __post_init__(self) -> None:
-        _check_options(self.num_actions, self.width, self.activation)
-        super().__post_init__()
+class ImpalaResNet(_QNetwork):
+    """The IMPALA ResNet: three residual stacks of 32, 64 and 64 filters and a dense layer."""
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

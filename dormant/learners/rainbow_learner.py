@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from dormant import Intervention
-from dormant.checks import check_choice, check_function, check_number
+from dormant.checks import check, check_choice, check_flag, check_function, check_number
 from dormant.learners.batches import WeightedBatch, check_batch, continues
 from dormant.learners.exploration import keyed_epsilon_greedy
 from dormant.learners.learner import Learner, LossFunction, Metrics, Params, gradient_learner
@@ -79,8 +79,7 @@ def rainbow(
     """
     check_choice("loss", loss, tuple(LOSSES))
     check_number("discount", discount, 0, 1)
-    if not isinstance(double, bool):
-        raise ValueError(f"`double` must be True or False; got {double!r}")
+    check_flag("double", double)
     check_function("apply", apply, "(params, observation, key)")
     if evaluation_apply is None:
         evaluation_apply = apply
@@ -194,11 +193,9 @@ def _checked_support(support: Any) -> jax.Array:
     atoms = np.asarray(support, np.float32)
     is_vector = atoms.ndim == 1 and atoms.size > 1 and np.isfinite(atoms).all()
     spacing = np.diff(atoms) if is_vector else np.zeros(1)
-    if not (spacing > 0).all() or not np.allclose(spacing, spacing.mean(), rtol=1e-3):
-        raise ValueError(
-            "`support` must be None or at least 2 increasing, equally spaced values of shape (N,);"
-            f" got {support!r}"
-        )
+    is_even = (spacing > 0).all() and np.allclose(spacing, spacing.mean(), rtol=1e-3)
+    allowed = "None or at least 2 increasing, equally spaced values of shape (N,)"
+    check(is_even, "support", allowed, support)
     return jnp.asarray(atoms)
 
 

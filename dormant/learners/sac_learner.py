@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant import Intervention, NeuronGraph, recycle
-from dormant.checks import check_function, check_number
+from dormant.checks import check, check_function, check_number
 from dormant.learners.batches import Batch, check_batch, continues
 from dormant.learners.learner import (
     Learner,
@@ -186,11 +186,8 @@ def reset_target(
 def _target_rule(smoothing: float | None, period: int | None) -> TargetRule:
     if smoothing is None:
         return target_rule_of(period)
-    if period is not None:
-        raise ValueError(
-            "`target_period` must be None unless `target_smoothing` is None: the target is either"
-            f" copied or smoothed; got {period!r}"
-        )
+    allowed = "None unless `target_smoothing` is None: the target is either copied or smoothed"
+    check(period is None, "target_period", allowed, period)
     return soft_target(smoothing)
 
 

@@ -1,13 +1,12 @@
 """Target rules: when and how far the target network follows the online one."""
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import jax
 import optax
 
-from dormant.checks import check_number
+from dormant.checks import check, check_number, is_count
 
 Params = Any
 # (params, target_params, gradient_step) -> target_params; the update just made is counted.
@@ -29,10 +28,8 @@ def periodic_target(period: int) -> TargetRule:
     Raises:
       ValueError: when period is not a whole number >= 1.
     """
-    if isinstance(period, bool) or not isinstance(period, Integral) or period < 1:
-        raise ValueError(
-            f"`target_period` must be None or a whole number of gradient steps >= 1; got {period!r}"
-        )
+    allowed = "None or a whole number of gradient steps >= 1"
+    check(is_count(period, 1), "target_period", allowed, period)
 
     def target_rule(params: Params, target_params: Params, gradient_step: jax.Array) -> Params:
         return optax.periodic_update(params, target_params, gradient_step, period)

@@ -1,5 +1,5 @@
 """experiment.json: which runs an experiment has, where each lies, and what the paper reports.
-`python -m dormant.reproduce` writes it and the report reads it. Needs the standard library only."""
+`python -m dormant.reproduce` writes it and the report reads it."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-EXPERIMENT_FILE = "experiment.json"
+from dormant.records.files import EXPERIMENT_FILE, read_object
 
 
 class PlannedRun(NamedTuple):
@@ -22,7 +22,7 @@ class PlannedRun(NamedTuple):
       game: the environment's name as its configuration has it, such as "Asterix" or "Ant-v4".
       seed: the run's seed.
       agent_steps: how many the whole run has.
-      command: the shell command that starts it or goes on with it, from the repository's root.
+      command: the shell command that starts it or goes on with it, from where it was planned.
     """
 
     folder: str
@@ -120,11 +120,7 @@ def read_experiment(folder: str | Path) -> ExperimentFile:
     path = Path(folder) / EXPERIMENT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"no {EXPERIMENT_FILE} in {folder}")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    experiment = _take(ExperimentFile, entries, str(path))
+    experiment = _take(ExperimentFile, read_object(path), str(path))
     return experiment._replace(
         shows=tuple(experiment.shows),
         runs=_all(PlannedRun, experiment.runs, f"{path}, runs"),

@@ -1,123 +1,131 @@
 """What a run writes down: the records of metrics.jsonl.
-No agent is known here; everything comes in as reports, statistics and counters."""
+No agent is known here; everything comes in as states, episodes and counters."""
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from types import MappingProxyType
+from typing import Any, NamedTuple, TextIO
 
 import jax
 import numpy as np
 
-from dormant.interventions.compose import DEFAULT_TAUS
+from dormant.records.files import METRICS_FILE, write_atomically
+from dormant.records.schema import SCALAR, SCHEMA, Measure, Schema, entry, joined
 
-METRICS_FILE = "metrics.jsonl"
 Record = dict[str, Any]
 
 
+class Episodes(NamedTuple):
+    """The episodes that ended in a phase of an iteration.
+
+    Attributes:
+      returns: undiscounted, one for each.
+      lengths: in agent steps.
+      average: the mean return; 0 where none ended.
+    """
+
+    returns: Sequence[float]
+    lengths: Sequence[int]
+    average: float
+
+
 def tracking_record(
-    tracker: Any, intervention: Any, metrics: Mapping[str, Any], *, agent_step: int
+    tracker: Any,
+    intervention: Any,
+    metrics: Mapping[str, Any],
+    *,
+    agent_step: int,
+    schema: Schema = SCHEMA,
 ) -> Record:
-    """The record of the last scoring. T is the number of taus.
+    """The record of the last scoring.
 
     Args:
       tracker: state of `dormant.track`, or {network: state} where an agent has several networks.
       intervention: state of an intervention, in the same form; None where there is none.
       metrics: those of the update after which was scored: `loss` and other scalars.
       agent_step: training agent steps taken so far.
+      schema: what is recorded.
 
     Returns:
-      The "tracking" record: dormant_percent {layer: [T]}, dormant_percent_pooled [T] over all
-      hidden layers, overlap and overlap_history {layer: [T], None where undefined}, recycled
-      {layer: neurons}, recycled_total, effective_rank {penultimate layer: rank}, feature_norm,
-      weight_norm and gradient_norm {layer: norm}, the last two also as _total; the scalars of
-      metrics; and, where there are several networks, dormant_percent_by_network {network: [T]}.
-      Gradient norms are None where the learner gives the tracker no gradient.
+      The "tracking" record: what the schema finds, then the scalars of metrics.
 
     Raises:
       FloatingPointError: when the loss is not finite; a run that diverged stops.
     """
     scalars = {name: value for name, value in metrics.items() if np.ndim(value) == 0}
     acting = tracker if intervention is None else intervention
-    states = {name: (state.report, state.dormant) for name, state in _networks(tracker).items()}
-    recycled = [
-        (state.report.recycled, state.report.recycled_total) for state in _networks(acting).values()
-    ]
-    # One transfer for everything that the record holds.
-    states, recycled, scalars = jax.device_get((states, recycled, scalars))
-    reports = [report for report, _ in states.values()]
-    step = int(reports[0].step)
-    if not math.isfinite(scalars["loss"]):
-        raise FloatingPointError(f"the loss is {scalars['loss']} at gradient step {step}")
-    record = {
-        "kind": "tracking",
-        "gradient_step": step,
-        "agent_step": agent_step,
-        "taus": list(DEFAULT_TAUS),
-        "dormant_percent": _merged(reports, lambda report: report.dormant_fraction, _percent),
-        "dormant_percent_pooled": _percent(_dormant_fraction(states.values())),
-        "overlap": _merged(reports, lambda report: report.overlap, _finite),
-        "overlap_history": _merged(reports, lambda report: report.overlap_history, _finite),
-        "recycled": {layer: int(n) for counts, _ in recycled for layer, n in counts.items()},
-        "recycled_total": int(sum(total for _, total in recycled)),
-    }
-    for name in ("effective_rank", "feature_norm", "weight_norm", "gradient_norm"):
-        record[name] = _merged(reports, lambda report, n=name: getattr(report.network, n), _number)
-    for name in ("weight_norm_total", "gradient_norm_total"):
-        record[name] = _number(np.linalg.norm([getattr(r.network, name) for r in reports]))
-    if len(states) > 1:
-        record["dormant_percent_by_network"] = {
-            name: _percent(report.pooled) for name, (report, _) in states.items()
+    found = {
+        measure.name: {
+            network: measure.find(state)
+            for network, state in _networks(acting if measure.of_intervention else tracker).items()
         }
-    return record | {name: _number(value) for name, value in scalars.items()}
+        for measure in schema.tracking
+        if measure.find is not None
+    }
+    # One transfer for everything that the record holds.
+    found, scalars = jax.device_get((found, scalars))
+    record: Record = {"kind": "tracking"}
+    for measure in schema.tracking:
+        value = joined(measure, found[measure.name]) if measure.name in found else None
+        if measure.name == "agent_step":
+            value = agent_step
+        if value is not None:
+            record[measure.name] = entry(measure, value)
+    if not math.isfinite(scalars["loss"]):
+        step = record["gradient_step"]
+        raise FloatingPointError(f"the loss is {scalars['loss']} at gradient step {step}")
+    return record | _entries(schema.tracking, scalars)
+
+
+def iteration_record(
+    iteration: int,
+    *,
+    agent_step: int,
+    gradient_step: int,
+    steps_per_second: float,
+    train: Episodes | None = None,
+    evaluation: Episodes | None = None,
+    measured: Mapping[str, Any] = MappingProxyType({}),
+) -> Record:
+    """The record of one iteration.
+
+    Args:
+      iteration: its number, from 0.
+      agent_step: training agent steps taken so far.
+      gradient_step: gradient updates made so far.
+      steps_per_second: training steps over wall time.
+      train: the episodes of training; None where nothing acts.
+      evaluation: those of evaluation; None where there was none.
+      measured: what else was measured, by the names of the schema.
+
+    Returns:
+      The "iteration" record; the `eval_` entries only where there was an evaluation.
+    """
+    values = {"iteration": iteration, "agent_step": agent_step, "gradient_step": gradient_step}
+    for phase, episodes in (("train", train), ("eval", evaluation)):
+        if episodes is not None:
+            values[f"{phase}_returns"] = episodes.returns
+            values[f"{phase}_episode_lengths"] = episodes.lengths
+            values[f"{phase}_average_return"] = episodes.average
+    values["steps_per_second"] = steps_per_second
+    if train is None:
+        values |= {"train_returns": [], "train_episode_lengths": []}
+    return {"kind": "iteration", **_entries(SCHEMA.iteration, {**values, **measured})}
 
 
 def _networks(state: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {"": state}
 
 
-def _merged(reports: list[Any], field: Callable, convert: Callable) -> dict[str, Any]:
-    """One entry per layer of all networks; a layer that two of them name has the same value."""
-    return {layer: convert(values) for report in reports for layer, values in field(report).items()}
-
-
-def _dormant_fraction(states: Iterable[tuple[Any, dict[str, np.ndarray]]]) -> np.ndarray:
-    """Dormant neurons over neurons, pooled over the layers of all networks: (T,)."""
-    sets = [mask for _, dormant in states for mask in dormant.values()]
-    return sum(mask.sum(axis=-1) for mask in sets) / sum(mask.shape[-1] for mask in sets)
-
-
-def iteration_record(
-    iteration: int, statistics: Mapping[str, list], *, agent_step: int, gradient_step: int
-) -> Record:
-    """The record of one iteration.
-
-    Args:
-      iteration: its number, from 0.
-      statistics: Dopamine's `IterationStatistics.data_lists`.
-      agent_step: training agent steps taken so far.
-      gradient_step: gradient updates made so far.
-
-    Returns:
-      The "iteration" record; the `eval_` entries only where there was an evaluation phase.
-    """
-    record: Record = {
-        "kind": "iteration",
-        "iteration": iteration,
-        "agent_step": agent_step,
-        "gradient_step": gradient_step,
+def _entries(measures: Sequence[Measure], values: Mapping[str, Any]) -> Record:
+    """Values given by name; what is not declared is a number."""
+    declared = {measure.name: measure for measure in measures}
+    return {
+        name: entry(declared.get(name, Measure(name, SCALAR, "")), value)
+        for name, value in values.items()
     }
-    for phase in ("train", "eval"):
-        if f"{phase}_episode_returns" in statistics:
-            returns = [float(value) for value in statistics[f"{phase}_episode_returns"]]
-            record[f"{phase}_returns"] = returns
-            lengths = statistics[f"{phase}_episode_lengths"]
-            record[f"{phase}_episode_lengths"] = [int(length) for length in lengths]
-            record[f"{phase}_average_return"] = float(statistics[f"{phase}_average_return"][0])
-    record["steps_per_second"] = float(statistics["train_average_steps_per_second"][0])
-    return record
 
 
 class MetricsFile:
@@ -158,29 +166,7 @@ class MetricsFile:
             self._file = None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's content: whoever reads it sees the old text or the new, never a part."""
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def _whole_records(path: Path) -> list[tuple[str, Record]]:
     with open(path, encoding="utf-8") as file:
         # A run that was killed can leave a part of its last line.
         return [(line, json.loads(line)) for line in file if line.endswith("\n")]
-
-
-def _percent(fractions: Any) -> list[float]:
-    return [100.0 * float(fraction) for fraction in fractions]
-
-
-def _finite(values: Any) -> list[float | None]:
-    return [_number(value) for value in values]
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -13,11 +13,9 @@ from typing import Any
 
 import jax
 
-from dormant.records.metrics import write_atomically
+from dormant.records.files import CONFIG_FILE, RUN_FILE, write_atomically
 from dormant.version import __version__
 
-CONFIG_FILE = "config.gin"
-RUN_FILE = "run.json"
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "ale-py", "gymnasium", "tensorflow",
     "mujoco", "MinAtar", "gymnax",

@@ -1,6 +1,5 @@
 """Our run folders as results: metrics.jsonl, config.gin and run.json of each."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
-from dormant.records.reading import METRICS_FILE, IterationRecord, Run, read_run, tau_index
+from dormant.records.files import CONFIG_FILE, METRICS_FILE, RUN_FILE, read_object
+from dormant.records.reading import IterationRecord, Run, read_run, tau_index
 from dormant.records.results import (
     FAILED,
     FINISHED,
@@ -21,8 +21,6 @@ from dormant.records.results import (
     RunResult,
 )
 
-CONFIG_FILE = "config.gin"
-RUN_FILE = "run.json"
 UNKNOWN_GAME = "unknown game"
 # The parameters that name the environment, in the operative configuration of each kind of run.
 _ATARI_STUDY = re.compile(r"^(?:\w+[./])*Atari\.game\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
@@ -147,15 +145,7 @@ def _config(folder: Path) -> str:
 
 def _details(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
-    if not path.is_file():
-        return {}
-    try:
-        details = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(details, dict):
-        raise ValueError(f"{path} must be a JSON object; got {type(details).__name__}")
-    return details
+    return read_object(path) if path.is_file() else {}
 
 
 def _result(

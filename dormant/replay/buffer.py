@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dormant.checks import check
 from dormant.learners.batches import Batch
 from dormant.replay import checkpoints
 from dormant.replay.memory import check_memory
@@ -97,13 +98,13 @@ class ReplayBuffer:
           ValueError: when there are no transitions.
         """
         size = self.options.batch_size if size is None else size
-        total = 0.0 if self._tree is None else self._tree.total
-        if total == 0.0:
+        tree = self._tree
+        if tree is None or tree.total == 0.0:
             keys = self.draw_uniformly(self._generator, size)
             probabilities = np.full(size, 1.0 / len(self))
         else:
-            leaves = self._tree.find(self._generator.uniform(0.0, total, size))
-            probabilities = self._tree.get(leaves) / total
+            leaves = tree.find(self._generator.uniform(0.0, tree.total, size))
+            probabilities = tree.get(leaves) / tree.total
             first = self._store.first_key
             # The one key in [first, first + C) of that leaf.
             keys = first + (leaves - first) % self.options.capacity
@@ -151,8 +152,8 @@ class ReplayBuffer:
         if self._tree is None:
             raise ValueError("`prioritized` must be True to set priorities; got False")
         given, exponent = np.asarray(priorities, np.float64), self.options.priority_exponent
-        if not (np.isfinite(given) & (given >= 0.0)).all():
-            raise ValueError(f"`priorities` must be finite and >= 0; got {given}")
+        allowed = np.isfinite(given) & (given >= 0.0)
+        check(allowed.all(), "priorities", "finite and >= 0", given)
         with np.errstate(over="ignore"):
             # 0 ** 0 is 1, but what has no priority is not drawn.
             values = np.where(given == 0.0, 0.0, given**exponent)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dormant.checks import check_count
+
 _STATE = "replay.json"
 _UNFINISHED = ".unfinished"
 
@@ -33,8 +35,7 @@ def write(
     Raises:
       ValueError: when keep is not.
     """
-    if keep < 1:
-        raise ValueError(f"`keep` must be >= 1; got {keep}")
+    check_count("keep", keep, 1)
     parent = Path(checkpoint_dir)
     for left_behind in parent.glob(f"*{_UNFINISHED}"):
         shutil.rmtree(left_behind)
@@ -87,7 +88,7 @@ def read_into(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
             raise DamagedCheckpoint(f"{path} must have {arrays[name].nbytes} bytes; got {found}")
     for name, path in paths.items():
         with open(path, "rb", buffering=0) as file:
-            buffer = memoryview(arrays[name].reshape(-1).view(np.uint8))
+            buffer = arrays[name].reshape(-1).view(np.uint8).data
             while buffer:
                 count = file.readinto(buffer)
                 if not count:

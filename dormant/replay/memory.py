@@ -51,7 +51,7 @@ def check_memory(options: ReplayOptions, available: int | None = None) -> int:
     available = machine_memory() if available is None else available
     problem = shortage(options, available=available)
     needed = bytes_needed(options)
-    if problem is not None:
+    if problem is not None and available is not None:
         fits = int(options.capacity * _SHARE * available / needed)
         raise ValueError(
             f"`capacity` must fit into this machine's memory: {problem}, enough for {fits}"

@@ -2,11 +2,11 @@
 bytes that they need and the check of a checkpoint all follow."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from numbers import Integral, Real
 
 import numpy as np
+
+from dormant.checks import check, check_count, check_number, is_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +45,12 @@ class ReplayOptions:
 
     def __post_init__(self) -> None:
         for name in ("stack_size", "update_horizon", "batch_size"):
-            _require_whole_number(name, 1, getattr(self, name))
-        _require_whole_number(
-            "capacity",
-            self.stack_size + self.update_horizon,
-            self.capacity,
-            " (stack_size + update_horizon)",
-        )
-        _require_number("discount", 0.0, 1.0, self.discount)
-        _require_number("priority_exponent", 0.0, math.inf, self.priority_exponent)
+            check_count(name, getattr(self, name), 1)
+        least = self.stack_size + self.update_horizon
+        allowed = f"a whole number >= {least} (stack_size + update_horizon)"
+        check(is_count(self.capacity, least), "capacity", allowed, self.capacity)
+        check_number("discount", self.discount, 0, 1)
+        check_number("priority_exponent", self.priority_exponent, 0)
         # Frozen: the given values are replaced by their canonical forms, once.
         for name in ("observation_dtype", "action_dtype"):
             object.__setattr__(self, name, np.dtype(getattr(self, name)))
@@ -86,15 +83,3 @@ class ReplayOptions:
             "update_horizon": int(self.update_horizon),
             "prioritized": bool(self.prioritized),
         }
-
-
-def _require_whole_number(name: str, minimum: int, value: object, why: str = "") -> None:
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or value < minimum:
-        raise ValueError(f"`{name}` must be a whole number >= {minimum}{why}; got {value!r}")
-
-
-def _require_number(name: str, minimum: float, maximum: float, value: object) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not minimum <= value <= maximum:
-        raise ValueError(f"`{name}` must be a number in [{minimum}, {maximum}]; got {value!r}")

@@ -3,6 +3,8 @@ Each node is the sum of its two children, computed anew from them: no drift, no 
 
 import numpy as np
 
+from dormant.checks import check_count
+
 
 class SumTree:
     """N values >= 0 in float64, with their sums in a binary tree (Schaul et al., 2016)."""
@@ -16,8 +18,7 @@ class SumTree:
         Raises:
           ValueError: when size is not.
         """
-        if size < 1:
-            raise ValueError(f"`size` must be >= 1; got {size}")
+        check_count("size", size, 1)
         self.size = size
         self._leaves = _leaves(size)
         # Node i has the children 2 i and 2 i + 1; 1 is the root, 0 is not used.

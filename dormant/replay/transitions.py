@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dormant.checks import check
 from dormant.learners.batches import Batch
 from dormant.replay.options import ReplayOptions
 
@@ -81,15 +82,9 @@ class TransitionStore:
           TypeError: when the observation is of another kind, such as floats for uint8.
         """
         options, before = self.options, (self.first_key, self.end_key)
-        if np.shape(observation) != options.observation_shape:
-            raise ValueError(
-                f"`observation` must have shape {options.observation_shape};"
-                f" got {np.shape(observation)}"
-            )
-        if np.shape(action) != options.action_shape:
-            raise ValueError(
-                f"`action` must have shape {options.action_shape}; got {np.shape(action)}"
-            )
+        for name, value in (("observation", observation), ("action", action)):
+            shape = getattr(options, f"{name}_shape")
+            check(np.shape(value) == shape, name, f"of shape {shape}", np.shape(value))
         number = self._stored
         row = number % options.capacity
         # First: it may still refuse the observation.

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dormant.report.comparing import beside
+from dormant.report.bootstrap import REPETITIONS, Bootstrap
+from dormant.report.comparing import with_others
 from dormant.report.sources import read_folder
 from dormant.report.tables import markdown
-from dormant.report.writing import Options, write_report
+from dormant.report.writing import write_report
 
 DESCRIPTION = """\
 Writes the tables, figures and the page of a folder of runs into DIR/report. DIR is the folder of an
@@ -25,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
         collection = read_folder(known.folder)
         if known.compare:
-            collection = beside(collection, [read_folder(path) for path in known.compare])
+            collection = with_others(collection, [read_folder(path) for path in known.compare])
         output = known.output or default_output(known.folder)
-        report = write_report(collection, output, Options(known.repetitions, known.seed))
+        report = write_report(collection, output, Bootstrap(known.repetitions, known.seed))
     except (OSError, ValueError) as error:
         print(f"dormant.report: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, help="where to write (default: DIR/report)")
     parser.add_argument(
-        "--repetitions", type=int, default=2000, help="bootstrap samples of an interval"
+        "--repetitions", type=int, default=REPETITIONS, help="bootstrap samples of an interval"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     return parser

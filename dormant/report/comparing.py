@@ -1,4 +1,4 @@
-"""Runs from elsewhere beside those of an experiment: one collection, so that tables hold both."""
+"""Runs from elsewhere with those of an experiment: one collection, so that tables hold both."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from dormant.records.results import NOT_STARTED, Absence, Collection, RunResult
 from dormant.report.scores import game_key
 
 
-def beside(first: Collection, others: Sequence[Collection]) -> Collection:
+def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
     """The first collection with the whole runs of the others added.
 
     Both are compared at one length: measurements after the longest run of the first are left out.
@@ -18,7 +18,7 @@ def beside(first: Collection, others: Sequence[Collection]) -> Collection:
 
     Args:
       first: whose plan, title and tau stay.
-      others: what to put beside it.
+      others: what to compare it with.
 
     Raises:
       ValueError: a collection has no whole run of the first's games within its length.

@@ -2,29 +2,22 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dormant.records.experiment_file import PaperValue
+from dormant.records.experiment_file import PaperValue, PlannedRun
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import Measure
+from dormant.report.bootstrap import METRICS, Interval
 from dormant.report.scores import (
     SOURCES,
     final_dormant_percent,
-    final_overlap,
-    final_percent_of_network,
     final_score,
+    final_values,
     normalization,
 )
-from dormant.report.statistics import (
-    METRICS,
-    REPETITIONS,
-    Interval,
-    aggregate,
-    mean_interval,
-    probability_of_improvement,
-    runs_not_used,
-)
+from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, sentence
 
 MISSING = "-"
@@ -32,40 +25,44 @@ _READ_OFF = "read from a figure, ±10 %"
 _ONE_SEED = "one seed: no interval"
 
 
-class Bootstrap(NamedTuple):
-    """How intervals are made: samples, and the seed of their draws."""
-
-    repetitions: int = REPETITIONS
-    seed: int = 0
-
-
-def experiment_tables(
-    collection: Collection, repetitions: int = REPETITIONS, seed: int = 0
-) -> list[Table]:
+def experiment_tables(statistics: Statistics) -> list[Table]:
     """All tables of a collection, the main one first.
 
     A cell is made of the runs that are whole. An aggregate over games is given only where every
-    planned game has one; otherwise the cell is "-" and a note says what is missing.
+    planned game has one; otherwise the cell is "-" and a note says what is missing. An experiment
+    of one game that shows its return first has one table of returns and dormant %, with the others'
+    columns beside each other.
 
     Args:
-      collection: what was read.
-      repetitions: bootstrap samples of an interval.
-      seed: of the bootstrap.
+      statistics: of what was read.
     """
-    bootstrap = Bootstrap(repetitions, seed)
+    experiment = statistics.collection.experiment
     makers: dict[str, Callable[[], list[Table]]] = {
-        "iqm": lambda: [_iqm_table(collection, bootstrap), *_aggregates(collection, bootstrap)],
-        "dormant_percent_by_network": lambda: _tables_by_network(collection, bootstrap),
+        "iqm": lambda: [_iqm_table(statistics), *_aggregates(statistics)],
     }
-    for measure in ("return", "dormant_percent", "overlap", "rank"):
-        makers[measure] = functools.partial(_tables_by_game, collection, measure, bootstrap)
+    for name, of_iteration in _of_iterations(experiment.tau).items():
+        makers[name] = functools.partial(_table_of_iterations, statistics, name, *of_iteration)
+    shows = list(experiment.shows)
+    for measure in statistics.schema.tracking:
+        if measure.final:
+            name = measure.final.asked_as or measure.name
+            makers[name] = functools.partial(_tables_of_measure, statistics, measure)
+            shows += [] if measure.final.asked_as or name in shows else [name]
     # Without reference scores of its games an experiment has no scores to take an IQM of.
-    shows = [show for show in collection.experiment.shows if show in makers]
-    if any(normalization(run.game) is None for run in collection.experiment.runs):
+    shows = [show for show in shows if show in makers]
+    if any(normalization(run.game) is None for run in experiment.runs):
         shows = [show for show in shows if show != "iqm"]
-    tables = [table for show in shows for table in makers[show]()]
+    tables = []
+    if shows[:1] == ["return"] and "dormant_percent" in shows and _has_one_game(experiment.runs):
+        tables.append(_results_of_one_game(statistics))
+        shows = [show for show in shows if show not in ("return", "dormant_percent")]
+    tables += [table for show in shows for table in makers[show]()]
     tables = [_without_empty_column(table) for table in tables if table.rows]
-    return tables + _absences(collection)
+    return tables + _absences(statistics.collection)
+
+
+def _has_one_game(runs: Sequence[PlannedRun]) -> bool:
+    return len({run.game for run in runs}) == 1
 
 
 def _without_empty_column(table: Table) -> Table:
@@ -75,14 +72,15 @@ def _without_empty_column(table: Table) -> Table:
     return table._replace(header=table.header[1:], rows=tuple(row[1:] for row in table.rows))
 
 
-def _iqm_table(collection: Collection, bootstrap: Bootstrap) -> Table:
+def _iqm_table(statistics: Statistics) -> Table:
+    collection = statistics.collection
     kinds = sorted({normalization(run.game).kind for run in collection.experiment.runs})
 
     not_used: list[str] = []
 
     def cell(method: str, setting: str) -> Interval:
-        found = aggregate(collection, method, setting, "iqm", *bootstrap)
-        over = runs_not_used(collection, method, setting)
+        found = statistics.aggregate(method, setting, "iqm")
+        over = statistics.runs_not_used(method, setting)
         if over:
             names = sentence([f"{run.game}, seed {run.seed}" for run in over])
             not_used.append(
@@ -100,23 +98,26 @@ def _scale(kind: str) -> str:
     return f"{kind}-normalized: 0 is a random policy's return, 1 the reference's: {SOURCES[kind]}"
 
 
-def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
+def _aggregates(statistics: Statistics) -> list[Table]:
     """The other aggregates, and how likely each method improves on the baseline."""
+    collection = statistics.collection
     notes: list[str] = []
     problems: list[str] = []
     baseline = collection.experiment.baseline
     cells = _cells(collection)
 
     def row(method: str, setting: str) -> tuple[str, ...]:
-        def of(metric: str) -> Interval:
-            return aggregate(collection, method, setting, metric, *bootstrap)
+        def tried(digits: int, value: Callable[..., Interval], *arguments: str) -> str:
+            try:
+                return _with_paper(value(*arguments), None, digits, notes)
+            except ValueError as error:
+                problems.append(str(error))
+                return MISSING
 
-        def improvement() -> Interval:
-            return probability_of_improvement(collection, method, baseline, setting, *bootstrap)
-
-        found = [_try(functools.partial(of, metric), 3, notes, problems) for metric in METRICS]
+        found = [tried(3, statistics.aggregate, method, setting, metric) for metric in METRICS]
         compared = method != baseline and (baseline, setting) in cells
-        better = _try(improvement, 2, notes, problems) if compared else MISSING
+        improvement = statistics.probability_of_improvement
+        better = tried(2, improvement, method, baseline, setting) if compared else MISSING
         return (_row_label(collection, setting), method, *found, better)
 
     rows = [row(method, setting) for method, setting in cells]
@@ -128,75 +129,115 @@ def _aggregates(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
     return [Table(title, header, tuple(rows), (*dict.fromkeys(notes), *abridged(problems)))]
 
 
-def _tables_by_game(collection: Collection, measure: str, bootstrap: Bootstrap) -> list[Table]:
-    tau = collection.experiment.tau
-    values, title, digits = {
+# What a table by game shows of a run, its title, and how many digits.
+_OfIteration = tuple[Callable[[RunResult], float | None], str, int]
+
+
+def _of_iterations(tau: float) -> dict[str, _OfIteration]:
+    return {
         "return": (_return, "Final return", 1),
-        "dormant_percent": (
-            final_dormant_percent,
-            f"Dormant % at tau {tau:g}, last iteration",
-            1,
-        ),
-        "overlap": (
-            functools.partial(final_overlap, tau=tau),
-            f"Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}",
-            2,
-        ),
-        "rank": (_rank, "Effective rank of the penultimate features, last measurement", 1),
-    }[measure]
-    return [_game_table(collection, measure, values, title, digits, bootstrap)]
+        "dormant_percent": (final_dormant_percent, f"Dormant % at tau {tau:g}, last iteration", 1),
+    }
 
 
-def _tables_by_network(collection: Collection, bootstrap: Bootstrap) -> list[Table]:
+def _table_of_iterations(statistics: Statistics, name: str, *of_iteration: Any) -> list[Table]:
+    return [_game_table(statistics, name, *of_iteration)]
+
+
+def _tables_of_measure(statistics: Statistics, measure: Measure) -> list[Table]:
+    """Of a measure at the last record: a table for each layer or network, or of the last one."""
+    collection, final = statistics.collection, measure.final
     tau = collection.experiment.tau
-    records = [
-        run.records.tracking[-1] for run in collection.runs if run.records and run.records.tracking
-    ]
-    names = dict.fromkeys(name for record in records for name in record.dormant_percent_by_network)
-    return [
-        _game_table(
-            collection,
-            f"dormant_percent, {name}",
-            functools.partial(final_percent_of_network, network=name, tau=tau),
-            f"Dormant % of the {name} at tau {tau:g}, last measurement",
-            1,
-            bootstrap,
-        )
-        for name in names
-    ]
+    found = {id(run): final_values(run, measure, tau) for run in collection.runs}
+    names = dict.fromkeys(name for values in found.values() for name in values)
+
+    def table(name: str) -> Table:
+        def value(run: RunResult) -> float | None:
+            values = found[id(run)]
+            return values.get(name) if final.each else list(values.values() or [None])[-1]
+
+        where = {"tau": tau, "layer": name, "network": name}
+        paper = (final.paper or final.asked_as).format(**where)
+        return _game_table(statistics, paper, value, final.title.format(**where), final.digits)
+
+    return [table(name) for name in (names if final.each else [""])]
 
 
 def _game_table(
-    collection: Collection,
+    statistics: Statistics,
     measure: str,
     values: Callable[[RunResult], float | None],
     title: str,
     digits: int,
-    bootstrap: Bootstrap,
 ) -> Table:
     """A row for each setting and game: the mean over its runs."""
+    collection = statistics.collection
     methods = _methods(collection)
     rows, notes = [], []
     planned = collection.experiment.runs
     for setting, game in dict.fromkeys((run.setting, run.game) for run in planned):
-        row = [_row_label(collection, setting), game]
-        for method in methods:
-            runs = _runs(collection, method, setting, game)
-            found = [value for value in map(values, runs) if value is not None]
-            if found and len(found) < len(runs):
-                without = len(runs) - len(found)
-                name = ", ".join(filter(None, (method, setting, game)))
-                notes.append(f"{name}: {without} of {len(runs)} whole runs have no such value")
-            paper = _paper(collection, measure, method, setting, game)
-            interval = mean_interval(found, *bootstrap) if found else None
-            row.append(_with_paper(interval, paper, digits, notes))
-        rows.append(tuple(row))
+        cells = [
+            _cell(statistics, Cell(method, setting, game), measure, values, digits, notes)
+            for method in methods
+        ]
+        rows.append((_row_label(collection, setting), game, *cells))
     if all(cell == MISSING for row in rows for cell in row[2:]):
         rows = []
     header = (_row_name(collection), "game", *methods)
     notes = (*dict.fromkeys(notes), *_reduced_note(collection, measure))
     notes = (*notes, *_missing_notes(collection))
     return Table(f"{title} [95 % interval] (runs)", header, tuple(rows), notes)
+
+
+def _results_of_one_game(statistics: Statistics) -> Table:
+    """A row for each setting and method: return and dormant %."""
+    collection = statistics.collection
+    experiment, game = collection.experiment, collection.experiment.runs[0].game
+    measures = _of_iterations(experiment.tau)
+    notes: list[str] = []
+    rows = [
+        (
+            _row_label(collection, setting),
+            method,
+            *(
+                _cell(statistics, Cell(method, setting, game), name, values, digits, notes)
+                for name, (values, _, digits) in measures.items()
+            ),
+        )
+        for setting, method in dict.fromkeys((run.setting, run.method) for run in experiment.runs)
+    ]
+    notes += _reduced_note(collection, "return") or _reduced_note(collection, "dormant_percent")
+    header = (_row_name(collection), "method", "return", f"dormant % at tau {experiment.tau:g}")
+    title = f"Return and dormant % in {game}, last iteration [95 % interval] (runs)"
+    notes = (*dict.fromkeys(notes), *_missing_notes(collection))
+    return Table(title, header, tuple(rows), notes)
+
+
+class Cell(NamedTuple):
+    """Whose runs a cell is of."""
+
+    method: str
+    setting: str
+    game: str
+
+
+def _cell(
+    statistics: Statistics,
+    cell: Cell,
+    measure: str,
+    values: Callable[[RunResult], float | None],
+    digits: int,
+    notes: list[str],
+) -> str:
+    """The mean over the runs, and the paper's value."""
+    runs = statistics.runs(*cell)
+    found = [value for value in map(values, runs) if value is not None]
+    if found and len(found) < len(runs):
+        without = len(runs) - len(found)
+        name = ", ".join(filter(None, cell))
+        notes.append(f"{name}: {without} of {len(runs)} whole runs have no such value")
+    interval = statistics.mean(found) if found else None
+    return _with_paper(interval, _paper(statistics.collection, measure, *cell), digits, notes)
 
 
 def _grid(
@@ -253,14 +294,6 @@ def _text(interval: Interval, digits: int) -> str:
     return f"{text} ({interval.runs})"
 
 
-def _try(make: Callable[[], Interval], digits: int, notes: list[str], problems: list[str]) -> str:
-    try:
-        return _with_paper(make(), None, digits, notes)
-    except ValueError as error:
-        problems.append(str(error))
-        return MISSING
-
-
 def _absences(collection: Collection) -> list[Table]:
     rows = tuple(
         (absence.run.folder, absence.status, absence.problem) for absence in collection.absent
@@ -296,16 +329,6 @@ def _paper(
 
 def _return(run: RunResult) -> float | None:
     return final_score(run) if np.isfinite(run.returns).any() else None
-
-
-def _rank(run: RunResult) -> float | None:
-    ranks = run.records.tracking[-1].effective_rank if run.records and run.records.tracking else {}
-    return next((rank for rank in ranks.values() if rank is not None), None)
-
-
-def _runs(collection: Collection, method: str, setting: str, game: str) -> Sequence[RunResult]:
-    wanted = (method, setting, game)
-    return [run for run in collection.runs if (run.method, run.setting, run.game) == wanted]
 
 
 def _cells(collection: Collection) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dormant.records.experiment_file import PlannedRun, log_path
+from dormant.records.files import CONFIG_FILE, RUN_FILE
 from dormant.records.results import Absence, Collection, RunResult
-from dormant.records.run_folders import CONFIG_FILE, RUN_FILE
 
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
 

@@ -1,100 +1,115 @@
-"""What the page's script draws: all curves, thinned to a bounded size, and what each run was.
-NaN and infinities become null."""
+"""What the page's script draws: the charts, the curves of each run, thinned to a bounded size, and
+what each run was. NaN and infinities become null; what several curves share stands once."""
 
 import json
 import math
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, tau_index
 from dormant.records.results import Absence, Collection, RunResult
-from dormant.report import style
+from dormant.records.schema import SCHEMA, Schema
+from dormant.report.charts import POINTS, Chart, Curve
+from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Look, Looks
+from dormant.report.measurements import series_of, titles
 from dormant.report.missing_runs import config_and_details, log_of, which, without_records
-from dormant.report.statistics import iqm_curve
+from dormant.report.statistics import places
 
-POOLED = "all hidden layers"
-# About 7 bytes each: with the library and the configurations of 640 runs the page is under 15 MB.
-NUMBERS_OF_A_PAGE = 700_000
-POINTS = 400  # at most, of a curve
-# Names that plotly gives the dashes and markers of dormant.report.style, in their order.
-DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
-
-# {entry of a tracking record: its title}. The first ones have a value for each threshold.
-OF_THRESHOLDS = {
-    "dormant_percent": "dormant neurons (%)",
-    "overlap": "overlap with the measurement before",
-    "overlap_history": "overlap with all before",
-}
-OF_LAYERS = {
-    "feature_norm": "feature norm",
-    "weight_norm": "weight norm",
-    "gradient_norm": "gradient norm",
-    "effective_rank": "effective rank",
-}
+NUMBERS_OF_A_PAGE = 400_000  # about 3 bytes each, compressed
 
 
-def page_data(collection: Collection, repetitions: int, seed: int) -> dict[str, Any]:
-    """The object behind the page: {"looks", "iqm", "quantities", "runs", "texts"}.
+class Pool:
+    """Values that stand once and are named by their place."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, int] = {}
+
+    def place(self, value: Any) -> int:
+        """Where a text or a tuple of numbers stands."""
+        return self._known.setdefault(value, len(self._known))
+
+    def values(self) -> list[Any]:
+        """All, in the order of their places."""
+        return list(self._known)
+
+
+def page_data(
+    collection: Collection, charts: Sequence[Chart], schema: Schema = SCHEMA
+) -> dict[str, Any]:
+    """The object behind the page.
 
     Args:
       collection: what was read.
-      repetitions: bootstrap samples of the IQM's intervals.
-      seed: of the bootstrap.
+      charts: of its whole runs.
+      schema: the measures that are drawn.
 
     Returns:
-      "looks": [{method, setting, planned runs of each game, colour, dash, symbol}];
-      "quantities": {name: title}; "iqm": for each line its agent steps, values and interval ends;
-      "games": those planned and those found; "runs": for each run its labels, curves
-      {name: {layer: [P values]}} with their agent and gradient steps, and the numbers of its
-      configuration and details in "texts", where equal texts stand once. Planned runs without
-      records come last and have no curves.
+      "methods", "settings", "games": [{name, look, empty}], where `empty` says that no run of it
+      has records; "lines": [{method, setting, label, look, apart}], by places in those, the setting
+      null of a line over the settings; "charts": their panels' curves, each {line, x, agent, y,
+      low, high, each, runs, planned}, of which `x` and `agent` are places in "steps"; "runs":
+      for each run its labels, curves {quantity: {layer: [agent steps, gradient steps, values]}},
+      and the places of its configuration and details in "texts". Planned runs without records come
+      last and have no curves.
     """
     shown = collection.runs + collection.partial
     tau = collection.experiment.tau
-    points = _points_of_a_curve(shown)
-    texts: dict[str, int] = {}
+    looks, lines, steps, texts = Looks(collection), Pool(), Pool(), Pool()
+    for line in looks.lines:
+        lines.place(line)
     absences = {which(absence.run): absence for absence in collection.absent}
-    planned: dict[style.Line, Counter] = defaultdict(Counter)
-    for run in collection.experiment.runs:
-        planned[style.Line(run.method, run.setting)][run.game] += 1
+    made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
+    measured = [series_of(run, schema, tau) for run in shown]
+    left = NUMBERS_OF_A_PAGE - sum(_numbers_of(chart) for chart in charts)
+    points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
+    runs = []
+    for number, (run, series) in enumerate(zip(shown, measured, strict=True)):
+        curves: dict[str, dict[str, list]] = {}
+        for (quantity, layer), (agent, gradient, values) in series.items():
+            kept = places(len(values), points)
+            curves.setdefault(quantity, {})[layer] = [
+                steps.place(_numbers(agent[kept])),
+                None if gradient is None else steps.place(_numbers(gradient[kept])),
+                _numbers(values[kept]),
+            ]
+        absence = absences.get(which(run))
+        runs.append({
+            **_labels(run),
+            "status": run.status,
+            "whole": number < len(collection.runs),
+            "folder": "" if run.folder is None else str(run.folder),
+            "command": run.command,
+            "config": texts.place(run.config),
+            "details": texts.place(_json(run.details or {})),
+            "curves": curves,
+            "problem": absence.problem if absence else "",
+            "log": log_of(collection.folder, absence.run) if absence else "",
+        })  # fmt: skip
+    runs += [_without_records(one, collection.folder, texts) for one in without_records(collection)]
+    games = dict.fromkeys(run.game for run in (*collection.experiment.runs, *shown))
     return {
-        "looks": [
-            {
-                **line._asdict(),
-                "label": line.label,
-                "planned": dict(planned[line]),
-                "colour": style.COLOURS[look.colour],
-                "dash": DASHES[look.dash],
-                "symbol": SYMBOLS[look.marker],
-            }
-            for line, look in style.lines_of(collection).items()
+        "methods": [
+            {"name": name, "look": _of_method(looks, name), "empty": _no(shown, "method", name)}
+            for name in looks.methods
         ],
-        "colours": style.COLOURS,
-        "dashes": DASHES,
-        "symbols": SYMBOLS,
-        "quantities": {
-            "return": "return",
-            **{name: f"{title}, tau = {tau:g}" for name, title in OF_THRESHOLDS.items()},
-            **OF_LAYERS,
-        },
-        "games": list(
-            dict.fromkeys(
-                [run.game for run in collection.experiment.runs] + [run.game for run in shown]
-            )
-        ),
-        "iqm": _iqm(collection, repetitions, seed),
-        "runs": [
-            _run(run, number < len(collection.runs), points, texts, tau)
-            | _problem(absences.get(which(run)), collection.folder)
-            for number, run in enumerate(shown)
-        ]
-        + [_without_records(one, collection.folder, texts) for one in without_records(collection)],
-        "texts": list(texts),
+        "settings": [
+            {"name": name, "look": _of_setting(looks, name), "empty": _no(shown, "setting", name)}
+            for name in looks.settings
+        ],
+        "games": [
+            {"name": name, "look": None, "empty": _no(shown, "game", name)} for name in games
+        ],
+        "lines": [_line(line, looks) for line in lines.values()],
+        "colours": COLOURS,
+        "dashes": list(DASHES),
+        "symbols": list(SYMBOLS),
+        "quantities": titles(schema, tau),
+        "charts": made,
+        "runs": runs,
+        "steps": steps.values(),
+        "texts": texts.values(),
     }
 
 
@@ -108,144 +123,102 @@ def script_json(data: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _iqm(collection: Collection, repetitions: int, seed: int) -> list[dict[str, Any]]:
-    found = []
-    for line in style.lines_of(collection):
-        try:
-            steps, intervals = iqm_curve(collection, *line, repetitions=repetitions, seed=seed)
-        except ValueError:
-            continue  # the figures' notes say why
-        values, low, high = zip(*(each[:3] for each in intervals), strict=True)
-        found.append({
-            **line._asdict(),
-            "steps": _numbers(steps),
-            "values": _numbers(values),
-            "low": _numbers(low),
-            "high": _numbers(high),
-        })  # fmt: skip
-    return found
+def _no(runs: Sequence[RunResult], attribute: str, name: str) -> bool:
+    return all(getattr(run, attribute) != name for run in runs)
 
 
-def _points_of_a_curve(runs: Sequence[RunResult]) -> int:
-    curves = sum(1 + _curves_of(run) for run in runs)
-    return max(2, min(POINTS, NUMBERS_OF_A_PAGE // max(1, curves)))
+def _of_method(looks: Looks, method: str) -> Look:
+    """What its lines have in common: the dash is the setting's where there are several."""
+    look = looks.of(Line(method, ""), apart=True)
+    return look._replace(dash="solid") if len(looks.settings) > 1 else look
 
 
-def _curves_of(run: RunResult) -> int:
-    if not run.records or not run.records.tracking:
-        return 0
-    record = run.records.tracking[-1]
-    entries = (*OF_THRESHOLDS, *OF_LAYERS)
-    return 3 + sum(len(getattr(record, name)) for name in entries)
+def _of_setting(looks: Looks, setting: str) -> Look:
+    """In the text's colour, with the first method's marker."""
+    return looks.of(Line(looks.methods[0], setting))._replace(colour="currentColor")
 
 
-def _run(
-    run: RunResult, whole: bool, points: int, texts: dict[str, int], tau: float
-) -> dict[str, Any]:
-    details = json.dumps(run.details or {}, indent=1, default=str)
-    at = _places(len(run.returns), points)
-    curves = {
-        "return": {"": _numbers([run.returns[i] for i in at])},
-    }
-    steps = {"return": {"agent": _numbers([run.agent_steps[i] for i in at])}}
-    tracking = run.records.tracking if run.records else ()
-    if tracking:
-        records = [tracking[i] for i in _places(len(tracking), points)]
-        steps["tracking"] = {
-            "agent": [record.agent_step for record in records],
-            "gradient": [record.gradient_step for record in records],
-        }
-        curves |= _tracked(records, tau)
+def _line(line: Line, looks: Looks) -> dict[str, Any]:
+    over_settings = line not in looks.lines
     return {
-        "method": run.method,
-        "setting": run.setting,
-        "game": run.game,
-        "seed": run.seed,
-        "status": run.status,
-        "whole": whole,
-        "folder": "" if run.folder is None else str(run.folder),
-        "command": run.command,
-        "config": texts.setdefault(run.config, len(texts)),
-        "details": texts.setdefault(details, len(texts)),
-        "steps": steps,
-        "curves": curves,
+        "method": looks.methods.index(line.method),
+        "setting": None if over_settings else looks.settings.index(line.setting),
+        "label": line.label,
+        "look": looks.of(line),
+        "apart": looks.of(line, apart=True),
     }
 
 
-def _problem(absence: Absence | None, root: Path | None) -> dict[str, str]:
-    if absence is None:
-        return {"problem": "", "log": ""}
-    return {"problem": absence.problem, "log": log_of(root, absence.run)}
+def _chart(chart: Chart, lines: Pool, steps: Pool) -> dict[str, Any]:
+    return {
+        "title": chart.title,
+        "quantity": chart.measure.quantity if chart.measure else chart.name,
+        "layer": chart.measure.layer if chart.measure else "",
+        "mean": chart.measure is not None,
+        "across": chart.across,
+        "up": chart.up,
+        "ticks": chart.ticks,
+        "apart": chart.apart,
+        "panels": [
+            {
+                "title": title,
+                "lines": [_curve(lines.place(line), curve, steps) for line, curve in of.items()],
+            }
+            for title, of in chart.panels.items()
+        ],
+    }
 
 
-def _without_records(absence: Absence, root: Path | None, texts: dict[str, int]) -> dict[str, Any]:
+def _curve(line: int, curve: Curve, steps: Pool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "line": line,
+        "x": steps.place(_numbers(curve.steps)),
+        "y": _numbers(curve.values),
+    }
+    if curve.agent_steps is not None:
+        found["agent"] = steps.place(_numbers(curve.agent_steps))
+    if np.isfinite(curve.low).any():
+        found |= {"low": _numbers(curve.low), "high": _numbers(curve.high)}
+    if curve.each:
+        found["each"] = [_numbers(values) for values in curve.each]
+    return found | {"runs": curve.runs, "planned": curve.planned}
+
+
+def _numbers_of(chart: Chart) -> int:
+    return sum(3 * len(curve.values) for lines in chart.panels.values() for curve in lines.values())
+
+
+def _labels(run: Any) -> dict[str, Any]:
+    return dict(zip(("method", "setting", "game", "seed"), which(run), strict=True))
+
+
+def _without_records(absence: Absence, root: Path | None, texts: Pool) -> dict[str, Any]:
     run = absence.run
     config, details = config_and_details(root, run)
-    details = json.dumps(details, indent=1, default=str)
     folder = root and root / run.folder
     return {
-        **dict(zip(("method", "setting", "game", "seed"), which(run), strict=True)),
+        **_labels(run),
         "status": absence.status,
         "whole": False,
         "folder": str(folder) if folder and folder.is_dir() else "",
         "command": run.command,
-        "config": texts.setdefault(config, len(texts)),
-        "details": texts.setdefault(details, len(texts)),
-        "steps": {},
+        "config": texts.place(config),
+        "details": texts.place(_json(details)),
         "curves": {},
-        **_problem(absence, root),
+        "problem": absence.problem,
+        "log": log_of(root, run),
     }
 
 
-def _tracked(records: Sequence[TrackingRecord], tau: float) -> dict[str, dict[str, list]]:
-    """{quantity: {layer: values}}, without quantities that have no value."""
-    found = {}
-    for name in (*OF_THRESHOLDS, *OF_LAYERS):
-        layers = dict.fromkeys(layer for record in records for layer in getattr(record, name))
-        curves = {layer: _numbers([_value(record, name, layer, tau) for record in records])
-                  for layer in layers}  # fmt: skip
-        if name == "dormant_percent":
-            pooled = [_at_tau(record, record.dormant_percent_pooled, tau) for record in records]
-            curves = {POOLED: _numbers(pooled), **curves}
-        curves = {
-            layer: values
-            for layer, values in curves.items()
-            if any(value is not None for value in values)
-        }
-        if curves:
-            found[name] = curves
-    return found
+def _json(details: dict[str, Any]) -> str:
+    return json.dumps(details, indent=1, default=str)
 
 
-def _value(record: TrackingRecord, name: str, layer: str, tau: float) -> float | None:
-    value = getattr(record, name).get(layer)
-    return _at_tau(record, value, tau) if name in OF_THRESHOLDS else value
-
-
-def _at_tau(
-    record: TrackingRecord, values: Sequence[float | None] | None, tau: float
-) -> float | None:
-    try:
-        return values[tau_index(record, tau)] if values else None
-    except ValueError:  # not measured at this tau
-        return None
-
-
-def _places(length: int, points: int) -> list[int]:
-    """At most `points` indices, evenly spread, the first and the last among them."""
-    if length <= points:
-        return list(range(length))
-    return np.linspace(0, length - 1, points).round().astype(int).tolist()
-
-
-def _numbers(values: Sequence[Any]) -> list[float | int | None]:
-    """Rounded to five digits, whole numbers without a point; None for what is not finite."""
-    return [_number(value) for value in values]
-
-
-def _number(value: Any) -> float | int | None:
-    if value is None or not math.isfinite(value):
-        return None
-    if float(value).is_integer():
-        return int(value)
-    return float(f"{value:.5g}")
+def _numbers(values: np.ndarray) -> tuple[float | int | None, ...]:
+    """Rounded to five digits, whole numbers to none; None for what is not finite."""
+    return tuple(
+        (int(value) if value.is_integer() else float(f"{value:.5g}"))
+        if math.isfinite(value)
+        else None
+        for value in values.tolist()
+    )

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, penultimate_overlap, tau_index
+from dormant.records.reading import values_at
 from dormant.records.results import RunResult
+from dormant.records.schema import Measure
 
 # {kind of reference: where its numbers are from}
 SOURCES = {
@@ -89,29 +90,15 @@ def final_dormant_percent(result: RunResult) -> float | None:
     return float(finite[-1]) if finite.size else None
 
 
-def final_percent_of_network(result: RunResult, network: str, tau: float) -> float | None:
-    """The last dormant percentage of one of an agent's networks; None where it was not measured."""
-    record = _last_record(result)
-    percents = record.dormant_percent_by_network.get(network) if record else None
-    return percents[tau_index(record, tau)] if percents else None
-
-
-def final_overlap(result: RunResult, tau: float) -> float | None:
-    """The penultimate layer's overlap with all earlier dormant neurons, at the last measurement.
-
-    None where there is no measurement, or one of the sets was empty.
-    """
-    record = _last_record(result)
-    return penultimate_overlap(record, tau_index(record, tau)) if record else None
-
-
-def _last_record(result: RunResult) -> TrackingRecord | None:
-    return result.records.tracking[-1] if result.records and result.records.tracking else None
+def final_values(result: RunResult, measure: Measure, tau: float) -> dict[str, float | None]:
+    """A measure's numbers at the last record, by layer or network; see `values_at`."""
+    tracking = result.records.tracking if result.records else ()
+    return values_at(tracking[-1], measure, tau) if tracking else {}
 
 
 @functools.cache
 def _table() -> dict[str, Normalization]:
-    text = resources.files("dormant.evaluation").joinpath(_DATA).read_text(encoding="utf-8")
+    text = resources.files("dormant.report").joinpath(_DATA).read_text(encoding="utf-8")
     return {
         game_key(row["game"]): Normalization(
             row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]

@@ -3,13 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dormant.records.experiment_file import (
-    EXPERIMENT_FILE,
-    ExperimentFile,
-    PlannedRun,
-    read_experiment,
-)
-from dormant.records.reading import METRICS_FILE
+from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
+from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
 from dormant.records.results import Collection, RunResult
 from dormant.records.run_folders import find_runs, read_planned
 from dormant.report.csv_results import read_csv
@@ -90,12 +85,15 @@ def _of_results(results: list[RunResult], name: str, root: Path | None) -> Colle
 
 
 def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
+    names = {
+        run.setting.removesuffix(f" {run.value:g}") for run in planned if run.value is not None
+    }
     return ExperimentFile(
         name=name,
         scale="",
         title=f"All runs of {name}",
         expected="",
-        setting_name="",
+        setting_name=names.pop() if len(names) == 1 else "",  # "replay ratio" of "replay ratio 1"
         shows=_SHOWS,
         baseline=planned[0].method,
         command="",

@@ -1,267 +1,226 @@
-"""Aggregates of runs over games with 95 % stratified bootstrap intervals, by rliable
-(Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice")."""
+"""What the tables, figures and the page say of a method in a setting, each computed once."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from rliable import library, metrics
-from scipy import stats
 
 from dormant.records.results import Collection, RunResult
+from dormant.records.schema import SCHEMA, Schema
+from dormant.report import bootstrap as stratified
+from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
 from dormant.report.scores import final_score, normalized
 
-METRICS = {
-    "iqm": metrics.aggregate_iqm,
-    "median": metrics.aggregate_median,
-    "mean": metrics.aggregate_mean,
-    "optimality_gap": metrics.aggregate_optimality_gap,
-}
-REPETITIONS = 2000
 
-
-class Interval(NamedTuple):
-    """A value with its 95 % interval.
+class IqmCurve(NamedTuple):
+    """The IQM of a method in a setting over training.
 
     Attributes:
-      value: of all runs.
-      low, high: the interval's ends; None where a game has one run, of which nothing can be drawn.
-      runs: how many runs the value is of.
+      steps: (P,) float64, agent steps.
+      band: its values and intervals, (P,) each.
+      iterations: how many all runs have.
+      left_out: how many of them are left out as some run has no return there.
     """
 
-    value: float
-    low: float | None
-    high: float | None
-    runs: int = 0
+    steps: np.ndarray
+    band: Band
+    iterations: int
+    left_out: int
 
 
-def aggregate(
-    collection: Collection,
-    method: str,
-    setting: str,
-    metric: str = "iqm",
-    repetitions: int = REPETITIONS,
-    seed: int = 0,
-) -> Interval:
-    """One of `METRICS` of the final normalized scores of a method in a setting.
+class Statistics:
+    """Aggregates of a collection's runs with 95 % stratified bootstrap intervals.
 
-    Args:
+    What was asked for is remembered, so that table, figure and page share one interval.
+
+    Attributes:
       collection: all runs.
-      method: of the runs.
-      setting: of the runs.
-      metric: "iqm", "median", "mean" or "optimality_gap".
-      repetitions: bootstrap samples.
-      seed: of the bootstrap; the same seed gives the same digits.
-
-    Raises:
-      ValueError: a planned game has no whole run, a game has no reference scores, or an argument
-        is not allowed.
+      bootstrap: how intervals are made.
+      schema: the measures that tables and charts are of.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
-    scores = score_matrix(collection, method, setting)
-    (found,) = _intervals([scores], lambda x: np.array([METRICS[metric](x)]), repetitions, seed)
-    return found
 
+    def __init__(
+        self, collection: Collection, bootstrap: Bootstrap = DEFAULT, schema: Schema = SCHEMA
+    ):
+        self.collection, self.bootstrap, self.schema = collection, bootstrap, schema
+        self._known: dict[tuple, Any] = {}
+        self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
+        for run in collection.runs:
+            self._runs[run.method, run.setting, run.game].append(run)
+        self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for run in collection.experiment.runs:
+            self._games[run.method, run.setting].append(run.game)
 
-def iqm_curve(
-    collection: Collection,
-    method: str,
-    setting: str,
-    repetitions: int = REPETITIONS,
-    seed: int = 0,
-) -> tuple[np.ndarray, list[Interval]]:
-    """Sample efficiency: the IQM of normalized scores over agent steps.
+    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What make returned when the key was first asked for; an error is raised each time."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
-    Iterations that some run lacks, or in which no episode of it ended, are left out.
+    def runs(self, method: str, setting: str, game: str) -> Sequence[RunResult]:
+        """The whole runs of one game."""
+        return self._runs.get((method, setting, game), ())
 
-    Returns:
-      (P,) float64 agent steps, and P intervals.
+    def aggregate(self, method: str, setting: str, metric: str = "iqm") -> Interval:
+        """One of `METRICS` of the final normalized scores of a method in a setting.
 
-    Raises:
-      ValueError: as `aggregate`, or no iteration is in all runs.
-    """
-    levelled = runs_of_each_game(collection, method, setting)
-    curves = [[_curve(run) for run in runs] for runs in levelled]
-    steps = sorted(set.intersection(*(set(curve) for runs in curves for curve in runs)))
-    if not steps:
-        raise ValueError(
-            f"runs must share iterations to have one curve; got none in {_name(method, setting)}"
+        Args:
+          method: of the runs.
+          setting: of the runs.
+          metric: "iqm", "median", "mean" or "optimality_gap".
+
+        Raises:
+          ValueError: a planned game has no whole run, a game has no reference scores, or metric is
+            none of these.
+        """
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
+        scores = self.score_matrix(method, setting)
+        found = self.once(
+            ("metrics", method, setting), lambda: stratified.of_metrics(scores, self.bootstrap)
         )
-    scores = np.array([[[curve[step] for step in steps] for curve in runs] for runs in curves])
-    scores = np.moveaxis(scores, 0, 1)  # (runs, games, P)
+        return found[metric]
 
-    def iqm_of_each_step(x: np.ndarray) -> np.ndarray:
-        # As metrics.aggregate_iqm at each step, all in one call.
-        return stats.trim_mean(x.reshape(-1, x.shape[-1]), 0.25, axis=0)
+    def iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
+        """Sample efficiency: the IQM of normalized scores over agent steps.
 
-    return np.array(steps), _intervals([scores], iqm_of_each_step, repetitions, seed)
+        Iterations that some run lacks, or in which no episode of it ended, are left out.
 
+        Args:
+          method: of the runs.
+          setting: of the runs.
+          points: at most so many steps, evenly spread over those there are.
 
-def performance_profile(
-    collection: Collection,
-    method: str,
-    setting: str,
-    thresholds: Sequence[float] | np.ndarray,
-    repetitions: int = REPETITIONS,
-    seed: int = 0,
-) -> list[Interval]:
-    """For each threshold, the share of runs whose final normalized score is above it.
-
-    Raises:
-      ValueError: as `aggregate`.
-    """
-    scores = score_matrix(collection, method, setting)
-    taus = np.asarray(thresholds, float)
-
-    def shares(x: np.ndarray) -> np.ndarray:
-        # As library.score_distributions, but all thresholds in one call: they are hundreds.
-        ordered = np.sort(x, axis=None)
-        return (ordered.size - np.searchsorted(ordered, taus, side="right")) / ordered.size
-
-    return _intervals([scores], shares, repetitions, seed)
-
-
-def probability_of_improvement(
-    collection: Collection,
-    method: str,
-    other: str,
-    setting: str,
-    repetitions: int = REPETITIONS,
-    seed: int = 0,
-) -> Interval:
-    """How likely a run of a method beats one of the other on the same game, over games.
-
-    Raises:
-      ValueError: as `aggregate`, for either method, or they have different games.
-    """
-    games = [_games(collection, each, setting) for each in (method, other)]
-    if games[0] != games[1]:
-        raise ValueError(
-            f"two methods must have the same games to be compared; got {games[0]} of {method!r}"
-            f" and {games[1]} of {other!r}"
+        Raises:
+          ValueError: as `aggregate`, or no iteration is in all runs.
+        """
+        return self.once(
+            ("curve", method, setting, points), lambda: self._iqm_curve(method, setting, points)
         )
-    scores = [score_matrix(collection, each, setting) for each in (method, other)]
 
-    def probability(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        # As metrics.probability_of_improvement, whose rank test for each game takes seconds here.
-        better = 0.5 * (1.0 + np.sign(x[:, None] - y[None]))
-        return np.array([better.mean()])
+    def _iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
+        levelled = self.runs_of_each_game(method, setting)
+        everyone = [run for runs in levelled for run in runs]
+        shared = shared_steps([run.agent_steps for run in everyone])
+        with_returns = [run.agent_steps[np.isfinite(run.returns)] for run in everyone]
+        steps = shared_steps([shared, *with_returns])
+        if not steps.size:
+            raise ValueError(
+                "runs must share iterations to have one curve; got none in"
+                f" {_name(method, setting)}"
+            )
+        kept = steps[places(len(steps), points)]
+        scores = [
+            [normalized(run.game, run.returns[np.isin(run.agent_steps, kept)]) for run in runs]
+            for runs in levelled
+        ]
+        band = stratified.of_iqm_curve(np.array(scores).transpose(1, 0, 2), self.bootstrap)
+        return IqmCurve(kept, band, len(shared), len(shared) - len(steps))
 
-    (found,) = _intervals(scores, probability, repetitions, seed)
-    return found
+    def performance_profile(
+        self, method: str, setting: str, thresholds: np.ndarray
+    ) -> list[Interval]:
+        """For each threshold, the share of runs whose final normalized score is above it.
 
+        Raises:
+          ValueError: as `aggregate`.
+        """
+        scores = self.score_matrix(method, setting)
+        return stratified.of_profile(scores, np.asarray(thresholds, float), self.bootstrap)
 
-def score_matrix(collection: Collection, method: str, setting: str) -> np.ndarray:
-    """(runs, games) float64: final normalized scores, games in the order of their names.
+    def probability_of_improvement(self, method: str, other: str, setting: str) -> Interval:
+        """How likely a run of a method beats one of the other on the same game, over games.
 
-    Raises:
-      ValueError: as `aggregate`.
-    """
-    levelled = runs_of_each_game(collection, method, setting)
-    return np.array(
-        [[normalized(run.game, [final_score(run)])[0] for run in runs] for runs in levelled]
-    ).T
+        Raises:
+          ValueError: as `aggregate`, for either method, or they have different games.
+        """
+        games = [self._planned_games(each, setting) for each in (method, other)]
+        if games[0] != games[1]:
+            raise ValueError(
+                f"two methods must have the same games to be compared; got {games[0]} of {method!r}"
+                f" and {games[1]} of {other!r}"
+            )
+        scores = [self.score_matrix(each, setting) for each in (method, other)]
+        return stratified.of_improvement(*scores, self.bootstrap)
 
+    def mean(self, values: Sequence[float]) -> Interval:
+        """The mean of one value a run, with its interval over the runs.
 
-def runs_of_each_game(collection: Collection, method: str, setting: str) -> list[list[RunResult]]:
-    """The whole runs of each planned game, as many of each: the fewest that any game has.
+        Raises:
+          ValueError: there are no values.
+        """
+        if not len(values):
+            raise ValueError(f"values must hold one number for each run; got {values!r}")
+        return stratified.of_mean(np.asarray(values, float), self.bootstrap)
 
-    Raises:
-      ValueError: nothing was planned, or a planned game has no whole run. An average over the
-        others would be of other games than those of the rest of the table.
-    """
-    games = _games(collection, method, setting)
-    if not games:
-        raise ValueError(f"method and setting must be planned; got {_name(method, setting)}")
-    found = {game: [] for game in games}
-    for run in collection.runs:
-        if (run.method, run.setting) == (method, setting):
-            found[run.game].append(run)
-    missing = [game for game, runs in found.items() if not runs]
-    if missing:
-        raise ValueError(
-            f"all {len(games)} games of {_name(method, setting)} must have a whole run; got none"
-            f" of {', '.join(missing)}"
-        )
-    fewest = min(len(runs) for runs in found.values())
-    return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
+    def score_matrix(self, method: str, setting: str) -> np.ndarray:
+        """(runs, games) float64: final normalized scores, games in the order of their names.
 
+        Raises:
+          ValueError: as `aggregate`.
+        """
+        levelled = self.runs_of_each_game(method, setting)
+        return np.array(
+            [[normalized(run.game, [final_score(run)])[0] for run in runs] for runs in levelled]
+        ).T
 
-def runs_not_used(collection: Collection, method: str, setting: str) -> list[RunResult]:
-    """The whole runs that no aggregate takes, as another game has fewer.
+    def runs_of_each_game(self, method: str, setting: str) -> list[list[RunResult]]:
+        """The whole runs of each planned game, as many of each: the fewest that any game has.
 
-    Raises:
-      ValueError: as `runs_of_each_game`.
-    """
-    used = [id(run) for runs in runs_of_each_game(collection, method, setting) for run in runs]
-    return [
-        run
-        for run in collection.runs
-        if (run.method, run.setting) == (method, setting) and id(run) not in used
-    ]
+        Raises:
+          ValueError: nothing was planned, or a planned game has no whole run. An average over the
+            others would be of other games than those of the rest of the table.
+        """
+        games = self._planned_games(method, setting)
+        if not games:
+            raise ValueError(f"method and setting must be planned; got {_name(method, setting)}")
+        found = {game: self.runs(method, setting, game) for game in games}
+        missing = [game for game, runs in found.items() if not runs]
+        if missing:
+            raise ValueError(
+                f"all {len(games)} games of {_name(method, setting)} must have a whole run; got"
+                f" none of {', '.join(missing)}"
+            )
+        fewest = min(len(runs) for runs in found.values())
+        return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
 
+    def runs_not_used(self, method: str, setting: str) -> list[RunResult]:
+        """The whole runs that no aggregate takes, as another game has fewer.
 
-def mean_interval(
-    values: Sequence[float], repetitions: int = REPETITIONS, seed: int = 0
-) -> Interval:
-    """The mean of one value a run, with its bootstrap interval over the runs.
+        Raises:
+          ValueError: as `runs_of_each_game`.
+        """
+        used = {id(run) for runs in self.runs_of_each_game(method, setting) for run in runs}
+        return [
+            run
+            for run in self.collection.runs
+            if (run.method, run.setting) == (method, setting) and id(run) not in used
+        ]
 
-    Raises:
-      ValueError: there are no values.
-    """
-    if not len(values):
-        raise ValueError("values must hold one number for each run; got none")
-    column = np.asarray(values, float)[:, None]
-    (found,) = _intervals([column], lambda x: np.array([x.mean()]), repetitions, seed)
-    return found
+    def planned(self, method: str, setting: str, game: str) -> int:
+        """How many runs of one game were planned."""
+        return self._games.get((method, setting), []).count(game)
 
-
-def _intervals(
-    scores: list[np.ndarray],
-    function: Callable[..., np.ndarray],
-    repetitions: int,
-    seed: int,
-) -> list[Interval]:
-    """A value and an interval for each number that function gives."""
-    runs = sum(matrix.shape[0] * matrix.shape[1] for matrix in scores)
-    given = scores[0] if len(scores) == 1 else scores
-    if min(matrix.shape[0] for matrix in scores) == 1:
-        return [Interval(float(value), None, None, runs) for value in function(*scores)]
-    with _numpy_seed(seed):
-        values, ends = library.get_interval_estimates({"": given}, function, reps=repetitions)
-    low, high = ends[""]
-    return [
-        Interval(float(value), float(a), float(b), runs)
-        for value, a, b in zip(np.atleast_1d(values[""]), low, high, strict=True)
-    ]
-
-
-@contextlib.contextmanager
-def _numpy_seed(seed: int) -> Iterator[None]:
-    """rliable draws from NumPy's global generator whatever `random_state` it is given."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
-
-
-def _games(collection: Collection, method: str, setting: str) -> list[str]:
-    """In an order of their own: the strata are drawn in it, so it decides the interval's digits."""
-    planned = collection.experiment.runs
-    return sorted({run.game for run in planned if (run.method, run.setting) == (method, setting)})
+    def _planned_games(self, method: str, setting: str) -> list[str]:
+        """In an order of their own: the strata are drawn in it, so it decides the digits."""
+        return sorted(set(self._games.get((method, setting), ())))
 
 
-def _curve(run: RunResult) -> dict[float, float]:
-    scores = normalized(run.game, run.returns)
-    return {
-        float(step): float(score)
-        for step, score in zip(run.agent_steps, scores, strict=True)
-        if np.isfinite(score)
-    }
+def places(length: int, points: int) -> np.ndarray:
+    """At most `points` indices, evenly spread, the first and the last among them."""
+    if length <= points:
+        return np.arange(length)
+    return np.linspace(0, length - 1, points).round().astype(int)
+
+
+def shared_steps(steps: Sequence[np.ndarray]) -> np.ndarray:
+    """The steps that are in all of them, rising."""
+    shared = steps[0]
+    for others in steps[1:]:
+        if not np.array_equal(shared, others):
+            shared = np.intersect1d(shared, others)
+    return shared
 
 
 def _name(method: str, setting: str) -> str:

@@ -85,3 +85,8 @@ def abridged(reasons: Sequence[str], most: int = 2) -> tuple[str, ...]:
     different = tuple(dict.fromkeys(reasons))
     more = len(different) - most
     return different if more <= 1 else (*different[:most], f"{more} more like these")
+
+
+def file_name(text: str) -> str:
+    """The text with letters, digits, "-" and "_" only, of at most 60 characters."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:60] or "unnamed"

@@ -3,30 +3,23 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.results import Collection
+from dormant.report.bootstrap import DEFAULT, Bootstrap
+from dormant.report.charts import Chart, all_charts, layers_of_games
 from dormant.report.experiment_tables import experiment_tables
-from dormant.report.figures import draw_figures, file_name
-from dormant.report.page import page_text
+from dormant.report.figures import draw
+from dormant.report.looks import Looks
+from dormant.report.page import SMOKE, page_text
 from dormant.report.sources import write_csv
-from dormant.report.tables import Table, csv_text, latex, markdown
+from dormant.report.statistics import Statistics
+from dormant.report.tables import Table, abridged, csv_text, file_name, latex, markdown
 
 PAGE = "report.html"
 RESULTS = "results.csv"
-
-
-class Options(NamedTuple):
-    """How intervals are made.
-
-    Attributes:
-      repetitions: bootstrap samples of an interval.
-      seed: of the bootstrap.
-    """
-
-    repetitions: int = 2000
-    seed: int = 0
 
 
 class Report(NamedTuple):
@@ -44,7 +37,7 @@ class Report(NamedTuple):
 
 
 def write_report(
-    collection: Collection, output: str | Path, options: Options | None = None
+    collection: Collection, output: str | Path, bootstrap: Bootstrap = DEFAULT
 ) -> Report:
     """Writes page, tables, figures and raw results; an earlier report there is replaced.
 
@@ -53,13 +46,12 @@ def write_report(
     Args:
       collection: what was read.
       output: the report's folder; new, empty, or that of an earlier report.
-      options: of the intervals; None for 2000 samples and seed 0.
+      bootstrap: how intervals are made.
 
     Raises:
       ValueError: there is nothing to report, or output holds something else.
       OSError: it cannot be written.
     """
-    options = options or Options()
     output = Path(os.path.abspath(output))
     if not (collection.runs or collection.partial or collection.absent):
         raise ValueError(f"a report must be of at least one run; got none in {collection.folder}")
@@ -68,7 +60,7 @@ def write_report(
     building = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
         building.chmod(0o755)  # mkdtemp makes it unreadable for others
-        tables, notes = _fill(collection, building, options)
+        tables, notes = _fill(Statistics(collection, bootstrap), building)
         _replace(building, output)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -76,10 +68,9 @@ def write_report(
     return Report(tables, notes, {name: output / path for name, path in names.items()})
 
 
-def _fill(
-    collection: Collection, folder: Path, options: Options
-) -> tuple[tuple[Table, ...], tuple[str, ...]]:
-    tables = tuple(experiment_tables(collection, *options))
+def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    collection = statistics.collection
+    tables = tuple(experiment_tables(statistics))
     (folder / "tables").mkdir()
     (folder / "figures").mkdir()
     for number, table in enumerate(tables):
@@ -87,11 +78,26 @@ def _fill(
         for suffix, text in (("md", markdown), ("csv", csv_text), ("tex", latex)):
             path = folder / "tables" / f"{stem}.{suffix}"
             path.write_text(text(table), encoding="utf-8")
-    figures, notes = draw_figures(collection, folder / "figures", *options)
+    charts = all_charts(statistics)
+    drawn = [chart for chart in charts if chart.name]
+    for chart in drawn + layers_of_games(charts, collection.experiment.tau):
+        if chart.panels:
+            draw(chart, Looks(collection), folder / "figures")
+    notes = (*([SMOKE] if collection.experiment.scale == "smoke" else []), *_notes(drawn))
     write_csv(collection, folder / RESULTS)
-    page = page_text(collection, tables, figures, notes, *options)
+    page = page_text(statistics, tables, charts, notes)
     (folder / PAGE).write_text(page, encoding="utf-8")
-    return tables, tuple(notes)
+    return tables, notes
+
+
+def _notes(charts: Sequence[Chart]) -> list[str]:
+    """What the figures leave out, of those that apply at all."""
+    notes = []
+    for chart in charts:
+        if chart.left_out:
+            what = "figure {!r} leaves out" if chart.panels else "no figure {!r}:"
+            notes.append(f"{what.format(chart.title)} {'; '.join(abridged(chart.left_out))}")
+    return notes
 
 
 def _check_replaceable(output: Path) -> None:

@@ -2,36 +2,18 @@
 
 import difflib
 
-from dormant.reproduce import (
-    dormancy_figures,
-    minatar_sweeps,
-    replay_ratio_figures,
-    sac_figures,
-    searches,
-    side_experiments,
-)
+from dormant.reproduce import figures, minatar_sweeps, side_experiments
 from dormant.reproduce.experiments import Experiment
 
 
-def _number(name: str) -> tuple[str, int]:
-    letters = name.rstrip("0123456789")
-    return letters, int(name[len(letters) :] or 0)
+def _kind_and_number(experiment: Experiment) -> tuple[str, int]:
+    return experiment.name[:3], int(experiment.name[3:])
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    tuple(
-        sorted(
-            (
-                *replay_ratio_figures.EXPERIMENTS,
-                *dormancy_figures.EXPERIMENTS,
-                *sac_figures.EXPERIMENTS,
-                *side_experiments.EXPERIMENTS,
-            ),
-            key=lambda experiment: _number(experiment.name),
-        )
-    )
-    + searches.EXPERIMENTS
-    + minatar_sweeps.EXPERIMENTS
+    *sorted((*figures.FIGURES, *side_experiments.EXPERIMENTS), key=_kind_and_number),
+    *figures.SEARCHES,
+    *minatar_sweeps.EXPERIMENTS,
 )
 
 

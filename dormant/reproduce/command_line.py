@@ -6,19 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.data_files import data_folder
+from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.running import Failure, is_whole, run_jobs, unreadable
+from dormant.reproduce.running import Failure, run_jobs, state_of_job
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
-interrupted is resumed from its checkpoint. Call it from the repository's root, where gin_configs
-is. Then `python -m dormant.report DIR` makes its tables, figures and page."""
+interrupted is resumed from its checkpoint. Then `python -m dormant.report DIR` makes its tables,
+figures and page."""
 INTERRUPTED = 130
-_GIN_FOLDER = "gin_configs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(known: argparse.Namespace, arguments: list[str]) -> int:
-    repository = find_repository()
     if known.list:
-        print(listing(known.scale or "paper", repository / "benchmarks" / "results"))
+        print(listing(known.scale or "paper", data_folder("benchmarks/results")))
         return 0
     if known.name is None:
         raise ValueError("name one experiment of those that --list shows; got none")
@@ -50,69 +50,60 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         least = 1 if option == "parallel" else 0
         if getattr(known, option) < least:
             raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
-    experiment, scale = catalog.find(known.name), known.scale or "smoke"
+    experiment = catalog.find(known.name)
+    scale = known.scale or experiment.default_scale
     for option in ("base_dir", "data"):
         if getattr(known, option) == "":
             raise ValueError(f"--{option} must name a folder; got ''")
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
-    data = DATA if known.data is None else _as_named(Path(known.data), repository)
-    planned = jobs(experiment, scale, _as_named(folder, repository), known.seeds, known.games, data)
+    data = Path(known.data or DATA)
+    planned = jobs(experiment, scale, folder, known.seeds, known.games, data)
+    _check_own_files(planned)
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
     file = experiment_file(experiment, scale, planned, command)
     check_plan(folder, file)
     if known.dry_run:
-        print(_dry_run(planned, folder, repository))
+        print(_dry_run(planned, folder))
         return 0
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--base_dir must be a folder; got {folder}")
     for job in planned:
-        if not is_whole(folder, job) and _lacks(job, repository):
+        lacks = _lacks(job)
+        if lacks is not None and state_of_job(folder, job).status != FINISHED:
             raise ValueError(
-                f"--data must name the folder of the data sets, with {job.data.relative_to(data)}"
+                f"--data must name the folder of the data sets, with {lacks.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {data}"
             )
     with locked(folder) as lock:
         check_plan(folder, file)
         write_plan(folder, file)
-        failures = run_jobs(
-            planned, folder, repository, known.parallel, known.retries, (lock.fileno(),)
-        )
+        failures = run_jobs(planned, folder, known.parallel, known.retries, (lock.fileno(),))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
 
 
-def find_repository() -> Path:
-    """The folder that holds gin_configs: the working directory, or that of the checkout.
-
-    Raises:
-      ValueError: neither does.
-    """
-    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (folder / _GIN_FOLDER).is_dir():
-            return folder
-    raise ValueError(
-        f"the working directory must be the repository's root, which holds {_GIN_FOLDER}; got"
-        f" {Path.cwd()}"
-    )
+def _check_own_files(planned: Sequence[Job]) -> None:
+    """Checks that every run gets the package's own gin file, not another one of that name."""
+    for name in {job.gin_file for job in planned}:
+        here, own = Path(name), data_folder("gin_configs") / name
+        if here.is_file() and here.read_bytes() != own.read_bytes():
+            raise ValueError(
+                f"the working directory must have no other {name} than dormant's own; got"
+                f" {here.resolve()}"
+            )
 
 
-def _as_named(folder: Path, repository: Path) -> Path:
-    """As the commands name it: from the repository's root where it lies there, else in full."""
-    absolute = Path.cwd() / folder
-    return absolute.relative_to(repository) if absolute.is_relative_to(repository) else absolute
+def _lacks(job: Job) -> Path | None:
+    """What a job reads of a data set, where it is not there."""
+    return job.data if job.data is not None and not job.data.exists() else None
 
 
-def _lacks(job: Job, repository: Path) -> bool:
-    """Whether what a job reads of a data set is not there."""
-    return job.data is not None and not (repository / job.data).exists()
-
-
-def _dry_run(planned: Sequence[Job], folder: Path, repository: Path) -> str:
+def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     lines = []
     for job in planned:
-        state = f"to run, lacks {job.data}" if _lacks(job, repository) else "to run"
-        state = "finished" if is_whole(folder, job) else state
-        state = "cannot be read" if unreadable(folder, job) else state
+        state = f"to run, lacks {job.data}" if _lacks(job) else "to run"
+        status = state_of_job(folder, job).status
+        state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
         lines.append(job.command)
@@ -136,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", nargs="?", help="such as fig10, tab6 or minatar_replay_ratio")
     parser.add_argument("--list", action="store_true", help="show all experiments and stop")
     parser.add_argument(
-        "--scale", choices=SCALES, help="paper, mini or smoke (default: smoke; with --list: paper)"
+        "--scale", choices=SCALES, help="default: smoke, of quickstart mini; with --list: paper"
     )
     parser.add_argument("--base_dir", help="folder (default: runs/<name>-<scale>)")
     parser.add_argument("--data", help="folder of the data sets of figures 3 and 4 (default: data)")

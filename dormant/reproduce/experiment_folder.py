@@ -2,19 +2,13 @@
 
 import contextlib
 import fcntl
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from dormant.records.experiment_file import (
-    EXPERIMENT_FILE,
-    ExperimentFile,
-    PlannedRun,
-    read_experiment,
-    to_json,
-)
+from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment, to_json
+from dormant.records.files import EXPERIMENT_FILE, write_atomically
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
 
 LOCK_FILE = ".lock"
@@ -42,9 +36,7 @@ def check_plan(folder: Path, experiment: ExperimentFile) -> None:
 
 def write_plan(folder: Path, experiment: ExperimentFile) -> None:
     """Writes experiment.json, which is there whole or not at all."""
-    made = folder / f".{EXPERIMENT_FILE}.{os.getpid()}"
-    made.write_text(to_json(experiment), encoding="utf-8")
-    made.replace(folder / EXPERIMENT_FILE)
+    write_atomically(folder / EXPERIMENT_FILE, to_json(experiment))
 
 
 @contextlib.contextmanager

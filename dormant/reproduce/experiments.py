@@ -11,6 +11,9 @@ STUDY = "dormant.study"
 
 # {gin parameter: its value, as gin writes it}
 Bindings = Mapping[str, str]
+NO_BINDINGS: Bindings = {}
+# A measure, and the game it is of; None where it is of all games.
+Measured = tuple[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,10 @@ class Family:
       agent_steps: of one run.
       bindings: what makes the runs that long; none where the gin file says so itself.
       speed: which measurement of the benchmarks tells how fast they are; "" where none does.
+      replay_ratio: gradient steps per agent step, where the cell does not set it.
       data: what they read; None for nothing.
+      on_device: the runs on the device that stand for these, where every cell of the family can be
+        said in the words of the agent there; None where none do.
     """
 
     program: str
@@ -53,7 +59,9 @@ class Family:
     agent_steps: int
     bindings: Bindings = dataclasses.field(default_factory=dict)
     speed: str = ""
+    replay_ratio: float = 0.25
     data: DataSet | None = None
+    on_device: "Family | None" = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,28 +70,27 @@ class Variant:
 
     Attributes:
       method: what is compared, such as "DQN + ReDo".
-      gin_file: its configuration.
+      gin_file: its configuration, one of the package's own.
       setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
       value: the number in the setting; None where it is none.
+      stated: what of the method gin_file states itself; smoke runs on the device, which have
+        another file, are made of it and of the bindings.
       bindings: what the setting changes in the gin file.
-      family: the name, in the experiment's scales, of the runs that it has; a scale without them
-        leaves the variant out.
-      small: where a smoke run can be one on the device, the bindings that say on DQN there what
-        gin_file and bindings say on the paper's agent; None where it cannot.
-      replay_ratio: gradient steps per agent step, which decides how long a run takes.
+      family: the name, in the experiment's families, of the runs that it has.
       reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
         game and seed, which comes first.
+      paper: what the paper reports for it.
     """
 
     method: str
     gin_file: str
     setting: str = ""
     value: float | None = None
+    stated: Bindings = dataclasses.field(default_factory=dict)
     bindings: Bindings = dataclasses.field(default_factory=dict)
     family: str = ""
-    small: Bindings | None = None
-    replay_ratio: float = 0.25
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    paper: Mapping[Measured, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,25 +102,49 @@ class Experiment:
       title: what it is, in a line.
       expected: what the paper finds, in a line or two.
       variants: its cells.
-      scales: {scale: {family: its runs}}.
+      families: {name: {scale: its runs}}; a variant is left out of a scale that its family lacks.
       shows: as in `ExperimentFile`.
       setting_name: what varies between the rows; "" where nothing does.
       baseline: the method that the others are compared with; "" for the first variant's.
-      paper: what the paper reports.
+      notes: what else a reader of the runs must know, in a line or two; "" for nothing.
+      caveats: {measure: what limits the paper's values of it}.
       aliases: other figures that show the same runs.
       extra: {scale: bindings of every run there}, where a length must be known elsewhere too.
       tau: the threshold at which the figure counts dormant neurons.
+      default_scale: the scale that is run unless another is asked for.
     """
 
     name: str
     title: str
     expected: str
     variants: tuple[Variant, ...]
-    scales: Mapping[str, Mapping[str, Family]]
+    families: Mapping[str, Mapping[str, Family]]
     shows: tuple[str, ...] = ("iqm", "return", "dormant_percent")
     setting_name: str = ""
     baseline: str = ""
-    paper: tuple[PaperValue, ...] = ()
+    notes: str = ""
+    caveats: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Bindings] = dataclasses.field(default_factory=dict)
     tau: float = 0.1
+    default_scale: str = "smoke"
+
+    @property
+    def paper(self) -> tuple[PaperValue, ...]:
+        """What the paper reports, measure by measure: of a figure it is read off, within 10 %."""
+        read_off = self.name.startswith("fig")
+        source = f"{'figure' if read_off else 'table'} {self.name[3:]}"
+        return tuple(
+            PaperValue(
+                method=variant.method,
+                setting=variant.setting,
+                measure=measure,
+                game=game,
+                value=variant.paper[measure, game],
+                source=", ".join(filter(None, (source, self.caveats.get(measure)))),
+                read_off=read_off,
+            )
+            for measure, game in dict.fromkeys(key for each in self.variants for key in each.paper)
+            for variant in self.variants
+            if (measure, game) in variant.paper
+        )

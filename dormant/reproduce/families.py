@@ -22,12 +22,33 @@ MUJOCO = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
 MINATAR = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 MINI_GAMES = ("DemonAttack", "Asterix", "Seaquest")
 
+DEVICE_GAME = "VectorizedDQN.environment"
 _ATARI = "atari_lib.create_atari_environment.game_name"
 _GYM = "create_gym_environment.environment_name"
-_DEVICE = "VectorizedDQN.environment"
 _ITERATION = 250_000
 
-# An Atari run of some hundred agent steps, for the path and not for the numbers.
+Families = dict[str, Family]  # {scale: its runs}
+
+# The tracker's and ReDo's periods, in gradient steps, must divide those of the runs on the device.
+SMOKE_DEVICE = Family(
+    TRAIN_VECTORIZED, DEVICE_GAME, ("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 2, 2_000,
+    {
+        "VectorizedDQN.dense": "(32,)",
+        "VectorizedDQN.min_replay_history": "200",
+        "VectorizedDQN.target_update_period": "200",
+        "VectorizedDQN.network": "'mlp'",
+        "VectorizedRun.num_iterations": "2",
+        "VectorizedRun.training_steps": "1_000",
+        "Tracker.tracking_period": "40",
+        "ReDo.period": "40",
+        "Reset.period": "120",
+        "Prune.period": "40",
+        "FixedBudget.period": "40",
+    },
+    "minatar mlp",
+)  # fmt: skip
+# An Atari run of some hundred agent steps: it shows that everything runs, and its numbers mean
+# nothing.
 _SMOKE_ATARI = {
     "JaxDQNAgent.min_replay_history": "100",
     "JaxDQNAgent.target_update_period": "40",
@@ -38,59 +59,44 @@ _SMOKE_ATARI = {
     "Tracker.tracking_period": "8",
     "ReDo.period": "8",
 }
-SMOKE_ATARI = Family(TRAIN, _ATARI, ("DemonAttack",), 1, 200, _SMOKE_ATARI, "nature")
-# The tracker's and ReDo's periods, in gradient steps, must divide those of the runs on the device.
-_SMOKE_DEVICE = {
-    "VectorizedDQN.dense": "(32,)",
-    "VectorizedDQN.min_replay_history": "200",
-    "VectorizedDQN.target_update_period": "200",
-    "VectorizedDQN.network": "'mlp'",
-    "VectorizedRun.num_iterations": "2",
-    "VectorizedRun.training_steps": "1_000",
-    "Tracker.tracking_period": "40",
-    "ReDo.period": "40",
-    "Reset.period": "120",
-    "Prune.period": "40",
-    "FixedBudget.period": "40",
-}
-SMOKE_DEVICE = Family(
-    TRAIN_VECTORIZED, _DEVICE, ("Breakout-MinAtar", "SpaceInvaders-MinAtar"), 2, 2_000,
-    _SMOKE_DEVICE, "minatar mlp",
-)  # fmt: skip
-SMALL = "on the device"  # the family of smoke runs that the device can play
 
 
 def atari(
-    iterations: int, games: tuple[str, ...] = GAMES_17, mini_games: tuple[str, ...] = MINI_GAMES
-) -> dict[str, Family]:
+    iterations: int,
+    games: tuple[str, ...] = GAMES_17,
+    mini_games: tuple[str, ...] = MINI_GAMES,
+    speed: str = "nature",
+) -> Families:
     """DQN: five seeds of so many iterations; `mini` has two seeds and a fifth of the iterations."""
     mini = max(1, iterations // 5)
     shorter = {"Runner.num_iterations": str(mini)}
+    smoke = Family(
+        TRAIN, _ATARI, ("DemonAttack",), 1, 200, _SMOKE_ATARI, speed, on_device=SMOKE_DEVICE
+    )
     return {
-        "paper": Family(TRAIN, _ATARI, games, 5, iterations * _ITERATION, {}, "nature"),
-        "mini": Family(TRAIN, _ATARI, mini_games, 2, mini * _ITERATION, shorter, "nature"),
-        "smoke": SMOKE_ATARI,
+        "paper": Family(TRAIN, _ATARI, games, 5, iterations * _ITERATION, {}, speed),
+        "mini": Family(TRAIN, _ATARI, mini_games, 2, mini * _ITERATION, shorter, speed),
+        "smoke": smoke,
     }
 
 
-def with_speed(families: dict[str, Family], speed: str) -> dict[str, Family]:
-    """The same for a network of another speed."""
-    return {scale: dataclasses.replace(each, speed=speed) for scale, each in families.items()}
+def _at_replay_ratio_1(families: Families) -> Families:
+    return {scale: dataclasses.replace(each, replay_ratio=1) for scale, each in families.items()}
 
 
-def drq_eps() -> dict[str, Family]:
+def drq_eps() -> Families:
     """DrQ(eps): ten seeds of 400 000 agent steps on 26 games."""
     mini = {"Runner.num_iterations": "10", "MaxEpisodeEvalRunner.num_eval_episodes": "10"}
     smoke = {**_SMOKE_ATARI, "MaxEpisodeEvalRunner.num_eval_episodes": "1"}
     games = ("Pong", "Breakout", "MsPacman")
-    return {
+    return _at_replay_ratio_1({
         "paper": Family(TRAIN, _ATARI, GAMES_26, 10, 400_000, {}, "drq_eps"),
         "mini": Family(TRAIN, _ATARI, games, 2, 100_000, mini, "drq_eps"),
         "smoke": Family(TRAIN, _ATARI, ("Pong",), 1, 200, smoke, "drq_eps"),
-    }
+    })  # fmt: skip
 
 
-def sac(games: tuple[str, ...] = MUJOCO) -> dict[str, Family]:
+def sac(games: tuple[str, ...] = MUJOCO) -> Families:
     """SAC: ten seeds of 1M agent steps; a shorter run acts as often as the paper's."""
     mini = {
         "ContinuousRunner.num_iterations": "20",
@@ -109,14 +115,14 @@ def sac(games: tuple[str, ...] = MUJOCO) -> dict[str, Family]:
         "Reset.period": "120",
         "Prune.period": "60",
     }
-    return {
+    return _at_replay_ratio_1({
         "paper": Family(TRAIN, _GYM, games, 10, 1_000_000, {}, "sac"),
         "mini": Family(TRAIN, _GYM, games[:2], 3, 200_000, mini, "sac"),
         "smoke": Family(TRAIN, _GYM, games[:1], 1, 600, smoke, "sac"),
-    }
+    })  # fmt: skip
 
 
-def minatar() -> dict[str, Family]:
+def minatar() -> Families:
     """DQN on the device: ten seeds; `paper` has 1M agent steps and the MinAtar paper's network,
     `mini` 30 000 and dense layers."""
     longer = {
@@ -128,7 +134,15 @@ def minatar() -> dict[str, Family]:
         "VectorizedRun.training_steps": "100_000",
     }
     return {
-        "paper": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 1_000_000, longer, "minatar"),
-        "mini": Family(TRAIN_VECTORIZED, _DEVICE, MINATAR, 10, 30_000, {}, "minatar mlp"),
+        "paper": Family(TRAIN_VECTORIZED, DEVICE_GAME, MINATAR, 10, 1_000_000, longer, "minatar"),
+        "mini": Family(TRAIN_VECTORIZED, DEVICE_GAME, MINATAR, 10, 30_000, {}, "minatar mlp"),
         "smoke": SMOKE_DEVICE,
     }
+
+
+def quickstart() -> Families:
+    """DQN on the device, five seeds of one game for minutes: there is nothing longer."""
+    game = ("SpaceInvaders-MinAtar",)
+    whole = Family(TRAIN_VECTORIZED, DEVICE_GAME, game, 5, 40_000, {}, "minatar mlp")
+    smoke = dataclasses.replace(SMOKE_DEVICE, games=game)
+    return {"paper": whole, "mini": whole, "smoke": smoke}

@@ -5,21 +5,21 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
     TRAIN_VECTORIZED,
-    DataSet,
+    Bindings,
     Experiment,
     Family,
     Variant,
 )
-from dormant.reproduce.families import SMALL
-from dormant.reproduce.methods import DEVICE_FILE
+from dormant.reproduce.methods import DEVICE_FILE, REPLAY_RATIO, on_device
 
 PYTHON = "python"
-DATA = Path("data")  # from the repository's root
+DATA = Path("data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def command(self) -> str:
-        """The shell command, from the repository's root."""
+        """The shell command."""
         return shlex.join([PYTHON, *self.arguments])
 
     @property
@@ -85,117 +85,132 @@ def jobs(
         raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}")
-    kinds = [(each, _kind(experiment, each, scale)) for each in experiment.variants]
-    kinds = [(variant, *kind) for variant, kind in kinds if kind is not None]
-    known = list(dict.fromkeys(game for _, family, *_ in kinds for game in family.games))
+    cells = _cells(experiment, scale)
+    known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
     unknown = [game for game in games if game not in known]
     if unknown:
         raise ValueError(
             f"--games must be out of those of {experiment.name} at scale {scale},"
             f" {', '.join(known)}; got {unknown[0]!r}"
         )
-    found = []
-    bases = {variant.method: _base(variant) for variant, *_ in kinds}
-    for variant, family, gin_file, bindings in kinds:
-        bindings = {**bindings, **experiment.extra.get(scale, {})}
-        reads = {parameter: bases[method] for parameter, method in variant.reads.items()}
-        for game in family.games:
-            if games and game not in games:
-                continue
-            made = _Maker(variant, family, gin_file, bindings, reads, folder, data, game)
-            found += made.jobs(seeds or family.seeds)
-    return found
+    plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
+    return [
+        job
+        for cell in cells
+        for game in cell.family.games
+        if not games or game in games
+        for job in _jobs(plan, cell, game, seeds or cell.family.seeds)
+    ]
 
 
-def _kind(experiment: Experiment, variant: Variant, scale: str) -> tuple[Family, str, dict] | None:
-    """The runs of a variant at a scale, with the gin file and the bindings that say so; or None."""
-    families = experiment.scales[scale]
-    if SMALL in families and variant.small is not None:
-        family = families[SMALL]
-        return family, DEVICE_FILE, {**family.bindings, **variant.small}
-    if variant.family not in families:
-        return None
-    family = families[variant.family]
-    # What makes a run short must hold whatever the variant says of periods.
-    return family, variant.gin_file, {**variant.bindings, **family.bindings}
-
-
-def _base(variant: Variant) -> str:
-    """The folder of all runs of a variant."""
-    return slug(f"{variant.method} {variant.setting}")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Maker:
-    """Makes the jobs of one variant and game."""
+class _Cell(NamedTuple):
+    """A variant at a scale."""
 
     variant: Variant
     family: Family
     gin_file: str
-    bindings: dict
-    reads: dict  # {gin parameter: the folder of all runs of the variant that it reads}
+    bindings: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The folder of all its runs."""
+        return slug(f"{self.variant.method} {self.variant.setting}")
+
+
+class _Plan(NamedTuple):
+    """What all jobs of an experiment share."""
+
     folder: Path
     data: Path  # the folder of all data sets
-    game: str
+    cells: dict[str, str]  # {method: the folder of all its runs}
 
-    def jobs(self, seeds: int) -> list[Job]:
-        name = f"{_base(self.variant)}/{self.game}"
-        if self.family.program == TRAIN_VECTORIZED:
-            bindings = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
-            return [self._job(name, name, bindings, range(seeds))]
-        return [
-            self._job(
-                f"{name}/seed_{seed}",
-                f"{name}/seed_{seed}",
-                {"LearnerOptions.seed": str(seed)},
-                [seed],
-            )
-            for seed in range(seeds)
-        ]
 
-    def _job(self, name: str, base: str, own: dict, seeds: Sequence[int]) -> Job:
-        # Whoever reads runs is alone with its seed.
-        needs = {what: f"{base}/{self.game}/seed_{seeds[0]}" for what, base in self.reads.items()}
-        read = {what: f'"{(self.folder / need).as_posix()}"' for what, need in needs.items()}
-        data = self.family.data
-        if data is not None:
-            read[data.parameter] = f'"{(self.data / data.folder).as_posix()}"'
-        bindings = {self.family.game_parameter: f'"{self.game}"', **self.bindings, **read, **own}
-        arguments = (
-            "-m",
-            self.family.program,
-            f"--gin_files={self.gin_file}",
-            f"--base_dir={(self.folder / base).as_posix()}",
-            *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
-        )
-        job = Job(
-            name,
-            arguments,
-            (),
-            self.family.speed,
-            self.variant.replay_ratio,
-            tuple(dict.fromkeys(needs.values())),
-            data and self._read_of(data, seeds[0]),
-        )
-        alone = self.family.program != TRAIN_VECTORIZED
-        runs = tuple(
-            PlannedRun(
-                folder=name if alone else f"{name}/seed_{seed}",
-                method=self.variant.method,
-                setting=self.variant.setting,
-                value=self.variant.value,
-                game=self.game,
-                seed=seed,
-                agent_steps=self.family.agent_steps,
-                command=job.command,
-            )
-            for seed in seeds
-        )
-        return dataclasses.replace(job, runs=runs)
+def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
+    """The variants that there are at a scale."""
+    cells = []
+    for variant in experiment.variants:
+        family = experiment.families[variant.family].get(scale)
+        if family is None:
+            continue
+        beside = [each for each in experiment.variants if each.family == variant.family]
+        device, said = family.on_device, on_device(variant)
+        # Methods are compared on one environment: all of a family's variants move, or none.
+        if device is not None and said is not None and None not in map(on_device, beside):
+            family, gin_file, bindings = device, DEVICE_FILE, {**device.bindings, **said}
+        else:
+            # What makes a run short must hold whatever the variant says of periods.
+            gin_file, bindings = variant.gin_file, {**variant.bindings, **family.bindings}
+        bindings |= experiment.extra.get(scale, {})
+        cells.append(_Cell(variant, family, gin_file, bindings))
+    return cells
 
-    def _read_of(self, data: DataSet, seed: int) -> Path:
-        run = 1 + seed % data.runs
-        return self.data / data.folder / data.holds.format(game=self.game, run=run)
+
+def _jobs(plan: _Plan, cell: _Cell, game: str, seeds: int) -> list[Job]:
+    name = f"{cell.folder}/{game}"
+    if cell.family.program == TRAIN_VECTORIZED:
+        bindings = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
+        folders = [f"{name}/seed_{seed}" for seed in range(seeds)]
+        return [_job(plan, cell, game, name, bindings, dict(enumerate(folders)))]
+    return [
+        _job(plan, cell, game, folder, {"LearnerOptions.seed": str(seed)}, {seed: folder})
+        for seed in range(seeds)
+        for folder in [f"{name}/seed_{seed}"]
+    ]
+
+
+def _job(
+    plan: _Plan, cell: _Cell, game: str, name: str, own: Bindings, folders: dict[int, str]
+) -> Job:
+    """The process of the runs in these folders, {seed: folder}; `own` says which seeds they are."""
+    variant, family = cell.variant, cell.family
+    # Only a process of a single run reads other runs or a data set: those of its seed.
+    seed = min(folders)
+    needs = {
+        parameter: f"{plan.cells[method]}/{game}/seed_{seed}"
+        for parameter, method in variant.reads.items()
+    }
+    places = {parameter: plan.folder / need for parameter, need in needs.items()}
+    needed = None
+    if family.data is not None:
+        places[family.data.parameter] = plan.data / family.data.folder
+        run = 1 + seed % family.data.runs
+        needed = plan.data / family.data.folder / family.data.holds.format(game=game, run=run)
+    bindings = {
+        family.game_parameter: f'"{game}"',
+        **cell.bindings,
+        **{parameter: f'"{place.as_posix()}"' for parameter, place in places.items()},
+        **own,
+    }
+    arguments = (
+        "-m",
+        family.program,
+        f"--gin_files={cell.gin_file}",
+        f"--base_dir={(plan.folder / name).as_posix()}",
+        *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
+    )
+    runs = tuple(
+        PlannedRun(
+            folder=folder,
+            method=variant.method,
+            setting=variant.setting,
+            value=variant.value,
+            game=game,
+            seed=seed,
+            agent_steps=family.agent_steps,
+            command=shlex.join([PYTHON, *arguments]),
+        )
+        for seed, folder in folders.items()
+    )
+    said = {**variant.stated, **variant.bindings}
+    return Job(
+        name,
+        arguments,
+        runs,
+        family.speed,
+        float(said.get(REPLAY_RATIO, family.replay_ratio)),
+        tuple(dict.fromkeys(needs.values())),
+        needed,
+    )
 
 
 def slug(text: str) -> str:

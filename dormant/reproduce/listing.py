@@ -29,14 +29,15 @@ def listing(scale: str, results: Path) -> str:
 
 def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
     names = ", ".join((experiment.name, *experiment.aliases))
-    ending = [f"    {experiment.title}", f"    expected: {experiment.expected}"]
     planned = jobs(experiment, scale, Path("runs"))
     runs = sum(len(job.runs) for job in planned)
     steps = sum(job.agent_steps for job in planned)
     length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
     first = f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"
-    title, *others = ending
-    return "\n".join([first, title, *(f"    {line}" for line in _kinds(planned)), *others])
+    lines = [experiment.title, *_kinds(planned), f"expected: {experiment.expected}"]
+    if experiment.notes:
+        lines.append(f"note: {experiment.notes}")
+    return "\n".join([first, *(f"    {line}" for line in lines)])
 
 
 def _kinds(planned: Sequence[Job]) -> list[str]:

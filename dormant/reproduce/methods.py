@@ -1,36 +1,28 @@
-"""The parts that several experiments' cells are made of."""
+"""The methods that several experiments compare, and how a smoke run on the device says them."""
 
-from dormant.records.experiment_file import PaperValue
-from dormant.reproduce.experiments import Bindings, Variant
+from collections.abc import Callable, Mapping
 
-# Any run on the device starts from this file, in which neither an intervention nor weight decay is.
-DEVICE_FILE = "gin_configs/vectorized/replay_ratio.gin"
+from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Measured, Variant
+
+# Any smoke run on the device starts from this file, in which is neither an intervention nor weight
+# decay.
+DEVICE_FILE = "vectorized/replay_ratio.gin"
+REPLAY_RATIO = "LearnerOptions.replay_ratio"
 REPLAY_RATIOS = (0.25, 0.5, 1, 2)
 TAU, TAU_AT_DEFAULT = "0.1", "0.025"
 
 REDO = {"LearnerOptions.intervention": "@ReDo()"}
 RESET = {"LearnerOptions.intervention": "@Reset()"}
 WEIGHT_DECAY = {"LearnerOptions.weight_decay": "1e-5"}
-PRUNE = {
-    "LearnerOptions.intervention": "@Prune()",
-    "Prune.tau": "0.0",
-}
+PRUNE = {"LearnerOptions.intervention": "@Prune()", "Prune.tau": "0.0"}
+REDO_AT_DEFAULT = {**REDO, "ReDo.tau": TAU_AT_DEFAULT}
+AT_RATIO_1 = {REPLAY_RATIO: "1"}
+ORDERS = ("lowest", "random", "highest")
 
 
-def figure(name: str) -> str:
-    """The path of a figure's gin file."""
-    return f"gin_configs/{name}.gin"
-
-
-def ratio(replay_ratio: float) -> Bindings:
-    """What sets the replay ratio."""
-    return {"LearnerOptions.replay_ratio": f"{replay_ratio:g}"}
-
-
-def redo_at(replay_ratio: float, default: float) -> Bindings:
-    """What sets replay ratio and tau, which is lower at an agent's default replay ratio (paper)."""
-    tau = TAU_AT_DEFAULT if replay_ratio == default else TAU
-    return {**ratio(replay_ratio), "ReDo.tau": tau}
+def order_name(order: str) -> str:
+    """What a method that recycles by this order of scores is called."""
+    return order if order == "random" else f"{order} score"
 
 
 def fixed_budget(order: str) -> Bindings:
@@ -52,57 +44,66 @@ def sweep(
     method: str,
     gin_file: str,
     *,
+    stated: Bindings = NO_BINDINGS,
+    bindings: Bindings = NO_BINDINGS,
     redo: bool = False,
     family: str = "",
     ratios: tuple[float, ...] = REPLAY_RATIOS,
-    small: Bindings | None = None,
+    paper: Mapping[Measured, tuple[float, ...]] | None = None,
 ) -> tuple[Variant, ...]:
     """A method at each replay ratio; the first is its default.
 
     Args:
-      method, gin_file, family: of each `Variant`.
-      redo: whether it recycles, so that tau goes with the replay ratio.
+      method, gin_file, stated, family: of each `Variant`.
+      bindings: of each, before the replay ratio.
+      redo: whether tau goes with the replay ratio: it is lower at the default one (paper).
       ratios: the replay ratios.
-      small: what says the same on the device, but for replay ratio and tau; None where nothing
-        does.
+      paper: what the paper reports at each of them.
     """
     variants = []
-    for replay_ratio in ratios:
-        bindings = redo_at(replay_ratio, ratios[0]) if redo else ratio(replay_ratio)
-        on_device = None if small is None else {**small, **bindings}
+    for index, ratio in enumerate(ratios):
+        tau = {"ReDo.tau": TAU if index else TAU_AT_DEFAULT} if redo else {}
         variants.append(
             Variant(
                 method,
                 gin_file,
-                f"replay ratio {replay_ratio:g}",
-                replay_ratio,
-                bindings,
+                f"replay ratio {ratio:g}",
+                ratio,
+                stated,
+                {**bindings, REPLAY_RATIO: f"{ratio:g}", **tau},
                 family,
-                on_device,
-                replay_ratio,
-            )  # fmt: skip
+                paper={measured: values[index] for measured, values in (paper or {}).items()},
+            )
         )
     return tuple(variants)
 
 
-def read_off(
-    figure_name: str,
-    measure: str,
-    values: dict[tuple[str, str], float],
-    game: str | None = None,
-) -> tuple[PaperValue, ...]:
-    """What was read off a figure: {(method, setting): value}."""
-    return tuple(
-        PaperValue(method, setting, measure, game, value, figure_name, read_off=True)
-        for (method, setting), value in values.items()
-    )
+# Parameters of these mean the same on the device.
+_SHARED = ("LearnerOptions", "ReDo", "Reset", "Prune", "FixedBudget", "dormant")
+# {parameter of a Dopamine agent: what says its value on the device}. The learning rate of the agent
+# there is four times as high, the smoke runs' layer has 32 neurons.
+_TRANSLATED: Mapping[str, Callable[[str], Bindings]] = {
+    "JaxDQNAgent.update_horizon": lambda value: {"VectorizedDQN.update_horizon": value},
+    "create_optimizer.learning_rate": lambda value: {
+        "VectorizedDQN.learning_rate": f"{4 * float(value):g}"
+    },
+    "DormantDQNAgent.width": lambda value: {"VectorizedDQN.dense": f"({32 * int(value)},)"},
+    "SCORE_BATCH": lambda value: {"ReDo.score_batch": value, "Tracker.score_batch": value},
+}
 
 
-def from_table(
-    table: str, measure: str, game: str, values: dict[tuple[str, str], float]
-) -> tuple[PaperValue, ...]:
-    """What a table of the paper gives: {(method, setting): value}."""
-    return tuple(
-        PaperValue(method, setting, measure, game, value, table, read_off=False)
-        for (method, setting), value in values.items()
-    )
+def on_device(variant: Variant) -> Bindings | None:
+    """What a variant of the paper's DQN is on the device; None where it cannot be said there.
+
+    Periods are left out: a smoke run is too short for the paper's and has its own.
+    """
+    said: dict[str, str] = {}
+    for parameter, value in {**variant.stated, **variant.bindings}.items():
+        owner, _, name = parameter.partition(".")
+        if parameter in _TRANSLATED:
+            said |= _TRANSLATED[parameter](value)
+        elif owner not in _SHARED:
+            return None
+        elif name != "period":
+            said[parameter] = value
+    return said

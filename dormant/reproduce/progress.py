@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.experiment_file import PlannedRun
-from dormant.records.reading import METRICS_FILE
+from dormant.records.files import METRICS_FILE, RUN_FILE, read_object
 from dormant.records.results import FINISHED, UNREADABLE
-from dormant.records.run_folders import RUN_FILE, read_planned
+from dormant.records.run_folders import read_planned
 
 # Of the file's end, in bytes: more than a record with many layers or episodes has.
 _TAIL = 1 << 18
@@ -23,13 +23,11 @@ class State(NamedTuple):
 def state_of(root: Path, run: PlannedRun) -> State:
     """Whether a planned run is whole. Only of a run that calls itself finished is all read."""
     try:
-        details = json.loads((root / run.folder / RUN_FILE).read_text(encoding="utf-8"))
+        details = read_object(root / run.folder / RUN_FILE)
     except FileNotFoundError:
         return State("not started", "it has no run.json")
-    except (ValueError, RecursionError) as error:
-        return State(UNREADABLE, f"{root / run.folder / RUN_FILE} is not JSON: {error}")
-    if not isinstance(details, dict):
-        return State(UNREADABLE, f"{root / run.folder / RUN_FILE} must be a JSON object")
+    except ValueError as error:
+        return State(UNREADABLE, str(error))
     if details.get("status") != FINISHED:
         return State(str(details.get("status")), str(details.get("error") or "it is not finished"))
     absence = read_planned(root, run).absence

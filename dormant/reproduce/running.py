@@ -14,7 +14,7 @@ import tqdm
 from dormant.records.experiment_file import log_path
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce.jobs import Job
-from dormant.reproduce.progress import reached, state_of
+from dormant.reproduce.progress import State, reached, state_of
 
 _MISTAKE = 2  # the exit code of every command here for a wrong flag, gin file or option
 _POLL_SECONDS = 0.5
@@ -37,21 +37,16 @@ class _Running(NamedTuple):
     process: subprocess.Popen
 
 
-def is_whole(root: Path, job: Job) -> bool:
-    """Whether all runs of a process are."""
-    return all(state_of(root, run).status == FINISHED for run in job.runs)
-
-
-def unreadable(root: Path, job: Job) -> str:
-    """Why a run of a process cannot be read; "" where all can."""
+def state_of_job(root: Path, job: Job) -> State:
+    """The worst state of its runs: one that cannot be read, else one that is not whole."""
     states = [state_of(root, run) for run in job.runs]
-    return next((state.problem for state in states if state.status == UNREADABLE), "")
+    order = {UNREADABLE: 0, FINISHED: 2}
+    return min(states, key=lambda state: order.get(state.status, 1))
 
 
 def run_jobs(
     jobs: Sequence[Job],
     folder: Path,
-    repository: Path,
     parallel: int = 1,
     retries: int = 1,
     inherited: Sequence[int] = (),
@@ -64,7 +59,6 @@ def run_jobs(
     Args:
       jobs: all of an experiment; those that are whole are passed over.
       folder: the experiment's, which exists.
-      repository: the working directory of the processes.
       parallel: how many at once.
       retries: how often a process that failed is started again, after all others.
       inherited: file descriptors that the processes keep open, such as that of the folder's lock.
@@ -78,10 +72,11 @@ def run_jobs(
     failures, waiting = [], []
     whole: set[str] = set()
     for job in jobs:
-        broken = unreadable(folder, job)
-        if broken:
-            failures.append(Failure(job, f"{broken}; {_anew(folder, job)}", log_of(folder, job)))
-        elif is_whole(folder, job):
+        state = state_of_job(folder, job)
+        if state.status == UNREADABLE:
+            problem = f"{state.problem}; {_anew(folder, job)}"
+            failures.append(Failure(job, problem, log_of(folder, job)))
+        elif state.status == FINISHED:
             whole.add(job.name)
         else:
             waiting.append((job, 0))
@@ -97,7 +92,7 @@ def run_jobs(
                     waiting.remove(first)
                     job, attempt = first
                     bar.start(job)
-                    process = _start(job, folder, repository, parallel, inherited)
+                    process = _start(job, folder, parallel, inherited)
                     running.append(_Running(job, attempt, process))
                 if not running:
                     failures += [_in_vain(folder, job, whole) for job, _ in waiting]
@@ -107,10 +102,11 @@ def run_jobs(
                 ended = [each for each in running if each.process.poll() is not None]
                 running = [each for each in running if each not in ended]
                 for each in ended:
-                    if is_whole(folder, each.job):
+                    state = state_of_job(folder, each.job)
+                    if state.status == FINISHED:
                         whole.add(each.job.name)
                         continue
-                    problem = _problem(folder, each)
+                    problem = _problem(folder, each, state)
                     # A mistake in what is asked for stays one however often it is tried.
                     if each.attempt < retries and each.process.returncode != _MISTAKE:
                         bar.line(f"{each.job.name} failed and is tried again: {problem}")
@@ -134,9 +130,7 @@ def _in_vain(folder: Path, job: Job, whole: set[str]) -> Failure:
     return Failure(job, f"it was not started: it needs {need}", log_of(folder, job))
 
 
-def _start(
-    job: Job, folder: Path, repository: Path, parallel: int, inherited: Sequence[int]
-) -> subprocess.Popen:
+def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> subprocess.Popen:
     path = log_of(folder, job)
     path.parent.mkdir(exist_ok=True)
     environment = dict(os.environ)
@@ -148,7 +142,6 @@ def _start(
         log.flush()
         return subprocess.Popen(
             [sys.executable, *job.arguments],
-            cwd=repository,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -173,16 +166,14 @@ def _end(running: Sequence[_Running]) -> None:
             each.process.wait()
 
 
-def _problem(folder: Path, ended: _Running) -> str:
-    """What the log ends with, else what the first run that is not whole says."""
+def _problem(folder: Path, ended: _Running, state: State) -> str:
+    """What the log ends with, else what is known of its runs."""
     text = log_of(folder, ended.job).read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    states = [state_of(folder, run) for run in ended.job.runs]
-    problem = next(state.problem for state in states if state.status != FINISHED)
-    said = lines[-1] if lines and not lines[-1].startswith("$ ") else problem
+    said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
     code = ended.process.returncode
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
-    return f"exit code {code}: {said}" if code else f"{problem}; {_anew(folder, ended.job)}"
+    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, ended.job)}"
 
 
 def _anew(folder: Path, job: Job) -> str:

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from dormant.checks import ConfigurationError
 from dormant.runs.host_arrays import is_form, place, to_host
-from dormant.runs.options import ConfigurationError
 
 _KEPT = 2
 # A process that was killed while it saved may have one more.
@@ -75,7 +75,7 @@ class ArrayCheckpoints:
             raise ConfigurationError(
                 f"the processes of this run have no checkpoint in {self.folder} in common:"
                 " continue it with as many processes as before, or give another --base_dir;"
-                f" received {jax.process_count()} processes"
+                f" got {jax.process_count()} processes"
             )
         return max(common, default=None)
 

@@ -12,10 +12,13 @@ from typing import Any
 import jax
 from absl import flags
 
-from dormant.runs.gin_files import check_base_dir, check_gin_files, one_line, parse_gin
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
+from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
 CONFIGURATION_ERROR = 2
+_BASE_DIR = "Folder of the run; continued where it holds a checkpoint."
+_GIN_FILES = "Gin file: a path, or the name of one that comes with dormant, such as dqn_redo.gin"
+_GIN_BINDINGS = "Binding that overrides the files, such as 'ReDo.tau = 0.025'"
 
 
 def run_command(
@@ -42,7 +45,7 @@ def run_command(
         if given is None:
             return 0
         base_dir = check_base_dir(given.base_dir)
-        check_gin_files(given.gin_files)
+        find_gin_files(given.gin_files)
         run = prepare(given, base_dir)
     except ConfigurationError as error:
         print(f"{program}: error: {one_line(error)}", file=sys.stderr)
@@ -90,19 +93,9 @@ def run_compiled(
 def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagValues | None:
     """The flags given; None where help was asked for and printed."""
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "base_dir", None, "Folder of the run; continued where it holds a checkpoint.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_multi_string(
-        "gin_files", [], "Gin file, such as gin_configs/dqn_redo.gin; may be repeated.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_multi_string(
-        "gin_bindings", [], "Binding that overrides the files, such as 'ReDo.tau = 0.025'; may be"
-        " repeated.",
-        flag_values=values,
-    )  # fmt: skip
+    flags.DEFINE_string("base_dir", None, _BASE_DIR, flag_values=values)
+    flags.DEFINE_multi_string("gin_files", [], _GIN_FILES, flag_values=values)
+    flags.DEFINE_multi_string("gin_bindings", [], _GIN_BINDINGS, flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     try:
         rest = values([program, *arguments])[1:]
@@ -112,7 +105,7 @@ def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagVa
         print(description, values.main_module_help() or values, sep="\n")
         return None
     if rest:
-        raise ConfigurationError(f"every argument must be a flag; received {rest[0]!r}")
+        raise ConfigurationError(f"every argument must be a flag; got {rest[0]!r}")
     return values
 
 

@@ -8,10 +8,14 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import gin
 
+from dormant.data_files import data_folder
 from dormant.runs.options import ConfigurationError, require
+
+GIN_CONFIGS = "gin_configs"
 
 
 def check_base_dir(base_dir: str | None) -> str:
@@ -20,10 +24,10 @@ def check_base_dir(base_dir: str | None) -> str:
     Raises:
       ConfigurationError: when it cannot.
     """
-    require(bool(base_dir), "--base_dir", "given: the folder of the run", base_dir)
-    require("://" not in base_dir, "--base_dir", "a folder of this machine", base_dir)
-    path = os.path.abspath(base_dir)
-    ancestor = path
+    given = base_dir or ""
+    require(given != "", "--base_dir", "given: the folder of the run", base_dir)
+    require("://" not in given, "--base_dir", "a folder of this machine", given)
+    path = ancestor = os.path.abspath(given)
     while not os.path.lexists(ancestor):
         ancestor = os.path.dirname(ancestor)
     if not os.path.isdir(ancestor):
@@ -38,21 +42,30 @@ def check_base_dir(base_dir: str | None) -> str:
     return path
 
 
-def check_gin_files(gin_files: Sequence[str]) -> None:
-    """Checks that there is a gin file and that each can be read.
+def find_gin_files(gin_files: Sequence[str]) -> list[str]:
+    """The paths of gin files given by path, or by their name in the package's own `gin_configs`,
+    such as "vectorized/dqn.gin". A file of the working directory comes before a packed one.
 
     Raises:
-      ConfigurationError: when not.
+      ConfigurationError: when there is none, or one does not exist.
     """
     require(bool(gin_files), "--gin_files", "given at least once", list(gin_files))
-    for path in gin_files:
-        if os.path.isfile(path):
-            continue
-        folder = os.path.dirname(path) or "."
-        names = [name for name in _listdir(folder) if name.endswith(".gin")]
-        close = close_matches(os.path.basename(path), names)
-        suggestion = did_you_mean(os.path.join(folder, name) for name in close)
-        raise ConfigurationError(f"--gin_files {path}: no such file{suggestion}")
+    return [_find(path) for path in gin_files]
+
+
+def _find(path: str) -> str:
+    packed = data_folder(GIN_CONFIGS)
+    # What starts with "." or "/" can only be a path.
+    named = [packed / path] if path[:1] not in (".", os.sep) else []
+    for place in (Path(path), *named):
+        if place.is_file():
+            return os.path.abspath(place)
+    folder = Path(path).parent
+    beside = close_matches(Path(path).name, (each.name for each in folder.glob("*.gin")))
+    names = [each.relative_to(packed).as_posix() for each in packed.rglob("*.gin")]
+    ours = close_matches(path.removeprefix(f"{GIN_CONFIGS}/"), names) if named else []
+    found = dict.fromkeys([*(str(folder / name) for name in beside), *ours])
+    raise ConfigurationError(f"--gin_files {path}: no such file{did_you_mean(list(found)[:3])}")
 
 
 def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
@@ -60,30 +73,36 @@ def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
 
     What they name must have been imported. A file may include another of its own folder by name,
     or one of a folder beside it by `folder/name`. Neither the working directory nor what was
-    parsed before comes before these.
+    parsed before comes before these; the package's own files, by their names, come last.
+
+    Args:
+      gin_files: paths or names, as in `find_gin_files`.
+      gin_bindings: lines as in a gin file.
 
     Raises:
-      ConfigurationError: when a line cannot be parsed or names something that does not exist.
+      ConfigurationError: when a file does not exist, or a line cannot be parsed or names something
+        that does not exist.
     """
+    paths = [_find(path) for path in gin_files]
     gin.clear_config()
     try:
-        for path in gin_files:
+        for path in paths:
             with _includes_beside([path]):
-                gin.parse_config_file(os.path.abspath(path))
-        with _includes_beside(gin_files):
+                gin.parse_config_file(path)
+        with _includes_beside(paths):
             gin.parse_config_files_and_bindings([], list(gin_bindings))
     except (ValueError, KeyError, SyntaxError, OSError, ImportError) as error:
         raise ConfigurationError(_explain_gin_error(error)) from error
 
 
 @contextlib.contextmanager
-def _includes_beside(gin_files: Sequence[str]) -> Iterator[None]:
-    """Inside, gin looks for an included file in the files' folders and their parents first."""
-    folders = [os.path.dirname(os.path.abspath(path)) for path in gin_files]
-    first = [place for folder in folders for place in (folder, os.path.dirname(folder))]
+def _includes_beside(paths: Sequence[str]) -> Iterator[None]:
+    """Inside, gin looks for an included file in the files' folders and their parents first, and
+    among the package's own last."""
+    first = [str(place) for path in paths for place in list(Path(path).parents)[:2]]
     # gin adds places only at the end, for good: those of a file parsed before would win.
     before = list(gin.config._LOCATION_PREFIXES)
-    gin.config._LOCATION_PREFIXES[:] = first + before
+    gin.config._LOCATION_PREFIXES[:] = [*first, *before, str(data_folder(GIN_CONFIGS))]
     try:
         yield
     finally:
@@ -127,7 +146,7 @@ def _gin_suggestion(text: str) -> str:
         return ""
     selector, wanted = unknown.groups()
     configurable = gin.get_configurable(selector)
-    # A parameter of the Dopamine class that ours extends is bound there.
+    # Our agents inherit parameters from Dopamine's, and gin binds each under the class that has it.
     bases = inspect.getmro(configurable)[1:] if inspect.isclass(configurable) else ()
     names = {base.__name__ for base in bases} & {s.rsplit(".", 1)[-1] for s in _gin_selectors()}
     found = [f"{name}.{wanted}" for name in sorted(names) if wanted in _parameters(name)]
@@ -155,7 +174,3 @@ def did_you_mean(names: Iterable[str]) -> str:
     """The end of an error's line that suggests names; empty where there are none."""
     names = list(names)
     return f"; did you mean {' or '.join(names)}?" if names else ""
-
-
-def _listdir(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []

@@ -68,8 +68,8 @@ def place(form: Form, array: np.ndarray) -> jax.Array:
     whole = form.sharding is None or form.sharding.is_fully_addressable
     if array.dtype != form.dtype or (whole and array.shape != form.shape):
         raise ValueError(
-            f"an array must have the shape {form.shape} and the type {form.dtype};"
-            f" got {array.shape} and {array.dtype}"
+            f"an array of the state must be {form.dtype} of shape {form.shape};"
+            f" got {array.dtype} of shape {array.shape}"
         )
     if form.sharding is not None:
         array = jax.make_array_from_process_local_data(form.sharding, array, form.shape)

@@ -7,18 +7,19 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import gin
 import jax
 import numpy as np
 
+from dormant.checks import ConfigurationError, require, require_count
 from dormant.learners import LearnerState
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.members import Member
-from dormant.runs.options import ConfigurationError, require, require_whole_number
 from dormant.runs.progress import Progress, iterations_left
 
 State = Any  # what a run carries on, a pytree of arrays; M members of this process
@@ -44,7 +45,7 @@ class RunLength:
     def __post_init__(self) -> None:
         name = type(self).__name__
         for option in ("num_iterations", "training_steps"):
-            require_whole_number(f"{name}.{option}", 1, getattr(self, option))
+            require_count(f"{name}.{option}", getattr(self, option), 1)
         allowed = f"fewer than 2**31 {self.counted}s"
         total = self.total_steps
         require(total < 2**31, f"{name}.num_iterations * training_steps", allowed, total)
@@ -67,8 +68,8 @@ class Call(NamedTuple):
 class Summary(NamedTuple):
     """What one member has to say of an iteration."""
 
-    train: tuple[list[float], list[int]] | None  # returns and lengths; None: nothing acted
-    measured: Mapping[str, Any]  # further entries of its record
+    train: metrics.Episodes | None = None  # those that ended; None: nothing acted
+    measured: Mapping[str, Any] = MappingProxyType({})  # further entries of its record
 
 
 class Work(NamedTuple):
@@ -143,7 +144,7 @@ class HostLoop:
             raise ConfigurationError(
                 f"the run in {self._checkpoints.folder} was started with other seeds, values side"
                 " by side or lengths; continue it with its own gin file or give another --base_dir;"
-                f" received {', '.join(members[:4])} and iterations of"
+                f" got {', '.join(members[:4])} and iterations of"
                 f" {self._length.training_steps} {self._length.counted}s"
             )
         return state
@@ -214,7 +215,13 @@ class HostLoop:
                 speed = length.training_steps / (time.monotonic() - start)
                 summaries, text = work.summarize(state, iteration, brought)
                 counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
-                _write(files, [_iteration_record(iteration, s, speed, counters) for s in summaries])
+                records = [
+                    metrics.iteration_record(
+                        iteration, **counters, steps_per_second=speed, **summary._asdict()
+                    )
+                    for summary in summaries
+                ]
+                _write(files, records)
                 together = f"{speed * len(files):,.0f} {length.counted}s/s"
                 progress.line(f"iteration {iteration} done  {text}  {together}")
                 self._checkpoints.save(iteration, state)
@@ -247,24 +254,6 @@ def _dormant(records: Sequence[metrics.Record]) -> str:
     return f"{percent:.1f} % (tau {records[0]['taus'][-1]:g})"
 
 
-def _iteration_record(
-    iteration: int, summary: Summary, speed: float, counters: Mapping[str, int]
-) -> metrics.Record:
-    statistics = {"train_average_steps_per_second": [speed]}
-    # Where nothing acts the readers ask for the entries all the same.
-    nothing = {"train_returns": [], "train_episode_lengths": []}
-    if summary.train is not None:
-        returns, lengths = summary.train
-        statistics |= {
-            "train_episode_returns": returns,
-            "train_episode_lengths": lengths,
-            "train_average_return": [float(np.mean(returns)) if returns else 0.0],
-        }
-        nothing = {}
-    record = metrics.iteration_record(iteration, statistics, **counters)
-    return {**record, **nothing, **summary.measured}
-
-
 def _allow_open_files(count: int) -> None:
     """Every member's records are a file of their own; many systems allow 1 024 by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -274,6 +263,6 @@ def _allow_open_files(count: int) -> None:
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise ConfigurationError(
             f"the runs side by side must be at most {hard - 256}, as this system allows {hard} open"
-            f" files; received {count}"
+            f" files; got {count}"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,82 +1,45 @@
 """Options that every agent understands, and how a wrong one is reported.
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
-import contextlib
 import dataclasses
 import inspect
 import math
-import types
 from collections.abc import Iterator, Mapping
-from numbers import Real
 from typing import Any
 
 import gin
 import numpy as np
 
+from dormant import checks
+from dormant.checks import ConfigurationError, errors_of, require  # noqa: F401
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 
-TARGET_UPDATE_UNITS = ("agent_steps", "gradient_steps")
-REPLAY_SCHEMES = ("configured", "released_code")
+_CHOICES = {
+    "target_update_unit": ("agent_steps", "gradient_steps"),
+    "weight_decay_kind": WEIGHT_DECAY_KINDS,
+    "replay_scheme": ("configured", "released_code"),
+}
 
 # Dopamine's own constants for its small environments are float64, which JAX would not use.
 gin.constant("dormant.FLOAT32", np.float32)
 
 
-class ConfigurationError(ValueError):
-    """A mistake in what the user asked for: reported in one line, without a traceback."""
-
-
-def require(condition: bool, name: str, allowed: str, received: Any) -> None:
-    """Raises ConfigurationError when condition is false; the text ends with the value received."""
-    if not condition:
-        raise ConfigurationError(f"{name} must be {allowed}; received {received!r}")
-
-
-@contextlib.contextmanager
-def errors_of(name: str, renamed: Mapping[str, str] = types.MappingProxyType({})) -> Iterator[None]:
-    """Reports what other parts say of a wrong argument, or of a package that is missing.
-
-    Args:
-      name: whose options were passed on; the arguments are called alike in gin.
-      renamed: {argument: its name in gin}, for the others.
-
-    Raises:
-      ConfigurationError: in place of a ValueError or an ImportError.
-    """
-    try:
-        yield
-    except ConfigurationError:
-        raise
-    except (ValueError, ImportError) as error:
-        text = str(error)
-        for argument, option in renamed.items():
-            text = text.replace(f"`{argument}`", f"`{option}`")
-        raise ConfigurationError(f"{name}: {text}") from error
-
-
 def require_choice(name: str, choices: tuple[str, ...], received: Any) -> None:
-    """Raises ConfigurationError when received is not one of choices."""
-    allowed = "one of " + ", ".join(repr(choice) for choice in choices)
-    require(isinstance(received, str) and received in choices, name, allowed, received)
+    checks.require_choice(name, received, choices)
 
 
 def require_whole_number(name: str, minimum: int, received: Any, units: str = "") -> None:
-    """Raises ConfigurationError when received is not an int >= minimum."""
-    allowed = f"a whole number{' of ' + units if units else ''} >= {minimum}"
-    is_whole = isinstance(received, int) and not isinstance(received, bool)
-    require(is_whole and received >= minimum, name, allowed, received)
+    checks.require_count(name, received, minimum, units)
 
 
-def bound_in_gin(configurable: str, parameter: str, default: Any) -> Any:
-    """What gin binds to `configurable.parameter`, or default where nothing is bound."""
+def bound_in_gin(option: str, default: Any) -> Any:
+    """What gin binds to an option such as "JaxDQNAgent.gamma", else the default."""
+    configurable, _, parameter = option.rpartition(".")
     return gin.get_bindings(configurable).get(parameter, default)
 
 
 def is_number(value: Any, minimum: float, maximum: float = math.inf) -> bool:
-    """True for a finite real number within [minimum, maximum]; False for NaN and for booleans."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return math.isfinite(value) and minimum <= value <= maximum
+    return checks.is_number(value) and math.isfinite(value) and minimum <= value <= maximum
 
 
 def updates_per_burst(replay_ratio: float, update_period: int) -> int:
@@ -92,18 +55,17 @@ def updates_per_burst(replay_ratio: float, update_period: int) -> int:
     Raises:
       ConfigurationError: when that product is not a whole number >= 1.
     """
-    require_whole_number("update_period", 1, update_period, "agent steps")
-    require(is_number(replay_ratio, 0.0), "replay_ratio", "a number > 0", replay_ratio)
+    checks.require_count("update_period", update_period, 1, "agent steps")
+    checks.require_number("replay_ratio", replay_ratio, above=0)
     updates = replay_ratio * update_period
     nearest = round(updates)
     if nearest >= 1 and math.isclose(updates, nearest, rel_tol=1e-9):
         return nearest
     below, above = math.floor(updates), math.floor(updates) + 1
-    valid = " and ".join(f"{n / update_period:.6g}" for n in (below, above) if n >= 1)
+    valid = " or ".join(f"{n / update_period:.6g}" for n in (below, above) if n >= 1)
     raise ConfigurationError(
-        "replay_ratio * update_period, the gradient updates of one burst, must be a whole number"
-        f" >= 1: the nearest valid replay_ratio at update_period {update_period}: {valid};"
-        f" received {replay_ratio!r}"
+        "`replay_ratio` * update_period, the gradient updates of one burst, must be a whole number"
+        f" >= 1, at update_period {update_period} with {valid}; got {replay_ratio!r}"
     )
 
 
@@ -141,21 +103,18 @@ class LearnerOptions:
 
     def __post_init__(self) -> None:
         name = "LearnerOptions."
-        positive = is_number(self.replay_ratio, 0.0) and self.replay_ratio > 0
-        require(positive, f"{name}replay_ratio", "a number > 0", self.replay_ratio)
-        require_choice(f"{name}target_update_unit", TARGET_UPDATE_UNITS, self.target_update_unit)
-        is_decay = is_number(self.weight_decay, 0.0)
-        require(is_decay, f"{name}weight_decay", "a number >= 0", self.weight_decay)
-        require_choice(f"{name}weight_decay_kind", WEIGHT_DECAY_KINDS, self.weight_decay_kind)
+        checks.require_number(f"{name}replay_ratio", self.replay_ratio, above=0)
+        checks.require_number(f"{name}weight_decay", self.weight_decay, 0)
+        for option, choices in _CHOICES.items():
+            checks.require_choice(f"{name}{option}", getattr(self, option), choices)
         acts = self.intervention is None or _has(self.intervention, "period")
         allowed = "None or an intervention such as @ReDo(), with its parentheses"
         require(acts, f"{name}intervention", allowed, self.intervention)
         tracks = self.tracker is None or _has(self.tracker, "tracking_period")
         allowed = "None or @Tracker(), with its parentheses"
         require(tracks, f"{name}tracker", allowed, self.tracker)
-        require_choice(f"{name}replay_scheme", REPLAY_SCHEMES, self.replay_scheme)
         if self.seed is not None:
-            require_whole_number(f"{name}seed", 0, self.seed)
+            checks.require_count(f"{name}seed", self.seed, 0)
 
     @property
     def per_entry_count(self) -> bool:
@@ -190,7 +149,7 @@ def inherited_option(agent: type, parameter: str, default: Any) -> Any:
     given default where no base has it or where it is None.
     """
     for base, found in _bases_with(agent, parameter):
-        value = bound_in_gin(base.__name__, parameter, found.default)
+        value = bound_in_gin(f"{base.__name__}.{parameter}", found.default)
         if value is not None and value is not inspect.Parameter.empty:
             return value
     return default
@@ -211,7 +170,7 @@ def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str])
       ConfigurationError: naming the binding that has the effect.
     """
     for option, place in replaced.items():
-        value = bound_in_gin(*option.split("."), None)
+        value = bound_in_gin(option, None)
         allowed = f"left out with {agent.__name__}: bind {place} instead"
         require(value is None, option, allowed, value)
     bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
@@ -219,7 +178,6 @@ def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str])
         nearest = next((base for base, _ in _bases_with(agent, parameter)), host)
         # The seed is read from wherever it is bound.
         if nearest is not host and parameter != "seed":
-            raise ConfigurationError(
-                f"{host.__name__}.{parameter} has no effect on {agent.__name__}: bind"
-                f" {nearest.__name__}.{parameter}; received {value!r}"
-            )
+            place = f"{nearest.__name__}.{parameter}"
+            allowed = f"left out with {agent.__name__}, on which it has no effect: bind {place}"
+            require(False, f"{host.__name__}.{parameter}", allowed, value)

@@ -11,15 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from dormant import learners
+from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
 from dormant.learners.losses import LOSSES
-from dormant.runs.options import (
-    LearnerOptions,
-    errors_of,
-    require,
-    require_choice,
-    require_whole_number,
-)
+from dormant.runs.options import LearnerOptions
 from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
@@ -110,15 +105,15 @@ class Distillation:
             value = getattr(self, option)
             is_path = value is None or (isinstance(value, str) and value)
             require(is_path, f"{name}{option}", "None or a run's folder", value)
-        require_choice(f"{name}student", STUDENTS, self.student)
+        require_choice(f"{name}student", self.student, STUDENTS)
         if self.student == "pretrained":
             both = (self.teacher_run is None) == (self.student_run is None)
             allowed = "given where Distillation.teacher_run is, and only there"
             require(both, f"{name}student_run", allowed, self.student_run)
-        require_choice(f"{name}loss", tuple(LOSSES), self.loss)
+        require_choice(f"{name}loss", self.loss, tuple(LOSSES))
         for option in ("teacher_steps", "student_steps"):
-            require_whole_number(f"{name}{option}", 1, getattr(self, option), "agent steps")
-        require_whole_number(f"{name}evaluation_episodes", 1, self.evaluation_episodes)
+            require_count(f"{name}{option}", getattr(self, option), 1, "agent steps")
+        require_count(f"{name}evaluation_episodes", self.evaluation_episodes, 1)
         acting = self.teacher_intervention
         acts = acting is None or (hasattr(acting, "period") and not inspect.isclass(acting))
         allowed = "None or an intervention such as @ReDo(), with its parentheses"

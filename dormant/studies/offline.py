@@ -8,14 +8,9 @@ import gin
 import jax
 
 from dormant import learners
+from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
-from dormant.runs.options import (
-    LearnerOptions,
-    errors_of,
-    require,
-    require_choice,
-    require_whole_number,
-)
+from dormant.runs.options import LearnerOptions
 from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
@@ -60,12 +55,12 @@ class OfflineDQN:
     evaluation_episodes: int = 10
 
     def __post_init__(self) -> None:
-        require_whole_number("OfflineDQN.data_steps", 1, self.data_steps, "agent steps")
+        require_count("OfflineDQN.data_steps", self.data_steps, 1, "agent steps")
         is_data = self.data is None or isinstance(self.data, DQNReplay)
         allowed = "None or @DQNReplay(), with its parentheses"
         require(is_data, "OfflineDQN.data", allowed, self.data)
-        require_choice("OfflineDQN.targets", TARGETS, self.targets)
-        require_whole_number("OfflineDQN.evaluation_episodes", 1, self.evaluation_episodes)
+        require_choice("OfflineDQN.targets", self.targets, TARGETS)
+        require_count("OfflineDQN.evaluation_episodes", self.evaluation_episodes, 1)
 
     def study(self, options: LearnerOptions, run: StudyRun) -> Study:
         """The study; a data set is read here.

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 
 from dormant import vectorized
+from dormant.checks import require, require_count
 from dormant.learners import LearnerState
-from dormant.runs.options import LearnerOptions, require, require_whole_number
+from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.program import Program, RunState
@@ -89,7 +90,7 @@ def online_run(
     Raises:
       ConfigurationError: when an option is not allowed.
     """
-    require_whole_number(option, 1, agent_steps, "agent steps")
+    require_count(option, agent_steps, 1, "agent steps")
     allowed = f"a multiple of VectorizedDQN.update_period, {agent.update_period}"
     require(agent_steps % agent.update_period == 0, option, allowed, agent_steps)
     warm_up = agent.warm_up_steps

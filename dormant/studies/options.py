@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import gin
 import jax
 
+from dormant.checks import require
 from dormant.learners import LearnerState
 from dormant.runs.host_loop import RunLength
-from dormant.runs.options import require
 from dormant.studies.fitting import Data, Task
 
 

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dormant.checks import ConfigurationError, require
 from dormant.runs import periods
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.interventions import tracker_of
 from dormant.runs.members import Member
-from dormant.runs.options import ConfigurationError, LearnerOptions, require
+from dormant.runs.options import LearnerOptions
 from dormant.studies.fitting import Data, FitState, make_fit
 from dormant.studies.options import StudyRun
 from dormant.xla_cpu import is_cpu
@@ -85,7 +86,7 @@ class StudyRunner:
         if not np.array_equal(found.key, key):
             raise ConfigurationError(
                 f"what {self._prepared.folder} holds was prepared with another seed; continue it"
-                f" with its own gin file or give another --base_dir; received seed {self._seed}"
+                f" with its own gin file or give another --base_dir; got seed {self._seed}"
             )
         return found.data
 
@@ -144,4 +145,4 @@ class StudyRunner:
             for name, value in numbers.items()
             if value is not None
         )
-        return [Summary(None, measured)], text
+        return [Summary(measured=measured)], text

@@ -26,7 +26,7 @@ class EntryMap(NamedTuple):
 
     leaf: int
     axes: tuple[int, ...]
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # hides tuple's own
     shared: bool
 
 
@@ -48,13 +48,17 @@ class Elementwise(NamedTuple):
     entries: EntryMap
 
 
-class Facts(NamedTuple):
-    """Everything that the trace learns about a program."""
+class Connections(NamedTuple):
+    """Everything that following a program finds out about it."""
 
     maps: tuple[LinearMap, ...]
     reads: tuple[Read, ...]
     elementwise: tuple[Elementwise, ...]
     layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
+
+    def holds(self, value: int, layer: int) -> bool:
+        """Whether a value holds neurons of a layer."""
+        return layer in self.layers_of.get(value, ())
 
 
 def cannot_follow(what: str, why: str) -> TraceError:

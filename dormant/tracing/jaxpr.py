@@ -4,12 +4,13 @@ Calls (`jit`, `remat`, `custom_jvp`, …) are inlined, so that everything above 
 straight line of primitives over numbered values.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.extend.core as jex
 import numpy as np
+from jax.tree_util import PyTreeDef
 
 # The parameter that holds the body, per call-like primitive; inlining does not change a value.
 _BODY_OF_CALL = {
@@ -58,7 +59,7 @@ class Program(NamedTuple):
 class Abstract(NamedTuple):
     """Shapes and dtypes of a call's arguments; hashable, so a program is read once per shape."""
 
-    treedef: Hashable  # of (params, inputs)
+    treedef: PyTreeDef  # of (params, inputs)
     leaves: tuple[tuple[tuple[int, ...], Any], ...]
     num_parameters: int
 
@@ -104,12 +105,12 @@ class _Flattener:
             tuple(outputs),
         )
 
-    def _new(self, aval) -> int:
+    def _new(self, aval: Any) -> int:
         self.shapes.append(tuple(getattr(aval, "shape", ())))
         self.dtypes.append(getattr(aval, "dtype", None))
         return len(self.shapes) - 1
 
-    def _constant(self, value) -> int:
+    def _constant(self, value: Any) -> int:
         number = self._new(value if hasattr(value, "shape") else np.asarray(value))
         self.constants[number] = value
         return number
@@ -123,7 +124,7 @@ class _Flattener:
 
         for eqn in jaxpr.eqns:
             inputs = [read(atom) for atom in eqn.invars]
-            body = eqn.params.get(_BODY_OF_CALL.get(eqn.primitive.name))
+            body = eqn.params.get(_BODY_OF_CALL.get(eqn.primitive.name, ""))
             if body is not None:
                 closed = body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
                 inner = [self._constant(value) for value in closed.consts]

@@ -17,7 +17,8 @@ MIXED = -2  # the element depends on several neurons (or entries) of the source
 class Label(NamedTuple):
     """What the elements of one value hold of one source (a layer or a parameter array)."""
 
-    index: np.ndarray  # int32, the value's shape: neuron or flat entry, NONE or MIXED
+    # int32, the value's shape: neuron or flat entry, NONE or MIXED. Hides tuple's own `index`.
+    index: np.ndarray  # type: ignore[assignment]
     statistic: bool = False  # went through a reduction, as the mean of a normalization does
     mixing: str | None = None  # what made neurons of the source leak into each other: "mixed by …"
     lost: str | None = None  # the primitive behind which the source cannot be followed

@@ -1,4 +1,4 @@
-"""From the facts about a program to layers: names, activations, obstacles, ensembles."""
+"""From the connections within a program to layers: names, activations, obstacles, ensembles."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ import numpy as np
 
 from dormant.graph import Entries, IndexMap, Layer, layer_name
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import EntryMap, Facts, Read, TraceError
+from dormant.tracing.connections import Connections, EntryMap, Read, TraceError
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.propagation import ELEMENTWISE, LINEAR
-from dormant.tracing.silence import zeros_of_silence
+from dormant.tracing.silence import silenced_values
 
 
 class Site(NamedTuple):
@@ -46,28 +46,29 @@ class Analysis(NamedTuple):
     sites: dict[str, Site]
 
 
-def build_layers(program: Program, facts: Facts, paths: tuple[str, ...]) -> Analysis:
+def build_layers(program: Program, connections: Connections, paths: tuple[str, ...]) -> Analysis:
     """The hidden layers of a program whose parameter leaves have the given paths.
 
     Raises:
       TraceError: if there is no hidden layer.
     """
-    return _Builder(program, facts, paths).build()
+    return _Builder(program, connections, paths).build()
 
 
 class _Builder:
     """Holds what every layer needs to know of the whole program; used once per analysis."""
 
-    def __init__(self, program: Program, facts: Facts, paths: tuple[str, ...]):
-        self.program, self.facts, self.paths = program, facts, paths
+    def __init__(self, program: Program, connections: Connections, paths: tuple[str, ...]):
+        self.program, self.connections, self.paths = program, connections, paths
+        self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
-        self.names = _unique_names(facts, paths)
+        self.names = _unique_names(connections, paths)
         self.reads: dict[int, list[Read]] = {}
-        for read in facts.reads:
+        for read in connections.reads:
             self.reads.setdefault(read.layer, []).append(read)
         self.members = {layer: self._members(layer) for layer in self.reads}
         self.kernel_uses: dict[int, int] = {}
-        for linear_map in facts.maps:
+        for linear_map in connections.maps:
             for leaf in linear_map.leaves:
                 self.kernel_uses[leaf] = self.kernel_uses.get(leaf, 0) + 1
 
@@ -77,9 +78,7 @@ class _Builder:
             for layer, site in self._layer(number):
                 layers.append(layer)
                 sites[layer.name] = site
-        outputs = {
-            number for v in self.program.outputs for number in self.facts.layers_of.get(v, ())
-        }
+        outputs = {number for v in self.program.outputs for number in self.labels_of.get(v, ())}
         output_numbers = sorted(outputs - set(self.reads))
         output_layers = tuple(self.names[n] for n in output_numbers)
         if not layers:
@@ -93,17 +92,17 @@ class _Builder:
     # -- one layer -----------------------------------------------------------------------------
 
     def _layer(self, number: int) -> list[tuple[Layer, Site]]:
-        linear_map, reads = self.facts.maps[number], self.reads[number]
+        linear_map, reads = self.maps[number], self.reads[number]
         activation = self._activation(number, reads[0])
         obstacle = self._obstacle(number, activation)
         path_values = self._ancestors(number, activation)
         incoming = [("kernel", entries) for entries in linear_map.columns] + [
-            ("elementwise", fact.entries)
-            for fact in self.facts.elementwise
-            if fact.layer == number and fact.output in path_values and not fact.entries.shared
+            ("elementwise", each.entries)
+            for each in self.connections.elementwise
+            if each.layer == number and each.output in path_values and not each.entries.shared
         ]
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
-        index = self.facts.layers_of[activation][number].index
+        index = self.labels_of[activation][number].index
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -124,8 +123,8 @@ class _Builder:
         return built
 
     def _output_incoming(self, number: int) -> tuple[Entries, ...]:
-        linear_map = self.facts.maps[number]
-        biases = [fact.entries for fact in self.facts.elementwise if fact.layer == number]
+        linear_map = self.maps[number]
+        biases = [each.entries for each in self.connections.elementwise if each.layer == number]
         maps = [("kernel", entries) for entries in linear_map.columns]
         maps += [("elementwise", entries) for entries in biases if not entries.shared]
         return self._entries(maps, np.arange(linear_map.neurons))
@@ -140,7 +139,7 @@ class _Builder:
         return tuple(dict.fromkeys(names))
 
     def _fed_by(self, number: int, suffix: str) -> tuple[str, ...]:
-        feeding = [read.layer for read in self.facts.reads if read.reader == number]
+        feeding = [read.layer for read in self.connections.reads if read.reader == number]
         return self._member_names(feeding, suffix) or ("input",)
 
     def _entries(self, maps: list[tuple[str, EntryMap]], local: np.ndarray) -> tuple[Entries, ...]:
@@ -164,7 +163,7 @@ class _Builder:
 
     def _activation(self, number: int, first_read: Read) -> int:
         """The value after the last non-linearity before the first reader."""
-        label = self.facts.layers_of[first_read.operand][number]
+        label = self.labels_of[first_read.operand][number]
         value = None
         if label.single().any():
             value = self._last_nonlinearity(number, first_read.operand)
@@ -174,16 +173,16 @@ class _Builder:
 
     def _is_whole(self, number: int, value: int) -> bool:
         """Whether `value` holds every neuron of the layer, each by itself."""
-        index = lb.trim(self.facts.layers_of[value][number].index)
+        index = lb.trim(self.labels_of[value][number].index)
         found = np.unique(index[index >= 0])
-        return len(found) == self.facts.maps[number].neurons and not (index == MIXED).any()
+        return len(found) == self.maps[number].neurons and not (index == MIXED).any()
 
     def _last_nonlinearity(self, number: int, value: int) -> int:
         first_elementwise = None
-        while value != self.facts.maps[number].output:
+        while value != self.maps[number].output:
             operation = self.producer[value]
-            held = [v for v in operation.inputs if number in self.facts.layers_of.get(v, ())]
-            direct = [v for v in held if not self.facts.layers_of[v][number].statistic] or held
+            held = [v for v in operation.inputs if self.connections.holds(v, number)]
+            direct = [v for v in held if not self.labels_of[v][number].statistic] or held
             if operation.name in ELEMENTWISE and operation.name not in lb.IDENTITIES:
                 if first_elementwise is None:
                     first_elementwise = value
@@ -203,24 +202,20 @@ class _Builder:
         while pending:
             value = pending.pop()
             operation = self.producer.get(value)
-            moved = operation is not None and (
-                operation.name in lb.MOVES or operation.name in lb.IDENTITIES
-            )
-            if moved:
-                held = [v for v in operation.inputs if number in self.facts.layers_of.get(v, ())]
-                pending.extend(held)
+            if operation is not None and operation.name in lb.IDENTITIES.union(lb.MOVES):
+                pending += [v for v in operation.inputs if self.connections.holds(v, number)]
             else:
                 origins.add(value)
         return origins.pop() if len(origins) == 1 else None
 
     def _last_whole_value(self, number: int) -> int:
         """For a layer that is read only after mixing: its last elementwise value before that."""
-        best = self.facts.maps[number].output
+        best = self.maps[number].output
         for operation in self.program.operations:
             if operation.name not in ELEMENTWISE or operation.name in lb.IDENTITIES:
                 continue
             (output,) = operation.outputs
-            label = self.facts.layers_of.get(output, {}).get(number)
+            label = self.labels_of.get(output, {}).get(number)
             if label is not None and not label.mixing and not label.statistic:
                 if self._is_whole(number, output):
                     best = output
@@ -231,7 +226,7 @@ class _Builder:
         found, pending = set(), [value]
         while pending:
             value = pending.pop()
-            if value not in found and number in self.facts.layers_of.get(value, ()):
+            if value not in found and self.connections.holds(value, number):
                 found.add(value)
                 pending.extend(self.producer[value].inputs)
         return found
@@ -239,8 +234,8 @@ class _Builder:
     # -- whether it can be recycled ------------------------------------------------------------
 
     def _obstacle(self, number: int, activation: int) -> str | None:
-        linear_map, reads = self.facts.maps[number], self.reads[number]
-        maps = [linear_map] + [self.facts.maps[read.reader] for read in reads]
+        linear_map, reads = self.maps[number], self.reads[number]
+        maps = [linear_map] + [self.maps[read.reader] for read in reads]
         if any(self.kernel_uses[leaf] > 1 for m in maps for leaf in m.leaves):
             return "weight sharing: a kernel that it needs is used more than once"
         if any(m.normalized for m in maps):
@@ -252,10 +247,10 @@ class _Builder:
         others = self._sharing(number, activation)
         if others:
             return f"residual stream: its activation is summed with {', '.join(others)}"
-        zero = zeros_of_silence(self.program, self.facts, number, activation)
+        zero = silenced_values(self.program, self.connections, number, activation)
         for read in reads:
             reader = self.names[read.reader]
-            label = self.facts.layers_of[read.operand][number]
+            label = self.labels_of[read.operand][number]
             if label.mixing:
                 return f"its neurons are {label.mixing} before {reader} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
@@ -265,15 +260,15 @@ class _Builder:
                 if others:
                     return f"residual stream: {reader} reads it summed with {', '.join(others)}"
                 return f"{reader} reads a value that is not zero where the neuron is silent"
-        if any(number in self.facts.layers_of.get(v, ()) for v in self.program.outputs):
+        if any(self.connections.holds(v, number) for v in self.program.outputs):
             return "its activations are also an output of the network"
         return None
 
     def _shares_elementwise(self, number: int, activation: int) -> bool:
         path = self._ancestors(number, activation)
-        facts = self.facts.elementwise
-        own = [f.entries for f in facts if f.layer == number and f.output in path]
-        others = [f.entries for f in facts if f.layer != number]
+        acting = self.connections.elementwise
+        own = [each.entries for each in acting if each.layer == number and each.output in path]
+        others = [each.entries for each in acting if each.layer != number]
         for mine in own:
             if mine.shared:
                 continue
@@ -289,7 +284,7 @@ class _Builder:
 
     def _sharing(self, number: int, value: int) -> list[str]:
         """The other layers with neurons on the same elements."""
-        tables = self.facts.layers_of[value]
+        tables = self.labels_of[value]
         own = lb.trim(tables[number].index) != NONE
         return [
             self.names[other]
@@ -305,14 +300,14 @@ class _Builder:
         A layer is an ensemble when an axis of its kernel enumerates networks that do not read each
         other: its neurons and those of a reader then share an axis of the reader's kernel.
         """
-        linear_map = self.facts.maps[number]
+        linear_map = self.maps[number]
         nobody = np.zeros(linear_map.neurons, np.int64)
         own = linear_map.columns[0]
         if len(own.axes) < 2:
             return nobody
         own_axes = [_coordinate(own.index, a, linear_map.neurons) for a in range(len(own.axes))]
         for read in self.reads[number]:
-            for rows, columns in zip(read.rows, self.facts.maps[read.reader].columns, strict=True):
+            for rows, columns in zip(read.rows, self.maps[read.reader].columns, strict=True):
                 for axis in set(rows.axes) & set(columns.axes):
                     member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
                     for mine in own_axes:
@@ -347,9 +342,9 @@ def _is_nonlinear(operation: Operation, value: int) -> bool:
     return operation.name not in LINEAR
 
 
-def _unique_names(facts: Facts, paths: tuple[str, ...]) -> list[str]:
+def _unique_names(connections: Connections, paths: tuple[str, ...]) -> list[str]:
     names: list[str] = []
-    for linear_map in facts.maps:
+    for linear_map in connections.maps:
         kernels = [paths[leaf] for leaf in linear_map.leaves]
         modules = {kernel.rpartition("/")[0] for kernel in kernels}
         if len(kernels) > 1 and len(modules) == 1 and modules != {""}:

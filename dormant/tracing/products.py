@@ -11,13 +11,11 @@ from dormant.tracing.labels import MIXED, Label
 
 
 class Product(Protocol):
-    """The geometry of a product of two operands, of which `side` may be a kernel.
+    """The geometry of a product of two operands, of which `side` may be a kernel."""
 
-    Attributes:
-      neurons: number of neurons that a kernel makes.
-    """
-
-    neurons: int
+    @property
+    def neurons(self) -> int:
+        """The number of neurons that a kernel makes."""
 
     def columns(self) -> np.ndarray:
         """The neuron that every element of the kernel feeds; the kernel's shape."""
@@ -45,14 +43,14 @@ class DotGeneral(NamedTuple):
     @classmethod
     def of(cls, params: dict[str, Any], shapes, out_shape, side: int | None) -> "DotGeneral":
         contract, batch = (
-            tuple(tuple(int(axis) for axis in axes) for axes in pair)
-            for pair in params["dimension_numbers"]
+            (tuple(map(int, left)), tuple(map(int, right)))
+            for left, right in params["dimension_numbers"]
         )
-        free = tuple(
+        left, right = (
             tuple(a for a in range(len(shapes[s])) if a not in contract[s] + batch[s])
             for s in (0, 1)
         )
-        return cls(tuple(shapes), out_shape, contract, batch, free, side or 0)
+        return cls(tuple(shapes), out_shape, contract, batch, (left, right), side or 0)
 
     def _places(self, side: int) -> tuple[int, ...]:
         """Where an operand's batch and free axes lie in the output."""

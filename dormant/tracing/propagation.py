@@ -1,16 +1,24 @@
 """Follows neurons and parameter entries through a program, primitive by primitive.
 
-The result is a list of facts: linear maps by a parameter (each makes a layer), what each of them
+The result are its connections: linear maps by a parameter (each makes a layer), what each of them
 reads, and which parameters act on single neurons (biases, scales).
 """
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
 
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Elementwise, EntryMap, Facts, LinearMap, Read, cannot_follow
+from dormant.tracing.connections import (
+    Connections,
+    Elementwise,
+    EntryMap,
+    LinearMap,
+    Read,
+    cannot_follow,
+)
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.products import Convolution, DotGeneral, Product
@@ -32,7 +40,7 @@ POOLS = frozenset(
 SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 
-def follow(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Facts:
+def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Connections:
     """Follows every neuron of `program`.
 
     Args:
@@ -43,10 +51,10 @@ def follow(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -
     Raises:
       TraceError: if a parameter is used by a primitive that cannot be followed.
     """
-    return _Follower(program, names, left_out).run()
+    return _Propagation(program, names, left_out).run()
 
 
-class _Follower:
+class _Propagation:
     def __init__(self, program: Program, names: tuple[str, ...], left_out: frozenset[int]):
         self.program, self.names = program, names
         self.layers_of: dict[int, dict[int, Label]] = {}
@@ -62,10 +70,11 @@ class _Follower:
             else:
                 self.leaves_of[value] = {leaf: None}
 
-    def run(self) -> Facts:
+    def run(self) -> Connections:
         for operation in self.program.operations:
             self._step(operation)
-        return Facts(tuple(self.maps), tuple(self.reads), tuple(self.elementwise), self.layers_of)
+        found = tuple(self.maps), tuple(self.reads), tuple(self.elementwise)
+        return Connections(*found, self.layers_of)
 
     def _step(self, operation: Operation) -> None:
         inputs, outputs, name = operation.inputs, operation.outputs, operation.name
@@ -102,10 +111,14 @@ class _Follower:
         else:
             self._lose(operation)
 
+    @property
+    def _tables(self) -> tuple[dict[int, dict[int, Any]], ...]:
+        return self.layers_of, self.leaves_of
+
     # -- moving and combining ------------------------------------------------------------------
 
     def _copy(self, source: int, target: int) -> None:
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             if table.get(source):
                 table[target] = dict(table[source])
 
@@ -129,7 +142,7 @@ class _Follower:
         value = operation.inputs[0]
         for target in operation.outputs:
             shape = self.program.shapes[target]
-            for table in (self.layers_of, self.leaves_of):
+            for table in self._tables:
                 for source in self._sources([value], table):
                     (label,) = self._labels([value], source, table)
                     table.setdefault(target, {})[source] = rule(label, shape)
@@ -137,7 +150,8 @@ class _Follower:
     def _combine(self, operation: Operation) -> None:
         inputs, (output,) = operation.inputs, operation.outputs
         shape = self.program.shapes[output]
-        layers, leaves = {}, {}
+        layers: dict[int, Label] = {}
+        leaves: dict[int, Label | None] = {}
         for layer in self._sources(inputs, self.layers_of):
             found = self._labels(inputs, layer, self.layers_of)
             layers[layer] = lb.combine(found, shape, operation.name)
@@ -175,7 +189,7 @@ class _Follower:
         shape = self.program.shapes[output]
         move = lb.MOVES[operation.name]
         operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources(operands, table):
                 found = self._labels(operands, source, table)
                 indices = [self._index(v, source, table) for v in operands]
@@ -194,7 +208,7 @@ class _Follower:
 
     def _split(self, operation: Operation) -> None:
         (value,) = operation.inputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources([value], table):
                 (label,) = self._labels([value], source, table)
                 pieces = lb.split(operation.params, label.index)
@@ -236,7 +250,7 @@ class _Follower:
         for target in operation.outputs:
             index = np.broadcast_to(np.int32(MIXED), self.program.shapes[target])
             lost = Label(index, mixing=f"passed through {name}", lost=name)
-            for table in (self.layers_of, self.leaves_of):
+            for table in self._tables:
                 sources = self._sources(operation.inputs, table)
                 if sources:
                     table[target] = dict.fromkeys(sources, lost)
@@ -252,10 +266,10 @@ class _Follower:
         ]
         if len(sides) == 2:
             sides = [s for s in sides if (lhs, rhs)[s] not in self.data] or [1]
-        other = (rhs, lhs)[sides[0]] if sides else None
-        if len(sides) != 1 or (other not in self.data and not self.layers_of.get(other)):
+        if len(sides) != 1:
             return None
-        return sides[0]
+        other = (rhs, lhs)[sides[0]]
+        return sides[0] if other in self.data or self.layers_of.get(other) else None
 
     def _product(self, operation: Operation) -> None:
         lhs, rhs = operation.inputs
@@ -263,6 +277,7 @@ class _Follower:
         shapes = [self.program.shapes[v] for v in (lhs, rhs)]
         out_shape = self.program.shapes[output]
         side = self._kernel_side(lhs, rhs)
+        product: Product
         if operation.name == "dot_general":
             product = DotGeneral.of(operation.params, shapes, out_shape, side)
         else:
@@ -279,16 +294,16 @@ class _Follower:
     def _plain_product(self, operation: Operation, product: Product) -> None:
         """A product without a parameter: attention, or a fixed projection."""
         (output,) = operation.outputs
-        for table in (self.layers_of, self.leaves_of):
+        for table in self._tables:
             for source in self._sources(operation.inputs, table):
-                found = [
-                    product.plain(self._labels([value], source, table)[0], side)
-                    for side, value in enumerate(operation.inputs)
-                    if source in table.get(value, ())
-                ]
-                if None in found:
-                    self._lose(operation)
-                    return
+                found = []
+                for side, value in enumerate(operation.inputs):
+                    if source in table.get(value, ()):
+                        label = product.plain(self._labels([value], source, table)[0], side)
+                        if label is None:
+                            self._lose(operation)
+                            return
+                        found.append(label)
                 shape = self.program.shapes[output]
                 table.setdefault(output, {})[source] = lb.combine(found, shape, operation.name)
 

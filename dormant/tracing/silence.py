@@ -3,7 +3,7 @@
 import numpy as np
 
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Facts
+from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE
 from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS
@@ -29,7 +29,9 @@ def _known_zero(program: Program, value: int) -> bool:
     return constant is not None and np.size(constant) > 0 and not np.any(np.asarray(constant))
 
 
-def zeros_of_silence(program: Program, facts: Facts, layer: int, activation: int) -> set[int]:
+def silenced_values(
+    program: Program, connections: Connections, layer: int, activation: int
+) -> set[int]:
     """The values that are zero, wherever they hold neurons of `layer`, once `activation` is.
 
     Products with zero count as zero: activations and parameters are assumed to be finite.
@@ -37,15 +39,15 @@ def zeros_of_silence(program: Program, facts: Facts, layer: int, activation: int
     zero = {activation}
 
     def holds(value: int) -> bool:
-        return layer in facts.layers_of.get(value, ())
+        return connections.holds(value, layer)
 
     def covers(value: int, output: int) -> bool:
         """Whether `value` holds the layer wherever `output` does."""
         if not holds(value):
             return False
-        there = lb.trim(facts.layers_of[output][layer].index) != NONE
+        there = lb.trim(connections.layers_of[output][layer].index) != NONE
         shape = program.shapes[output]
-        here = lb.trim(np.broadcast_to(facts.layers_of[value][layer].index, shape)) != NONE
+        here = lb.trim(np.broadcast_to(connections.layers_of[value][layer].index, shape)) != NONE
         return bool((here | ~there).all())
 
     def vanishes(value: int, output: int) -> bool:

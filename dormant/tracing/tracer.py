@@ -11,7 +11,7 @@ from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments, evaluate, read_program
 from dormant.tracing.layers import Analysis, build_layers
-from dormant.tracing.propagation import follow
+from dormant.tracing.propagation import propagate
 
 
 def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] = ()) -> NeuronGraph:
@@ -77,8 +77,8 @@ def _analyse(apply: Callable, arguments: Abstract, leave_out: tuple[str, ...]) -
         if not any(_is_left_out(layer_name(path), (name,)) for path in paths):
             known = ", ".join(dict.fromkeys(layer_name(path) for path in paths))
             raise TraceError(f"`leave_out` must name layers among {known}; got {name!r}")
-    facts = follow(program, paths, left_out)
-    return build_layers(program, facts, paths)
+    connections = propagate(program, paths, left_out)
+    return build_layers(program, connections, paths)
 
 
 def _is_left_out(name: str, leave_out: tuple[str, ...]) -> bool:

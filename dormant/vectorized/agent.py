@@ -13,16 +13,16 @@ import optax
 
 import dormant
 from dormant import learners, vectorized
-from dormant.runs import periods
-from dormant.runs.options import (
-    LearnerOptions,
+from dormant.checks import (
     errors_of,
-    is_number,
+    is_count,
     require,
     require_choice,
-    require_whole_number,
-    updates_per_burst,
+    require_count,
+    require_number,
 )
+from dormant.runs import periods
+from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.xla_cpu import is_cpu
 
 # The last two take images of uint8, such as Atari's in a study, and scale their pixels themselves.
@@ -80,12 +80,11 @@ class VectorizedDQN(vectorized.Settings):
         name = "VectorizedDQN."
         with errors_of("VectorizedDQN"):
             super().__post_init__()
-        require_whole_number(f"{name}target_update_period", 1, self.target_update_period)
+        require_count(f"{name}target_update_period", self.target_update_period, 1)
         for option in ("learning_rate", "eps", "width"):
-            value = getattr(self, option)
-            require(is_number(value, 0.0) and value > 0, f"{name}{option}", "a number > 0", value)
+            require_number(f"{name}{option}", getattr(self, option), above=0)
         if not callable(self.network):
-            require_choice(f"{name}network", NETWORKS, self.network)
+            require_choice(f"{name}network", self.network, NETWORKS)
         allowed = "1: only 'nature' and 'impala' have another width"
         has_width = self.width == 1 or self.network in tuple(_IMAGE_NETWORKS)
         require(has_width, f"{name}width", allowed, self.width)
@@ -93,7 +92,7 @@ class VectorizedDQN(vectorized.Settings):
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
         is_list = isinstance(self.dense, list | tuple)
-        whole = is_list and all(type(neurons) is int and neurons > 0 for neurons in self.dense)
+        whole = is_list and all(is_count(neurons, 1) for neurons in self.dense)
         allowed = "None or a tuple of whole numbers >= 1, such as (128, 128)"
         require(self.dense is None or whole, f"{name}dense", allowed, self.dense)
 
@@ -147,7 +146,7 @@ class VectorizedDQN(vectorized.Settings):
         acting = options.intervention
         kind = acting and type(acting).__name__
         for option, values in side_by_side.items():
-            require_choice("VectorizedRun.side_by_side", SIDE_BY_SIDE, option)
+            require_choice("VectorizedRun.side_by_side", option, SIDE_BY_SIDE)
             owner, _, field = option.partition(".")
             name = f"LearnerOptions.intervention with VectorizedRun.side_by_side = {option!r}"
             require(owner in ("VectorizedDQN", kind), name, f"@{owner}()", kind)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import gin
 
 from dormant import vectorized
+from dormant.checks import require_count, require_flag
 from dormant.runs.host_loop import RunLength
 from dormant.runs.members import Member, members_of
-from dormant.runs.options import require, require_whole_number
 
 
 @gin.configurable
@@ -41,9 +41,8 @@ class VectorizedRun(RunLength):
         super().__post_init__()
         for option in ("devices", "threads"):
             if getattr(self, option) is not None:
-                require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
-        is_bool = isinstance(self.distributed, bool)
-        require(is_bool, "VectorizedRun.distributed", "True or False", self.distributed)
+                require_count(f"VectorizedRun.{option}", getattr(self, option), 1)
+        require_flag("VectorizedRun.distributed", self.distributed)
         self.members(first_seed=0)
 
     def members(self, first_seed: int) -> list[Member]:

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant import vectorized
+from dormant.checks import ConfigurationError, require
 from dormant.learners import LearnerState
+from dormant.records.metrics import Episodes
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.interventions import tracker_of
-from dormant.runs.options import ConfigurationError, LearnerOptions, require
+from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
 from dormant.vectorized.program import Program, RunState
@@ -140,7 +142,7 @@ def _rounds_of_a_call(
         raise ConfigurationError(
             "VectorizedDQN.min_replay_history must share a large divisor with"
             " VectorizedRun.training_steps and the agent steps between two records, such as"
-            f" {nearest * settings.update_period}; received {settings.min_replay_history}"
+            f" {nearest * settings.update_period}; got {settings.min_replay_history}"
         )
     return unit
 
@@ -162,13 +164,14 @@ def _summarize(
     """The episodes that ended, member by member."""
     del state, iteration
     returns, lengths = (np.concatenate(parts, axis=1) for parts in zip(*brought, strict=True))
-    episodes = [
-        (values[ended].tolist(), steps[ended].tolist())
-        for values, steps, ended in zip(returns, lengths, ~np.isnan(returns), strict=True)
-    ]
-    means = [float(np.mean(values)) for values, _ in episodes if values]
+    summaries = []
+    for values, steps, ended in zip(returns, lengths, ~np.isnan(returns), strict=True):
+        found = values[ended].tolist()
+        average = float(np.mean(found)) if found else 0.0
+        summaries.append(Summary(Episodes(found, steps[ended].tolist(), average)))
+    means = [summary.train.average for summary in summaries if summary.train.returns]
     average = f"average return {np.mean(means):.2f}" if means else "no episode ended"
-    return [Summary(each, {}) for each in episodes], f"{average} of {len(episodes)} runs"
+    return summaries, f"{average} of {len(summaries)} runs"
 
 
 def _devices(asked: int | None, members: int) -> list[jax.Device]:

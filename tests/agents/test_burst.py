@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.agents.burst import device_state, make_burst, numpy_state, platform_of
 from tests.agents.small_learner import batches, make_learner
 
 UPDATES = 3
@@ -21,8 +21,8 @@ def scores(seed):
     return (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
 
 
-def run(learner, backend, bursts=4):
-    burst = make_burst(learner, backend)
+def run(learner, platform, bursts=4):
+    burst = make_burst(learner, platform)
     state = learner.init(jax.random.key(0))
     for number in range(bursts):
         steps = range(number * UPDATES + 1, (number + 1) * UPDATES + 1)
@@ -44,10 +44,10 @@ def test_the_loop_and_the_scan_agree(learner):
     )
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_the_metrics_are_those_of_the_scored_update(learner, backend):
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_the_metrics_are_those_of_the_scored_update(learner, platform):
     seen = []
-    burst = make_burst(learner, backend)
+    burst = make_burst(learner, platform)
     state = learner.init(jax.random.key(0))
     due = [False, True, False]
     _, reported = burst(state, batches(0, UPDATES), scores(0), due, seen.append)
@@ -71,8 +71,8 @@ def test_on_the_cpu_a_batch_is_drawn_after_the_update_before_it(learner):
     assert order == ["batch", "update"] * UPDATES
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backend):
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, platform):
     traces = []
 
     def counting(function):
@@ -83,7 +83,7 @@ def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backe
         return counted
 
     counted = {name: counting(getattr(learner, name)) for name in ("update", "step", "after_step")}
-    burst = make_burst(learner._replace(**counted), backend)
+    burst = make_burst(learner._replace(**counted), platform)
     state = learner.init(jax.random.key(0))
     for number in range(6):
         is_due = number % 2 == 1
@@ -94,7 +94,7 @@ def test_a_burst_compiles_one_program_with_scores_and_one_without(learner, backe
             after_both = len(traces)
     assert len(traces) == after_both
     # On the CPU the optimizer's step is one program for both.
-    assert backend == "gpu" or after_both == 3
+    assert platform == "gpu" or after_both == 3
 
 
 def test_a_state_survives_the_host_to_the_bit(learner):
@@ -110,5 +110,11 @@ def test_a_state_survives_the_host_to_the_bit(learner):
 
 
 def test_an_array_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"shape \(3,\) .* got \(4,\)"):
+    problem = r"must be float32 of shape \(3,\); got float32 of shape \(4,\)"
+    with pytest.raises(ValueError, match=problem):
         device_state(jnp.zeros(3), np.zeros(4, np.float32))
+
+
+def test_the_platform_is_that_of_the_devices_that_hold_the_state():
+    state = {"a": jnp.zeros(2), "key": jax.random.key(0)}
+    assert platform_of(jax.device_put(state, jax.devices("cpu")[0])) == "cpu"

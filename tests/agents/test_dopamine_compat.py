@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from jax.interpreters import xla
 
-from dormant.agents import dopamine_compat, released_redo
+from benchmarks import released_redo
+from dormant.agents import dopamine_compat
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
@@ -25,7 +26,7 @@ with warnings.catch_warnings():
 
     from benchmarks import released_agent
 
-ALL_SHIMS = dopamine_compat.shims() + released_redo.RELEASED_REDO_SHIMS
+ALL_SHIMS = dopamine_compat.SHIMS + released_redo.RELEASED_REDO_SHIMS
 
 
 @pytest.mark.parametrize("shim", ALL_SHIMS, ids=lambda shim: shim.name)
@@ -119,7 +120,7 @@ def test_half_imported_dopamine_is_an_error(monkeypatch):
 
 def test_jax_without_aval_mappings_is_an_error(monkeypatch):
     monkeypatch.setitem(vars(jax.core), "pytype_aval_mappings", None)
-    with pytest.raises(ImportError, match=f"jax>=0.10.2,<0.11.*received {jax.__version__}"):
+    with pytest.raises(ImportError, match=f"jax>=0.10.2,<0.11.*got {jax.__version__}"):
         dopamine_compat.install()
 
 
@@ -175,12 +176,12 @@ def test_environment_seed_fixes_every_frame():
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "7", None, True])
 def test_invalid_environment_seed(seed):
-    with pytest.raises(ValueError, match="seed must be a whole number >= 0, received"):
+    with pytest.raises(ValueError, match="`seed` must be a whole number >= 0; got"):
         dopamine_compat.seed_environment(types.SimpleNamespace(environment=None), seed)
 
 
 def test_environment_without_a_wrapper_is_refused():
-    with pytest.raises(ValueError, match="must be a Dopamine wrapper.*received object"):
+    with pytest.raises(ValueError, match="must be a Dopamine wrapper.*got object"):
         dopamine_compat.seed_environment(object(), 0)
 
 

@@ -208,7 +208,8 @@ def test_dopamines_environment_is_the_default():
 def test_actions_of_the_wrong_kind_are_refused(control, name):
     environment = gymnasium_environment(name, {"CartPole": "v1", "Hopper": "v4"}[name])
     agent = type("SomeAgent", (), {"control": control})
-    with pytest.raises(ConfigurationError, match=f"SomeAgent acts in must be {control}; received"):
+    problem = f"must be of {control} actions, as SomeAgent needs"
+    with pytest.raises(ConfigurationError, match=problem):
         environments.check_actions(environment, agent)
 
 

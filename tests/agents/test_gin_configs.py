@@ -13,11 +13,13 @@ import pytest
 
 from dormant.agents import preflight
 from dormant.records.reading import read_run
+from dormant.reproduce import catalog
 from dormant.runs.interventions import FixedBudget, Prune, ReDo, Reset, Tracker
 from dormant.runs.options import LearnerOptions, option_name
 
 GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
 FILES = sorted(path.name for path in GIN_CONFIGS.glob("*.gin"))
+AGENTS = [name for name in FILES if not re.match(r"(fig|tab)\d", name)]
 HEADINGS = ["Command", "Units", "Figure", "Expected", "Runtime"]
 # Figures 13 and 20 show the runs of figures 1 and 14; 3, 4 and 8 are in gin_configs/studies.
 FIGURES = {1, 2, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25}
@@ -52,6 +54,11 @@ def header(name):
 def bindings(name):
     """Everything that a file binds, with what it includes: `{parameter: value as in gin}`."""
     load(name)
+    return in_gin()
+
+
+def in_gin():
+    """Everything that is bound now."""
     lines = gin.config_str(max_line_length=10_000).splitlines()
     return dict(line.split(" = ", 1) for line in lines if " = " in line and line[0] != "#")
 
@@ -62,13 +69,40 @@ def test_there_is_a_file_for_every_figure_and_table():
     assert {name[:4] for name in FILES if name.startswith("tab")} == {"tab6", "tab7"}
 
 
-@every_file
+@pytest.mark.parametrize("name", AGENTS)
 def test_headers_say_how_to_run_a_file_and_what_to_expect(name):
     entries = header(name)
     assert [heading for heading, _ in entries] == HEADINGS
     assert all(lines[0] for _, lines in entries)
-    start = f"python -m dormant.train --gin_files=gin_configs/{name} --base_dir=runs/"
+    start = f"python -m dormant.train --gin_files={name} --base_dir=runs/"
     assert " ".join(entries[0][1]).startswith(start)
+
+
+@pytest.mark.parametrize("name", sorted({*FILES} - {*AGENTS}))
+def test_a_figures_file_names_its_experiment_which_uses_it_and_says_how_to_run_it(name):
+    entries = {heading: " ".join(lines) for heading, lines in header(name)}
+    assert list(entries) == ["Experiment", "Command"]
+    experiment = catalog.find(entries["Experiment"])
+    kind, number = re.match(r"(fig|tab)(\d+)", name).groups()
+    assert experiment.name == f"{kind}{int(number)}"
+    assert name in {variant.gin_file for variant in experiment.variants}
+    start = f"python -m dormant.train --gin_files={name} --base_dir=runs/{Path(name).stem}"
+    assert entries["Command"] == start
+
+
+STATED = {
+    (variant.gin_file, *variant.stated.items())
+    for experiment in catalog.EXPERIMENTS
+    for variant in experiment.variants
+    if variant.stated
+}
+
+
+@pytest.mark.parametrize(("name", "stated"), [(name, stated) for name, *stated in sorted(STATED)])
+def test_a_file_binds_what_the_catalog_says_that_it_states(name, stated):
+    before = bindings(name)
+    load(name, *(f"{parameter} = {value}" for parameter, value in stated))
+    assert in_gin() == before
 
 
 @every_file

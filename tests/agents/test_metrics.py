@@ -10,12 +10,8 @@ import pytest
 from dormant.agents.scalars import tracking_scalars
 from dormant.interventions.compose import Report
 from dormant.interventions.measures import NetworkMetrics
-from dormant.records.metrics import (
-    MetricsFile,
-    iteration_record,
-    tracking_record,
-    write_atomically,
-)
+from dormant.records.files import write_atomically
+from dormant.records.metrics import Episodes, MetricsFile, iteration_record, tracking_record
 from dormant.records.reading import read_run
 
 
@@ -138,13 +134,13 @@ def test_scalars_leave_out_what_is_undefined():
 
 
 def iteration(number, agent_step, gradient_step):
-    statistics = {
-        "train_episode_returns": [np.float64(1.0), 2.0],
-        "train_episode_lengths": [5, 6],
-        "train_average_return": [1.5],
-        "train_average_steps_per_second": [100.0],
-    }
-    return iteration_record(number, statistics, agent_step=agent_step, gradient_step=gradient_step)
+    return iteration_record(
+        number,
+        agent_step=agent_step,
+        gradient_step=gradient_step,
+        steps_per_second=100.0,
+        train=Episodes([np.float64(1.0), 2.0], [5, 6], 1.5),
+    )
 
 
 def test_an_iteration_record_has_an_evaluation_only_where_there_was_one():

@@ -34,15 +34,15 @@ def agents(load_gin):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"replay_ratio": 0}, "LearnerOptions.replay_ratio must be a number > 0; received 0"),
-        ({"replay_ratio": True}, "LearnerOptions.replay_ratio must be"),
-        ({"target_update_unit": "steps"}, "LearnerOptions.target_update_unit must be one of"),
-        ({"weight_decay": -1e-5}, "LearnerOptions.weight_decay must be a number >= 0"),
-        ({"weight_decay_kind": "l1"}, "LearnerOptions.weight_decay_kind must be one of 'l2', 'dec"),
-        ({"intervention": "on"}, "LearnerOptions.intervention must be None or .* received 'on'"),
-        ({"tracker": 4}, "LearnerOptions.tracker must be None or @Tracker"),
-        ({"replay_scheme": "uniform"}, "LearnerOptions.replay_scheme must be one of 'configured'"),
-        ({"seed": 1.5}, "LearnerOptions.seed must be a whole number >= 0; received 1.5"),
+        ({"replay_ratio": 0}, "`LearnerOptions.replay_ratio` must be a number > 0; got 0"),
+        ({"replay_ratio": True}, "`LearnerOptions.replay_ratio` must be"),
+        ({"target_update_unit": "steps"}, "`LearnerOptions.target_update_unit` must be one of"),
+        ({"weight_decay": -1e-5}, "`LearnerOptions.weight_decay` must be a number >= 0"),
+        ({"weight_decay_kind": "l1"}, "`LearnerOptions.weight_decay_kind` must be one of 'l2', 'd"),
+        ({"intervention": "on"}, "`LearnerOptions.intervention` must be None or .* got 'on'"),
+        ({"tracker": 4}, "`LearnerOptions.tracker` must be None or @Tracker"),
+        ({"replay_scheme": "uniform"}, "`LearnerOptions.replay_scheme` must be one of 'configure"),
+        ({"seed": 1.5}, "`LearnerOptions.seed` must be a whole number >= 0; got 1.5"),
     ],
 )
 def test_an_option_that_is_not_allowed_is_named(changes, problem):
@@ -96,7 +96,7 @@ def test_a_reference_without_its_parentheses_is_refused(load_gin, option):
     from dormant.runs.interventions import ReDo, Tracker
 
     given = {"intervention": ReDo, "tracker": Tracker}[option]
-    with pytest.raises(ConfigurationError, match=f"{option} must be .* with its parentheses"):
+    with pytest.raises(ConfigurationError, match=f"{option}` must be .* with its parentheses"):
         LearnerOptions(**{option: given})
 
 
@@ -107,6 +107,6 @@ def test_a_binding_that_dopamine_overrides_is_refused(agents):
     for name, works in (
         ("rainbow", "JaxRainbowAgent.min_replay_history"), ("sac", "SACAgent.min_replay_history")
     ):  # fmt: skip
-        expected = f"JaxDQNAgent.min_replay_history has no effect .* bind {works}; received 20"
+        expected = f"`JaxDQNAgent.min_replay_history` must be left out .* bind {works}; got 20"
         with pytest.raises(ConfigurationError, match=expected):
             check_no_dead_bindings(agents[name], agents["host"], {})

@@ -56,36 +56,36 @@ def refused(gin_configs, tmp_path, capfd):
         ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
          " ReDo.tau = 0.1 0.2"),
-        ("ReDo.tau = -0.1", "ReDo.tau must be a number >= 0, a schedule of the gradient step or"
-         " @AdaptiveTau(), with parentheses; received -0.1"),
-        ("LearnerOptions.replay_ratio = 0.3", "replay_ratio * update_period, the gradient updates"
-         " of one burst, must be a whole number >= 1: the nearest valid replay_ratio at"
-         " update_period 4: 0.25 and 0.5; received 0.3"),
-        ("LearnerOptions.intervention = 'on'", "LearnerOptions.intervention must be None or an"
-         " intervention such as @ReDo(), with its parentheses; received 'on'"),
+        ("ReDo.tau = -0.1", "`ReDo.tau` must be a number >= 0, a schedule of the gradient step or"
+         " @AdaptiveTau(), with parentheses; got -0.1"),
+        ("LearnerOptions.replay_ratio = 0.3", "`replay_ratio` * update_period, the gradient updates"
+         " of one burst, must be a whole number >= 1, at update_period 4 with 0.25 or 0.5;"
+         " got 0.3"),
+        ("LearnerOptions.intervention = 'on'", "`LearnerOptions.intervention` must be None or an"
+         " intervention such as @ReDo(), with its parentheses; got 'on'"),
         ("atari_lib.create_atari_environment.game_name = 'SpaceInvader'",
          "create_atari_environment.game_name: the ALE has no game 'SpaceInvader'; did you mean"
          " SpaceInvaders or SpaceWar?"),
         ("atari_lib.create_atari_environment.game_name = None",
-         "create_atari_environment.game_name must be the name of a game, such as 'Pong';"
-         " received None"),
-        ("create_dormant_runner.schedule = 'train'", "create_dormant_runner.schedule must be one of"
-         " 'continuous_train', 'continuous_train_and_eval', 'max_episode_eval'; received 'train'"),
-        ("create_dormant_runner.agent = None", "create_dormant_runner.agent must be an agent such"
-         " as @DormantDQNAgent; received None"),
-        ("Runner.num_iterations = 0", "Runner.num_iterations must be a whole number >= 1;"
-         " received 0"),
-        ("Runner.max_steps_per_episode = -1", "Runner.max_steps_per_episode must be a whole number"
-         " of agent steps >= 1; received -1"),
-        ("ReplayBuffer.max_capacity = 10", "ReplayBuffer.max_capacity must be a whole number of"
-         " transitions >= 32; received 10"),
-        ("ReplayBuffer.batch_size = 0", "ReplayBuffer.batch_size must be a whole number >= 1;"
-         " received 0"),
-        ("ReplayBuffer.compress = True", "ReplayBuffer.compress must be False: each frame is stored"
-         " once, as it is; received True"),
+         "`create_atari_environment.game_name` must be the name of a game, such as 'Pong';"
+         " got None"),
+        ("create_dormant_runner.schedule = 'train'", "`create_dormant_runner.schedule` must be one"
+         " of 'continuous_train', 'continuous_train_and_eval', 'max_episode_eval'; got 'train'"),
+        ("create_dormant_runner.agent = None", "`create_dormant_runner.agent` must be an agent such"
+         " as @DormantDQNAgent; got None"),
+        ("Runner.num_iterations = 0", "`Runner.num_iterations` must be a whole number >= 1;"
+         " got 0"),
+        ("Runner.max_steps_per_episode = -1", "`Runner.max_steps_per_episode` must be a whole"
+         " number of agent steps >= 1; got -1"),
+        ("ReplayBuffer.max_capacity = 10", "`ReplayBuffer.max_capacity` must be a whole number of"
+         " transitions >= 32; got 10"),
+        ("ReplayBuffer.batch_size = 0", "`ReplayBuffer.batch_size` must be a whole number >= 1;"
+         " got 0"),
+        ("ReplayBuffer.compress = True", "`ReplayBuffer.compress` must be False: each frame is"
+         " stored once, as it is; got True"),
         # Dopamine's own logger creates its folder early; not before the options are checked.
-        ("Runner.use_legacy_logger = True\nReDo.period = 0", "ReDo.period must be a whole number of"
-         " gradient steps >= 1; received 0"),
+        ("Runner.use_legacy_logger = True\nReDo.period = 0", "`ReDo.period` must be a whole number"
+         " of gradient steps >= 1; got 0"),
     ],
 )  # fmt: skip
 def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
@@ -94,7 +94,7 @@ def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
 
 def test_a_replay_that_does_not_fit_into_the_machine(refused):
     line = refused("ReplayBuffer.max_capacity = 1_000_000_000_000")
-    assert line.startswith("ReplayBuffer.max_capacity: `capacity` must fit into this machine's")
+    assert line.startswith("ReplayBuffer: `max_capacity` must fit into this machine's")
     assert "memory: 7077000.00 GB are needed, " in line and line.endswith("; got 1000000000000")
 
 
@@ -106,8 +106,8 @@ def test_a_name_that_gin_knows_twice(refused):
 
 def test_a_wrong_line_in_a_gin_file_is_located(refused, tmp_path):
     gin_file = tmp_path / "mine.gin"
-    gin_file.write_text("include 'dqn_redo.gin'\nReDo.perod = 5\n")
-    assert "Unable to open file: dqn_redo.gin" in refused(gin_file=gin_file)
+    gin_file.write_text("include 'dqn_rdeo.gin'\nReDo.perod = 5\n")
+    assert "Unable to open file: dqn_rdeo.gin" in refused(gin_file=gin_file)
     gin_file.write_text("ReDo.period = 5\nReDo.perod = 5\n")
     line = refused(gin_file=gin_file)
     assert line.endswith(f'in "{gin_file}", line 2; did you mean ReDo.period?')
@@ -143,12 +143,12 @@ def test_a_folder_without_permission_is_refused(refused, tmp_path):
 
 def test_wrong_flags(refused, capfd):
     assert refused(extra=["--gin_file=x"]).startswith("Unknown command line flag 'gin_file'")
-    assert refused(extra=["run"]) == "every argument must be a flag; received 'run'"
+    assert refused(extra=["run"]) == "every argument must be a flag; got 'run'"
     assert train.main([]) == 2
     assert train.main(["--base_dir=run"]) == 2
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(" must be given")[0] for line in lines] == [
-        "dormant.train: error: --base_dir", "dormant.train: error: --gin_files"
+        "dormant.train: error: `--base_dir`", "dormant.train: error: `--gin_files`"
     ]  # fmt: skip
 
 
@@ -191,47 +191,47 @@ def test_a_base_dir_may_lie_several_new_folders_deep(tmp_path):
          "create_gym_environment.environment_name: Gymnasium has no environment 'HalfCheeta'; did"
          " you mean HalfCheetah?"),
         (MUJOCO, ["create_gym_environment.environment_name = None"],
-         "create_gym_environment.environment_name must be the name of an environment, such as"
-         " 'HalfCheetah'; received None"),
+         "`create_gym_environment.environment_name` must be the name of an environment, such as"
+         " 'HalfCheetah'; got None"),
         (MUJOCO, ["create_gym_environment.version = 'v2'"],
-         "create_gym_environment.version must be one of 'v4', 'v5' for HalfCheetah; received 'v2'"),
+         "`create_gym_environment.version` must be one of 'v4', 'v5'; got 'v2'"),
         (CARTPOLE, ["create_gym_environment.version = 4"],
-         "create_gym_environment.version must be one of 'v0', 'v1' for CartPole; received 4"),
+         "`create_gym_environment.version` must be one of 'v0', 'v1'; got 4"),
         (MINATAR, ["create_minatar_env.game_name = 'pong'"],
          "create_minatar_env.game_name: MinAtar has no game 'pong'"),
         (MINATAR, ["create_minatar_env.game_name = 'break_out'"],
          "create_minatar_env.game_name: MinAtar has no game 'break_out'; did you mean breakout?"),
         (MUJOCO, ["create_dormant_runner.schedule = 'max_episode_eval'"],
-         "create_dormant_runner.schedule of an agent with continuous actions must be one of"
-         " 'continuous_train', 'continuous_train_and_eval'; received 'max_episode_eval'"),
+         "`create_dormant_runner.schedule` must be one of"
+         " 'continuous_train', 'continuous_train_and_eval'; got 'max_episode_eval'"),
         (MUJOCO, ["Runner.num_iterations = 1"],
-         "Runner.num_iterations has no effect where actions are continuous: bind"
-         " ContinuousRunner.num_iterations; received 1"),
+         "`Runner.num_iterations` must be left out where actions are continuous: bind"
+         " ContinuousRunner.num_iterations; got 1"),
         (ATARI, ["ContinuousRunner.clip_rewards = True"],
-         "ContinuousRunner.clip_rewards has no effect where actions are discrete: bind"
-         " Runner.clip_rewards; received True"),
+         "`ContinuousRunner.clip_rewards` must be left out where actions are discrete: bind"
+         " Runner.clip_rewards; got True"),
         (MUJOCO, ["ContinuousRunner.training_steps = 0"],
-         "ContinuousRunner.training_steps must be a whole number >= 1; received 0"),
+         "`ContinuousRunner.training_steps` must be a whole number >= 1; got 0"),
         (MUJOCO, ["ContinuousRunner.max_steps_per_episode = 2.5"],
-         "ContinuousRunner.max_steps_per_episode must be a whole number of agent steps >= 1;"
-         " received 2.5"),
+         "`ContinuousRunner.max_steps_per_episode` must be a whole number of agent steps >= 1;"
+         " got 2.5"),
         (MUJOCO, ["ContinuousRunner.max_step = 1"],
          "gin: Configurable 'ContinuousRunner' doesn't have a parameter named 'max_step' in"
          " --gin_bindings"),
         (MUJOCO, ["create_dormant_runner.agent = @RecordingAgent",
                   "Runner.create_environment_fn = @gym_lib.create_gym_environment"],
-         "the actions of the environment that RecordingAgent acts in must be discrete; received"
+         "`create_environment_fn` must be of discrete actions, as RecordingAgent needs them; got"
          " 'continuous'"),
         (ATARI, ["create_dormant_runner.schedule = 'max_episode_eval'",
                  "MaxEpisodeEvalRunner.num_eval_episodes = 0"],
-         "MaxEpisodeEvalRunner.num_eval_episodes must be a whole number of episodes >= 1;"
-         " received 0"),
+         "`MaxEpisodeEvalRunner.num_eval_episodes` must be a whole number of episodes >= 1;"
+         " got 0"),
         (ATARI, ["create_dormant_runner.schedule = 'max_episode_eval'",
                  "Runner.max_steps_per_episode = None"],
-         "Runner.max_steps_per_episode must be a whole number of agent steps >= 1; received None"),
+         "`Runner.max_steps_per_episode` must be a whole number of agent steps >= 1; got None"),
         (CARTPOLE, ["create_dormant_runner.schedule = 'max_episode_eval'"],
-         "MaxEpisodeEvalRunner.max_noops must be 0 in an environment of create_gym_environment:"
-         " only Atari games have no-ops; received 30"),
+         "`MaxEpisodeEvalRunner.max_noops` must be 0 in an environment of create_gym_environment:"
+         " only Atari games have no-ops; got 30"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_explained_in_one_line(environment, bindings, line, tmp_path, capfd):

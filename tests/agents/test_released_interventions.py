@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.agents import released_redo
+from benchmarks import released_redo
 
 with warnings.catch_warnings():
     # Gym and tensorflow-probability warn about themselves while they are imported.

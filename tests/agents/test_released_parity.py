@@ -17,7 +17,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 import dormant
-from dormant.agents import released_redo
+from benchmarks import released_redo
 from dormant.learners import ImpalaResNet, NatureCNN
 
 with warnings.catch_warnings():

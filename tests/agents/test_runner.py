@@ -184,12 +184,12 @@ def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"LearnerOptions__seed": 7}, "seed must be that of checkpoint"),
+        ({"LearnerOptions__seed": 7}, "seed` must be that of checkpoint"),
         ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or intervention"),
         ({"LearnerOptions__intervention": None}, "another network, optimizer or intervention"),
         (
             {"ReplayBuffer__max_capacity": 101},
-            "with its own gin file .*: the replay .* with capacity 101; received capacity 100",
+            "with its own gin file .*: the replay .* with capacity 101; got capacity 100",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_only_a_run_that_is_resumed_removes_the_replays_after_its_checkpoint(
     files = {path: path.stat().st_size for path in base_dir.rglob("*") if path.is_file()}
     earlier = {"get_latest_checkpoint_number__override_number": 0}
     for refused, problem in (
-        ({"LearnerOptions__seed": 7}, "seed must be that of checkpoint 0"),
+        ({"LearnerOptions__seed": 7}, "seed` must be that of checkpoint 0"),
         ({"get_latest_checkpoint_number__override_number": 5}, "checkpoint 5 in .* is not whole"),
     ):
         with pytest.raises(ConfigurationError, match=problem):

@@ -169,7 +169,7 @@ def test_target_critics_are_recycled_with_the_same_neurons_on_request(make_agent
 
 
 def test_target_critics_cannot_be_pruned(make_agent):
-    with pytest.raises(ConfigurationError, match="change_target_critics must be False unless"):
+    with pytest.raises(ConfigurationError, match="change_target_critics` must be False unless"):
         make_agent(
             DormantSACAgent__change_target_critics=True,
             LearnerOptions__intervention="@Prune()",

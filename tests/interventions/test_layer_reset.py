@@ -176,7 +176,7 @@ def test_a_graph_written_by_hand_needs_its_output_layers_for_the_last_hidden_one
     opt_state = optax.sgd(0.1).init(params())
     new, *_ = intervention.update(params(), opt_state, intervention.init(KEY), STATES)
     assert [name for name in NAMES if (new[name] != params()[name]).any()] == ["w1", "b1", "wv"]
-    with pytest.raises(ValueError, match="^an output layer must be one of .*; got 'w9'$"):
+    with pytest.raises(ValueError, match="^`output_layers` must be of layers among .*; got 'w9'$"):
         by_hand(output_layers=("w9",))
 
 

@@ -227,7 +227,7 @@ def test_linearly_decaying_epsilon():
 
 @pytest.mark.parametrize("decay_period", [0, -5])
 def test_decay_period_errors(decay_period):
-    message = f"`decay_period` must be agent steps, > 0; got {decay_period}$"
+    message = f"`decay_period` must be a number > 0; got {decay_period}$"
     with pytest.raises(ValueError, match=message):
         linearly_decaying_epsilon(decay_period, 0, 0, 0.1)
 

@@ -161,7 +161,7 @@ def test_modules_are_values():
         ({"num_actions": 0}, r"`num_actions` must be a whole number >= 1; got 0$"),
         ({"num_actions": 2.0}, r"`num_actions` must be .* got 2\.0$"),
         ({"num_actions": True}, r"`num_actions` must be .* got True$"),
-        ({"num_actions": 4, "width": 0}, r"`width` must be a finite number > 0.* got 0$"),
+        ({"num_actions": 4, "width": 0}, r"`width` must be a number > 0; got 0$"),
         ({"num_actions": 4, "width": -1.5}, r"`width` must be .* got -1\.5$"),
         ({"num_actions": 4, "width": float("nan")}, r"`width` must be .* got nan$"),
         (

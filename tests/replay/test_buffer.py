@@ -157,7 +157,7 @@ def test_the_newest_saves_stay(tmp_path):
     # The one before may be the last whole checkpoint until all of this one is on disk.
     buffer.save(str(tmp_path), 12, keep=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["11", "12", "notes"]
-    with pytest.raises(ValueError, match="`keep` must be >= 1; got 0"):
+    with pytest.raises(ValueError, match="`keep` must be a whole number >= 1; got 0"):
         buffer.save(str(tmp_path), 12, keep=0)
 
 

@@ -14,8 +14,8 @@ from dormant.replay import ReplayOptions
         ({"stack_size": 0}, "`stack_size` must be a whole number >= 1; got 0"),
         ({"update_horizon": True}, "`update_horizon` must be a whole number >= 1; got True"),
         ({"batch_size": 0}, "`batch_size` must be a whole number >= 1; got 0"),
-        ({"discount": 1.1}, r"`discount` must be a number in \[0.0, 1.0\]; got 1.1"),
-        ({"discount": np.nan}, r"`discount` must be a number in \[0.0, 1.0\]; got nan"),
+        ({"discount": 1.1}, r"`discount` must be a number in \[0, 1\]; got 1.1"),
+        ({"discount": np.nan}, r"`discount` must be a number in \[0, 1\]; got nan"),
         ({"priority_exponent": -1}, "`priority_exponent` must be a number .*; got -1"),
     ],
 )

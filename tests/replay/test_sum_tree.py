@@ -68,5 +68,5 @@ def test_bytes_are_those_of_the_nodes():
 
 
 def test_an_empty_tree_is_refused():
-    with pytest.raises(ValueError, match="`size` must be >= 1; got 0"):
+    with pytest.raises(ValueError, match="`size` must be a whole number >= 1; got 0"):
         SumTree(0)

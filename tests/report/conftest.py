@@ -2,7 +2,8 @@
 
 import pytest
 
-from dormant.records.experiment_file import EXPERIMENT_FILE, ExperimentFile, to_json
+from dormant.records.experiment_file import ExperimentFile, to_json
+from dormant.records.files import EXPERIMENT_FILE
 from tests.report.hostile_runs import FAILED, HOSTILE, planned_runs, write_run
 
 
@@ -33,7 +34,7 @@ def partial_folder(tmp_path_factory):
     return folder
 
 
-def write_plan(folder, runs):
+def write_plan(folder, runs, **changes):
     folder.mkdir()
     experiment = ExperimentFile(
         name="fig10",
@@ -47,4 +48,4 @@ def write_plan(folder, runs):
         runs=tuple(runs),
         paper=(),
     )
-    (folder / EXPERIMENT_FILE).write_text(to_json(experiment), encoding="utf-8")
+    (folder / EXPERIMENT_FILE).write_text(to_json(experiment._replace(**changes)), encoding="utf-8")

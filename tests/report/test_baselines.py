@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from rliable import library, metrics
 
+from dormant.report.bootstrap import Bootstrap
 from dormant.report.dopamine_results import read_baselines
 from dormant.report.scores import normalized
 from dormant.report.sources import read_folder, write_csv
-from dormant.report.statistics import aggregate
+from dormant.report.statistics import Statistics
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("DORMANT_BASELINES", ROOT.parent / "shared" / "dopamine_baselines"))
@@ -36,7 +37,8 @@ def test_dqn_has_the_published_iqm_and_rliables_interval(network, iterations, pu
     ]
     whole = read_folder(FOLDER)
     write_csv(whole._replace(runs=tuple(runs)), tmp_path / "runs.csv")
-    found = aggregate(read_folder(tmp_path / "runs.csv"), f"DQN, {network}", "", seed=3)
+    statistics = Statistics(read_folder(tmp_path / "runs.csv"), Bootstrap(seed=3))
+    found = statistics.aggregate(f"DQN, {network}", "")
     assert found.value == pytest.approx(published, abs=5e-4)
     assert found.runs == 85
 

@@ -5,10 +5,11 @@ import pytest
 
 from dormant.records.results import RunResult
 from dormant.report.command_line import main
-from dormant.report.comparing import beside
+from dormant.report.comparing import with_others
 from dormant.report.csv_results import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder
+from dormant.report.statistics import Statistics
 
 
 def source(folder, name, method, games, steps=(10, 20), level=1.0, setting=""):
@@ -27,19 +28,19 @@ def source(folder, name, method, games, steps=(10, 20), level=1.0, setting=""):
 def test_both_are_compared_under_one_name_of_a_game_and_at_one_length(tmp_path):
     ours = read_folder(source(tmp_path, "ours", "ReDo", ["Pong", "Asterix"]))
     theirs = source(tmp_path, "theirs", "DQN", ["ALE/Pong-v5", "asterix", "Qbert"], (10, 20, 30))
-    both = beside(ours, [read_folder(theirs)])
+    both = with_others(ours, [read_folder(theirs)])
     added = [run for run in both.runs if run.method == "DQN"]
     assert {run.game for run in added} == {"Pong", "Asterix"} and len(added) == 6
     assert all(list(run.agent_steps) == [10, 20] for run in added)
     assert both.absent == () and len(both.experiment.runs) == 12
-    (table, *_) = experiment_tables(both, 50)
+    (table, *_) = experiment_tables(Statistics(both))
     assert table.header == ("ReDo", "DQN")
 
 
 def test_a_game_that_the_other_lacks_leaves_it_without_an_average(tmp_path):
     ours = read_folder(source(tmp_path, "ours", "ReDo", ["Pong", "Asterix"]))
-    both = beside(ours, [read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))])
-    ((absence,), (table, *_)) = both.absent, experiment_tables(both, 50)
+    both = with_others(ours, [read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))])
+    ((absence,), (table, *_)) = both.absent, experiment_tables(Statistics(both))
     assert absence.run.game == "Asterix" and "theirs has no such run" in absence.problem
     assert table.rows[0][1] == "-" and table.rows[0][0] != "-"
 
@@ -47,16 +48,16 @@ def test_a_game_that_the_other_lacks_leaves_it_without_an_average(tmp_path):
 def test_methods_of_one_name_are_told_apart_and_settings_named(tmp_path):
     ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
     theirs = read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))
-    assert {run.method for run in beside(ours, [theirs]).runs} == {"DQN", "DQN (theirs)"}
+    assert {run.method for run in with_others(ours, [theirs]).runs} == {"DQN", "DQN (theirs)"}
     swept = ours._replace(experiment=ours.experiment._replace(setting_name="replay ratio"))
-    assert {run.setting for run in beside(swept, [theirs]).runs} == {"", "theirs"}
+    assert {run.setting for run in with_others(swept, [theirs]).runs} == {"", "theirs"}
 
 
 def test_nothing_to_compare_is_said(tmp_path):
     ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
     theirs = read_folder(source(tmp_path, "theirs", "DQN", ["Qbert"]))
     with pytest.raises(ValueError, match="--compare must name runs of Pong.* got none in theirs"):
-        beside(ours, [theirs])
+        with_others(ours, [theirs])
 
 
 def test_the_command_puts_a_csv_file_beside_a_folder(tmp_path, capsys):

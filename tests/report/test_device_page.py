@@ -37,7 +37,7 @@ def test_its_gin_files_and_the_changes_they_propose_are_understood(path):
     header = path.read_text("utf-8").split("\n\n")[0]
     parts = ["Command", "Units", "Figure", "Expected", "Runtime"]
     assert re.findall(r"^# (\w+) {2,}", header, re.MULTILINE) == parts
-    start = f"python -m dormant.train_vectorized --gin_files=gin_configs/vectorized/{path.name}"
+    start = f"python -m dormant.train_vectorized --gin_files=vectorized/{path.name}"
     assert start in header
     changes = re.findall(r"--gin_bindings='([^']*)'", header + TEXT)
     assert len(changes) > 3

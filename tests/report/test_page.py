@@ -11,11 +11,12 @@ from tests.report.hostile_runs import CONFIG, FAILED, GAMES, HOSTILE, METHODS
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LINES = """() => [...document.querySelectorAll('#charts .chart')].map(
-    (place) => [place.dataset.title, place.data.filter((trace) => trace.mode !== 'none')
-        .map((trace) => ({name: trace.name, y: [...trace.y]}))])"""
+    (place) => [place.dataset.title, place.querySelector('.plot').data
+        .filter((trace) => trace.name).map((trace) => ({name: trace.name, y: [...trace.y]}))])"""
 
 RESET = """() => {
     document.querySelectorAll('#curves input[type=checkbox]').forEach((box) => box.checked = true);
+    document.getElementById('lines').disabled = false;
     for (const [id, value] of Object.entries(
         {quantity: 'return', across: 'agent', lines: 'mean', smoothing: '1'})) {
         document.getElementById(id).value = value;
@@ -52,6 +53,7 @@ def without_problems(browser, address):
             if message.type in ("error", "warning") else None)  # fmt: skip
     page.on("request", lambda request: asked.append(request.url))
     page.goto(address)
+    page.wait_for_selector("html[data-ready]")
     yield page
     title = page.title()
     page.close()
@@ -93,7 +95,7 @@ def test_curves_are_drawn_with_names_as_they_are(page):
     assert page.locator("#charts .scatterlayer .js-line").count() >= 8
     assert any("onerror" in line["name"] for line in lines["Pong"])
     assert lines["Pong"][-1]["name"].endswith("only 1 of 3 seeds")
-    page.locator("#quantity").select_option("iqm")
+    page.locator("#quantity").select_option("sample-efficiency")
     assert len(drawn(page)["all games"]) == 4  # every game has a whole run
     assert page.locator("img[src='x']").count() == 0
 
@@ -104,8 +106,11 @@ def test_methods_and_games_toggle(page):
     assert set(drawn(page)) == {GAMES[1]}
     page.locator("#methods input").nth(0).uncheck()
     after = drawn(page)[GAMES[1]]
-    assert len(after) == len(before[GAMES[1]]) - 1
-    assert not any(line["name"].startswith("DQN, replay ratio 0.25") for line in after)
+    assert len(after) == len(before[GAMES[1]]) - 2
+    assert not any(line["name"].startswith("DQN, replay ratio") for line in after)
+    page.locator("#settings input").nth(1).uncheck()
+    (line,) = drawn(page)[GAMES[1]]
+    assert "replay ratio 0.25" in line["name"]
     page.locator("#games input").nth(1).uncheck()
     assert drawn(page) == {}
 
@@ -121,7 +126,7 @@ def test_smoothing_changes_the_lines(page):
 
 def test_each_quantity_draws_and_layers_can_be_chosen(page):
     names = page.locator("#quantity option").evaluate_all("all => all.map((one) => one.value)")
-    assert len(names) == 9
+    assert names[:3] == ["sweep", "sample-efficiency", "profiles"] and len(names) == 12
     for name in names:
         page.locator("#quantity").select_option(name)
         assert all(lines for lines in drawn(page).values()) and drawn(page)
@@ -142,7 +147,7 @@ def test_each_run_shows_partial_runs_too(page):
 def test_a_run_shows_its_curves_configuration_and_error(page):
     page.locator("#chosen").select_option(index=0)
     assert page.locator("#config").text_content() == CONFIG
-    assert page.locator("#run-charts .chart").count() == 8
+    assert page.locator("#run-charts .chart").count() == 9
     last = page.locator("#chosen optgroup[label='not whole, with records'] option").last
     assert "failed" in last.text_content()
     page.locator("#chosen").select_option(value=last.get_attribute("value"))
@@ -161,10 +166,14 @@ def test_missing_runs_and_the_command_are_shown(page):
 
 
 def test_swatches_differ_without_their_colour(page):
-    looks = page.locator(".swatch").evaluate_all("""all => all.map((one) => [
-        one.querySelector('line').getAttribute('stroke-dasharray'),
-        one.querySelector('path').getAttribute('d')].join())""")
-    assert len(looks) == 4 and len(set(looks)) == 4
+    for parent, element, attribute in (
+        ("methods", "path", "d"),
+        ("settings", "line", "stroke-dasharray"),
+    ):
+        looks = page.locator(f"#{parent} .swatch {element}").evaluate_all(
+            f"all => all.map((one) => one.getAttribute('{attribute}'))"
+        )
+        assert len(looks) == 2 == len(set(looks))
     shapes = page.evaluate("data.symbols.map((name) => SHAPES[name])")
     dashes = page.evaluate("data.dashes.map((name) => DASHES[name])")
     assert None not in (*shapes, *dashes)
@@ -172,45 +181,73 @@ def test_swatches_differ_without_their_colour(page):
 
 
 def test_an_iqm_has_no_games_to_choose_and_without_methods_a_message(page):
-    page.locator("#quantity").select_option("iqm")
+    page.locator("#quantity").select_option("sweep")
     games = page.locator("#games input")
     assert [games.nth(at).is_disabled() for at in range(2)] == [True, True]
-    assert page.locator("#games label").first.get_attribute("title") == "an IQM is of all games"
+    assert page.locator("#games label").first.get_attribute("title") == "it is of all games"
+    assert page.locator("#settings input").first.is_disabled()
     for box in page.locator("#methods input").all():
         box.uncheck()
     assert page.locator("#charts").text_content() == "No method is chosen."
     page.locator("#quantity").select_option("return")
     assert page.locator("#charts").text_content() == "No method is chosen."
-    assert games.first.is_enabled()
-
-
-def test_a_mean_is_over_the_runs_that_have_a_value(page):
-    found = page.evaluate("""meanOf([
-        {x: [1, 2, 3], y: [4, null, null]}, {x: [1, 2, 3], y: [6, 8, null]}])""")
-    assert found == {"x": [1, 2], "y": [5, 8], "low": [4, 8], "high": [6, 8]}
-    found = page.evaluate("meanOf([{x: [0, 10], y: [0, 10]}, {x: [0, 5, 10], y: [2, 7, 12]}])")
-    assert len(found["x"]) == 200 and found["y"][-1] == 11
+    assert games.first.is_enabled() and page.locator("#settings input").first.is_enabled()
 
 
 def test_bands_lie_under_the_lines_and_do_not_hide_many(page):
-    modes = """(many) => legible([...Array(many)].flatMap(() => [{mode: 'none'}, {mode: 'lines'}]))
+    modes = """(many) => legible([...Array(many)].flatMap(
+        () => [{mode: 'none'}, {mode: 'lines', name: 'x'}]))
         .map((trace) => trace.mode)"""
     assert page.evaluate(modes, 8) == ["none"] * 8 + ["lines"] * 8
     assert page.evaluate(modes, 9) == ["lines"] * 9
 
 
-def test_bands_are_named_where_they_are_drawn(page):
-    assert "lowest to the highest seed" in page.locator("#meaning").text_content()
-    page.locator("#quantity").select_option("iqm")
-    assert "bootstrap" in page.locator("#meaning").text_content()
-    captions = page.locator("figcaption").all_text_contents()
-    kinds = ["bootstrap" if "bootstrap" in caption else "Student" for caption in captions]
-    assert kinds == ["bootstrap"] * 3 + ["Student"] * 3
-    assert all(kind in caption for kind, caption in zip(kinds, captions, strict=True))
+def test_bands_are_named_and_are_the_tables_intervals(page, address):
+    assert "Bands: 95 % stratified bootstrap intervals" in page.locator("#meaning").text_content()
+    page.locator("#quantity").select_option("sample-efficiency")
+    assert "Bands: 95 % stratified bootstrap" in page.locator("#meaning").text_content()
+    page.locator("#quantity").select_option("sweep")
+    assert "Bars: 95 % stratified bootstrap" in page.locator("#meaning").text_content()
+    trace = page.evaluate("""() => { const trace = document.querySelector('#charts .plot').data[0];
+        return [trace.y[0], trace.error_y.arrayminus[0], trace.error_y.array[0]]; }""")
+    shown = f"{trace[0]:.3f} [{trace[0] - trace[1]:.3f}, {trace[0] + trace[2]:.3f}]"
+    assert shown in page.locator("#summary table td").nth(1).text_content()
+
+
+def test_no_more_than_eight_lines_are_chosen_at_first(page):
+    boxes = page.evaluate("""(sizes) => {
+        const before = [data, element('quantity').innerHTML];
+        const named = (name, size) => [...Array(size).keys()].map((at) => (
+            {name: name + at, look: ['red', 'solid', 'circle'], empty: false}));
+        const [methods, settings] = sizes;
+        data = {...data, methods: named('m', methods), settings: named('s', settings), games: []};
+        const chosenOf = (name) => [...chosen(name)];
+        for (const name of ['methods', 'settings', 'games']) element(name).replaceChildren();
+        fillControls();
+        const found = ['methods', 'settings'].map(chosenOf);
+        data = before[0];
+        for (const name of ['methods', 'settings', 'games']) element(name).replaceChildren();
+        fillControls();
+        element('quantity').innerHTML = before[1];
+        return found;
+    }""", [4, 4])  # fmt: skip
+    assert boxes == [[0, 1, 2, 3], [0, 3]]
+
+
+def test_axes_end_where_the_data_do_and_the_toolbar_is_off_the_titles(page):
+    ranges = page.locator("#charts .plot").evaluate_all(
+        "all => all.map((one) => one._fullLayout.xaxis.range)"
+    )
+    assert ranges == [[1000, 5000]] * 2
+    assert page.locator("#charts figcaption").first.text_content() == "Asterix"
+    over = page.evaluate("""() => { const place = document.querySelector('#charts .chart');
+        return place.querySelector('.modebar').getBoundingClientRect().top
+            - place.querySelector('figcaption').getBoundingClientRect().bottom; }""")
+    assert over >= 0
 
 
 def test_missing_runs_are_grouped_and_come_after_the_curves(partial):
-    tops = partial.evaluate("""['curves', 'figures', 'tables', 'run', 'absent'].map(
+    tops = partial.evaluate("""['curves', 'tables', 'run', 'absent'].map(
         (id) => document.getElementById(id).getBoundingClientRect().top)""")
     assert tops == sorted(tops)
     assert "Runs that are not whole" not in partial.locator("body").text_content()
@@ -256,3 +293,7 @@ def test_it_fits_a_phone_and_follows_the_dark_scheme(page):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    fill = page.locator("#charts .plot .xtick text").first.evaluate(
+        "one => getComputedStyle(one).fill"
+    )
+    assert fill == "rgb(232, 232, 228)"  # light on dark

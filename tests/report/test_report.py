@@ -1,14 +1,24 @@
 """The command: what it writes and prints, and that a mistake leaves nothing behind."""
 
+import gzip
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dormant.records.schema import POOLED
+from dormant.report.bootstrap import Bootstrap
+from dormant.report.charts import all_charts
 from dormant.report.command_line import main
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.page_data import NUMBERS_OF_A_PAGE, page_data, script_json
 from dormant.report.sources import read_folder
+from dormant.report.statistics import Statistics
+from tests.report.conftest import write_plan
+from tests.report.hostile_runs import planned_runs, write_run
 
 FEW = ["--repetitions=20"]
 
@@ -107,31 +117,78 @@ def test_many_long_runs_stay_within_the_page(experiment_folder):
     tracking = tuple(measurement._replace(gradient_step=number) for number in range(5000))
     long = long._replace(records=run.records._replace(tracking=tracking))
     many = collection._replace(runs=tuple(long._replace(seed=seed) for seed in range(640)))
-    data = page_data(many._replace(partial=(), absent=()), 1, 0)
+    many = many._replace(partial=(), absent=())
+    data = page_data(many, all_charts(Statistics(many, Bootstrap(20))))
     numbers = sum(
         len(values)
         for one in data["runs"]
         for curves in one["curves"].values()
-        for values in curves.values()
+        for *_, values in curves.values()
     )
     assert len(data["runs"]) == 640 and 0.5 * NUMBERS_OF_A_PAGE < numbers <= NUMBERS_OF_A_PAGE
-    returns = data["runs"][0]["curves"]["return"][""]
-    assert returns[-1] == 5000 and len(data["texts"]) == 2
-    script_json(data)
+    agent, gradient, returns = data["runs"][0]["curves"]["return"][""]
+    assert returns[-1] == data["steps"][agent][-1] == 5000 and gradient is None
+    assert len(data["texts"]) == 2 and len(data["steps"]) < 20  # what is shared stands once
+    assert len(gzip.compress(script_json(data).encode())) < 1_500_000
 
 
 def test_everything_is_shown_at_the_experiments_tau(experiment_folder):
     given = read_folder(experiment_folder)
     at_zero = given._replace(experiment=given.experiment._replace(tau=0.0))
-    titles = [table.title for table in experiment_tables(at_zero, 20)]
+    titles = [table.title for table in experiment_tables(Statistics(at_zero, Bootstrap(20)))]
     assert any(title.startswith("Dormant % at tau 0,") for title in titles)
-    pages = [page_data(collection, 1, 0) for collection in (given, at_zero)]
+    pages = [page_data(collection, ()) for collection in (given, at_zero)]
     names = [page["quantities"]["dormant_percent"] for page in pages]
     assert names == ["dormant neurons (%), tau = 0.1", "dormant neurons (%), tau = 0"]
-    curves = [page["runs"][0]["curves"]["dormant_percent"]["all hidden layers"] for page in pages]
+    curves = [page["runs"][0]["curves"]["dormant_percent"][POOLED][2] for page in pages]
     record = given.runs[0].records.tracking[-1]
     assert [curve[-1] for curve in curves] == [
         pytest.approx(record.dormant_percent_pooled[record.taus.index(tau)], rel=1e-4)
         for tau in (0.1, 0.0)
     ]
     assert curves[0] != curves[1]
+
+
+def test_one_game_has_a_table_of_returns_and_dormant_neurons(tmp_path, capsys):
+    """As `python -m dormant.reproduce quickstart` leaves its folder."""
+    runs = [run for run in planned_runs() if run.game == "Pong"]
+    write_plan(tmp_path / "quickstart", runs, shows=("return", "dormant_percent"), scale="mini")
+    for run in runs:
+        write_run(tmp_path / "quickstart", run)
+    output = tmp_path / "report"
+    assert main([str(tmp_path / "quickstart"), f"--output={output}"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("**Return and dormant % in Pong")
+    assert "| replay ratio | method | return | dormant % at tau 0.1 |" in printed
+    # The last iteration has returns 6, 7 and 8, and 37 % of seed 0, 38 % and 39 % of the others.
+    assert "| 0.25 | DQN | 7.0 [6.0, 8.0] (3) | 38.0 [37.0, 39.0] (3) |" in printed
+    assert [line.count("|") for line in printed.splitlines() if line.startswith("| 1 ")] == [5, 5]
+    assert "smoke run" not in printed
+
+
+def test_a_smoke_run_says_that_its_numbers_mean_nothing(
+    report, experiment_folder, tmp_path, capsys
+):
+    assert main([str(experiment_folder), f"--output={tmp_path / 'again'}", *FEW]) == 0
+    assert "note: This is a smoke run" in capsys.readouterr().out
+    assert "Its numbers mean nothing" in (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_figures_that_do_not_apply_have_no_notes(tmp_path, capsys):
+    path = tmp_path / "returns.csv"
+    lines = [f"DQN,Tetris,{seed},{step},{seed + step}" for seed in range(3) for step in (1, 2)]
+    path.write_text("\n".join(["method,game,seed,agent_step,return", *lines]), encoding="utf-8")
+    assert main([str(path), *FEW]) == 0
+    assert "note" not in capsys.readouterr().out
+    figures = {path.stem for path in (tmp_path / "returns-report" / "figures").iterdir()}
+    assert figures == {"returns"}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_run_is_the_experiment_and_its_report():
+    command = ["make", "--dry-run", "run", "RUN_DIR=runs/mine"]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    *_, first, second = done.stdout.splitlines()
+    assert first.endswith("-m dormant.reproduce quickstart --base_dir='runs/mine' ")
+    assert second.endswith("-m dormant.report 'runs/mine'")

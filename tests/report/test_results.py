@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder
-from dormant.report.statistics import aggregate
+from dormant.report.statistics import Statistics
+from dormant.report.tables import csv_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -41,19 +43,18 @@ def test_the_main_table_is_that_of_the_raw_results(name):
     header, *rows = map(cells, main_table(name))
     methods = header[-len({run.method for run in collection.runs}) :]
     assert len(rows) == len(settings)
+    statistics = Statistics(collection)
     for row, setting in zip(rows, settings, strict=True):
-        found = row[-len(methods) :]
-        for method, cell in zip(methods, found, strict=True):
-            # All values; the intervals, which take longer, of the first method.
-            repetitions = 2000 if method == methods[0] else 1
-            expected = shown(aggregate(collection, method, setting, "iqm", repetitions))
-            if method == methods[0]:
-                assert cell == expected
-            else:
-                assert (cell.split()[0], cell.split()[-1]) == (
-                    expected.split()[0],
-                    expected.split()[-1],
-                )
+        expected = [shown(statistics.aggregate(method, setting)) for method in methods]
+        assert row[-len(methods) :] == expected
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_all_tables_of_returns_and_dormancy_are_those_of_the_raw_results(name):
+    collection = read_folder(RESULTS / name / "results.csv")
+    for number, table in enumerate(experiment_tables(Statistics(collection))):
+        (path,) = (RESULTS / name / "tables").glob(f"{number:02d}-*.csv")
+        assert path.read_text("utf-8") == csv_text(table)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

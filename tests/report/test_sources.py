@@ -7,13 +7,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from dormant.records.experiment_file import (
-    EXPERIMENT_FILE,
-    ExperimentFile,
-    PaperValue,
-    read_experiment,
-    to_json,
-)
+from dormant.records.experiment_file import ExperimentFile, PaperValue, read_experiment, to_json
+from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.run_folders import UNKNOWN_GAME
 from dormant.report.csv_results import COLUMNS
 from dormant.report.dopamine_results import read_baselines, read_logs
@@ -57,7 +52,7 @@ def test_an_experiment_file_is_read_back_equal(folder):
     "text, problem",
     [
         ("{", "is not JSON"),
-        ("[]", "must be an object"),
+        ("[]", "must be a JSON object"),
         ('{"name": "x"}', "must have the entries"),
         ("[" * 100_000, "is not JSON"),
     ],

@@ -1,5 +1,6 @@
 """The experiments: all of the paper's, with files that exist, runs of their own and lengths."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from dormant.records.experiment_file import PlannedRun
 from dormant.report.scores import normalization
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import _identity
-from dormant.reproduce.experiments import SCALES, STUDY, TRAIN
+from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, Variant
 from dormant.reproduce.jobs import experiment_file, jobs, slug
 from dormant.reproduce.listing import listing
+from dormant.reproduce.methods import REDO, RESET, on_device
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [experiment.name for experiment in catalog.EXPERIMENTS]
@@ -45,7 +47,7 @@ def test_its_gin_files_exist_and_no_two_runs_share_a_folder(name, scale):
     assert len(set(folders)) == len(folders) > 0
     for job in planned:
         (gin_file,) = [word[12:] for word in job.arguments if word.startswith("--gin_files=")]
-        assert (ROOT / gin_file).is_file()
+        assert (ROOT / "gin_configs" / gin_file).is_file()
 
 
 @pytest.mark.parametrize("name", [name for name, scale in SCALED if scale == "paper"])
@@ -88,6 +90,68 @@ def test_smoke_runs_stay_on_the_device_where_the_agent_can():
     }
 
 
+@pytest.mark.parametrize(
+    "variant, said",
+    [
+        (Variant("DQN", "a.gin"), {}),
+        (Variant("a", "a.gin", stated=RESET, bindings={"Reset.period": "500"}), RESET),
+        (
+            Variant("a", "a.gin", stated=REDO, bindings={"SCORE_BATCH": "32"}),
+            {**REDO, "ReDo.score_batch": "32", "Tracker.score_batch": "32"},
+        ),
+        (
+            Variant("a", "a.gin", stated={"JaxDQNAgent.update_horizon": "3"}),
+            {"VectorizedDQN.update_horizon": "3"},
+        ),
+        (
+            Variant("a", "a.gin", stated={"create_optimizer.learning_rate": "1.5625e-5"}),
+            {"VectorizedDQN.learning_rate": "6.25e-05"},
+        ),
+        (
+            Variant("a", "a.gin", bindings={"DormantDQNAgent.width": "4"}),
+            {"VectorizedDQN.dense": "(128,)"},
+        ),
+        (Variant("a", "a.gin", stated={"DormantDQNAgent.network": "'impala'"}), None),
+    ],
+)
+def test_a_smoke_run_on_the_device_is_a_translation_of_the_papers(variant, said):
+    assert on_device(variant) == said
+
+
+def test_a_method_that_the_device_cannot_play_keeps_those_beside_it_on_atari():
+    planned = jobs(catalog.find("fig21"), "smoke", FOLDER)
+    assert [job.gin_file for job in planned] == ["fig09_dqn.gin", "fig21.gin"]
+
+
+def test_the_quickstart_is_whole_by_default_and_binds_nothing_but_its_four_settings():
+    gin = pytest.importorskip("gin")
+    pytest.importorskip("gymnax")
+    from dormant.runs.gin_files import parse_gin
+    from dormant.vectorized import agent, options  # noqa: F401 : they register what gin binds
+
+    def bound(bindings):
+        parse_gin(["vectorized/quickstart.gin"], bindings)
+        text = gin.config_str()
+        gin.clear_config()
+        return text
+
+    experiment = catalog.find("quickstart")
+    planned = jobs(experiment, experiment.default_scale, FOLDER)
+    assert [(run.seed, run.agent_steps) for run in planned[0].runs] == [
+        (seed, 40_000) for seed in range(5)
+    ]
+    for job, (method, ratio) in zip(
+        planned, itertools.product(("None", "@ReDo()"), (0.25, 2)), strict=True
+    ):
+        flags = [word.partition("=") for word in job.arguments]
+        given = [value for name, _, value in flags if name == "--gin_bindings"]
+        settings = {"replay_ratio": ratio, "intervention": method}
+        alone = [f"LearnerOptions.{name} = {value}" for name, value in settings.items()]
+        assert job.gin_file == "vectorized/quickstart.gin" and bound(given) == bound(alone)
+    smoke = jobs(experiment, "smoke", FOLDER)
+    assert 20 * sum(job.agent_steps for job in smoke) < sum(job.agent_steps for job in planned)
+
+
 def test_an_alias_is_its_experiment():
     assert catalog.find("fig13") is catalog.find("fig1")
     assert catalog.find("fig20") is catalog.find("fig14")
@@ -122,8 +186,8 @@ def test_a_variant_is_left_out_of_a_scale_that_has_no_runs_of_its_family():
         {job.gin_file for job in jobs(catalog.find("fig4"), scale, FOLDER)}
         for scale in ("paper", "mini")
     )
-    assert on_atari == {"gin_configs/studies/fig04_atari.gin"}
-    assert on_minatar == {"gin_configs/studies/fig04.gin"}
+    assert on_atari == {"studies/fig04_atari.gin"}
+    assert on_minatar == {"studies/fig04.gin"}
 
 
 def test_a_study_names_the_runs_of_its_game_and_seed_that_it_reads():
@@ -210,17 +274,14 @@ def test_a_folders_name_is_plain():
 @pytest.mark.parametrize("scale", SCALES)
 def test_gin_knows_every_file_and_binding(scale):
     from dormant.agents import preflight
-    from dormant.runs import (  # noqa: F401 : they register what runs on the device bind
-        vectorized_agent,
-        vectorized_options,
-    )
     from dormant.runs.gin_files import parse_gin
+    from dormant.vectorized import agent, options  # noqa: F401 : they register what gin binds
 
     seen = set()
     for experiment in catalog.EXPERIMENTS:
         for job in jobs(experiment, scale, FOLDER, seeds=1):
             flags = [word.split("=", 1) for word in job.arguments if word.startswith("--gin")]
-            files = [str(ROOT / value) for name, value in flags if name == "--gin_files"]
+            files = [value for name, value in flags if name == "--gin_files"]
             bindings = [value for name, value in flags if name == "--gin_bindings"]
             # One game stands for all.
             key = (*files, *bindings[1:])

@@ -3,6 +3,8 @@ in place that were written before; the slow test has real training."""
 
 import dataclasses
 import json
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,14 +12,16 @@ import time
 
 import pytest
 
-from dormant.records.experiment_file import EXPERIMENT_FILE, read_experiment
+from dormant.records.experiment_file import read_experiment
+from dormant.records.files import EXPERIMENT_FILE
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import locked
 from dormant.reproduce.jobs import Job
-from dormant.reproduce.progress import reached, state_of
+from dormant.reproduce.progress import State, reached, state_of
 from dormant.reproduce.running import log_of, run_jobs
 from tests.report.hostile_runs import planned_runs, write_run
 
+GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "gin_configs"
 # Tried for the first time it does half of the run and fails; then it makes the run whole.
 HALF = """
 import pathlib, shutil, sys
@@ -50,7 +54,7 @@ def prepared(tmp_path):
 
 def test_what_failed_is_tried_again_and_then_skipped(prepared, capsys):
     folder, jobs = prepared
-    assert run_jobs(jobs, folder, folder, parallel=2, retries=1) == []
+    assert run_jobs(jobs, folder, parallel=2, retries=1) == []
     assert "failed and is tried again: exit code 3: it broke" in capsys.readouterr().err
     for job in jobs:
         lines = log_of(folder, job).read_text("utf-8").splitlines()
@@ -58,14 +62,14 @@ def test_what_failed_is_tried_again_and_then_skipped(prepared, capsys):
         assert state_of(folder, job.runs[0]).status == "finished"
     before = log_of(folder, jobs[0]).read_bytes()
     assert before.count(b"$ python") == 2
-    assert run_jobs(jobs, folder, folder) == []
+    assert run_jobs(jobs, folder) == []
     assert log_of(folder, jobs[0]).read_bytes() == before
 
 
 def test_what_fails_too_often_is_listed_and_the_others_run(prepared):
     folder, jobs = prepared
     jobs[1] = Job(jobs[1].name, (*jobs[1].arguments, "once"), jobs[1].runs, "", 1)
-    (failure,) = run_jobs(jobs, folder, folder, retries=0)
+    (failure,) = run_jobs(jobs, folder, retries=0)
     assert failure.job is jobs[0] and failure.problem == "exit code 3: it broke"
     assert state_of(folder, jobs[0].runs[0]).status == "failed"
     assert state_of(folder, jobs[1].runs[0]).status == "finished"
@@ -78,11 +82,11 @@ def test_what_needs_a_run_waits_for_it_and_is_listed_where_it_fails(prepared):
     # In this order it would be started first.
     arguments = (*second.arguments, "once")
     reading = dataclasses.replace(second, needs=(first.name,), arguments=arguments)
-    (failure, waiting) = run_jobs([reading, first], folder, folder, parallel=2, retries=0)
+    (failure, waiting) = run_jobs([reading, first], folder, parallel=2, retries=0)
     assert failure.job is first and waiting.job is reading
     assert waiting.problem == f"it was not started: it needs {first.name}"
     assert not log_of(folder, reading).exists()
-    assert run_jobs([reading, first], folder, folder, parallel=2, retries=0) == []
+    assert run_jobs([reading, first], folder, parallel=2, retries=0) == []
     begun = [log_of(folder, job).stat().st_mtime_ns for job in (first, reading)]
     assert begun == sorted(begun)
 
@@ -93,7 +97,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
     metrics = folder / jobs[0].name / "metrics.jsonl"
     metrics.write_text(metrics.read_text("utf-8")[:-300], encoding="utf-8")
     before = metrics.read_bytes()
-    (failure,) = run_jobs(jobs[:1], folder, folder)
+    (failure,) = run_jobs(jobs[:1], folder)
     assert "metrics.jsonl" in failure.problem and metrics.read_bytes() == before
     assert not log_of(folder, jobs[0]).exists()
     # The half line that an unfinished run may end with is passed over.
@@ -105,7 +109,7 @@ def test_a_finished_run_without_records_is_not_whole_and_the_way_out_is_named(pr
     write_run(folder, jobs[0].runs[0])
     (folder / jobs[0].name / "metrics.jsonl").unlink()
     assert state_of(folder, jobs[0].runs[0]).status == "unreadable"
-    (failure,) = run_jobs(jobs[:1], folder, folder)
+    (failure,) = run_jobs(jobs[:1], folder)
     assert "there is no metrics.jsonl" in failure.problem
     assert f"to run it anew remove {folder / jobs[0].name}" in failure.problem
 
@@ -129,7 +133,7 @@ def test_the_processes_of_a_sweep_hold_its_lock(prepared):
     looks = "import os, sys; os.fstat(int(sys.argv[1])); sys.exit(7)"
     with locked(folder) as lock:
         job = Job("x", ("-c", looks, str(lock.fileno())), jobs[0].runs, "", 1)
-        (failure,) = run_jobs([job], folder, folder, retries=0, inherited=(lock.fileno(),))
+        (failure,) = run_jobs([job], folder, retries=0, inherited=(lock.fileno(),))
     assert failure.problem.startswith("exit code 7")
 
 
@@ -161,6 +165,17 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_another_gin_file_of_the_same_name_is_not_taken_silently(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = ["fig1", "--scale=paper", "--games=Pong", "--dry_run"]
+    shutil.copy(GIN_CONFIGS / "fig01_dqn.gin", "fig01_dqn.gin")
+    assert main(asked) == 0
+    pathlib.Path("fig01_dqn.gin").write_text("LearnerOptions.replay_ratio = 4")
+    assert main(asked) == 2
+    error = capsys.readouterr().err
+    assert "no other fig01_dqn.gin than dormant's own; got" in error and error.count("\n") == 1
+
+
 def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monkeypatch, capsys):
     from dormant.reproduce import command_line
 
@@ -177,7 +192,7 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
     monkeypatch.setattr(command_line, "run_jobs", lambda *unused: [])
     assert main([*asked, "--seeds=1"]) == 0
     # The same plan, its runs done and the data gone.
-    monkeypatch.setattr(command_line, "is_whole", lambda *unused: True)
+    monkeypatch.setattr(command_line, "state_of_job", lambda *unused: State("finished", ""))
     assert main([*asked, "--seeds=1", "--data=/nowhere"]) == 0
 
 

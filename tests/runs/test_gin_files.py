@@ -1,9 +1,10 @@
-"""Which file an `include` names: one beside the file that names it, whatever else was parsed."""
+"""Which file a name means: of the command line, and of an `include`, whatever else was parsed."""
 
 import gin
 import pytest
 
-from dormant.runs.gin_files import parse_gin
+from dormant.data_files import data_folder
+from dormant.runs.gin_files import find_gin_files, parse_gin
 from dormant.runs.options import ConfigurationError
 
 
@@ -72,3 +73,45 @@ def test_a_search_path_is_left_as_it_was_after_a_mistake(folders):
     with pytest.raises(ConfigurationError, match=r"Unable to open file: base\.gin"):
         period(folders / "first" / "top.gin")
     assert gin.config._LOCATION_PREFIXES == before
+
+
+def test_a_packed_file_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packed = data_folder("gin_configs")
+    assert find_gin_files(["dqn.gin", "vectorized/dqn.gin"]) == [
+        str(packed / "dqn.gin"),
+        str(packed / "vectorized" / "dqn.gin"),
+    ]
+    # One that the user has there comes first; one that is asked for by path is never a packed one.
+    (tmp_path / "dqn.gin").write_text("")
+    assert find_gin_files(["dqn.gin"]) == [str(tmp_path / "dqn.gin")]
+    with pytest.raises(ConfigurationError, match=r"--gin_files \./c51\.gin: no such file$"):
+        find_gin_files(["./c51.gin"])
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("dqn_rdeo.gin", "dqn_redo.gin"),
+        ("vectorised/dqn_redo.gin", "vectorized/dqn_redo.gin"),
+        ("gin_configs/c51.gin", "c51.gin"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_packed_ones(typed, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"no such file; did you mean {meant}( or|\\?)"):
+        find_gin_files([typed])
+
+
+def test_a_file_of_the_users_includes_packed_ones_after_all_others(tmp_path):
+    mine = tmp_path / "mine.gin"
+    mine.write_text("include 'packed.gin'\n")
+    with pytest.raises(ConfigurationError, match="Unable to open file: packed.gin"):
+        period(mine)
+    import dormant.vectorized.agent  # noqa: F401 : what the packed file binds
+
+    mine.write_text("include 'vectorized/dqn_redo.gin'\n")
+    assert period(mine) == 1_000
+    (tmp_path / "vectorized").mkdir()
+    (tmp_path / "vectorized" / "dqn_redo.gin").write_text("ReDo.period = 3\n")
+    assert period(mine) == 3

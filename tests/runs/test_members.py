@@ -37,16 +37,16 @@ def test_no_two_values_share_a_folder():
 @pytest.mark.parametrize(
     ("seeds", "values", "problem"),
     [
-        (0, None, "Run.seeds must be a whole number >= 1; received 0"),
-        (True, None, "Run.seeds must be .*; received True"),
-        (1, {"ReDo.tau": []}, r"Run.side_by_side\['ReDo.tau'\] must be a list of different.*; rec"),
-        (1, {"ReDo.tau": [0.1, 0.1]}, r"must be a list of different numbers >= 0; received \[0.1"),
-        (1, {"ReDo.tau": ["0.1"]}, r"must be a list of different numbers >= 0; received \['0.1'"),
-        (1, {"ReDo.tau": [[0.1]]}, r"different numbers >= 0; received \[\[0.1\]\]"),
-        (1, {"ReDo.tau": [True]}, r"different numbers >= 0; received \[True\]"),
-        (1, [0.1], r"Run.side_by_side must be None or a dictionary .*; received \[0.1\]"),
-        (1, {3: [0.1]}, r"Run.side_by_side must be None or a dictionary .*; received \{3: \[0.1"),
-        (1, {"ReDo.tau": 0.1}, "must be a list of different numbers >= 0; received 0.1"),
+        (0, None, "`Run.seeds` must be a whole number >= 1; got 0"),
+        (True, None, "`Run.seeds` must be .*; got True"),
+        (1, {"ReDo.tau": []}, r"Run.side_by_side\['ReDo.tau'\]` must be a list of different.*; got"),
+        (1, {"ReDo.tau": [0.1, 0.1]}, r"must be a list of different numbers >= 0; got \[0.1"),
+        (1, {"ReDo.tau": ["0.1"]}, r"must be a list of different numbers >= 0; got \['0.1'"),
+        (1, {"ReDo.tau": [[0.1]]}, r"different numbers >= 0; got \[\[0.1\]\]"),
+        (1, {"ReDo.tau": [True]}, r"different numbers >= 0; got \[True\]"),
+        (1, [0.1], r"`Run.side_by_side` must be None or a dictionary .*; got \[0.1\]"),
+        (1, {3: [0.1]}, r"`Run.side_by_side` must be None or a dictionary .*; got \{3: \[0.1"),
+        (1, {"ReDo.tau": 0.1}, "must be a list of different numbers >= 0; got 0.1"),
     ],
 )
 def test_what_is_not_allowed_is_refused(seeds, values, problem):

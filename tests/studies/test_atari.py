@@ -124,7 +124,7 @@ def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
 
     shape = template(study_of)
     find_run(OPTION, str(damaged), "Asterix").frames(9)
-    with pytest.raises(ConfigurationError, match="a run on Pong, which Atari.game names; received"):
+    with pytest.raises(ConfigurationError, match="a run on Pong, which Atari.game names; got"):
         find_run(OPTION, str(damaged), "Pong")
     replay = damaged / "checkpoints" / "1" / "replay.json"
     kept = json.loads(replay.read_text())
@@ -141,14 +141,14 @@ def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
     refused("builtins.print has no place in it")
     assert "harm" not in capsys.readouterr().out
     (damaged / "checkpoints" / "sentinel_checkpoint_complete.1").unlink()
-    refused("the folder of a run of dormant.train, with a checkpoint; received")
+    refused("the folder of a run of dormant.train, with a checkpoint; got")
 
 
 MISTAKES = [
-    ("Distillation.teacher_run", "'runs'", "with a checkpoint; received 'runs'"),
+    ("Distillation.teacher_run", "'runs'", "with a checkpoint; got 'runs'"),
     ("Distillation.student_run", "None", "must be given where Distillation.teacher"),
-    ("Distillation.student_run", "3", "None or a run's folder; received 3"),
-    ("Atari.game", "'Pong'", "a run on Pong, which Atari.game names; received 'As"),
+    ("Distillation.student_run", "3", "None or a run's folder; got 3"),
+    ("Atari.game", "'Pong'", "a run on Pong, which Atari.game names; got 'As"),
     ("VectorizedDQN.width", "1", "a run whose network is VectorizedDQN.network"),
 ]
 

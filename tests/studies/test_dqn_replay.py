@@ -85,10 +85,10 @@ WRONG = [
     ("$store$_action", None, "$store$_action_ckpt.0.gz cannot be read: "),
     ("$store$_action", FLOATS, "action of at least 99 steps must be int32 () each; got float64"),
     ("$store$_action", np.full(CAPACITY, 6, np.int32), "actions from 0 to 5, those of the game"),
-    ("$store$_reward", NOT_FINITE, "must be finite rewards; received nan"),
+    ("$store$_reward", NOT_FINITE, "must be finite rewards; got nan"),
     ("$store$_terminal", np.ones(CAPACITY, np.uint8), "a step whose frames are all there"),
     ("$store$_terminal", np.array({}), "it must hold plain rows; got object"),
-    ("add_count", FLOATS, "add_count_ckpt.0.gz must be a whole number; received (100,)"),
+    ("add_count", FLOATS, "add_count_ckpt.0.gz must be a whole number; got (100,)"),
     ("add_count", np.array({}), "add_count_ckpt.0.gz cannot be read: Object arrays cannot be"),
 ]
 

@@ -128,44 +128,44 @@ def test_a_loss_that_is_not_finite_stops_the_run(run_study, tmp_path):
 
 MISTAKES = [
     ("fig03", "StudyRun.study", "@Supervised", "@Distillation(), with its parentheses"),
-    ("fig03", "StudyRun.study", "None", "StudyRun.study must be @Supervised()"),
-    ("fig03", "StudyRun.training_steps", "0", "StudyRun.training_steps must be a whole number"),
+    ("fig03", "StudyRun.study", "None", "`StudyRun.study` must be @Supervised()"),
+    ("fig03", "StudyRun.training_steps", "0", "`StudyRun.training_steps` must be a whole number"),
     ("fig03", "StudyRun.num_iterations", "10**9", "gin: "),
     ("fig03", "StudyRun.num_iterations", "1_000_000_000", "fewer than 2**31 gradient steps"),
-    ("fig03", "Supervised.labels", "'shufled'", "must be one of 'fixed', 'shuffled'; received"),
+    ("fig03", "Supervised.labels", "'shufled'", "must be one of 'fixed', 'shuffled'; got"),
     ("fig03", "Supervised.lables", "'fixed'", "did you mean Supervised.labels?"),
-    ("fig03", "Supervised.batch_size", "201", "at most Images.count, 200; received 201"),
+    ("fig03", "Supervised.batch_size", "201", "at most Images.count, 200; got 201"),
     ("fig03", "Supervised.dense", "()", "a tuple of whole numbers >= 1"),
-    ("fig03", "Supervised.momentum", "1.0", "a number in [0, 1); received 1.0"),
+    ("fig03", "Supervised.momentum", "1.0", "a number in [0, 1); got 1.0"),
     ("fig03", "Supervised.images", "@Images", "@Images(), with its parentheses"),
-    ("fig03", "Images.source", "'cifar'", "Images.source must be one of 'CIFAR-10', 'synthetic'"),
-    ("fig03", "Images.source", "'CIFAR-10'", "Images.folder must be the folder of CIFAR-10's"),
-    ("fig03", "Images.noise", "-1", "Images.noise must be a number >= 0; received -1"),
-    ("fig03", "ReDo.adam_count", "'per_entry'", "ReDo.adam_count must be 'keep' with Supervised"),
-    ("fig04", "OfflineDQN.targets", "'fixed'", "one of 'periodic', 'random'; received 'fixed'"),
+    ("fig03", "Images.source", "'cifar'", "`Images.source` must be one of 'CIFAR-10', 'synthetic'"),
+    ("fig03", "Images.source", "'CIFAR-10'", "`Images.folder` must be the folder of CIFAR-10's"),
+    ("fig03", "Images.noise", "-1", "`Images.noise` must be a number >= 0; got -1"),
+    ("fig03", "ReDo.adam_count", "'per_entry'", "`ReDo.adam_count` must be 'keep' with Supervised"),
+    ("fig04", "OfflineDQN.targets", "'fixed'", "one of 'periodic', 'random'; got 'fixed'"),
     ("fig04", "OfflineDQN.data_steps", "401", "a multiple of VectorizedDQN.update_period, 4"),
     ("fig04", "OfflineDQN.data_steps", "80", "more than the 80 agent steps of VectorizedDQN.min"),
-    ("fig04", "VectorizedDQN.network", "'minatar'", "VectorizedDQN.network must be 'mlp'"),
-    ("fig04", "LearnerOptions.seed", "2_147_483_648", "LearnerOptions.seed must be below 2**31"),
-    ("fig08", "Distillation.student", "'old'", "one of 'pretrained', 'fresh'; received 'old'"),
-    ("fig08", "Distillation.loss", "'l1'", "Distillation.loss must be one of"),
-    ("fig08", "Distillation.student_replay_ratio", "0.3", "the nearest valid replay_ratio"),
+    ("fig04", "VectorizedDQN.network", "'minatar'", "`VectorizedDQN.network` must be 'mlp'"),
+    ("fig04", "LearnerOptions.seed", "2_147_483_648", "`LearnerOptions.seed` must be below 2**31"),
+    ("fig08", "Distillation.student", "'old'", "one of 'pretrained', 'fresh'; got 'old'"),
+    ("fig08", "Distillation.loss", "'l1'", "`Distillation.loss` must be one of"),
+    ("fig08", "Distillation.student_replay_ratio", "0.3", "of one burst, must be a whole number"),
     ("fig08", "Distillation.teacher_intervention", "@ReDo", "with its parentheses"),
-    ("fig08", "Distillation.evaluation_episodes", "0", "a whole number >= 1; received 0"),
+    ("fig08", "Distillation.evaluation_episodes", "0", "a whole number >= 1; got 0"),
     ("fig08", "Distillation.student_run", "'runs/x'", "must be given where Distillation.teacher_r"),
     ("fig04", "VectorizedDQN.network", "'nature'", "'mlp' or 'minatar' for CartPole-v1, which has"),
     ("fig04", "VectorizedDQN.width", "2", "1: only 'nature' and 'impala' have another width"),
     ("fig04", "OfflineDQN.data", "@DQNReplay", "None or @DQNReplay(), with its parentheses"),
     ("fig04_atari", "VectorizedDQN.update_horizon", "3", "must be 1 with OfflineDQN.data"),
     ("fig04_atari", "VectorizedDQN.batch_size", "0", "`batch_size` must be a whole number"),
-    ("fig04_atari", "VectorizedDQN.width", "0", "VectorizedDQN.width must be a number > 0"),
+    ("fig04_atari", "VectorizedDQN.width", "0", "`VectorizedDQN.width` must be a number > 0"),
     ("fig04_atari", "Atari.game", "'Pongg'", "the ALE has no game 'Pongg'; did you mean Pong?"),
     ("fig04_atari", "Atari.game", "'Asterix'", "found no "),
-    ("fig04_atari", "DQNReplay.folder", "'nowhere'", "DQNReplay.folder must hold <game>/<run>/rep"),
+    ("fig04_atari", "DQNReplay.folder", "'nowhere'", "`DQNReplay.folder` must hold <game>/<run>/"),
     ("fig04_atari", "DQNReplay.files", "(0, 7)", "must be out of those in "),
     ("fig04_atari", "DQNReplay.files", "()", "None or a tuple of different whole numbers >= 0"),
-    ("fig04_atari", "DQNReplay.run", "6", "None or a whole number from 1 to 5; received 6"),
-    ("fig04_atari", "DQNReplay.steps_per_file", "4", "a whole number of steps >= 5; received 4"),
+    ("fig04_atari", "DQNReplay.run", "6", "None or a whole number from 1 to 5; got 6"),
+    ("fig04_atari", "DQNReplay.steps_per_file", "4", "a whole number of steps >= 5; got 4"),
 ]
 
 
@@ -204,7 +204,7 @@ def test_its_gin_file_and_the_changes_that_it_proposes_are_understood(name):
     header = path.read_text("utf-8").split("\n\n")[0]
     parts = ["Command", "Units", "Figure", "Expected", "Runtime"]
     assert re.findall(r"^# (\w+) {2,}", header, re.MULTILINE) == parts
-    assert f"python -m dormant.study --gin_files=gin_configs/studies/{path.name}" in header
+    assert f"python -m dormant.study --gin_files=studies/{path.name}" in header
     changes = re.findall(r"--gin_bindings='([^']*)'", header)
     assert len(changes) > 2
     for change in ["", *changes]:

@@ -93,10 +93,10 @@ def test_a_file_that_is_missing_or_of_another_kind_is_refused(cifar10):
     path = folder / "data_batch_2.bin"
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(ConfigurationError, match=r"4 records of 3073 bytes.*received '12291 bytes"):
+    with pytest.raises(ConfigurationError, match=r"4 records of 3073 bytes.*got '12291 bytes"):
         config.load(0)
     path.write_bytes(b"\x63" + content[1:])
-    with pytest.raises(ConfigurationError, match="labels are 0 to 9; received 'label 99'"):
+    with pytest.raises(ConfigurationError, match="labels are 0 to 9; got 'label 99'"):
         config.load(0)
     path.unlink()
     with pytest.raises(ConfigurationError, match=r"cifar-10-binary.*data_batch_2.bin cannot be"):

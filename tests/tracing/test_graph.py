@@ -132,11 +132,11 @@ def test_a_layer_of_one_neuron():
     "changes, named, ending",
     [
         ({"first": (("first/kernel",), ())}, "first/w", "got 'first/kernel'"),
-        ({"first": (("first/w",), ("third/w",))}, "wiring path", "got 'third/w'"),
+        ({"first": (("first/w",), ("third/w",))}, "`wiring` must be", "got 'third/w'"),
         ({"first": ((), ("second/w",))}, "'first'", "got ()"),
-        ({"first": (("first/w", "second/w"), ())}, "'second/w'", "got shape (5, 4)"),
-        ({"first": (("first/w",), ("value/w",))}, "'value/w'", "got shape (4, 1)"),
-        ({"first": (("first/w",), ("first/b",))}, "'first/b'", "got shape (5,)"),
+        ({"first": (("first/w", "second/w"), ())}, "'second/w'", "got (5, 4)"),
+        ({"first": (("first/w",), ("value/w",))}, "'value/w'", "got (4, 1)"),
+        ({"first": (("first/w",), ("first/b",))}, "'first/b'", "got (5,)"),
     ],
 )
 def test_manual_graph_errors_name_the_path_and_end_with_the_value(changes, named, ending):

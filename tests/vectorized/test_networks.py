@@ -95,7 +95,7 @@ def test_mlp_flattens_any_observation():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: MinAtarCNN(0), "`num_actions` must be a whole number of at least 1; got 0"),
+        (lambda: MinAtarCNN(0), "`num_actions` must be a whole number >= 1; got 0"),
         (lambda: MinAtarCNN(3, filters=1.5), "`filters` must be .*; got 1.5"),
         (lambda: MinAtarCNN(3, dense=(0,)), "`dense` must be .*; got 0"),
         (lambda: MinAtarCNN(3, padding="same"), "`padding` must be .*; got 'same'"),

@@ -283,7 +283,7 @@ def test_wrong_keys_and_hyperparameters_are_named(redo_program, arguments, messa
 @pytest.mark.parametrize("rounds", [0, True, 1.5])
 def test_wrong_rounds_are_named(redo_program, rounds):
     state = jax.eval_shape(redo_program.init, keys(1))
-    with pytest.raises(ValueError, match="`rounds` must be a whole number of at least 1; got"):
+    with pytest.raises(ValueError, match="`rounds` must be a whole number >= 1; got"):
         redo_program.advance(state, rounds)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from dormant.records.reading import read_run
-from dormant.report.seeds import read_seeds
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +44,7 @@ def check_equal_up_to_rounding(folder, other_folder):
 
 
 def test_each_seed_has_the_records_of_a_run(base_dir):
-    runs = read_seeds(base_dir)
+    runs = [read_run(folder) for folder in sorted(base_dir.glob("seed_*"))]
     assert len(runs) == 2
     for run in runs:
         # 80 agent steps of warm-up, then a gradient step every two.
@@ -137,28 +136,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_seed(train_small,
 MISTAKES = {
     "VectorizedDQN.environment = 'Brekout-MinAtar'": "Breakout-MinAtar",
     "VectorizedDQN.environment = 'Pendulum-v1'": "discrete actions",
-    "VectorizedDQN.network = 'minatar'": "VectorizedDQN.network must be 'mlp' for CartPole-v1",
+    "VectorizedDQN.network = 'minatar'": "`VectorizedDQN.network` must be 'mlp' for CartPole-v1",
     "VectorizedDQN.netwrk = 'mlp'": "did you mean VectorizedDQN.network?",
-    "VectorizedDQN.learning_rate = -1": "a number > 0; received -1",
+    "VectorizedDQN.learning_rate = -1": "a number > 0; got -1",
     "VectorizedDQN.update_period = 6": "VectorizedDQN: `update_period` must be a multiple",
     "VectorizedDQN.gamma = 1.5": "gamma",
     "VectorizedDQN.target_update_period = 3": "must be a whole number of gradient steps >= 1",
-    "LearnerOptions.replay_ratio = 0.3": "the nearest valid replay_ratio",
-    "Tracker.tracking_period = 21": "Tracker.tracking_period must be a multiple of the 2 gradient",
-    "VectorizedRun.seeds = 0": "VectorizedRun.seeds must be a whole number >= 1; received 0",
+    "LearnerOptions.replay_ratio = 0.3": "of one burst, must be a whole number",
+    "Tracker.tracking_period = 21": "`Tracker.tracking_period` must be a multiple of the 2",
+    "VectorizedRun.seeds = 0": "`VectorizedRun.seeds` must be a whole number >= 1; got 0",
     "VectorizedRun.training_steps = 241": "a multiple of VectorizedDQN.update_period, 4",
     "VectorizedRun.training_steps = 80": "more than the 80 agent steps of VectorizedDQN.min",
     "VectorizedRun.num_iterations = 10_000_000": "fewer than 2**31 agent steps",
     "VectorizedDQN.replay_capacity = 401": "`replay_capacity` must be a multiple of",
-    "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); received 16",
-    "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; received 5",
+    "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); got 16",
+    "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; got 5",
     "LearnerOptions.seed = 2_147_483_647": "such that all seeds are below 2**31",
-    "VectorizedRun.devices = 1_000": "VectorizedRun.devices must be at most",
-    "VectorizedRun.threads = 0": "VectorizedRun.threads must be a whole number >= 1; received 0",
+    "VectorizedRun.devices = 1_000": "`VectorizedRun.devices` must be at most",
+    "VectorizedRun.threads = 0": "`VectorizedRun.threads` must be a whole number >= 1; got 0",
     "VectorizedRun.side_by_side = {'ReDo.tau': [0.1, 0.1]}": "a list of different numbers",
     "VectorizedRun.side_by_side = {'ReDo.period': [10, 20]}": "must be one of 'ReDo.tau'",
-    "VectorizedRun.side_by_side = {'Prune.tau': [0.1]}": "must be @Prune(); received 'ReDo'",
-    "VectorizedRun.side_by_side = {'VectorizedDQN.learning_rate': [0.0]}": "a number > 0; received",
+    "VectorizedRun.side_by_side = {'Prune.tau': [0.1]}": "must be @Prune(); got 'ReDo'",
+    "VectorizedRun.side_by_side = {'VectorizedDQN.learning_rate': [0.0]}": "a number > 0; got",
 }
 
 
@@ -182,7 +181,7 @@ def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tm
     }
     assert train_small(tmp_path / "run", changes) == 2
     assert "must share a large divisor" in (error := capfd.readouterr().err)
-    assert "such as 400; received 84" in error
+    assert "such as 400; got 84" in error
 
 
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):

@@ -16,8 +16,8 @@ def test_what_follows_from_the_settings():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_environments": 0}, "`num_environments` must be a whole number of at least 1; got 0"),
-        ({"batch_size": 3.5}, "`batch_size` must be a whole number of at least 1; got 3.5"),
+        ({"num_environments": 0}, "`num_environments` must be a whole number >= 1; got 0"),
+        ({"batch_size": 3.5}, "`batch_size` must be a whole number >= 1; got 3.5"),
         ({"updates_per_burst": True}, "`updates_per_burst` must be a whole number .*; got True"),
         ({"update_period": 6}, "`update_period` must be a multiple of `num_environments`, 4; got"),
         (

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.agents import together
 from dormant.agents.burst import make_burst, numpy_state
+from dormant.agents.dispatch import Act, Burst, OneDispatch, by_program, one_by_one
 from tests.agents.small_learner import batches, make_learner
 
 MEMBERS, UPDATES = 3, 2
@@ -19,7 +19,7 @@ def learner():
 
 @pytest.fixture(scope="module")
 def dispatch(learner):
-    return together.OneDispatch(learner, MEMBERS)
+    return OneDispatch(learner, MEMBERS)
 
 
 class Members:
@@ -33,14 +33,14 @@ class Members:
         self.seen = [[] for _ in range(MEMBERS)]
         for member in range(MEMBERS):
             for _ in range(ahead * member):
-                self.take({member: self.request(member)}, together.one_by_one)
+                self.take({member: self.request(member)}, one_by_one)
 
     def request(self, member):
         number, seed = self.numbers[member], 100 * member + self.numbers[member]
         self.numbers[member] += 1
         due = [step % 2 == 0 for step in range(number * UPDATES + 1, (number + 1) * UPDATES + 1)]
         inputs = (np.random.default_rng(seed).normal(size=(16, 4)).astype(np.float32),)
-        return together.Burst(
+        return Burst(
             self.burst,
             self.states[member],
             batches(seed, UPDATES),
@@ -81,7 +81,7 @@ def assert_same_bits(members, others):
 @pytest.mark.parametrize("ahead", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_one_dispatch_computes_what_each_member_alone_does(learner, dispatch, ahead):
     # Where members are at different steps, neurons are scored at different bursts, too.
-    alone = Members(learner, ahead).bursts(4, together.one_by_one)
+    alone = Members(learner, ahead).bursts(4, one_by_one)
     vmapped = Members(learner, ahead).bursts(4, dispatch.bursts)
     assert_close(vmapped, alone)
     recycled = [int(state.intervention.report.recycled_total) for state in vmapped.states]
@@ -91,10 +91,10 @@ def test_one_dispatch_computes_what_each_member_alone_does(learner, dispatch, ah
 
 
 def test_one_by_one_is_what_each_member_alone_does_to_the_bit(learner):
-    members = Members(learner).bursts(3, together.one_by_one)
+    members = Members(learner).bursts(3, one_by_one)
     alone = Members(learner)
     for member in (2, 0, 1):
-        alone.bursts(3, together.one_by_one, who=[member])
+        alone.bursts(3, one_by_one, who=[member])
     jax.tree.map(
         np.testing.assert_array_equal,
         *[[numpy_state(s) for s in m.states] for m in (members, alone)],
@@ -103,7 +103,7 @@ def test_one_by_one_is_what_each_member_alone_does_to_the_bit(learner):
 
 def test_members_that_are_missing_are_left_alone(learner, dispatch):
     members = Members(learner).bursts(2, dispatch.bursts, who=[0, 2])
-    alone = Members(learner).bursts(2, together.one_by_one, who=[0, 2])
+    alone = Members(learner).bursts(2, one_by_one, who=[0, 2])
     jax.tree.map(
         np.testing.assert_array_equal,
         *[[numpy_state(s) for s in m.states] for m in (members, alone)],
@@ -129,14 +129,12 @@ def acts(learner, epsilon):
 
 def act_requests(learner, act, step):
     return {
-        member: together.Act(
+        member: Act(
             act,
-            (
-                learner.init(jax.random.key(member)),
-                np.random.default_rng([member, step]).normal(size=4).astype(np.float32),
-                jax.random.key(member),
-                step,
-            ),
+            learner.init(jax.random.key(member)),
+            np.random.default_rng([member, step]).normal(size=4).astype(np.float32),
+            jax.random.key(member),
+            step,
         )
         for member in range(MEMBERS)
     }
@@ -147,7 +145,7 @@ def test_actions_are_those_of_each_member_alone(learner, dispatch):
     found = []
     for step in range(12):
         requests = act_requests(learner, act, step)
-        alone = {member: int(action) for member, action in together.one_by_one(requests).items()}
+        alone = {member: int(action) for member, action in one_by_one(requests).items()}
         assert {m: int(action) for m, action in dispatch.acts(requests).items()} == alone
         found += alone.values()
         requests.pop(1)
@@ -158,10 +156,10 @@ def test_actions_are_those_of_each_member_alone(learner, dispatch):
 
 def test_members_in_different_phases_act_with_their_own_policies(learner, dispatch):
     requests = act_requests(learner, acts(learner, 0.0), 0)
-    requests[1] = requests[1]._replace(act=lambda *arguments: jnp.asarray(7))
+    requests[1] = requests[1]._replace(program=lambda *arguments: jnp.asarray(7))
     answers = dispatch.acts(requests)
     assert int(answers[1]) == 7
-    assert int(answers[0]) == int(together.one_by_one({0: requests[0]})[0])
+    assert int(answers[0]) == int(one_by_one({0: requests[0]})[0])
 
 
 @pytest.mark.parametrize("where", ["batches", "after_update"])
@@ -179,7 +177,7 @@ def test_an_error_of_one_burst_is_the_answer_of_its_member(learner, dispatch, wh
     requests[1] = requests[1]._replace(**{where: change})
     answers = dispatch.bursts(requests)
     assert isinstance(answers.pop(1), FloatingPointError)
-    expected = together.one_by_one({member: alone.request(member) for member in (0, 2)})
+    expected = one_by_one({member: alone.request(member) for member in (0, 2)})
     assert list(answers) == list(expected)
     for member, (state, metrics) in answers.items():
         jax.tree.map(
@@ -196,7 +194,16 @@ def test_an_error_is_the_answer_of_the_member_whose_it_is(learner):
     def broken(*arguments):
         raise FloatingPointError("broken")
 
-    requests[1] = requests[1]._replace(act=broken)
-    answers = together.one_by_one(requests)
+    requests[1] = requests[1]._replace(program=broken)
+    answers = one_by_one(requests)
     assert isinstance(answers[1], FloatingPointError)
     assert int(answers[2]) in (0, 1)
+
+
+def test_requests_are_answered_by_what_answers_those_of_their_program(learner):
+    act, other = acts(learner, 0.0), acts(learner, 0.0)
+    requests = act_requests(learner, act, 0)
+    requests[1] = requests[1]._replace(program=other)
+    answers = by_program({act: lambda asked: dict.fromkeys(asked, "together")}, requests)
+    assert (answers[0], answers[2]) == ("together", "together")
+    assert int(answers[1]) == int(one_by_one({1: requests[1]})[1])

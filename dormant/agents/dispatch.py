@@ -14,16 +14,19 @@ from dormant.learners import Learner
 
 
 class Act(NamedTuple):
-    """A request: `act(*arguments)`, with an agent's compiled policy."""
+    """A request for an action of an agent's compiled policy, `program`."""
 
-    act: Callable[..., jax.Array]
-    arguments: tuple[Any, ...]  # learner state, observation, key, step
+    program: Callable[..., jax.Array]
+    state: Any
+    observation: Any
+    key: jax.Array
+    step: int
 
 
 class Burst(NamedTuple):
-    """A request: a burst of updates, with the arguments of `make_burst`'s function."""
+    """A request for a burst of updates by `program`, made by `make_burst`."""
 
-    burst: Callable[..., Any]
+    program: Callable[..., Any]
     state: Any
     batches: Any
     score_inputs: tuple | None
@@ -31,17 +34,29 @@ class Burst(NamedTuple):
     after_update: Callable[[Mapping[str, Any]], None] | None
 
 
+# {member: request} -> {member: answer}; an answer may be the exception of its request
+Answer = Callable[[Mapping[int, Any]], dict[int, Any]]
+
+
 def one_by_one(requests: Mapping[int, Act | Burst]) -> dict[int, Any]:
     """Answers every request with its agent's own programs: to the bit what the agent alone has.
 
     Nothing is waited for: the device computes one answer while the host prepares the next.
     """
-    return {member: _attempt(_answer, request) for member, request in requests.items()}
+    return {member: _attempt(*request) for member, request in requests.items()}
 
 
-def _answer(request: Act | Burst) -> Any:
-    function, *arguments = request
-    return function(*arguments[0]) if isinstance(request, Act) else function(*arguments)
+def by_program(
+    answers: Mapping[Callable, Answer], requests: Mapping[int, Act | Burst]
+) -> dict[int, Any]:
+    """Answers requests as `answers` says of their programs, or one by one where it does not."""
+    asked: dict[Callable, dict[int, Act | Burst]] = {}
+    for member, request in requests.items():
+        asked.setdefault(request.program, {})[member] = request
+    found: dict[int, Any] = {}
+    for program, own in asked.items():
+        found |= answers.get(program, one_by_one)(own)
+    return found
 
 
 def _attempt(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -73,10 +88,10 @@ class OneDispatch:
 
     def acts(self, requests: Mapping[int, Act]) -> dict[int, Any]:
         """The actions (), or (...) where they are vectors, of each member."""
-        programs = {request.act for request in requests.values()}
+        programs = {request.program for request in requests.values()}
         if len(requests) < self._members or len(programs) > 1:
             return one_by_one(requests)
-        arguments = tuple(request.arguments for request in requests.values())
+        arguments = tuple(request[1:] for request in requests.values())
         # One transfer for all of them.
         actions = np.asarray(self._compiled_acts(programs.pop(), arguments))
         return dict(zip(requests, actions, strict=True))

@@ -1,0 +1,55 @@
+"""The command `dormant`, and `python -m dormant`: the package's commands under one name."""
+
+import runpy
+import sys
+from collections.abc import Sequence
+
+# {subcommand: what it does}; each is the module of its name.
+COMMANDS = {
+    "train": "one run of an agent on Atari, MuJoCo, MinAtar or CartPole, with Dopamine",
+    "train_vectorized": "the seeds of a run side by side, all on the device",
+    "study": "one of the paper's side experiments: a classifier, fixed data, distillation",
+    "reproduce": "all runs of a figure or table; --list shows them",
+    "report": "tables, figures and a page of finished runs",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand, as `python -m dormant.<subcommand>` does.
+
+    Args:
+      arguments: the subcommand and what goes on to it; None for those of the command line.
+
+    Returns:
+      The exit code where no subcommand ran: 0 after the help, 2 for a name that is none.
+
+    Raises:
+      SystemExit: the subcommand has ended, with its exit code.
+    """
+    name, *others = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"dormant: the command must be one of {known}; got {name!r}", file=sys.stderr)
+        return 2
+    sys.argv[1:] = others
+    runpy.run_module(f"dormant.{name}", run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: dormant COMMAND [flags]; dormant COMMAND --help shows the flags",
+            "",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

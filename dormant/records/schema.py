@@ -1,0 +1,424 @@
+"""Every measure of a run, declared once: metrics.jsonl, its reader, TensorBoard, the report's
+tables and curves, and docs/metrics.md are made of these declarations.
+
+`python -m dormant.records.schema > docs/metrics.md` writes the page."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dormant.interventions.compose import DEFAULT_TAUS
+
+# The axes of an entry, from the outside in: names are an object in JSON, the others are a list.
+SCALAR = ()
+PER_TAU = ("tau",)
+PER_LAYER = ("layer",)
+PER_LAYER_AND_TAU = ("layer", "tau")
+PER_NETWORK_AND_TAU = ("network", "tau")
+PER_EPISODE = ("episode",)
+NAMES = ("layer", "network")
+
+# {network: what was found in its state}; the name is "" where an agent has one network.
+Found = Mapping[str, Any]
+
+
+class FinalTable(NamedTuple):
+    """The report's table of a measure at the last record of each run.
+
+    Attributes:
+      title: what it shows; {tau}, {layer} and {network} stand for where the value is.
+      digits: after the decimal point.
+      each: whether each layer or network has a table, rather than the last one alone.
+      asked_as: the name by which an experiment's `shows` asks for it; "" for always.
+      paper: the name that the paper's values have, as a template; "" for `asked_as`.
+    """
+
+    title: str
+    digits: int = 1
+    each: bool = False
+    asked_as: str = ""
+    paper: str = ""
+
+
+class Measure(NamedTuple):
+    """An entry of a record.
+
+    Attributes:
+      name: of the entry.
+      axes: its shape: one of the constants above.
+      meaning: in a line, for docs/metrics.md.
+      unit: of its numbers; "" for none.
+      find: what a state of `dormant.track` holds of it; None for what the host or the update gives.
+      of_intervention: whether it is found in the state of the intervention, where there is one.
+      join: of what was found in each network, the entry, or None to leave it out. None stands for
+        the layers of all networks, and where there are no layers for the first network's.
+      form: float or int.
+      scale: the entry is so many times what was found: 100 for the percentage of a fraction.
+      required: whether a record without it cannot be read.
+      undefined: whether its numbers may be null.
+      tag: the name of its scalars in TensorBoard, {tau}, {layer} and {network} as in a title; ""
+        for what is not sent.
+      chart: the title of its chart on the report's page; "" for none. Measures with one title
+        share a chart.
+      line: the name of its line in the chart, where it has no layers.
+      final: its table in the report.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    meaning: str
+    unit: str = ""
+    find: Callable[[Any], Any] | None = None
+    of_intervention: bool = False
+    join: Callable[[Found], Any] | None = None
+    form: type = float
+    scale: int = 1
+    required: bool = False
+    undefined: bool = True
+    tag: str = ""
+    chart: str = ""
+    line: str = ""
+    final: FinalTable | None = None
+
+
+class Schema(NamedTuple):
+    """The entries of the two kinds of record, each in the order of the file."""
+
+    tracking: tuple[Measure, ...]
+    iteration: tuple[Measure, ...]
+
+
+def taus_of(report: Any) -> tuple[float, ...]:
+    """The thresholds that a report's values are of."""
+    del report
+    return DEFAULT_TAUS
+
+
+def entry(measure: Measure, value: Any) -> Any:
+    """A value as JSON has it: numbers of Python, and None for what is not finite."""
+
+    def form(value: Any, axes: tuple[str, ...]) -> Any:
+        if axes and axes[0] in NAMES:
+            return {name: form(inner, axes[1:]) for name, inner in value.items()}
+        if axes:
+            return [form(inner, axes[1:]) for inner in value]
+        if measure.undefined and (value is None or not math.isfinite(value)):
+            return None
+        return measure.form(value) * measure.scale
+
+    return form(value, measure.axes)
+
+
+def joined(measure: Measure, found: Found) -> Any:
+    """The value of a measure that was found in every network."""
+    if measure.join is not None:
+        return measure.join(found)
+    if "layer" in measure.axes:
+        # A layer that two networks name has the same value in both.
+        return {layer: value for layers in found.values() for layer, value in layers.items()}
+    return next(iter(found.values()))
+
+
+def _norm(found: Found) -> np.ndarray:
+    return np.linalg.norm(list(found.values()))
+
+
+def _sum(found: Found) -> int:
+    return sum(found.values())
+
+
+def _fraction(found: Found) -> np.ndarray:
+    """True entries over entries, of the masks (T, H) of all layers of all networks: (T,)."""
+    masks = [mask for layers in found.values() for mask in layers.values()]
+    return sum(mask.sum(axis=-1) for mask in masks) / sum(mask.shape[-1] for mask in masks)
+
+
+def _where_several(found: Found) -> Found | None:
+    return found if len(found) > 1 else None
+
+
+def _decimals(found: Found) -> list[float]:
+    """The shortest numbers that are these in float32: 0.1 rather than 0.10000000149011612."""
+    return [float(str(np.float32(tau))) for tau in next(iter(found.values()))]
+
+
+_COUNT: dict[str, Any] = {"form": int, "undefined": False}
+_STEP: dict[str, Any] = {**_COUNT, "required": True}
+AGENT_STEP = Measure(
+    "agent_step",
+    SCALAR,
+    "training agent steps so far (one action, 4 frames on Atari); in a study, in which nothing"
+    " acts, gradient steps",
+    **_STEP,
+)
+POOLED = "all hidden layers"
+DORMANT = "dormant neurons (%)"
+
+TRACKING = (
+    Measure(
+        "gradient_step",
+        SCALAR,
+        "optimizer updates before the measurement",
+        find=lambda state: state.report.step,
+        **_STEP,
+    ),
+    AGENT_STEP,
+    Measure(
+        "taus",
+        PER_TAU,
+        "the thresholds of the lists below",
+        find=lambda state: taus_of(state.report),
+        join=_decimals,
+        required=True,
+        undefined=False,
+    ),
+    Measure(
+        "dormant_percent",
+        PER_LAYER_AND_TAU,
+        "dormant neurons of each hidden layer (Sokar et al. 2023, Eq. 1), before a recycle at that"
+        " step",
+        "%",
+        find=lambda state: state.report.dormant_fraction,
+        scale=100,
+        required=True,
+        undefined=False,
+        tag="DormantPercent/tau={tau:g}/{layer}",
+        chart=DORMANT,
+    ),
+    Measure(
+        "dormant_percent_pooled",
+        PER_TAU,
+        "the same over the neurons of all hidden layers",
+        "%",
+        find=lambda state: state.dormant,
+        join=_fraction,
+        scale=100,
+        required=True,
+        undefined=False,
+        tag="DormantPercent/tau={tau:g}/Pooled",
+        chart=DORMANT,
+        line=POOLED,
+    ),
+    Measure(
+        "overlap",
+        PER_LAYER_AND_TAU,
+        "overlap coefficient of the layer's dormant neurons with those of the record before; null"
+        " where either set is empty",
+        find=lambda state: state.report.overlap,
+        required=True,
+        tag="DormantOverlap/tau={tau:g}/{layer}",
+        chart="overlap with the measurement before",
+    ),
+    Measure(
+        "overlap_history",
+        PER_LAYER_AND_TAU,
+        "the same with the union of the dormant neurons of all records before (figure 5)",
+        find=lambda state: state.report.overlap_history,
+        tag="DormantOverlapHistory/tau={tau:g}/{layer}",
+        chart="overlap with all before",
+        final=FinalTable(
+            "Overlap with all earlier dormant neurons of the penultimate layer, tau {tau:g}",
+            digits=2,
+            asked_as="overlap",
+        ),
+    ),
+    Measure(
+        "recycled",
+        PER_LAYER,
+        "neurons that the intervention acted on when it last did",
+        "neurons",
+        find=lambda state: state.report.recycled,
+        of_intervention=True,
+        required=True,
+        tag="ReDo/Recycled/{layer}",
+        **_COUNT,
+    ),
+    Measure(
+        "recycled_total",
+        SCALAR,
+        "the same over all layers, since the start of the run",
+        "neurons",
+        find=lambda state: state.report.recycled_total,
+        of_intervention=True,
+        join=_sum,
+        required=True,
+        tag="ReDo/RecycledTotal",
+        **_COUNT,
+    ),
+    Measure(
+        "effective_rank",
+        PER_LAYER,
+        "srank (Kumar et al. 2021; delta 0.01) of the features that an output layer reads (table"
+        " 7), at most `Tracker.score_batch`",
+        find=lambda state: state.report.network.effective_rank,
+        tag="EffectiveRank/{layer}",
+        chart="effective rank",
+        final=FinalTable(
+            "Effective rank of the penultimate features, last measurement", asked_as="rank"
+        ),
+    ),
+    Measure(
+        "feature_norm",
+        PER_LAYER,
+        "Euclidean norm of a hidden layer's activations, mean over the batch",
+        find=lambda state: state.report.network.feature_norm,
+        tag="FeatureNorm/{layer}",
+        chart="feature norm",
+    ),
+    Measure(
+        "weight_norm",
+        PER_LAYER,
+        "Euclidean norm of a layer's parameters",
+        find=lambda state: state.report.network.weight_norm,
+        tag="WeightNorm/{layer}",
+        chart="weight norm",
+    ),
+    Measure(
+        "gradient_norm",
+        PER_LAYER,
+        "Euclidean norm of the loss's gradient at the scored parameters; null where the learner"
+        " gives none",
+        find=lambda state: state.report.network.gradient_norm,
+        tag="GradientNorm/{layer}",
+        chart="gradient norm",
+    ),
+    Measure(
+        "weight_norm_total",
+        SCALAR,
+        "Euclidean norm of the parameters of all layers",
+        find=lambda state: state.report.network.weight_norm_total,
+        join=_norm,
+        tag="WeightNorm/Total",
+    ),
+    Measure(
+        "gradient_norm_total",
+        SCALAR,
+        "the same of the gradient",
+        find=lambda state: state.report.network.gradient_norm_total,
+        join=_norm,
+        tag="GradientNorm/Total",
+    ),
+    Measure(
+        "dormant_percent_by_network",
+        PER_NETWORK_AND_TAU,
+        "where an agent has several networks (SAC's actor and critics): of the hidden layers of"
+        " each",
+        "%",
+        find=lambda state: state.report.pooled,
+        join=_where_several,
+        scale=100,
+        undefined=False,
+        tag="DormantPercent/tau={tau:g}/{network}",
+        final=FinalTable(
+            "Dormant % of the {network} at tau {tau:g}, last measurement",
+            each=True,
+            asked_as="dormant_percent_by_network",
+            paper="dormant_percent, {network}",
+        ),
+    ),
+    Measure(
+        "loss",
+        SCALAR,
+        "training loss of the update at `gradient_step`",
+        required=True,
+        undefined=False,
+        tag="Train/Loss",
+    ),
+    Measure("q_mean", SCALAR, "mean Q-value of the actions in its batch", tag="Train/QMean"),
+    Measure("critic_loss", SCALAR, "SAC: loss of both critics", tag="Train/CriticLoss"),
+    Measure("actor_loss", SCALAR, "SAC: loss of the actor", tag="Train/ActorLoss"),
+    Measure("alpha_loss", SCALAR, "SAC: loss of the temperature", tag="Train/AlphaLoss"),
+    Measure("alpha", SCALAR, "SAC: the temperature", tag="Train/Alpha"),
+    Measure("accuracy", SCALAR, "supervised studies: of the batch", tag="Train/Accuracy"),
+)
+
+ITERATION = (
+    Measure("iteration", SCALAR, "its number, from 0", **_STEP),
+    AGENT_STEP,
+    Measure("gradient_step", SCALAR, "optimizer updates so far", **_STEP),
+    Measure(
+        "train_returns",
+        PER_EPISODE,
+        "undiscounted, unclipped returns of the training episodes that ended in the iteration",
+        required=True,
+        undefined=False,
+    ),
+    Measure("train_episode_lengths", PER_EPISODE, "their lengths", "agent steps", **_STEP),
+    Measure("train_average_return", SCALAR, "their mean return; 0 where none ended"),
+    Measure(
+        "eval_returns",
+        PER_EPISODE,
+        "the same three of evaluation, where there was one",
+        undefined=False,
+    ),
+    Measure("eval_episode_lengths", PER_EPISODE, "", "agent steps", **_COUNT),
+    Measure("eval_average_return", SCALAR, ""),
+    Measure(
+        "steps_per_second",
+        SCALAR,
+        "training steps of the iteration over its wall time",
+        "1/s",
+        required=True,
+        undefined=False,
+    ),
+    Measure("train_accuracy", SCALAR, "supervised studies: on all images"),
+    Measure("teacher_average_return", SCALAR, "distillation: the teacher's mean return"),
+    Measure("start_average_return", SCALAR, "distillation: the student's before it is taught"),
+)
+
+SCHEMA = Schema(TRACKING, ITERATION)
+
+
+def charts_of(schema: Schema) -> dict[str, list[Measure]]:
+    """{name of its first measure: the measures in a chart}, those without layers first."""
+    found: dict[str, list[Measure]] = {}
+    for measure in schema.tracking:
+        if measure.chart:
+            found.setdefault(measure.chart, []).append(measure)
+    return {
+        measures[0].name: sorted(measures, key=lambda measure: not measure.line)
+        for measures in found.values()
+    }
+
+
+_INTRODUCTION = """\
+# Metrics
+
+One JSON object a line in `metrics.jsonl`, of one of two kinds. Every entry is declared in
+`dormant/records/schema.py`, and `python -m dormant.records.schema > docs/metrics.md` writes this
+page. A new measure is one more `Measure` there: it is then in `metrics.jsonl`, in what
+`dormant.records.reading.read_run` returns, in TensorBoard, in the report and here. Whatever else a
+learner's update returns is recorded too, under its own name.
+
+`{layer: ...}` is an object with an entry for each layer, `[tau]` a list with a number for each
+threshold of `taus`. A number that is not defined is `null`. The last column says where the report
+has it: the title of the curve on its page, and whether a table has the last values.
+"""
+
+
+def document(schema: Schema = SCHEMA) -> str:
+    """The text of docs/metrics.md."""
+    parts = [_INTRODUCTION]
+    for kind, measures in schema._asdict().items():
+        rows = [("entry", "shape", "unit", "meaning", "TensorBoard", "report")]
+        rows.append(("---",) * len(rows[0]))
+        for each in measures:
+            tag = f"`{each.tag}`" if each.tag else ""
+            report = "; ".join(filter(None, (each.chart, each.final and "table")))
+            rows.append((f"`{each.name}`", _shape(each), each.unit, each.meaning, tag, report))
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f'## `"kind": "{kind}"`\n\n{table}\n')
+    return "\n".join(parts)
+
+
+def _shape(measure: Measure) -> str:
+    text = ""
+    for axis in reversed(measure.axes):
+        text = f"{{{axis}: {text or 'number'}}}" if axis in NAMES else f"[{text or axis}]"
+    return f"`{text}`" if text else "number"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,234 @@
+"""The 95 % stratified bootstrap interval of rliable, of all resamples at once.
+
+rliable 1.2 draws one resample at a time from NumPy's legacy generator; drawn together in the same
+order they are the same numbers, so that intervals have its digits (Agarwal et al. 2021, "Deep
+Reinforcement Learning at the Edge of the Statistical Precipice"). Only a curve differs: rliable
+draws anew at each step, while here a resample is of whole runs, so that each step has the interval
+that rliable gives for it alone.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+_TAIL = (1 - 0.95) / 2  # as rliable has it, to the bit: 2.5000000000000022 %
+PERCENTILES = (100 * _TAIL, 100 * (1 - _TAIL))
+REPETITIONS = 2000
+NUMBERS_AT_ONCE = 2_000_000  # of a chunk of resamples: 16 MB
+_TRIMMED = 0.25  # of the scores at either end, for an IQM
+
+
+class Bootstrap(NamedTuple):
+    """How intervals are made: the number of resamples, and the seed of their draws."""
+
+    repetitions: int = REPETITIONS
+    seed: int = 0
+
+
+DEFAULT = Bootstrap()
+
+
+class Interval(NamedTuple):
+    """A value with its 95 % interval.
+
+    Attributes:
+      value: of all runs.
+      low, high: the interval's ends; None where a game has one run, of which nothing can be drawn.
+      runs: how many runs the value is of.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    runs: int = 0
+
+
+def iqm(scores: np.ndarray) -> np.ndarray:
+    """The mean of the middle half: (R, N) to (R,)."""
+    cut = int(_TRIMMED * scores.shape[1])
+    ordered = np.partition(scores, (cut, scores.shape[1] - cut - 1), axis=1)
+    return ordered[:, cut : scores.shape[1] - cut].mean(axis=1)
+
+
+# {metric: (R, runs, games) scores to (R,) values}, as `rliable.metrics` defines them.
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "iqm": lambda scores: iqm(scores.reshape(len(scores), -1)),
+    "median": lambda scores: np.median(scores.mean(axis=1), axis=-1),
+    "mean": lambda scores: scores.mean(axis=1).mean(axis=-1),
+    "optimality_gap": lambda scores: 1.0 - np.minimum(scores, 1.0).reshape(len(scores), -1).mean(1),
+}
+
+
+def of_metrics(scores: np.ndarray, bootstrap: Bootstrap) -> dict[str, Interval]:
+    """All of `METRICS` with their intervals, from the same resamples.
+
+    Args:
+      scores: (runs, games).
+      bootstrap: how intervals are made.
+    """
+
+    def values(resampled: np.ndarray) -> np.ndarray:
+        return np.stack([metric(resampled) for metric in METRICS.values()], axis=1)
+
+    samples = [values(_taken(scores, at)) for at in _draws(scores.shape, bootstrap)]
+    return dict(zip(METRICS, _intervals(values(scores[None])[0], samples, scores), strict=True))
+
+
+def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
+    """For each of (T,) thresholds the share of (runs, games) scores above it."""
+    order = np.argsort(thresholds, kind="stable")
+    # The place of a score among the thresholds says which of them it is above.
+    below = np.searchsorted(thresholds[order], scores, side="left")
+    places, back = len(thresholds) + 1, np.argsort(order, kind="stable")
+
+    def shares(resampled: np.ndarray) -> np.ndarray:
+        rows = resampled.reshape(len(resampled), -1)
+        numbered = rows + places * np.arange(len(rows))[:, None]
+        counts = np.bincount(numbered.ravel(), minlength=places * len(rows))
+        at_most = np.cumsum(counts.reshape(len(rows), places), axis=1)[:, :-1]
+        return ((scores.size - at_most) / scores.size)[:, back]
+
+    samples = [shares(_taken(below, at)) for at in _draws(scores.shape, bootstrap)]
+    return _intervals(shares(below[None])[0], samples, scores)
+
+
+def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> Interval:
+    """How likely a run of the first beats one of the second on the same game, ties counting half.
+
+    Args:
+      first: (runs, games) scores.
+      second: (its runs, the same games) scores.
+      bootstrap: how intervals are made.
+    """
+    # (games, runs, its runs): 1, 1/2 or 0, summed over the pairs that a resample draws.
+    better = 0.5 * (1.0 + np.sign(first.T[:, :, None] - second.T[:, None]))
+    chances = np.empty(bootstrap.repetitions)
+    done = 0
+    for drawn in _draws_of_two(first.shape, second.shape, bootstrap):
+        one, other = (_counts(each).swapaxes(0, 1) for each in drawn)  # (games, R, runs)
+        wins = (one @ better * other).sum(axis=(0, 2))
+        chances[done : done + len(wins)] = wins / better.size
+        done += len(wins)
+    fewest = first if len(first) < len(second) else second
+    (found,) = _intervals([better.mean()], [chances[:, None]], fewest)
+    return found._replace(runs=first.size + second.size)
+
+
+def of_mean(values: np.ndarray, bootstrap: Bootstrap) -> Interval:
+    """The mean of (runs,) values, one a run."""
+    column = values[:, None]
+    samples = [_taken(column, at)[..., 0].mean(axis=1) for at in _draws(column.shape, bootstrap)]
+    (found,) = _intervals([values.mean()], [np.concatenate(samples)[:, None]], column)
+    return found
+
+
+class Band(NamedTuple):
+    """A curve with its 95 % intervals.
+
+    Attributes:
+      values: (P,) float64.
+      low, high: (P,) float64, the intervals' ends; NaN where there are none.
+    """
+
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def of_mean_curve(values: np.ndarray, bootstrap: Bootstrap) -> Band:
+    """The mean at each step of (runs, P) values; what is NaN is passed over."""
+    means, low, high = np.full((3, values.shape[1]), np.nan)
+    there = np.isfinite(values)
+    patterns, which = np.unique(there, axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        at = np.flatnonzero(which.ravel() == number)
+        kept = values[pattern][:, at]
+        if not len(kept):
+            continue
+        means[at] = kept.mean(axis=0)
+        if len(kept) == 1:
+            continue
+        counts = np.concatenate([
+            _counts(drawn)[:, 0] for drawn in _draws((len(kept), 1), bootstrap)
+        ])  # fmt: skip
+        low[at], high[at] = np.percentile(counts @ kept / len(kept), PERCENTILES, axis=0)
+    return Band(means, low, high)
+
+
+def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
+    """The IQM at each step of (runs, games, P) scores."""
+    runs, games, steps = scores.shape
+    flat = np.ascontiguousarray(scores.transpose(1, 0, 2).reshape(-1, steps))
+    values = iqm(np.ascontiguousarray(scores.reshape(-1, steps).T))
+    if runs == 1:
+        return Band(values, *np.full((2, steps), np.nan))
+    cut = int(_TRIMMED * len(flat))
+    order = np.argsort(flat, axis=0)
+    ordered = np.take_along_axis(flat, order, axis=0)
+    samples = []
+    for drawn in _draws((runs, games), bootstrap):
+        # How often each score was drawn; of those only what is not trimmed counts.
+        counts = np.ascontiguousarray(_counts(drawn).reshape(len(drawn), -1).T)
+        found = np.empty((len(drawn), steps))
+        for step in range(steps):
+            until = np.cumsum(counts[order[:, step]], axis=0)
+            np.clip(until, cut, len(flat) - cut, out=until)
+            found[:, step] = ordered[0, step] * (until[0] - cut)
+            found[:, step] += ordered[1:, step] @ np.diff(until, axis=0)
+        samples.append(found / (len(flat) - 2 * cut))
+    return Band(values, *np.percentile(np.concatenate(samples), PERCENTILES, axis=0))
+
+
+def _intervals(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> list[Interval]:
+    """Of each of C values, by samples (R, C) of it; without ends where a game has one run."""
+    if len(scores) == 1:
+        return [Interval(float(value), None, None, scores.size) for value in values]
+    low, high = np.percentile(np.concatenate(samples), PERCENTILES, axis=0)
+    return [
+        Interval(float(value), float(a), float(b), scores.size)
+        for value, a, b in zip(values, low, high, strict=True)
+    ]
+
+
+def _draws(shape: tuple[int, int], bootstrap: Bootstrap) -> Iterator[np.ndarray]:
+    """Yields (R, runs, games) numbers of runs, R at a time, in the order of rliable's draws."""
+    generator = np.random.RandomState(bootstrap.seed)
+    for some in _chunks(bootstrap.repetitions, shape[0] * shape[1]):
+        yield generator.randint(0, shape[0], size=(some, *shape))
+
+
+def _draws_of_two(
+    first: tuple[int, int], second: tuple[int, int], bootstrap: Bootstrap
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `_draws`, of two methods: each resample draws the first and then the second."""
+    generator = np.random.RandomState(bootstrap.seed)
+    for some in _chunks(bootstrap.repetitions, first[0] * first[1] + second[0] * second[1]):
+        if first == second:  # all at once
+            yield tuple(generator.randint(0, first[0], size=(some, 2, *first)).swapaxes(0, 1))
+            continue
+        drawn = [
+            [generator.randint(0, shape[0], size=shape) for shape in (first, second)]
+            for _ in range(some)
+        ]
+        yield tuple(np.array([pair[at] for pair in drawn]) for at in (0, 1))
+
+
+def _chunks(repetitions: int, numbers: int) -> Iterator[int]:
+    most = max(1, NUMBERS_AT_ONCE // numbers)
+    for start in range(0, repetitions, most):
+        yield min(most, repetitions - start)
+
+
+def _taken(scores: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """(R, runs, games): for each resample the scores of the runs drawn."""
+    games = scores.shape[1]
+    return scores.ravel().take(drawn * games + np.arange(games))
+
+
+def _counts(drawn: np.ndarray) -> np.ndarray:
+    """(R, games, runs) float64: how often each run was drawn, of (R, runs, games) draws."""
+    repetitions, runs, games = drawn.shape
+    places = (np.arange(repetitions)[:, None, None] * games + np.arange(games)) * runs + drawn
+    counts = np.bincount(places.ravel(), minlength=drawn.size)
+    return counts.reshape(repetitions, games, runs).astype(float)

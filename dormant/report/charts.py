@@ -1,0 +1,321 @@
+"""The charts of a report as numbers, computed once and drawn twice: as figures and on the page.
+Every line is a method under a setting; only whole runs are in it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.report.bootstrap import Band, of_mean_curve
+from dormant.report.looks import Line, Looks
+from dormant.report.measurements import (
+    DORMANT_PERCENT,
+    OVERLAP,
+    RETURN,
+    Measure,
+    Series,
+    series_of,
+    titles,
+)
+from dormant.report.scores import final_score, normalization, normalized
+from dormant.report.statistics import Statistics, places, shared_steps
+from dormant.report.tables import file_name
+
+POINTS = 200  # at most, of a line
+NUMBERS_OF_THE_OTHERS = 200_000  # at most, of the lines of measures that have no figure
+LAYERS = "dormancy-layers"
+FEW_SEEDS = 3  # fewer are drawn as lines, not as a band
+THRESHOLDS = 201
+CAP = 95  # percentile of all scores at which an axis with outliers ends
+_SHIFT = 0.06  # of the distance between two settings, so that intervals do not hide each other
+
+
+class Curve(NamedTuple):
+    """One line of a chart.
+
+    Attributes:
+      steps: (P,) float64, rising: where its points are.
+      values: (P,) float64.
+      low, high: (P,) float64, the ends of the 95 % intervals; NaN where there are none.
+      agent_steps: (P,) where `steps` are gradient steps: the agent steps there; else None.
+      each: of a mean over fewer than three seeds, their own (P,) values.
+      runs: how many it is of.
+      planned: how many were planned.
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    agent_steps: np.ndarray | None = None
+    each: tuple[np.ndarray, ...] = ()
+    runs: int = 0
+    planned: int = 0
+
+
+class Chart(NamedTuple):
+    """Panels with lines.
+
+    Attributes:
+      name: of its files.
+      title: what it shows.
+      across: what its lines run over.
+      up: what their values are.
+      panels: {title: its lines}, those without a line left out.
+      left_out: why lines or points are missing, a sentence each.
+      measure: what it is the mean of over the seeds; None of an aggregate over games.
+      ticks: what the whole numbers across mean; () where they are numbers.
+      apart: whether each panel has one setting.
+    """
+
+    name: str
+    title: str
+    across: str
+    up: str
+    panels: dict[str, dict[Line, Curve]]
+    left_out: tuple[str, ...] = ()
+    measure: Measure | None = None
+    ticks: tuple[str, ...] = ()
+    apart: bool = False
+
+
+def all_charts(statistics: Statistics) -> list[Chart]:
+    """Every chart that applies to the collection, also those in which nothing could be drawn."""
+    collection = statistics.collection
+    charts = []
+    if all(normalization(run.game) for run in collection.experiment.runs):
+        if any(run.value is not None for run in collection.runs):
+            charts.append(sweep(statistics))
+        charts += [sample_efficiency(statistics), profiles(statistics)]
+    tau = collection.experiment.tau
+    series = [series_of(run, statistics.schema, tau) for run in collection.runs]
+    measured = dict.fromkeys(measure for each in series for measure in each)
+    known = dict(zip(map(id, collection.runs), series, strict=True))
+    main = [measure for measure in (RETURN, DORMANT_PERCENT, OVERLAP) if measure in measured]
+    others = [measure for measure in measured if measure not in main]
+    lines = len({run[:4] for run in collection.runs})
+    few = NUMBERS_OF_THE_OTHERS // max(1, 3 * lines * len(others))
+    for measure in (*main, *others):
+        points = POINTS if measure in main else max(2, min(POINTS, few))
+        charts.append(of_measure(statistics, measure, known, points))
+    return charts
+
+
+def sweep(statistics: Statistics) -> Chart:
+    """The IQM of normalized scores over the setting's values, a line for each method (figure 10).
+
+    Values stand at equal distances. A point of one seed has no interval.
+    """
+    collection = statistics.collection
+    cells = {Line(run.method, run.setting): run.value for run in collection.runs}
+    values = sorted({value for value in cells.values() if value is not None})
+    points: dict[str, dict[float, tuple]] = {}
+    left_out = []
+    for line, value in cells.items():
+        if value is None:
+            continue
+        try:
+            points.setdefault(line.method, {})[value] = statistics.aggregate(*line)
+        except ValueError as error:
+            left_out.append(f"{line.label}: {error}")
+    methods = [method for method in Looks(collection).methods if points.get(method)]
+    lines = {}
+    for number, method in enumerate(methods):
+        at = sorted(points[method])
+        steps = [values.index(value) + _SHIFT * (number - (len(methods) - 1) / 2) for value in at]
+        ends = np.array([points[method][value][:3] for value in at], float).T
+        lines[Line(method, "")] = Curve(np.array(steps), *ends)
+    name = collection.experiment.setting_name or "setting"
+    return Chart(
+        "sweep",
+        f"IQM over the {name}",
+        name,
+        "IQM of normalized scores",
+        {"all games": lines} if lines else {},
+        tuple(left_out),
+        ticks=tuple(f"{value:g}" for value in values),
+    )
+
+
+def sample_efficiency(statistics: Statistics) -> Chart:
+    """The IQM of normalized scores over agent steps."""
+    lines, left_out = {}, []
+    lacking: dict[tuple[int, int], list[str]] = {}
+    for line in Looks(statistics.collection).lines:
+        try:
+            curve = statistics.iqm_curve(*line, POINTS)
+        except ValueError as error:
+            left_out.append(f"{line.label}: {error}")
+            continue
+        lines[line] = Curve(curve.steps, *curve.band)
+        if curve.left_out:
+            lacking.setdefault((curve.left_out, curve.iterations), []).append(line.label)
+    for (some, all_of_them), labels in lacking.items():
+        others = f" (one of {len(labels)} such lines)" if len(labels) > 1 else ""
+        left_out.insert(
+            0,
+            f"{some} of {all_of_them} iterations of {labels[0]}{others}, in which some run has no"
+            " return",
+        )
+    return Chart(
+        "sample-efficiency",
+        "Sample efficiency",
+        "agent steps",
+        "IQM of normalized scores",
+        {"all games": lines} if lines else {},
+        tuple(left_out),
+    )
+
+
+def profiles(statistics: Statistics) -> Chart:
+    """Performance profiles: the share of runs above each normalized score, a panel a setting.
+
+    The axis ends at the highest score, or, where that is more than twice the 95th percentile of all
+    scores, at this percentile or 1, whichever is higher; its label then says so.
+    """
+    thresholds, beyond = score_thresholds(_scores(statistics))
+    panels: dict[str, dict[Line, Curve]] = {}
+    left_out = []
+    for line in Looks(statistics.collection).lines:
+        try:
+            found = statistics.performance_profile(*line, thresholds)
+        except ValueError as error:
+            left_out.append(f"{line.label}: {error}")
+            continue
+        ends = np.array([each[:3] for each in found], float).T
+        panels.setdefault(line.setting, {})[line] = Curve(thresholds, *ends)
+    return Chart(
+        "profiles",
+        "Performance profiles",
+        "normalized score" + beyond,
+        "share of runs above it",
+        panels,
+        tuple(left_out),
+        apart=True,
+    )
+
+
+def of_measure(
+    statistics: Statistics, measure: Measure, known: dict[int, dict[Measure, Series]], points: int
+) -> Chart:
+    """The mean of a measure over the seeds, a panel for each game.
+
+    Over gradient steps, or agent steps where some run has no others. Where a run has no value, the
+    mean is over the others, which is named.
+
+    Args:
+      statistics: of the collection.
+      measure: what was measured.
+      known: {id of a run: what it measured}.
+      points: at most so many of a line.
+    """
+    collection = statistics.collection
+    panels: dict[str, dict[Line, Curve]] = {}
+    left_out: list[str] = []
+    by_gradient = all(
+        each[measure].gradient_steps is not None for each in known.values() if measure in each
+    )
+    lines = Looks(collection).lines
+    for game in dict.fromkeys(run.game for run in collection.runs):
+        for line in lines:
+            runs = statistics.runs(*line, game)
+            series = [known[id(run)][measure] for run in runs if measure in known[id(run)]]
+            planned = max(len(runs), statistics.planned(*line, game))
+            if not series:
+                continue
+            if len(series) < planned:
+                left_out.append(
+                    f"{game}, {line.label}: {planned - len(series)} of {planned} runs, which are"
+                    " not whole or have no such values; its mean is over the others"
+                )
+            curve, reason = _mean_curve(statistics, series, by_gradient, points)
+            if reason:
+                left_out.append(f"{game}, {line.label}: {reason}")
+            if curve:
+                panels.setdefault(game, {})[line] = curve._replace(planned=planned)
+    name = {RETURN: "returns", DORMANT_PERCENT: "dormancy", OVERLAP: "overlap"}.get(measure, "")
+    title = {
+        RETURN: "Return of each game",
+        DORMANT_PERCENT: "Dormant neurons",
+        OVERLAP: "Overlap of dormant neurons",
+    }.get(measure, measure.quantity)
+    return Chart(
+        name,
+        title,
+        "gradient steps" if by_gradient else "agent steps",
+        titles(statistics.schema, collection.experiment.tau)[measure.quantity],
+        panels,
+        tuple(left_out),
+        measure,
+    )
+
+
+def layers_of_games(charts: Sequence[Chart], tau: float) -> list[Chart]:
+    """For each game its dormant percentage, a panel for each layer: the same curves again."""
+    charts = [
+        chart for chart in charts
+        if chart.measure and chart.measure.quantity == DORMANT_PERCENT.quantity
+    ]  # fmt: skip
+    if len(charts) < 2:  # no layers
+        return []
+    games = dict.fromkeys(game for chart in charts for game in chart.panels)
+    ordered = [*charts[1:], charts[0]]
+    return [
+        Chart(
+            f"{LAYERS}-{number:02d}-{file_name(game)}",
+            f"Dormant neurons of each layer, {game}",
+            charts[0].across,
+            f"dormant neurons (%), tau = {tau:g}",
+            {c.measure.layer: c.panels[game] for c in ordered if game in c.panels},
+        )
+        for number, game in enumerate(games)
+    ]
+
+
+def _mean_curve(
+    statistics: Statistics, series: Sequence[Series], by_gradient: bool, points: int
+) -> tuple[Curve | None, str]:
+    """The mean at the steps that all runs reached, and what has to be said of it."""
+    steps_of = [each.gradient_steps if by_gradient else each.agent_steps for each in series]
+    shared = shared_steps(steps_of)
+    values = np.array([
+        each.values[np.isin(steps, shared)] for each, steps in zip(series, steps_of, strict=True)
+    ])  # fmt: skip
+    counts = np.isfinite(values).sum(axis=0)
+    if not counts.any():
+        return None, "its runs share no step"
+    fewer = int(((counts > 0) & (counts < len(series))).sum())
+    reason = (
+        f"runs without a value at {fewer} of {len(shared)} steps; the mean there is over the others"
+    )
+    kept = np.flatnonzero(counts)
+    kept = kept[places(len(kept), points)]
+    steps, values = shared[kept], values[:, kept]
+    if len(series) < FEW_SEEDS:
+        nothing = np.full(len(kept), np.nan)
+        means = np.nanmean(values, axis=0)
+        band, each = Band(means, nothing, nothing), tuple(values) if len(series) > 1 else ()
+    else:
+        band, each = of_mean_curve(values, statistics.bootstrap), ()
+    agent = series[0].agent_steps[np.isin(steps_of[0], steps)] if by_gradient else None
+    return Curve(steps, *band, agent, each, len(series)), reason if fewer else ""
+
+
+def _scores(statistics: Statistics) -> np.ndarray:
+    """The finite normalized scores of all runs."""
+    runs = [run for run in statistics.collection.runs if np.isfinite(run.returns).any()]
+    return np.array([normalized(run.game, [final_score(run)])[0] for run in runs])
+
+
+def score_thresholds(scores: np.ndarray) -> tuple[np.ndarray, str]:
+    """(T,) float64 from 0, or the lowest score, and what the axis says of scores beyond."""
+    if not scores.size:
+        return np.linspace(0.0, 1.0, THRESHOLDS), ""
+    low, high = min(0.0, scores.min()), max(0.1, scores.max())
+    usual = np.percentile(scores, CAP)
+    cap = max(1.0, usual)
+    if high < 2 * usual or high <= cap:
+        return np.linspace(low, 1.02 * high, THRESHOLDS), ""
+    beyond = int((scores > cap).sum())
+    ends = f", cut at {cap:.3g}\n({beyond} of {scores.size} runs beyond, to {high:.3g})"
+    return np.linspace(low, cap, THRESHOLDS), ends

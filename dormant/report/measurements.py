@@ -1,0 +1,87 @@
+"""What a run measured, as arrays over its steps."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.records.reading import TrackingRecord, values_at
+from dormant.records.results import RunResult
+from dormant.records.schema import POOLED, Schema, charts_of
+
+PENULTIMATE = "overlap_penultimate"
+
+
+class Measure(NamedTuple):
+    """What was measured.
+
+    Attributes:
+      quantity: "return", `PENULTIMATE` or the first measure of one chart of the schema.
+      layer: of which layer or network, or the name of its line; "" where it is of none.
+    """
+
+    quantity: str
+    layer: str = ""
+
+
+RETURN = Measure("return")
+DORMANT_PERCENT = Measure("dormant_percent", POOLED)
+OVERLAP = Measure(PENULTIMATE)
+
+
+class Series(NamedTuple):
+    """A measure of one run.
+
+    Attributes:
+      agent_steps: (P,) float64, rising.
+      gradient_steps: (P,) float64; None where they are unknown.
+      values: (P,) float64; NaN where there is none.
+    """
+
+    agent_steps: np.ndarray
+    gradient_steps: np.ndarray | None
+    values: np.ndarray
+
+
+def titles(schema: Schema, tau: float) -> dict[str, str]:
+    """{quantity: its title}, all that can be shown, in their order."""
+    at_tau = f", tau = {tau:g}"
+    return {
+        RETURN.quantity: "return",
+        **{
+            name: first.chart + (at_tau if "tau" in first.axes else "")
+            for name, (first, *_) in charts_of(schema).items()
+        },
+        PENULTIMATE: f"overlap coefficient{at_tau}",
+    }
+
+
+def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Series]:
+    """All that a run measured, without measures that have no value at all."""
+    found = {RETURN: Series(run.agent_steps, None, run.returns)}
+    tracking = run.records.tracking if run.records else ()
+    if tracking:
+        found |= _tracked(tracking, schema, tau)
+    else:
+        found[DORMANT_PERCENT] = Series(run.agent_steps, None, run.dormant_percent)
+    return {
+        measure: series for measure, series in found.items() if np.isfinite(series.values).any()
+    }
+
+
+def _tracked(
+    records: Sequence[TrackingRecord], schema: Schema, tau: float
+) -> dict[Measure, Series]:
+    agent = np.array([record.agent_step for record in records], float)
+    gradient = np.array([record.gradient_step for record in records], float)
+    found = {}
+    for name, measures in charts_of(schema).items():
+        for measure in measures:
+            values = [values_at(record, measure, tau) for record in records]
+            for layer in dict.fromkeys(layer for each in values for layer in each):
+                numbers = np.array([each.get(layer) for each in values], float)
+                found[Measure(name, layer or measure.line)] = Series(agent, gradient, numbers)
+    overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
+    if overlaps:
+        found[OVERLAP] = overlaps[-1]  # of the last hidden layer
+    return found

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The paper's story in minutes: DQN against DQN + ReDo on MinAtar at two replay ratios, five seeds
+# each, and their report. `make run` calls it.
+#   launchers/quickstart.sh DIR [FLAG ...]   DIR: the runs' folder; flags of `dormant.reproduce`
+set -euo pipefail
+folder=${1:-runs/quickstart-mini}
+python=${PYTHON:-python}
+"$python" -m dormant.reproduce quickstart --base_dir="$folder" "${@:2}"
+"$python" -m dormant.report "$folder"
