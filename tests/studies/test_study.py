@@ -188,7 +188,7 @@ def test_a_folder_of_another_run_is_refused(finished, run_study, tmp_path, capfd
     assert "another network" in capfd.readouterr().err
     for change in ({"LearnerOptions.seed": 7}, {"StudyRun.training_steps": 20}):
         assert run_study("fig04", folder, change) == 2
-        assert "with another seed or length of an iteration" in capfd.readouterr().err
+        assert "was started with other seeds, values side by side" in capfd.readouterr().err
     assert records(folder) == before
     # Killed before its first checkpoint, a run has but what it prepared.
     (tmp_path / "prepared").symlink_to(folder / "prepared")
