@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from dormant.records.files import METRICS_FILE, write_atomically
-from dormant.records.schema import SCALAR, SCHEMA, Measure, Schema, entry, joined
+from dormant.records.schema import SCHEMA, Measure, Schema, entry, joined, of_update
 
 Record = dict[str, Any]
 
@@ -123,8 +123,7 @@ def _entries(measures: Sequence[Measure], values: Mapping[str, Any]) -> Record:
     """Values given by name; what is not declared is a number."""
     declared = {measure.name: measure for measure in measures}
     return {
-        name: entry(declared.get(name, Measure(name, SCALAR, "")), value)
-        for name, value in values.items()
+        name: entry(declared.get(name, of_update(name)), value) for name, value in values.items()
     }
 
 
