@@ -7,7 +7,7 @@ draws anew at each step, while here a resample is of whole runs, so that each st
 that rliable gives for it alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +86,7 @@ def of_metrics(scores: np.ndarray, bootstrap: Bootstrap) -> dict[str, Interval]:
 
     samples = [values(_taken(scores, at)) for at in _draws(scores.shape, bootstrap)]
     band = np.transpose(_band(values(scores[None])[0], samples, scores))
-    return {name: _interval(*of, scores.size) for name, of in zip(METRICS, band, strict=True)}
+    return {name: _interval(of, scores.size) for name, of in zip(METRICS, band, strict=True)}
 
 
 def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap) -> Band:
@@ -126,14 +126,14 @@ def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) 
         done += len(wins)
     fewest = first if len(first) < len(second) else second
     ends = _band(better.mean(), [chances], fewest)
-    return _interval(*ends, first.size + second.size)
+    return _interval(ends, first.size + second.size)
 
 
 def of_mean(values: np.ndarray, bootstrap: Bootstrap) -> Interval:
     """The mean of (runs,) values, one a run."""
     column = values[:, None]
     samples = [_taken(column, at)[..., 0].mean(axis=1) for at in _draws(column.shape, bootstrap)]
-    return _interval(*_band(values.mean(), samples, column), len(values))
+    return _interval(_band(values.mean(), samples, column), len(values))
 
 
 def of_mean_curve(values: np.ndarray, bootstrap: Bootstrap) -> Band:
@@ -185,10 +185,11 @@ def _band(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> 
     return Band(values, *np.percentile(np.concatenate(samples), PERCENTILES, axis=0))
 
 
-def _interval(value: float, low: float, high: float, runs: int) -> Interval:
-    if np.isnan(low):
-        return Interval(float(value), None, None, runs)
-    return Interval(float(value), float(low), float(high), runs)
+def _interval(band: Sequence[float] | Band, runs: int) -> Interval:
+    """Of a band of one point."""
+    value, low, high = map(float, band)
+    has_ends = not np.isnan(low)
+    return Interval(value, low if has_ends else None, high if has_ends else None, runs)
 
 
 def _draws(shape: tuple[int, int], bootstrap: Bootstrap) -> Iterator[np.ndarray]:
@@ -205,13 +206,14 @@ def _draws_of_two(
     generator = np.random.RandomState(bootstrap.seed)
     for some in _chunks(bootstrap.repetitions, first[0] * first[1] + second[0] * second[1]):
         if first == second:  # all at once
-            yield tuple(generator.randint(0, first[0], size=(some, 2, *first)).swapaxes(0, 1))
+            both = generator.randint(0, first[0], size=(some, 2, *first))
+            yield both[:, 0], both[:, 1]
             continue
         drawn = [
             [generator.randint(0, shape[0], size=shape) for shape in (first, second)]
             for _ in range(some)
         ]
-        yield tuple(np.array([pair[at] for pair in drawn]) for at in (0, 1))
+        yield np.array([one for one, _ in drawn]), np.array([other for _, other in drawn])
 
 
 def _chunks(repetitions: int, numbers: int) -> Iterator[int]:

@@ -119,8 +119,8 @@ def sweep(statistics: Statistics) -> Chart:
     found, left_out = _of_each_line(statistics, lambda line: statistics.aggregate(*line))
     points: dict[str, dict[float, Interval]] = {}
     for line, interval in found.items():
-        if value_of[line] is not None:
-            points.setdefault(line.method, {})[value_of[line]] = interval
+        if (value := value_of[line]) is not None:
+            points.setdefault(line.method, {})[value] = interval
     lines = {}
     for number, (method, of_method) in enumerate(points.items()):
         at = sorted(of_method)
@@ -227,21 +227,23 @@ def of_measure(
 
 def layers_of_games(charts: Sequence[Chart], tau: float) -> list[Chart]:
     """For each game its dormant percentage, a panel for each layer: the same curves again."""
-    charts = [
-        chart for chart in charts
+    by_layer = {
+        chart.measure.layer: chart
+        for chart in charts
         if chart.measure and chart.measure.quantity == DORMANT_PERCENT.quantity
-    ]  # fmt: skip
-    if len(charts) < 2:  # no layers
+    }
+    if len(by_layer) < 2:  # no layers
         return []
-    games = dict.fromkeys(game for chart in charts for game in chart.panels)
-    ordered = [*charts[1:], charts[0]]
+    games = dict.fromkeys(game for chart in by_layer.values() for game in chart.panels)
+    pooled = by_layer.pop(DORMANT_PERCENT.layer)
+    by_layer[DORMANT_PERCENT.layer] = pooled  # the last
     return [
         Chart(
             f"{LAYERS}-{number:02d}-{file_name(game)}",
             f"Dormant neurons of each layer, {game}",
-            charts[0].across,
+            pooled.across,
             f"dormant neurons (%), tau = {tau:g}",
-            {c.measure.layer: c.panels[game] for c in ordered if game in c.panels},
+            {name: of.panels[game] for name, of in by_layer.items() if game in of.panels},
         )
         for number, game in enumerate(games)
     ]
@@ -251,7 +253,10 @@ def _mean_curve(
     statistics: Statistics, series: Sequence[Series], by_gradient: bool, points: int
 ) -> tuple[Curve | None, str]:
     """The mean at the steps that all runs reached, and what has to be said of it."""
-    steps_of = [each.gradient_steps if by_gradient else each.agent_steps for each in series]
+    steps_of = [
+        each.agent_steps if each.gradient_steps is None or not by_gradient else each.gradient_steps
+        for each in series
+    ]
     shared = shared_steps(steps_of)
     values = np.array([
         each.values[np.isin(steps, shared)] for each, steps in zip(series, steps_of, strict=True)

@@ -70,10 +70,11 @@ def read_logs(folder: str | Path) -> RunResult:
       ValueError: it cannot be read, or holds more than lists and numbers.
     """
     folder = Path(folder)
-    paths = [path for path in folder.glob("log_*") if _LOG.match(path.name)]
-    if not paths:
+    found = [(_LOG.match(path.name), path) for path in folder.glob("log_*")]
+    numbered = {int(match[1]): path for match, path in found if match}
+    if not numbered:
         raise FileNotFoundError(f"no log_<iteration> in {folder}")
-    path = max(paths, key=lambda path: int(_LOG.match(path.name)[1]))
+    path = numbered[max(numbered)]
     iterations = _iterations(_unpickle(path), path)
     try:
         steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
@@ -144,7 +145,7 @@ def _unpickle(path: Path) -> Any:
     try:
         # A damaged place or length in it would have the reader reserve gigabytes.
         for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in _PLACES and argument > len(data):
+            if opcode.name in _PLACES and int(argument or 0) > len(data):
                 raise ValueError(f"{opcode.name} {argument} lies beyond its end")
         return _Unpickler(io.BytesIO(data)).load()
     except _DAMAGE as error:

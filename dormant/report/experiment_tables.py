@@ -8,7 +8,7 @@ import numpy as np
 
 from dormant.records.experiment_file import PaperValue
 from dormant.records.results import Collection, RunResult
-from dormant.records.schema import Measure
+from dormant.records.schema import FinalTable, Measure
 from dormant.report.bootstrap import METRICS, Interval
 from dormant.report.scores import (
     SOURCES,
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
     method: str
     setting: str
-    game: str | None = None
+    game: str = ""
 
 
 def experiment_tables(statistics: Statistics) -> list[Table]:
@@ -65,7 +65,7 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     for measure in statistics.schema.tracking:
         if measure.final:
             name = measure.final.asked_as or measure.name
-            by_game[name] = _of_measure(statistics.collection, measure)
+            by_game[name] = _of_measure(statistics.collection, measure, measure.final)
             shows += [] if measure.final.asked_as or name in shows else [name]
     tables = []
     one_game = len({run.game for run in experiment.runs}) == 1
@@ -89,9 +89,9 @@ def _of_iterations(tau: float) -> tuple[Shown, ...]:
     )
 
 
-def _of_measure(collection: Collection, measure: Measure) -> list[Shown]:
+def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> list[Shown]:
     """A measure at the last record, of each layer or network or of the last one."""
-    final, tau = measure.final, collection.experiment.tau
+    tau = collection.experiment.tau
     found = {id(run): final_values(run, measure, tau) for run in collection.runs}
 
     def shown(name: str) -> Shown:
@@ -158,7 +158,7 @@ class _Cells:
                 f"the paper's values are of the whole experiment; here {self.experiment.reduced}"
             )
         for value in paper:
-            if (value.measure, value.method, value.setting, value.game) == (measure, *cell):
+            if (value.measure, value.method, value.setting, value.game or "") == (measure, *cell):
                 return value
         return None
 
@@ -186,7 +186,8 @@ class _Cells:
 def _iqm_table(statistics: Statistics) -> Table:
     """A row for each setting, a column for each method."""
     cells, runs = _Cells(statistics), statistics.collection.experiment.runs
-    kinds = sorted({normalization(run.game).kind for run in runs})
+    known = [normalization(run.game) for run in runs]
+    kinds = sorted({each.kind for each in known if each})
     not_used: list[str] = []
 
     def text(cell: Cell) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ MOST_LINES = 8  # of a panel; more are drawn apart by setting
 COLUMNS = 4  # of panels
 MARKERS_OF_A_LINE = 8
 # Text stays text, and the same figure is the same file: ids by a fixed salt, no date.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
 
 
 def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
@@ -32,7 +33,8 @@ def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
       OSError: the folder does not exist or cannot be written.
     """
     figure = new_figure(chart, looks)
-    figure.get_layout_engine().execute(figure)  # once, not for each file
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)  # once, not for each file
     figure.set_layout_engine("none")
     paths = [folder / f"{chart.name}.{suffix}" for suffix in ("png", "svg")]
     figure.savefig(paths[0], dpi=150)
@@ -49,6 +51,7 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
     split = crowded and len(settings) > 1 and not chart.apart
     turned = len(titles) > COLUMNS or len(titles) == 1
     # Each panel: whose lines it has, of which setting; None for all.
+    rows: list[list[tuple[str, str | None]]]
     if not split:
         rows = [
             [(title, None) for title in titles[start : start + COLUMNS]]
@@ -76,7 +79,7 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
             # That it is of all games need not be said.
             name = "" if len(titles) == 1 and chart.measure is None and not chart.apart else title
             above, across, up = name, chart.across, chart.up
-            if split:
+            if setting is not None:
                 above, beside = (setting, name) if turned else (name, setting)
                 above = above if row is rows[0] else ""
                 across = across if row is rows[-1] else ""
@@ -152,12 +155,12 @@ def _plain(text: str) -> str:
 
 def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend under all panels, each label once."""
-    found = {}
+    found: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     inches = 0.75 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     figure.legend(
-        found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False
     )

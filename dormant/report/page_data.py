@@ -62,8 +62,8 @@ def page_data(
         lines.place(line)
     made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
     measured = [series_of(run, schema, tau) for run in shown]
-    curves = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
-    left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in curves)
+    means = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
+    left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in means)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
     absences = {which(absence.run): absence for absence in collection.absent}
     runs = []
@@ -73,9 +73,9 @@ def page_data(
         runs.append(_run(run, absence, known, collection.folder, texts))
         for (quantity, layer), (*over, values) in series.items():
             kept = places(len(values), points)
-            found = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
-            found.append(_numbers(values[kept]))
-            runs[-1]["curves"].setdefault(quantity, {})[layer] = found
+            at = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
+            curves = runs[-1]["curves"].setdefault(quantity, {})
+            curves[layer] = [*at, _numbers(values[kept])]
     for absence in absences.values():
         known = known_of(collection.folder, absence.run)
         runs.append(_run(absence.run, absence, known, collection.folder, texts))
@@ -87,7 +87,7 @@ def page_data(
     for choice in settings:  # in the text's colour, with the first method's marker
         look = looks.of(Line(looks.methods[0], choice["name"]))
         choice["look"] = look._replace(colour="currentColor")
-    games = [run.game for run in (*collection.experiment.runs, *shown)]
+    games = [run.game for run in collection.experiment.runs] + [run.game for run in shown]
     return {
         "methods": methods,
         "settings": settings,

@@ -112,15 +112,15 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
 
 def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
-    runs, partial, absent = [], [], []
+    runs: list[RunResult] = []
+    partial: list[RunResult] = []
+    absent = []
     for run in experiment.runs:
         result, absence = read_planned(root, run, experiment.tau)
-        if absence is None:
-            runs.append(result)
-            continue
-        absent.append(absence)
+        if absence is not None:
+            absent.append(absence)
         if result is not None:
-            partial.append(result)
+            (partial if absence else runs).append(result)
     return Collection(experiment, tuple(runs), tuple(partial), tuple(absent), root)
 
 
@@ -158,7 +158,8 @@ def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
 
 def _logs(root: Path) -> list[RunResult]:
     folders = sorted({path.parent for path in root.glob("**/logs/log_*")})
-    results, counts = [], {}
+    results: list[RunResult] = []
+    counts: dict[tuple[str, str], int] = {}
     for folder in folders:
         *method, game, _ = ["", "", *folder.parent.relative_to(root).parts]
         key = ("/".join(filter(None, method)) or root.resolve().name, game or "unknown game")

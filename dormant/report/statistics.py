@@ -32,8 +32,8 @@ class Statistics:
         for run in collection.runs:
             self._runs[run.method, run.setting, run.game].append(run)
         self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for run in collection.experiment.runs:
-            self._games[run.method, run.setting].append(run.game)
+        for planned in collection.experiment.runs:
+            self._games[planned.method, planned.setting].append(planned.game)
 
     def runs(self, method: str, setting: str, game: str) -> Sequence[RunResult]:
         """The whole runs of one game."""
@@ -115,8 +115,8 @@ class Statistics:
                 f"two methods must have the same games to be compared; got {games[0]} of {method!r}"
                 f" and {games[1]} of {other!r}"
             )
-        scores = [self.score_matrix(each, setting) for each in (method, other)]
-        return stratified.of_improvement(*scores, self.bootstrap)
+        first, second = (self.score_matrix(each, setting) for each in (method, other))
+        return stratified.of_improvement(first, second, self.bootstrap)
 
     def mean(self, values: Sequence[float]) -> Interval:
         """The mean of one value a run, with its interval over the runs.
