@@ -11,7 +11,8 @@ import gin
 import numpy as np
 
 from dormant import checks
-from dormant.checks import ConfigurationError, require
+# Others still import `errors_of` from here.
+from dormant.checks import ConfigurationError, errors_of, require  # noqa: F401
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 
 _CHOICES = {
