@@ -1,4 +1,4 @@
-"""Options that every agent understands, and how a wrong one is reported.
+"""Options that every agent understands, and what gin binds to those of Dopamine's agents.
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
 import dataclasses
