@@ -54,3 +54,31 @@ def check_count(name: str, value: int, least: int) -> None:
     """Raises ValueError unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise ValueError(f"`{name}` must be a whole number of at least {least}; got {value!r}")
+
+
+def check_key(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is one key, as `jax.random.key` or `PRNGKey` makes it."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (is_typed and shape == ()) and not (dtype == np.uint32 and len(shape) == 1):
+        raise ValueError(f"`{name}` must be one key, such as jax.random.key(0); got {value!r}")
+
+
+def check_mask(name: str, value: Any, neurons: int) -> None:
+    """Raises ValueError unless `value` is a bool array of shape (neurons,)."""
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    if array.shape != (neurons,) or array.dtype.kind != "b":
+        raise ValueError(
+            f"the mask of layer {name!r} must be bool with shape ({neurons},), as "
+            f"`dormant.dormant_masks` returns it; got {array.dtype} with shape {array.shape}"
+        )
+
+
+def check_schedule(name: str, value: Any, allowed: str) -> None:
+    """Raises ValueError unless `value` maps a gradient step to one number."""
+    try:
+        is_schedule = not isinstance(value, type) and np.ndim(value(0)) == 0
+    except (TypeError, ValueError):
+        is_schedule = False
+    if not is_schedule:
+        raise ValueError(f"`{name}` must be {allowed}; got {value!r}")

@@ -56,7 +56,7 @@ def tracking_record(
         "gradient_step": step,
         "agent_step": agent_step,
         "taus": list(DEFAULT_TAUS),
-        "dormant_percent": _merged(reports, lambda report: report.dormant_fraction, _percent),
+        "dormant_percent": _merged(reports, lambda report: report.by_layer, _percent),
         "dormant_percent_pooled": _percent(_dormant_fraction(states.values())),
         "overlap": _merged(reports, lambda report: report.overlap, _finite),
         "overlap_history": _merged(reports, lambda report: report.overlap_history, _finite),

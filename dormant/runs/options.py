@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import math
+import re
 import types
 from collections.abc import Iterator, Mapping
 from numbers import Real
@@ -51,7 +52,9 @@ def errors_of(name: str, renamed: Mapping[str, str] = types.MappingProxyType({})
         text = str(error)
         for argument, option in renamed.items():
             text = text.replace(f"`{argument}`", f"`{option}`")
-        raise ConfigurationError(f"{name}: {text}") from error
+        is_option = re.match(r"`\w+`", text)
+        located = f"`{name}.{text[1:]}" if is_option else f"{name}: {text}"
+        raise ConfigurationError(located) from error
 
 
 def require_choice(name: str, choices: tuple[str, ...], received: Any) -> None:

@@ -147,7 +147,7 @@ class VectorizedDQN:
                 environment,
                 self._learner_maker(options, tracker, environment, settings),
                 settings,
-                is_due=functools.partial(_is_due, [tracker.tracking_period], acting),
+                is_due=functools.partial(_is_due, [tracker, *acting]),
             )
         return program, settings, environment
 
@@ -302,7 +302,5 @@ class VectorizedDQN:
         )
 
 
-def _is_due(periods: list[int], acting: list[Any], gradient_step: jax.Array) -> jax.Array:
-    due = [dormant.parts.is_due(gradient_step, period) for period in periods]
-    due += [dormant.parts.is_due(gradient_step, a.period, a.start, a.end) for a in acting]
-    return functools.reduce(jax.numpy.logical_or, due)
+def _is_due(parts: list[Any], gradient_step: jax.Array) -> jax.Array:
+    return functools.reduce(jax.numpy.logical_or, [part.is_due(gradient_step) for part in parts])

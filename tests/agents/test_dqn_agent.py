@@ -264,7 +264,7 @@ def test_the_resnet_learns_with_another_optimizer(make_agent):
     )
     assert all(changed_entries(agent, steps=30))
     assert agent.gradient_step == int(agent.learner_state.gradient_step) == 4
-    assert "Stack_0/Conv_0" in agent.learner_state.tracker.report.dormant_fraction
+    assert "Stack_0/Conv_0" in agent.learner_state.tracker.report.by_layer
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ def test_the_command_runs_seeds(gin_configs, tmp_path, capsys):
         ({"create_dormant_runner__side_by_side": {"ReDo.tau": []}}, r"side_by_side\['ReDo.tau'\]"),
         ({"create_dormant_runner__side_by_side": {"ReDo.tua": [1]}}, "side_by_side: .* 'tua'"),
         ({"create_dormant_runner__side_by_side": {"ReDo.tau": [-1, 1]}}, "numbers >= 0"),
-        ({"create_dormant_runner__side_by_side": {"ReDo.period": [8, 0]}}, "ReDo.period must"),
+        ({"create_dormant_runner__side_by_side": {"ReDo.period": [8, 0]}}, "`ReDo.period` must"),
         ({"create_dormant_runner__side_by_side": {"LearnerOptions.seed": [1, 2]}}, "without its s"),
         (
             {"create_dormant_runner__side_by_side": {"x/create_dormant_runner.seeds": [1, 2]}},
@@ -228,9 +228,9 @@ def test_a_mistake_removes_nothing_of_other_runs(create, tmp_path):
     (tmp_path / "ReDo.period=8" / "seed_1").mkdir(parents=True)
     (tmp_path / "ReDo.period=8" / "seed_1" / "notes").write_text("mine")
     values = {"create_dormant_runner__side_by_side": {"ReDo.period": [8, 0]}}
-    with pytest.raises(ConfigurationError, match="ReDo.period must"):
+    with pytest.raises(ConfigurationError, match="`ReDo.period` must"):
         create(tmp_path, **values)
-    with pytest.raises(ConfigurationError, match="ReDo.period must"):
+    with pytest.raises(ConfigurationError, match="`ReDo.period` must"):
         create(tmp_path, LearnerOptions__seed=1, **values)
     assert [path.name for path in tmp_path.iterdir()] == ["ReDo.period=8"]
     assert [path.name for path in (tmp_path / "ReDo.period=8").iterdir()] == ["seed_1"]
