@@ -195,7 +195,7 @@ TRACKING = (
         PER_LAYER_AND_TAU,
         "dormant neurons of a hidden layer (Sokar et al. 2023, Eq. 1), before any recycle then",
         "%",
-        find=operator.attrgetter("report.dormant_fraction"),
+        find=operator.attrgetter("report.by_layer"),
         scale=100,
         tag="DormantPercent/tau={tau:g}/{layer}",
         chart=DORMANT,

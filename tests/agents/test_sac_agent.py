@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 OBSERVATION, ACTION = (5,), (2,)
 LIMITS = (np.array([-1.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
