@@ -8,7 +8,7 @@ import numpy as np
 
 from dormant.records.experiment_file import PaperValue, PlannedRun
 from dormant.records.results import Collection, RunResult
-from dormant.records.schema import Measure
+from dormant.records.schema import FinalTable, Measure
 from dormant.report.bootstrap import METRICS, Interval
 from dormant.report.scores import (
     SOURCES,
@@ -46,7 +46,7 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     for measure in statistics.schema.tracking:
         if measure.final:
             name = measure.final.asked_as or measure.name
-            makers[name] = functools.partial(_tables_of_measure, statistics, measure)
+            makers[name] = functools.partial(_last_tables, statistics, measure, measure.final)
             shows += [] if measure.final.asked_as or name in shows else [name]
     # Without reference scores of its games an experiment has no scores to take an IQM of.
     shows = [show for show in shows if show in makers]
@@ -144,9 +144,9 @@ def _table_of_iterations(statistics: Statistics, name: str, *of_iteration: Any) 
     return [_game_table(statistics, name, *of_iteration)]
 
 
-def _tables_of_measure(statistics: Statistics, measure: Measure) -> list[Table]:
+def _last_tables(statistics: Statistics, measure: Measure, final: FinalTable) -> list[Table]:
     """Of a measure at the last record: a table for each layer or network, or of the last one."""
-    collection, final = statistics.collection, measure.final
+    collection = statistics.collection
     tau = collection.experiment.tau
     found = {id(run): final_values(run, measure, tau) for run in collection.runs}
     names = dict.fromkeys(name for values in found.values() for name in values)
