@@ -30,7 +30,9 @@ BENCHMARKS = (
     (["replay.py"], ["--repeats", "2"]),
     (["environments.py"], ["--repeats", "2"]),
     (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
+    (["xla_cpu.py"], ["--repeats", "1"]),
     (["runs.py"], ["--repeats", "1"]),
+    (["report_time.py"], ["--repeats", "1"]),
 )
 NEEDS_DOPAMINE = (["train_dqn.py"], ["environments.py"])
 

@@ -33,22 +33,22 @@ def empty_gin():
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"tau": -0.1}, "ReDo.tau must be a number >= 0, a schedule.*; received -0.1"),
-        ({"tau": float("nan")}, "ReDo.tau must be .*; received nan"),
-        ({"tau": True}, "ReDo.tau must be .*; received True"),
-        ({"period": 0}, "ReDo.period must be a whole number of gradient steps >= 1; received 0"),
-        ({"period": 1e3}, "ReDo.period must be .*; received 1000.0"),
-        ({"start": -1}, "ReDo.start must be .* >= 0; received -1"),
-        ({"start": 5, "end": 5}, "ReDo.end must be .* >= 6; received 5"),
-        ({"outgoing": "random"}, "ReDo.outgoing must be one of 'zero', 'fresh'; received 'random'"),
-        ({"incoming_scale": 1}, "ReDo.incoming_scale must be one of .*; received 1"),
-        ({"moments": None}, "ReDo.moments must be one of .*; received None"),
-        ({"adam_count": "reset"}, "ReDo.adam_count must be one of .*; received 'reset'"),
-        ({"flatten_layout": "tile"}, "ReDo.flatten_layout must be one of .*; received 'tile'"),
-        ({"max_fraction": 0.0}, r"ReDo.max_fraction must be None or .*\(0, 1\]; received 0.0"),
-        ({"max_fraction": 1.5}, "ReDo.max_fraction must be .*; received 1.5"),
-        ({"score": "utility"}, "ReDo.score must be one of 'activation', 'contribution_utility'"),
-        ({"score_batch": 0}, "ReDo.score_batch must be .*; received 0"),
+        ({"tau": -0.1}, "`ReDo.tau` must be a number >= 0, a schedule.*; got -0.1"),
+        ({"tau": float("nan")}, "`ReDo.tau` must be .*; got nan"),
+        ({"tau": True}, "`ReDo.tau` must be .*; got True"),
+        ({"period": 0}, "`ReDo.period` must be a whole number of gradient steps >= 1; got 0"),
+        ({"period": 1e3}, "`ReDo.period` must be .*; got 1000.0"),
+        ({"start": -1}, "`ReDo.start` must be .* >= 0; got -1"),
+        ({"start": 5, "end": 5}, "`ReDo.end` must be .* >= 6; got 5"),
+        ({"outgoing": "random"}, "`ReDo.outgoing` must be one of 'zero', 'fresh'; got 'random'"),
+        ({"incoming_scale": 1}, "`ReDo.incoming_scale` must be one of .*; got 1"),
+        ({"moments": None}, "`ReDo.moments` must be one of .*; got None"),
+        ({"adam_count": "reset"}, "`ReDo.adam_count` must be one of .*; got 'reset'"),
+        ({"flatten_layout": "tile"}, "`ReDo.flatten_layout` must be one of .*; got 'tile'"),
+        ({"max_fraction": 0.0}, r"`ReDo.max_fraction` must be None or .*\(0, 1\]; got 0.0"),
+        ({"max_fraction": 1.5}, "`ReDo.max_fraction` must be .*; got 1.5"),
+        ({"score": "utility"}, "`ReDo.score` must be one of 'activation', 'contribution_utility'"),
+        ({"score_batch": 0}, "`ReDo.score_batch` must be .*; got 0"),
     ],
 )
 def test_an_option_of_redo_that_is_not_allowed_is_named(options, problem):
@@ -60,30 +60,30 @@ def test_an_option_of_redo_that_is_not_allowed_is_named(options, problem):
 @pytest.mark.parametrize("options", [{"period": 0}, {"start": -1}, {"end": 0}, {"score_batch": 0}])
 def test_every_intervention_checks_when_it_acts(make, options):
     (name,) = options
-    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{name} must be a whole number"):
+    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{name}` must be a whole number"):
         make(**options)
 
 
 @pytest.mark.parametrize(
     ("make", "options", "problem"),
     [
-        (FixedBudget, {"fraction": 1.5}, r"fraction must be a number in \[0, 1\] .* received 1.5"),
-        (FixedBudget, {"order": "first"}, "order must be one of .*; received 'first'"),
-        (FixedBudget, {"outgoing": "one"}, "outgoing must be one of .*; received 'one'"),
-        (Reset, {"layers": "first"}, "layers must be 'last_hidden', .*; received 'first'"),
-        (Reset, {"layers": ()}, r"layers must be .*; received \(\)"),
-        (Reset, {"layers": (1,)}, r"layers must be .*; received \(1,\)"),
-        (ReDo, {"tau": AdaptiveTau}, "tau must be .* with parentheses; received <class"),
-        (ReDo, {"tau": optax.linear_schedule}, "tau must be .* with parentheses; received <f"),
-        (FixedBudget, {"fraction": dormant.cosine_fraction}, "fraction must be .*; received <f"),
-        (Reset, {"moments": "old"}, "moments must be one of .*; received 'old'"),
-        (Prune, {"tau": -1}, "tau must be .*; received -1"),
-        (AdaptiveTau, {"target_fraction": 2}, "target_fraction must be .*; received 2"),
-        (AdaptiveTau, {"step_size": 0}, "step_size must be a number > 0; received 0"),
-        (AdaptiveTau, {"minimum": 0.0}, "minimum must be a number > 0; received 0.0"),
-        (AdaptiveTau, {"maximum": 1e-5}, "maximum must be a number >= 0.0001; received 1e-05"),
-        (AdaptiveTau, {"initial": 2.0}, r"initial must be a number in \[.*\]; received 2.0"),
-        (Tracker, {"rank_threshold": 1.0}, r"rank_threshold must be .*\(0, 1\); received 1.0"),
+        (FixedBudget, {"fraction": 1.5}, r"fraction` must be a number in \[0, 1\] .* got 1.5"),
+        (FixedBudget, {"order": "first"}, "order` must be one of .*; got 'first'"),
+        (FixedBudget, {"outgoing": "one"}, "outgoing` must be one of .*; got 'one'"),
+        (Reset, {"layers": "first"}, "layers` must be 'last_hidden', .*; got 'first'"),
+        (Reset, {"layers": ()}, r"layers` must be .*; got \(\)"),
+        (Reset, {"layers": (1,)}, r"layers` must be .*; got \(1,\)"),
+        (ReDo, {"tau": AdaptiveTau}, "tau` must be .* with parentheses; got <class"),
+        (ReDo, {"tau": optax.linear_schedule}, "tau` must be .* with parentheses; got <f"),
+        (FixedBudget, {"fraction": dormant.cosine_fraction}, "fraction` must be .*; got <f"),
+        (Reset, {"moments": "old"}, "moments` must be one of .*; got 'old'"),
+        (Prune, {"tau": -1}, "tau` must be .*; got -1"),
+        (AdaptiveTau, {"target_fraction": 2}, "target_fraction` must be .*; got 2"),
+        (AdaptiveTau, {"step_size": 0}, "step_size` must be a number > 0; got 0"),
+        (AdaptiveTau, {"minimum": 0.0}, "minimum` must be a number > 0; got 0.0"),
+        (AdaptiveTau, {"maximum": 1e-5}, "maximum` must be a number >= 0.0001; got 1e-05"),
+        (AdaptiveTau, {"initial": 2.0}, r"initial` must be a number in \[.*\]; got 2.0"),
+        (Tracker, {"rank_threshold": 1.0}, r"rank_threshold` must be .*\(0, 1\); got 1.0"),
     ],
 )
 def test_an_option_that_is_not_allowed_is_named(make, options, problem):
@@ -94,7 +94,7 @@ def test_an_option_that_is_not_allowed_is_named(make, options, problem):
 @pytest.mark.parametrize("options", [{"tracking_period": 0}, {"score_batch": -1}])
 def test_an_option_of_the_tracker_that_is_not_allowed_is_named(options):
     (name,) = options
-    with pytest.raises(ConfigurationError, match=f"Tracker.{name} must be a whole number"):
+    with pytest.raises(ConfigurationError, match=f"Tracker.{name}` must be a whole number"):
         Tracker(**options)
 
 
@@ -227,7 +227,7 @@ def test_scoring_is_on_the_first_rows_of_a_larger_batch(make):
 
 def test_a_layer_that_the_network_does_not_have_is_named():
     graph, init, *_ = network()
-    with pytest.raises(ConfigurationError, match="one of 'hidden', 'output'; received 'Dense_9'"):
+    with pytest.raises(ConfigurationError, match="one of 'hidden', 'output'; got 'Dense_9'"):
         Reset(layers=["Dense_9"]).intervention(graph, init, optax.sgd(1e-3))
 
 
@@ -245,10 +245,10 @@ def test_updates_of_one_burst(replay_ratio, update_period, updates):
 
 @pytest.mark.parametrize(
     ("replay_ratio", "nearest"),
-    [(0.3, "0.25 and 0.5"), (0.1, "0.25"), (0.0, "0.25"), (1.1, "1 and 1.25")],
+    [(0.3, "0.25 or 0.5"), (0.1, "0.25"), (0.0, "0.25"), (1.1, "1 or 1.25")],
 )
 def test_an_invalid_replay_ratio_names_the_nearest_valid_ones(replay_ratio, nearest):
-    message = f"update_period 4: {nearest}; received {replay_ratio}$"
+    message = f"update_period 4 with {nearest}; got {replay_ratio}$"
     with pytest.raises(ConfigurationError, match=message):
         updates_per_burst(replay_ratio, 4)
 
@@ -269,5 +269,5 @@ def test_an_invalid_replay_ratio_names_the_nearest_valid_ones(replay_ratio, near
 def test_learner_options_are_checked(wrong):
     LearnerOptions(intervention=Reset(), tracker=Tracker(), seed=3)
     (name,) = wrong
-    with pytest.raises(ConfigurationError, match=f"{name} must be"):
+    with pytest.raises(ConfigurationError, match=f"{name}` must be"):
         LearnerOptions(**wrong)
