@@ -122,7 +122,7 @@ def joined(measure: Measure, found: Found) -> Any:
     return next(iter(found.values()))
 
 
-def _norm(found: Found) -> np.ndarray:
+def _norm(found: Found) -> np.floating:
     return np.linalg.norm(list(found.values()))
 
 
@@ -367,7 +367,9 @@ def document(schema: Schema = SCHEMA) -> str:
     """The text of docs/metrics.md."""
     parts = [_INTRODUCTION]
     for kind, measures in schema._asdict().items():
-        rows = [("entry", "shape", "unit", "meaning", "TensorBoard", "report")]
+        rows: list[tuple[str, ...]] = [
+            ("entry", "shape", "unit", "meaning", "TensorBoard", "report")
+        ]
         rows.append(("---",) * len(rows[0]))
         for each in measures:
             tag = f"`{each.tag}`" if each.tag else ""
