@@ -77,8 +77,8 @@ def check_mask(name: str, value: Any, neurons: int) -> None:
 def check_schedule(name: str, value: Any, allowed: str) -> None:
     """Raises ValueError unless `value` maps a gradient step to one number."""
     try:
-        is_schedule = not isinstance(value, type) and np.ndim(value(0)) == 0
+        first = None if isinstance(value, type) or not callable(value) else value(0)
     except (TypeError, ValueError):
-        is_schedule = False
-    if not is_schedule:
+        first = None
+    if not is_number(first) and not (isinstance(first, jax.core.Tracer) and first.ndim == 0):
         raise ValueError(f"`{name}` must be {allowed}; got {value!r}")
