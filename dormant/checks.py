@@ -113,17 +113,18 @@ def check_key(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is one key, as `jax.random.key` or `PRNGKey` makes it."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-    is_raw = dtype == np.uint32 and len(shape) == 1
+    is_raw = dtype == np.uint32 and np.ndim(value) == 1
     check((is_typed and shape == ()) or is_raw, name, "one key, such as jax.random.key(0)", value)
 
 
 def check_schedule(name: str, value: Any, allowed: str) -> None:
     """Raises ValueError unless `value` maps a gradient step to one number."""
     try:
-        is_schedule = not isinstance(value, type) and np.ndim(value(0)) == 0
+        first = None if isinstance(value, type) or not callable(value) else value(0)
     except (TypeError, ValueError):
-        is_schedule = False
-    check(is_schedule, name, allowed, value)
+        first = None
+    is_traced = isinstance(first, jax.core.Tracer) and first.ndim == 0
+    check(is_number(first) or is_traced, name, allowed, value)
 
 
 def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, None]:

@@ -249,6 +249,12 @@ def test_whole_layers():
         (lambda: parts.below_threshold("0.1"), "`tau`", "'0.1'"),
         (lambda: parts.below_threshold(False), "`tau`", "False"),
         (lambda: parts.below_threshold(optax.linear_schedule), "`tau`", f"{optax.linear_schedule}"),
+        (
+            lambda: parts.below_threshold(optax.constant_schedule),
+            "`tau`",
+            f"{optax.constant_schedule}",
+        ),
+        (lambda: parts.budget(optax.constant_schedule), "`fraction`", f"{optax.constant_schedule}"),
         (lambda: parts.capped(parts.whole_layers(), 1.01), "`max_fraction`", "1.01"),
         (lambda: parts.capped(parts.whole_layers(), -0.1), "`max_fraction`", "-0.1"),
         (lambda: parts.capped(parts.whole_layers(), "half"), "`max_fraction`", "'half'"),
