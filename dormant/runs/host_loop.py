@@ -214,10 +214,13 @@ class HostLoop:
                 self._check_finite(call)
                 speed = length.training_steps / (time.monotonic() - start)
                 summaries, text = work.summarize(state, iteration, brought)
-                counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
                 records = [
                     metrics.iteration_record(
-                        iteration, **counters, steps_per_second=speed, **summary._asdict()
+                        iteration,
+                        agent_step=step,
+                        gradient_step=work.gradient_steps(step),
+                        steps_per_second=speed,
+                        **summary._asdict(),
                     )
                     for summary in summaries
                 ]

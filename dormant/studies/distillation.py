@@ -183,7 +183,7 @@ class Distillation:
                 optimizer,
                 loss=distilling_loss(network.apply, self.loss),
                 policy=learners.epsilon_greedy(network.apply),
-                **interventions_of(options, network.graph, network.init, optimizer),
+                interventions=interventions_of(options, network.graph, network.init, optimizer),
             )
 
 

@@ -226,7 +226,7 @@ class VectorizedDQN(vectorized.Settings):
                 discount=self.discount,
                 loss=self.loss,
                 target_period=target_period,
-                **periods.interventions_of(used, graph, init, optimizer),
+                interventions=periods.interventions_of(used, graph, init, optimizer),
             )
 
         # Checked here: inside the program an error would come with JAX's own lines around it.
