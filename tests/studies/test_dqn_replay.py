@@ -88,7 +88,7 @@ WRONG = [
     ("$store$_reward", NOT_FINITE, "must be finite rewards; got nan"),
     ("$store$_terminal", np.ones(CAPACITY, np.uint8), "a step whose frames are all there"),
     ("$store$_terminal", np.array({}), "it must hold plain rows; got object"),
-    ("add_count", FLOATS, "add_count_ckpt.0.gz must be a whole number; got (100,)"),
+    ("add_count", FLOATS, "add_count_ckpt.0.gz` must be a whole number; got (100,)"),
     ("add_count", np.array({}), "add_count_ckpt.0.gz cannot be read: Object arrays cannot be"),
 ]
 
