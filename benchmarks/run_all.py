@@ -32,6 +32,7 @@ BENCHMARKS = (
     (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
     (["xla_cpu.py"], ["--repeats", "1"]),
     (["runs.py"], ["--repeats", "1"]),
+    (["report_time.py"], ["--repeats", "1"]),
 )
 NEEDS_DOPAMINE = (["train_dqn.py"], ["environments.py"])
 

@@ -22,7 +22,7 @@ from dormant.records.files import METRICS_FILE
 from dormant.records.reading import read_run
 from dormant.reproduce.estimates import row_name
 from dormant.reproduce.experiments import STUDY, TRAIN, TRAIN_VECTORIZED
-from dormant.reproduce.methods import DEVICE_FILE
+from dormant.reproduce.families import DEVICE_FILE
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WARM_UP = 50  # agent steps of an agent before its first update, in the first iteration

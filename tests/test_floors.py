@@ -57,7 +57,7 @@ ROOMS = {
     "reproduce": (("ground", "records"), {"tqdm"}),
     "report": (
         ("ground", "records"),
-        {"numpy", "scipy", "rliable", "matplotlib", "plotly"},
+        {"numpy", "matplotlib", "plotly"},
     ),
     "commands": (
         ("ground", "face", "replay", "runs", "vectorized", "studies", "agents"),

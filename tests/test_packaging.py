@@ -29,6 +29,7 @@ SHORT = {
     "ReDo.period": 25,
     "Tracker.tracking_period": 25,
 }
+HOOKS = ".pre-commit-config.yaml"
 
 
 def text(name):
@@ -166,3 +167,17 @@ def test_a_command_that_there_is_not_is_one_line(capsys):
     error = capsys.readouterr().err
     assert "must be one of train, " in error and "got 'trian'" in error and error.count("\n") == 1
     assert all(importlib.util.find_spec(f"dormant.{name}") for name in COMMANDS)
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    lint = text("Makefile").partition("\nlint:")[2].partition("\n\n")[0]
+    tools = [
+        set(re.findall(r"-m (ruff check|ruff format|mypy)", part)) for part in (lint, text(HOOKS))
+    ]
+    assert tools[0] == tools[1] == {"ruff check", "ruff format", "mypy"}
+
+
+def test_no_type_error_is_ignored_without_its_name():
+    blanket = re.compile(r"#\s*type:\s*ignore(?!\[[a-z-]+\])")
+    files = list((ROOT / "dormant").rglob("*.py"))
+    assert files and not [path for path in files if blanket.search(path.read_text("utf-8"))]

@@ -6,7 +6,7 @@ from typing import Any
 from dopamine.metrics.statistics_instance import StatisticsInstance
 
 from dormant.records.metrics import Record
-from dormant.records.schema import NAMES, SCHEMA, Schema
+from dormant.records.schema import NAMES, SCHEMA, Schema, of_update
 
 
 def tracking_scalars(record: Record, schema: Schema = SCHEMA) -> list[StatisticsInstance]:
@@ -14,13 +14,10 @@ def tracking_scalars(record: Record, schema: Schema = SCHEMA) -> list[Statistics
     declared = {measure.name: measure for measure in schema.tracking}
     scalars = {}
     for name, value in record.items():
-        if name in declared:
-            tag, axes = declared[name].tag, declared[name].axes
-            for where, number in _numbers(value, axes, record["taus"]) if tag else ():
-                scalars[tag.format(**where)] = number
-        elif isinstance(value, float):  # one that only this learner's update returns
-            title = "".join(word.capitalize() for word in name.split("_"))
-            scalars[f"Train/{title}"] = value
+        measure = declared.get(name) or of_update(name)
+        if measure.tag and not isinstance(value, str):
+            for where, number in _numbers(value, measure.axes, record["taus"]):
+                scalars[measure.tag.format(**where)] = number
     step = record["gradient_step"]
     return [
         StatisticsInstance(tag, number, step)

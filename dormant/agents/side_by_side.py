@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gin
 
@@ -22,6 +22,15 @@ from dormant.runs.progress import Progress
 # The compiled programs of an agent, where it has them; the same for agents of one learner.
 _POLICIES = ("_act_in_training", "_act_in_evaluation", "_act_at_random")
 _BURST = "_burst"
+
+
+class _Run(NamedTuple):
+    """One of the runs side by side."""
+
+    member: Member
+    folder: str
+    runner: Any
+    config: str  # gin's operative configuration, as the member has it
 
 
 class SideBySide:
@@ -54,18 +63,17 @@ class SideBySide:
             not there before.
         """
         _check_names(members)
-        self._members = list(members)
-        self._folders = [os.path.join(base_dir, member.folder) for member in members]
-        self._runners, self._configs = [], []
-        with _nothing_left_behind(self._folders):
-            for member, folder in zip(members, self._folders, strict=True):
+        folders = [os.path.join(base_dir, member.folder) for member in members]
+        self._runs: list[_Run] = []
+        with _nothing_left_behind(folders):
+            for member, folder in zip(members, folders, strict=True):
                 with _bound(member):
-                    self._runners.append(create(folder))
-                    self._configs.append(gin.operative_config_str())
-            _check_memory([runner.agent for runner in self._runners])
+                    runner = create(folder)
+                    self._runs.append(_Run(member, folder, runner, gin.operative_config_str()))
+            _check_memory([runner.agent for runner in self.runners])
         self._finished: set[int] = set()
         if one_dispatch is None:
-            platforms = {getattr(runner.agent, "platform", "cpu") for runner in self._runners}
+            platforms = {getattr(runner.agent, "platform", "cpu") for runner in self.runners}
             one_dispatch = platforms != {"cpu"}
         together = self._share_programs()
         answer = functools.partial(dispatch.by_program, together if one_dispatch else {})
@@ -78,9 +86,11 @@ class SideBySide:
                 "phase": dict.copy,
             },
         )
-        for number, runner in enumerate(self._runners):
+        self._progress = Progress(sum(runner.agent.training_steps for runner in self.runners))
+        left: dict[int, int] = {}
+        for number, (member, _, runner, _) in enumerate(self._runs):
             _meet(runner, functools.partial(self._lockstep.call, number))
-        self._show_one_progress()
+            runner.show_progress(_MemberProgress(self._progress, number, member.name, left))
 
     def _share_programs(self) -> dict[Callable, dispatch.Answer]:
         """Gives agents that differ in nothing but the seed the programs of the first of them.
@@ -89,7 +99,7 @@ class SideBySide:
           {program: what answers the calls of all the agents that have it}.
         """
         groups: dict[tuple, list[Any]] = {}
-        for member, runner in zip(self._members, self._runners, strict=True):
+        for member, _, runner, _ in self._runs:
             groups.setdefault(tuple(member.values.items()), []).append(runner.agent)
         found: dict[Callable, dispatch.Answer] = {}
         for first, *others in groups.values():
@@ -104,26 +114,18 @@ class SideBySide:
                     setattr(agent, name, program)
         return found
 
-    def _show_one_progress(self) -> None:
-        done = sum(runner.agent.training_steps for runner in self._runners)
-        self._progress = Progress(done)
-        left: dict[int, int] = {}
-        for number, (member, runner) in enumerate(zip(self._members, self._runners, strict=True)):
-            shown = _MemberProgress(self._progress, number, member.name, left)
-            runner.show_progress(shown)
-
     @property
     def runners(self) -> list[Any]:
         """The members' runners."""
-        return list(self._runners)
+        return [run.runner for run in self._runs]
 
     def describe(self) -> str:
         """What runs, in a line: the agent, the seeds and the iterations that are left."""
-        seeds = sorted({member.seed for member in self._members})
-        agent = type(self._runners[0].agent).__name__
-        left = {runner.describe_rest(): None for runner in self._runners}
+        seeds = sorted({run.member.seed for run in self._runs})
+        agent = type(self.runners[0].agent).__name__
+        left = {runner.describe_rest(): None for runner in self.runners}
         return (
-            f"{agent}, {len(self._members)} runs side by side, seeds {seeds[0]} to {seeds[-1]},"
+            f"{agent}, {len(self._runs)} runs side by side, seeds {seeds[0]} to {seeds[-1]},"
             f" {' or '.join(left)}"
         )
 
@@ -138,9 +140,7 @@ class SideBySide:
                 side_by_side=member.values,
                 config=config,
             )
-            for folder, member, runner, config in zip(
-                self._folders, self._members, self._runners, self._configs, strict=True
-            )
+            for member, folder, runner, config in self._runs
         ]
         return RunRecords(records, self._finished)
 
@@ -152,12 +152,11 @@ class SideBySide:
             last checkpoints when the run is started again.
         """
         with self._progress:
-            self._lockstep.run(
-                [functools.partial(self._run, number) for number in range(len(self._runners))]
-            )
+            numbers = range(len(self._runs))
+            self._lockstep.run([functools.partial(self._run_member, each) for each in numbers])
 
-    def _run(self, number: int) -> None:
-        self._runners[number].run_experiment()
+    def _run_member(self, number: int) -> None:
+        self.runners[number].run_experiment()
         self._finished.add(number)
 
 

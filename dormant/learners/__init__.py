@@ -3,16 +3,16 @@ Every algorithm shares the update skeleton of `step_learner`."""
 
 from dormant.learners.batches import Batch, WeightedBatch
 from dormant.learners.dqn_learner import dqn
-from dormant.learners.exploration import (
+from dormant.learners.learner import Learner, LearnerState, gradient_learner, step_learner
+from dormant.learners.losses import huber_loss, mse_loss
+from dormant.learners.networks import ImpalaResNet, NatureCNN
+from dormant.learners.q_learning import (
     epsilon_greedy,
     keyed_epsilon_greedy,
     linearly_decaying_epsilon,
 )
-from dormant.learners.learner import Learner, LearnerState, gradient_learner, step_learner
-from dormant.learners.losses import huber_loss, mse_loss
-from dormant.learners.networks import ImpalaResNet, NatureCNN
 from dormant.learners.rainbow_learner import project_distribution, rainbow
-from dormant.learners.sac_learner import recycle_target, reset_target, sac
+from dormant.learners.sac_learner import mirror_in_target, sac
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
@@ -29,12 +29,11 @@ __all__ = [
     "keep_target",
     "keyed_epsilon_greedy",
     "linearly_decaying_epsilon",
+    "mirror_in_target",
     "mse_loss",
     "periodic_target",
     "project_distribution",
     "rainbow",
-    "recycle_target",
-    "reset_target",
     "sac",
     "soft_target",
     "step_learner",

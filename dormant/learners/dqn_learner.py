@@ -10,10 +10,9 @@ import optax
 from dormant import Intervention
 from dormant.checks import check_choice, check_function, check_number
 from dormant.learners.batches import Batch, check_batch, continues
-from dormant.learners.exploration import epsilon_greedy
 from dormant.learners.learner import Learner, LossFunction, Metrics, Params, gradient_learner
 from dormant.learners.losses import LOSSES
-from dormant.learners.q_values import QFunction, check_q_values, of_actions
+from dormant.learners.q_learning import QFunction, check_q_values, epsilon_greedy, of_actions
 from dormant.learners.targets import target_rule_of
 
 

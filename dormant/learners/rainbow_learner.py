@@ -12,10 +12,14 @@ import optax
 from dormant import Intervention
 from dormant.checks import check, check_choice, check_flag, check_function, check_number
 from dormant.learners.batches import WeightedBatch, check_batch, continues
-from dormant.learners.exploration import keyed_epsilon_greedy
 from dormant.learners.learner import Learner, LossFunction, Metrics, Params, gradient_learner
 from dormant.learners.losses import LOSSES
-from dormant.learners.q_values import KeyedQFunction, check_q_values, of_actions
+from dormant.learners.q_learning import (
+    KeyedQFunction,
+    check_q_values,
+    keyed_epsilon_greedy,
+    of_actions,
+)
 from dormant.learners.targets import target_rule_of
 
 # (params, observation, key) -> logits (A, N), or q_values (A,) without a support

@@ -4,6 +4,7 @@ tables and curves, and docs/metrics.md are made of these declarations.
 `python -m dormant.records.schema > docs/metrics.md` writes the page."""
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -121,12 +122,8 @@ def joined(measure: Measure, found: Found) -> Any:
     return next(iter(found.values()))
 
 
-def _norm(found: Found) -> np.ndarray:
+def _norm(found: Found) -> np.floating:
     return np.linalg.norm(list(found.values()))
-
-
-def _sum(found: Found) -> int:
-    return sum(found.values())
 
 
 def _fraction(found: Found) -> np.ndarray:
@@ -135,35 +132,55 @@ def _fraction(found: Found) -> np.ndarray:
     return sum(mask.sum(axis=-1) for mask in masks) / sum(mask.shape[-1] for mask in masks)
 
 
-def _where_several(found: Found) -> Found | None:
-    return found if len(found) > 1 else None
-
-
 def _decimals(found: Found) -> list[float]:
     """The shortest numbers that are these in float32: 0.1 rather than 0.10000000149011612."""
     return [float(str(np.float32(tau))) for tau in next(iter(found.values()))]
 
 
-_COUNT: dict[str, Any] = {"form": int, "undefined": False}
-_STEP: dict[str, Any] = {**_COUNT, "required": True}
+def of_update(name: str, meaning: str = "", **more: Any) -> Measure:
+    """A number that the learner's update returns."""
+    return Measure(name, SCALAR, meaning, tag=f"Train/{_title(name)}", **more)
+
+
+def _of_layers(name: str, meaning: str, **more: Any) -> Measure:
+    """A field of `NetworkMetrics` with a number for each layer."""
+    find, tag = operator.attrgetter(f"report.network.{name}"), f"{_title(name)}/{{layer}}"
+    chart = name.replace("_", " ")
+    return Measure(name, PER_LAYER, meaning, find=find, tag=tag, chart=chart, **more)
+
+
+def _of_network(name: str, meaning: str, tag: str) -> Measure:
+    """A field of `NetworkMetrics` that is the norm of its values in all networks."""
+    find = operator.attrgetter(f"report.network.{name}")
+    return Measure(name, SCALAR, meaning, find=find, join=_norm, tag=tag)
+
+
+def _title(name: str) -> str:
+    """`q_mean` as TensorBoard has it: `QMean`."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+_ALWAYS: dict[str, Any] = {"required": True, "undefined": False}
 AGENT_STEP = Measure(
     "agent_step",
     SCALAR,
-    "training agent steps so far (one action, 4 frames on Atari); in a study, in which nothing"
-    " acts, gradient steps",
-    **_STEP,
+    "training agent steps so far (one action, 4 frames on Atari); gradient steps in a study",
+    form=int,
+    **_ALWAYS,
+)
+GRADIENT_STEP = Measure(
+    "gradient_step",
+    SCALAR,
+    "optimizer updates so far",
+    find=operator.attrgetter("report.step"),
+    form=int,
+    **_ALWAYS,
 )
 POOLED = "all hidden layers"
 DORMANT = "dormant neurons (%)"
 
 TRACKING = (
-    Measure(
-        "gradient_step",
-        SCALAR,
-        "optimizer updates before the measurement",
-        find=lambda state: state.report.step,
-        **_STEP,
-    ),
+    GRADIENT_STEP,
     AGENT_STEP,
     Measure(
         "taus",
@@ -171,42 +188,38 @@ TRACKING = (
         "the thresholds of the lists below",
         find=lambda state: taus_of(state.report),
         join=_decimals,
-        required=True,
-        undefined=False,
+        **_ALWAYS,
     ),
     Measure(
         "dormant_percent",
         PER_LAYER_AND_TAU,
-        "dormant neurons of each hidden layer (Sokar et al. 2023, Eq. 1), before a recycle at that"
-        " step",
+        "dormant neurons of a hidden layer (Sokar et al. 2023, Eq. 1), before any recycle then",
         "%",
-        find=lambda state: state.report.dormant_fraction,
+        find=operator.attrgetter("report.by_layer"),
         scale=100,
-        required=True,
-        undefined=False,
         tag="DormantPercent/tau={tau:g}/{layer}",
         chart=DORMANT,
+        **_ALWAYS,
     ),
     Measure(
         "dormant_percent_pooled",
         PER_TAU,
         "the same over the neurons of all hidden layers",
         "%",
-        find=lambda state: state.dormant,
+        find=operator.attrgetter("dormant"),
         join=_fraction,
         scale=100,
-        required=True,
-        undefined=False,
         tag="DormantPercent/tau={tau:g}/Pooled",
         chart=DORMANT,
         line=POOLED,
+        **_ALWAYS,
     ),
     Measure(
         "overlap",
         PER_LAYER_AND_TAU,
-        "overlap coefficient of the layer's dormant neurons with those of the record before; null"
+        "overlap coefficient of a layer's dormant neurons with those of the record before; null"
         " where either set is empty",
-        find=lambda state: state.report.overlap,
+        find=operator.attrgetter("report.overlap"),
         required=True,
         tag="DormantOverlap/tau={tau:g}/{layer}",
         chart="overlap with the measurement before",
@@ -215,7 +228,7 @@ TRACKING = (
         "overlap_history",
         PER_LAYER_AND_TAU,
         "the same with the union of the dormant neurons of all records before (figure 5)",
-        find=lambda state: state.report.overlap_history,
+        find=operator.attrgetter("report.overlap_history"),
         tag="DormantOverlapHistory/tau={tau:g}/{layer}",
         chart="overlap with all before",
         final=FinalTable(
@@ -229,85 +242,48 @@ TRACKING = (
         PER_LAYER,
         "neurons that the intervention acted on when it last did",
         "neurons",
-        find=lambda state: state.report.recycled,
+        find=operator.attrgetter("report.recycled"),
         of_intervention=True,
-        required=True,
+        form=int,
         tag="ReDo/Recycled/{layer}",
-        **_COUNT,
+        **_ALWAYS,
     ),
     Measure(
         "recycled_total",
         SCALAR,
         "the same over all layers, since the start of the run",
         "neurons",
-        find=lambda state: state.report.recycled_total,
+        find=operator.attrgetter("report.recycled_total"),
         of_intervention=True,
-        join=_sum,
-        required=True,
+        join=lambda found: sum(found.values()),
+        form=int,
         tag="ReDo/RecycledTotal",
-        **_COUNT,
+        **_ALWAYS,
     ),
-    Measure(
+    _of_layers(
         "effective_rank",
-        PER_LAYER,
         "srank (Kumar et al. 2021; delta 0.01) of the features that an output layer reads (table"
-        " 7), at most `Tracker.score_batch`",
-        find=lambda state: state.report.network.effective_rank,
-        tag="EffectiveRank/{layer}",
-        chart="effective rank",
+        " 7); at most `Tracker.score_batch`",
         final=FinalTable(
             "Effective rank of the penultimate features, last measurement", asked_as="rank"
         ),
     ),
-    Measure(
-        "feature_norm",
-        PER_LAYER,
-        "Euclidean norm of a hidden layer's activations, mean over the batch",
-        find=lambda state: state.report.network.feature_norm,
-        tag="FeatureNorm/{layer}",
-        chart="feature norm",
-    ),
-    Measure(
-        "weight_norm",
-        PER_LAYER,
-        "Euclidean norm of a layer's parameters",
-        find=lambda state: state.report.network.weight_norm,
-        tag="WeightNorm/{layer}",
-        chart="weight norm",
-    ),
-    Measure(
+    _of_layers("feature_norm", "Euclidean norm of a layer's activations, batch mean"),
+    _of_layers("weight_norm", "Euclidean norm of a layer's parameters"),
+    _of_layers(
         "gradient_norm",
-        PER_LAYER,
         "Euclidean norm of the loss's gradient at the scored parameters; null where the learner"
         " gives none",
-        find=lambda state: state.report.network.gradient_norm,
-        tag="GradientNorm/{layer}",
-        chart="gradient norm",
     ),
-    Measure(
-        "weight_norm_total",
-        SCALAR,
-        "Euclidean norm of the parameters of all layers",
-        find=lambda state: state.report.network.weight_norm_total,
-        join=_norm,
-        tag="WeightNorm/Total",
-    ),
-    Measure(
-        "gradient_norm_total",
-        SCALAR,
-        "the same of the gradient",
-        find=lambda state: state.report.network.gradient_norm_total,
-        join=_norm,
-        tag="GradientNorm/Total",
-    ),
+    _of_network("weight_norm_total", "norm of all layers' parameters", "WeightNorm/Total"),
+    _of_network("gradient_norm_total", "the same of the gradient", "GradientNorm/Total"),
     Measure(
         "dormant_percent_by_network",
         PER_NETWORK_AND_TAU,
-        "where an agent has several networks (SAC's actor and critics): of the hidden layers of"
-        " each",
+        "where there are several networks (SAC's actor and critics): of each one's hidden layers",
         "%",
-        find=lambda state: state.report.pooled,
-        join=_where_several,
+        find=operator.attrgetter("report.pooled"),
+        join=lambda found: found if len(found) > 1 else None,
         scale=100,
         undefined=False,
         tag="DormantPercent/tau={tau:g}/{network}",
@@ -318,51 +294,40 @@ TRACKING = (
             paper="dormant_percent, {network}",
         ),
     ),
-    Measure(
-        "loss",
-        SCALAR,
-        "training loss of the update at `gradient_step`",
-        required=True,
-        undefined=False,
-        tag="Train/Loss",
-    ),
-    Measure("q_mean", SCALAR, "mean Q-value of the actions in its batch", tag="Train/QMean"),
-    Measure("critic_loss", SCALAR, "SAC: loss of both critics", tag="Train/CriticLoss"),
-    Measure("actor_loss", SCALAR, "SAC: loss of the actor", tag="Train/ActorLoss"),
-    Measure("alpha_loss", SCALAR, "SAC: loss of the temperature", tag="Train/AlphaLoss"),
-    Measure("alpha", SCALAR, "SAC: the temperature", tag="Train/Alpha"),
-    Measure("accuracy", SCALAR, "supervised studies: of the batch", tag="Train/Accuracy"),
+    of_update("loss", "training loss of the update at `gradient_step`", **_ALWAYS),
+    of_update("q_mean", "mean Q-value of the actions in its batch"),
+    of_update("critic_loss", "SAC: loss of both critics"),
+    of_update("actor_loss", "SAC: loss of the actor"),
+    of_update("alpha_loss", "SAC: loss of the temperature"),
+    of_update("alpha", "SAC: the temperature"),
+    of_update("accuracy", "supervised studies: of the batch"),
 )
 
 ITERATION = (
-    Measure("iteration", SCALAR, "its number, from 0", **_STEP),
+    Measure("iteration", SCALAR, "its number, from 0", form=int, **_ALWAYS),
     AGENT_STEP,
-    Measure("gradient_step", SCALAR, "optimizer updates so far", **_STEP),
+    GRADIENT_STEP,
     Measure(
         "train_returns",
         PER_EPISODE,
         "undiscounted, unclipped returns of the training episodes that ended in the iteration",
-        required=True,
-        undefined=False,
+        **_ALWAYS,
     ),
-    Measure("train_episode_lengths", PER_EPISODE, "their lengths", "agent steps", **_STEP),
+    Measure(
+        "train_episode_lengths", PER_EPISODE, "their lengths", "agent steps", form=int, **_ALWAYS
+    ),
     Measure("train_average_return", SCALAR, "their mean return; 0 where none ended"),
+    Measure("eval_returns", PER_EPISODE, "the same of evaluation, where any", undefined=False),
     Measure(
-        "eval_returns",
+        "eval_episode_lengths",
         PER_EPISODE,
-        "the same three of evaluation, where there was one",
+        "their lengths",
+        "agent steps",
+        form=int,
         undefined=False,
     ),
-    Measure("eval_episode_lengths", PER_EPISODE, "", "agent steps", **_COUNT),
-    Measure("eval_average_return", SCALAR, ""),
-    Measure(
-        "steps_per_second",
-        SCALAR,
-        "training steps of the iteration over its wall time",
-        "1/s",
-        required=True,
-        undefined=False,
-    ),
+    Measure("eval_average_return", SCALAR, "their mean return"),
+    Measure("steps_per_second", SCALAR, "training steps over wall time", "1/s", **_ALWAYS),
     Measure("train_accuracy", SCALAR, "supervised studies: on all images"),
     Measure("teacher_average_return", SCALAR, "distillation: the teacher's mean return"),
     Measure("start_average_return", SCALAR, "distillation: the student's before it is taught"),
@@ -402,7 +367,9 @@ def document(schema: Schema = SCHEMA) -> str:
     """The text of docs/metrics.md."""
     parts = [_INTRODUCTION]
     for kind, measures in schema._asdict().items():
-        rows = [("entry", "shape", "unit", "meaning", "TensorBoard", "report")]
+        rows: list[tuple[str, ...]] = [
+            ("entry", "shape", "unit", "meaning", "TensorBoard", "report")
+        ]
         rows.append(("---",) * len(rows[0]))
         for each in measures:
             tag = f"`{each.tag}`" if each.tag else ""

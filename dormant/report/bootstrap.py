@@ -7,7 +7,7 @@ draws anew at each step, while here a resample is of whole runs, so that each st
 that rliable gives for it alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,19 @@ class Interval(NamedTuple):
     runs: int = 0
 
 
+class Band(NamedTuple):
+    """A curve with its 95 % intervals.
+
+    Attributes:
+      values: (P,) float64.
+      low, high: (P,) float64, the intervals' ends; NaN where there are none.
+    """
+
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 def iqm(scores: np.ndarray) -> np.ndarray:
     """The mean of the middle half: (R, N) to (R,)."""
     cut = int(_TRIMMED * scores.shape[1])
@@ -72,10 +85,11 @@ def of_metrics(scores: np.ndarray, bootstrap: Bootstrap) -> dict[str, Interval]:
         return np.stack([metric(resampled) for metric in METRICS.values()], axis=1)
 
     samples = [values(_taken(scores, at)) for at in _draws(scores.shape, bootstrap)]
-    return dict(zip(METRICS, _intervals(values(scores[None])[0], samples, scores), strict=True))
+    band = np.transpose(_band(values(scores[None])[0], samples, scores))
+    return {name: _interval(of, scores.size) for name, of in zip(METRICS, band, strict=True)}
 
 
-def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap) -> list[Interval]:
+def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap) -> Band:
     """For each of (T,) thresholds the share of (runs, games) scores above it."""
     order = np.argsort(thresholds, kind="stable")
     # The place of a score among the thresholds says which of them it is above.
@@ -90,7 +104,7 @@ def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap)
         return ((scores.size - at_most) / scores.size)[:, back]
 
     samples = [shares(_taken(below, at)) for at in _draws(scores.shape, bootstrap)]
-    return _intervals(shares(below[None])[0], samples, scores)
+    return _band(shares(below[None])[0], samples, scores)
 
 
 def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> Interval:
@@ -111,29 +125,15 @@ def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) 
         chances[done : done + len(wins)] = wins / better.size
         done += len(wins)
     fewest = first if len(first) < len(second) else second
-    (found,) = _intervals([better.mean()], [chances[:, None]], fewest)
-    return found._replace(runs=first.size + second.size)
+    ends = _band(better.mean(), [chances], fewest)
+    return _interval(ends, first.size + second.size)
 
 
 def of_mean(values: np.ndarray, bootstrap: Bootstrap) -> Interval:
     """The mean of (runs,) values, one a run."""
     column = values[:, None]
     samples = [_taken(column, at)[..., 0].mean(axis=1) for at in _draws(column.shape, bootstrap)]
-    (found,) = _intervals([values.mean()], [np.concatenate(samples)[:, None]], column)
-    return found
-
-
-class Band(NamedTuple):
-    """A curve with its 95 % intervals.
-
-    Attributes:
-      values: (P,) float64.
-      low, high: (P,) float64, the intervals' ends; NaN where there are none.
-    """
-
-    values: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    return _interval(_band(values.mean(), samples, column), len(values))
 
 
 def of_mean_curve(values: np.ndarray, bootstrap: Bootstrap) -> Band:
@@ -161,8 +161,6 @@ def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
     runs, games, steps = scores.shape
     flat = np.ascontiguousarray(scores.transpose(1, 0, 2).reshape(-1, steps))
     values = iqm(np.ascontiguousarray(scores.reshape(-1, steps).T))
-    if runs == 1:
-        return Band(values, *np.full((2, steps), np.nan))
     cut = int(_TRIMMED * len(flat))
     order = np.argsort(flat, axis=0)
     ordered = np.take_along_axis(flat, order, axis=0)
@@ -177,18 +175,21 @@ def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
             found[:, step] = ordered[0, step] * (until[0] - cut)
             found[:, step] += ordered[1:, step] @ np.diff(until, axis=0)
         samples.append(found / (len(flat) - 2 * cut))
+    return _band(values, samples, scores)
+
+
+def _band(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> Band:
+    """Of C values, by chunks (R, C) of samples; without ends where a game has one run."""
+    if len(scores) == 1:
+        return Band(values, *np.full((2, *np.shape(values)), np.nan))
     return Band(values, *np.percentile(np.concatenate(samples), PERCENTILES, axis=0))
 
 
-def _intervals(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> list[Interval]:
-    """Of each of C values, by samples (R, C) of it; without ends where a game has one run."""
-    if len(scores) == 1:
-        return [Interval(float(value), None, None, scores.size) for value in values]
-    low, high = np.percentile(np.concatenate(samples), PERCENTILES, axis=0)
-    return [
-        Interval(float(value), float(a), float(b), scores.size)
-        for value, a, b in zip(values, low, high, strict=True)
-    ]
+def _interval(band: Sequence[float] | Band, runs: int) -> Interval:
+    """Of a band of one point."""
+    value, low, high = map(float, band)
+    has_ends = not np.isnan(low)
+    return Interval(value, low if has_ends else None, high if has_ends else None, runs)
 
 
 def _draws(shape: tuple[int, int], bootstrap: Bootstrap) -> Iterator[np.ndarray]:
@@ -205,13 +206,14 @@ def _draws_of_two(
     generator = np.random.RandomState(bootstrap.seed)
     for some in _chunks(bootstrap.repetitions, first[0] * first[1] + second[0] * second[1]):
         if first == second:  # all at once
-            yield tuple(generator.randint(0, first[0], size=(some, 2, *first)).swapaxes(0, 1))
+            both = generator.randint(0, first[0], size=(some, 2, *first))
+            yield both[:, 0], both[:, 1]
             continue
         drawn = [
             [generator.randint(0, shape[0], size=shape) for shape in (first, second)]
             for _ in range(some)
         ]
-        yield tuple(np.array([pair[at] for pair in drawn]) for at in (0, 1))
+        yield np.array([one for one, _ in drawn]), np.array([other for _, other in drawn])
 
 
 def _chunks(repetitions: int, numbers: int) -> Iterator[int]:

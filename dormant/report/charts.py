@@ -1,12 +1,12 @@
 """The charts of a report as numbers, computed once and drawn twice: as figures and on the page.
 Every line is a method under a setting; only whole runs are in it."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dormant.report.bootstrap import Band, of_mean_curve
+from dormant.report.bootstrap import Band, Interval, of_mean_curve
 from dormant.report.looks import Line, Looks
 from dormant.report.measurements import (
     DORMANT_PERCENT,
@@ -23,7 +23,14 @@ from dormant.report.tables import file_name
 
 POINTS = 200  # at most, of a line
 NUMBERS_OF_THE_OTHERS = 200_000  # at most, of the lines of measures that have no figure
+IQM = "IQM of normalized scores"
 LAYERS = "dormancy-layers"
+# {measure that has a figure: (the name of its files, its title)}
+FIGURES = {
+    RETURN: ("returns", "Return of each game"),
+    DORMANT_PERCENT: ("dormancy", "Dormant neurons"),
+    OVERLAP: ("overlap", "Overlap of dormant neurons"),
+}
 FEW_SEEDS = 3  # fewer are drawn as lines, not as a band
 THRESHOLDS = 201
 CAP = 95  # percentile of all scores at which an axis with outliers ends
@@ -91,7 +98,7 @@ def all_charts(statistics: Statistics) -> list[Chart]:
     series = [series_of(run, statistics.schema, tau) for run in collection.runs]
     measured = dict.fromkeys(measure for each in series for measure in each)
     known = dict(zip(map(id, collection.runs), series, strict=True))
-    main = [measure for measure in (RETURN, DORMANT_PERCENT, OVERLAP) if measure in measured]
+    main = [measure for measure in FIGURES if measure in measured]
     others = [measure for measure in measured if measure not in main]
     lines = len({run[:4] for run in collection.runs})
     few = NUMBERS_OF_THE_OTHERS // max(1, 3 * lines * len(others))
@@ -107,64 +114,39 @@ def sweep(statistics: Statistics) -> Chart:
     Values stand at equal distances. A point of one seed has no interval.
     """
     collection = statistics.collection
-    cells = {Line(run.method, run.setting): run.value for run in collection.runs}
-    values = sorted({value for value in cells.values() if value is not None})
-    points: dict[str, dict[float, tuple]] = {}
-    left_out = []
-    for line, value in cells.items():
-        if value is None:
-            continue
-        try:
-            points.setdefault(line.method, {})[value] = statistics.aggregate(*line)
-        except ValueError as error:
-            left_out.append(f"{line.label}: {error}")
-    methods = [method for method in Looks(collection).methods if points.get(method)]
+    value_of = {Line(run.method, run.setting): run.value for run in collection.runs}
+    values = sorted({value for value in value_of.values() if value is not None})
+    found, left_out = _of_each_line(statistics, lambda line: statistics.aggregate(*line))
+    points: dict[str, dict[float, Interval]] = {}
+    for line, interval in found.items():
+        if (value := value_of[line]) is not None:
+            points.setdefault(line.method, {})[value] = interval
     lines = {}
-    for number, method in enumerate(methods):
-        at = sorted(points[method])
-        steps = [values.index(value) + _SHIFT * (number - (len(methods) - 1) / 2) for value in at]
-        ends = np.array([points[method][value][:3] for value in at], float).T
+    for number, (method, of_method) in enumerate(points.items()):
+        at = sorted(of_method)
+        steps = [values.index(value) + _SHIFT * (number - (len(points) - 1) / 2) for value in at]
+        ends = np.array([of_method[value][:3] for value in at], float).T
         lines[Line(method, "")] = Curve(np.array(steps), *ends)
     name = collection.experiment.setting_name or "setting"
-    return Chart(
-        "sweep",
-        f"IQM over the {name}",
-        name,
-        "IQM of normalized scores",
-        {"all games": lines} if lines else {},
-        tuple(left_out),
-        ticks=tuple(f"{value:g}" for value in values),
-    )
+    panels, ticks = {"all games": lines} if lines else {}, tuple(f"{value:g}" for value in values)
+    return Chart("sweep", f"IQM over the {name}", name, IQM, panels, tuple(left_out), ticks=ticks)
 
 
 def sample_efficiency(statistics: Statistics) -> Chart:
     """The IQM of normalized scores over agent steps."""
-    lines, left_out = {}, []
-    lacking: dict[tuple[int, int], list[str]] = {}
-    for line in Looks(statistics.collection).lines:
-        try:
-            curve = statistics.iqm_curve(*line, POINTS)
-        except ValueError as error:
-            left_out.append(f"{line.label}: {error}")
-            continue
-        lines[line] = Curve(curve.steps, *curve.band)
-        if curve.left_out:
-            lacking.setdefault((curve.left_out, curve.iterations), []).append(line.label)
-    for (some, all_of_them), labels in lacking.items():
+    lacking: dict[str, list[str]] = {}
+    lines = {}
+    found, left_out = _of_each_line(statistics, lambda line: statistics.iqm_curve(*line, POINTS))
+    for line, (steps, band, without) in found.items():
+        lines[line] = Curve(steps, *band)
+        if without:
+            lacking.setdefault(without, []).append(line.label)
+    for without, labels in lacking.items():
         others = f" (one of {len(labels)} such lines)" if len(labels) > 1 else ""
-        left_out.insert(
-            0,
-            f"{some} of {all_of_them} iterations of {labels[0]}{others}, in which some run has no"
-            " return",
-        )
-    return Chart(
-        "sample-efficiency",
-        "Sample efficiency",
-        "agent steps",
-        "IQM of normalized scores",
-        {"all games": lines} if lines else {},
-        tuple(left_out),
-    )
+        reason = f"{without} of {labels[0]}{others}, in which some run has no return"
+        left_out.insert(0, reason)
+    texts = ("sample-efficiency", "Sample efficiency", "agent steps", IQM)
+    return Chart(*texts, {"all games": lines} if lines else {}, tuple(left_out))
 
 
 def profiles(statistics: Statistics) -> Chart:
@@ -173,26 +155,30 @@ def profiles(statistics: Statistics) -> Chart:
     The axis ends at the highest score, or, where that is more than twice the 95th percentile of all
     scores, at this percentile or 1, whichever is higher; its label then says so.
     """
-    thresholds, beyond = score_thresholds(_scores(statistics))
+    runs = [run for run in statistics.collection.runs if np.isfinite(run.returns).any()]
+    scores = [normalized(run.game, [final_score(run)])[0] for run in runs]
+    thresholds, beyond = score_thresholds(np.array(scores))
     panels: dict[str, dict[Line, Curve]] = {}
-    left_out = []
+    found, left_out = _of_each_line(
+        statistics, lambda line: statistics.performance_profile(*line, thresholds)
+    )
+    for line, band in found.items():
+        panels.setdefault(line.setting, {})[line] = Curve(thresholds, *band)
+    texts = ("profiles", "Performance profiles", "normalized score" + beyond)
+    return Chart(*texts, "share of runs above it", panels, tuple(left_out), apart=True)
+
+
+def _of_each_line(
+    statistics: Statistics, make: Callable[[Line], Any]
+) -> tuple[dict[Line, Any], list[str]]:
+    """What make returns of each line, and why others have none."""
+    found, left_out = {}, []
     for line in Looks(statistics.collection).lines:
         try:
-            found = statistics.performance_profile(*line, thresholds)
+            found[line] = make(line)
         except ValueError as error:
             left_out.append(f"{line.label}: {error}")
-            continue
-        ends = np.array([each[:3] for each in found], float).T
-        panels.setdefault(line.setting, {})[line] = Curve(thresholds, *ends)
-    return Chart(
-        "profiles",
-        "Performance profiles",
-        "normalized score" + beyond,
-        "share of runs above it",
-        panels,
-        tuple(left_out),
-        apart=True,
-    )
+    return found, left_out
 
 
 def of_measure(
@@ -233,40 +219,31 @@ def of_measure(
                 left_out.append(f"{game}, {line.label}: {reason}")
             if curve:
                 panels.setdefault(game, {})[line] = curve._replace(planned=planned)
-    name = {RETURN: "returns", DORMANT_PERCENT: "dormancy", OVERLAP: "overlap"}.get(measure, "")
-    title = {
-        RETURN: "Return of each game",
-        DORMANT_PERCENT: "Dormant neurons",
-        OVERLAP: "Overlap of dormant neurons",
-    }.get(measure, measure.quantity)
-    return Chart(
-        name,
-        title,
-        "gradient steps" if by_gradient else "agent steps",
-        titles(statistics.schema, collection.experiment.tau)[measure.quantity],
-        panels,
-        tuple(left_out),
-        measure,
-    )
+    across = "gradient steps" if by_gradient else "agent steps"
+    up = titles(statistics.schema, collection.experiment.tau)[measure.quantity]
+    name, title = FIGURES.get(measure, ("", measure.quantity))
+    return Chart(name, title, across, up, panels, tuple(left_out), measure)
 
 
 def layers_of_games(charts: Sequence[Chart], tau: float) -> list[Chart]:
     """For each game its dormant percentage, a panel for each layer: the same curves again."""
-    charts = [
-        chart for chart in charts
+    by_layer = {
+        chart.measure.layer: chart
+        for chart in charts
         if chart.measure and chart.measure.quantity == DORMANT_PERCENT.quantity
-    ]  # fmt: skip
-    if len(charts) < 2:  # no layers
+    }
+    if len(by_layer) < 2:  # no layers
         return []
-    games = dict.fromkeys(game for chart in charts for game in chart.panels)
-    ordered = [*charts[1:], charts[0]]
+    games = dict.fromkeys(game for chart in by_layer.values() for game in chart.panels)
+    pooled = by_layer.pop(DORMANT_PERCENT.layer)
+    by_layer[DORMANT_PERCENT.layer] = pooled  # the last
     return [
         Chart(
             f"{LAYERS}-{number:02d}-{file_name(game)}",
             f"Dormant neurons of each layer, {game}",
-            charts[0].across,
+            pooled.across,
             f"dormant neurons (%), tau = {tau:g}",
-            {c.measure.layer: c.panels[game] for c in ordered if game in c.panels},
+            {name: of.panels[game] for name, of in by_layer.items() if game in of.panels},
         )
         for number, game in enumerate(games)
     ]
@@ -276,7 +253,10 @@ def _mean_curve(
     statistics: Statistics, series: Sequence[Series], by_gradient: bool, points: int
 ) -> tuple[Curve | None, str]:
     """The mean at the steps that all runs reached, and what has to be said of it."""
-    steps_of = [each.gradient_steps if by_gradient else each.agent_steps for each in series]
+    steps_of = [
+        each.agent_steps if each.gradient_steps is None or not by_gradient else each.gradient_steps
+        for each in series
+    ]
     shared = shared_steps(steps_of)
     values = np.array([
         each.values[np.isin(steps, shared)] for each, steps in zip(series, steps_of, strict=True)
@@ -292,19 +272,12 @@ def _mean_curve(
     kept = kept[places(len(kept), points)]
     steps, values = shared[kept], values[:, kept]
     if len(series) < FEW_SEEDS:
-        nothing = np.full(len(kept), np.nan)
-        means = np.nanmean(values, axis=0)
-        band, each = Band(means, nothing, nothing), tuple(values) if len(series) > 1 else ()
+        band = Band(np.nanmean(values, axis=0), *np.full((2, len(kept)), np.nan))
     else:
-        band, each = of_mean_curve(values, statistics.bootstrap), ()
+        band = of_mean_curve(values, statistics.bootstrap)
+    each = tuple(values) if 1 < len(series) < FEW_SEEDS else ()
     agent = series[0].agent_steps[np.isin(steps_of[0], steps)] if by_gradient else None
     return Curve(steps, *band, agent, each, len(series)), reason if fewer else ""
-
-
-def _scores(statistics: Statistics) -> np.ndarray:
-    """The finite normalized scores of all runs."""
-    runs = [run for run in statistics.collection.runs if np.isfinite(run.returns).any()]
-    return np.array([normalized(run.game, [final_score(run)])[0] for run in runs])
 
 
 def score_thresholds(scores: np.ndarray) -> tuple[np.ndarray, str]:

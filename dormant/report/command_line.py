@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
-from dormant.report.comparing import with_others
-from dormant.report.sources import read_folder
+from dormant.report.sources import read_folder, with_others
 from dormant.report.tables import markdown
 from dormant.report.writing import write_report
 
@@ -27,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         collection = read_folder(known.folder)
         if known.compare:
             collection = with_others(collection, [read_folder(path) for path in known.compare])
-        output = known.output or default_output(known.folder)
+        folder = known.folder
+        beside = folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
+        output = known.output or beside
         report = write_report(collection, output, Bootstrap(known.repetitions, known.seed))
     except (OSError, ValueError) as error:
         print(f"dormant.report: {' '.join(str(error).split())}", file=sys.stderr)
@@ -39,11 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, path in report.paths.items():
         print(f"{name + ':':9} {path}")
     return 0
-
-
-def default_output(folder: Path) -> Path:
-    """DIR/report; beside a file, FILE-report without its ending."""
-    return folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         default=(),
         help="more runs for the same tables: folders or CSV files of any of these kinds",
     )
-    parser.add_argument("--output", type=Path, help="where to write (default: DIR/report)")
+    parser.add_argument(
+        "--output", type=Path, help="where to write (default: DIR/report, FILE-report)"
+    )
     parser.add_argument(
         "--repetitions", type=int, default=REPETITIONS, help="bootstrap samples of an interval"
     )

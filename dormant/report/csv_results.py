@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -42,40 +43,40 @@ def read_csv(path: str | Path) -> list[RunResult]:
         percentage lies outside 0 to 100, or a run's steps do not rise; the message names the file
         and the line.
     """
-    path = Path(path)
     try:
-        return _read_csv(path)
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            points = _points(file, path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    return [
+        RunResult(method, setting, value, game, seed, *np.array(curve, float).T)
+        for (method, setting, game, seed, value), curve in points.items()
+    ]
 
 
-def _read_csv(path: Path) -> list[RunResult]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in _REQUIRED if name not in (rows.fieldnames or [])]
-        if missing:
+def _points(file: TextIO, path: str | Path) -> dict[tuple, list[tuple[float, float, float]]]:
+    """{what tells a run from others: its steps, returns and percentages}."""
+    rows = csv.DictReader(file)
+    missing = [name for name in _REQUIRED if name not in (rows.fieldnames or [])]
+    if missing:
+        raise ValueError(
+            f"{path} must have the columns {', '.join(_REQUIRED)}; got none named"
+            f" {', '.join(missing)}"
+        )
+    points: dict[tuple, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        where = f"{path}, line {rows.line_num}"
+        key, point = _point(row, where)
+        curve = points.setdefault(key, [])
+        if curve and point[0] <= curve[-1][0]:
             raise ValueError(
-                f"{path} must have the columns {', '.join(_REQUIRED)}; got none named"
-                f" {', '.join(missing)}"
+                f"{where}: agent_step of a run must rise (two runs of one seed?); got"
+                f" {point[0]:g} after {curve[-1][0]:g}"
             )
-        points: dict[tuple, list[tuple[float, float, float]]] = {}
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            key, point = _point(row, where)
-            curve = points.setdefault(key, [])
-            if curve and point[0] <= curve[-1][0]:
-                raise ValueError(
-                    f"{where}: agent_step of a run must rise (two runs of one seed?); got"
-                    f" {point[0]:g} after {curve[-1][0]:g}"
-                )
-            curve.append(point)
+        curve.append(point)
     if not points:
         raise ValueError(f"{path} must hold at least one line of a run; got none")
-    results = []
-    for (method, setting, game, seed, value), curve in points.items():
-        steps, returns, percents = np.array(curve, float).T
-        results.append(RunResult(method, setting, value, game, seed, steps, returns, percents))
-    return results
+    return points
 
 
 def _point(row: dict[str, str], where: str) -> tuple[tuple, tuple[float, float, float]]:
@@ -95,11 +96,7 @@ def _point(row: dict[str, str], where: str) -> tuple[tuple, tuple[float, float, 
 
 
 def _number(
-    row: dict[str, str],
-    name: str,
-    where: str,
-    least: float = -LARGEST,
-    most: float = LARGEST,
+    row: dict[str, str], name: str, where: str, least: float = -LARGEST, most: float = LARGEST
 ) -> float:
     try:
         number = float(row[name])

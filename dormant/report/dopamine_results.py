@@ -70,25 +70,19 @@ def read_logs(folder: str | Path) -> RunResult:
       ValueError: it cannot be read, or holds more than lists and numbers.
     """
     folder = Path(folder)
-    numbered = {
-        int(_LOG.match(path.name).group(1)): path
-        for path in folder.glob("log_*")
-        if _LOG.match(path.name)
-    }
+    found = [(_LOG.match(path.name), path) for path in folder.glob("log_*")]
+    numbered = {int(match[1]): path for match, path in found if match}
     if not numbered:
         raise FileNotFoundError(f"no log_<iteration> in {folder}")
     path = numbered[max(numbered)]
     iterations = _iterations(_unpickle(path), path)
     try:
         steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
-        returns = [
-            float(
-                np.mean(
-                    each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
-                )
-            )
+        episodes = [
+            each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
             for each in iterations
         ]
+        returns = [float(np.mean(each)) for each in episodes]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} must hold lists of numbers: {error}") from error
     nothing = np.full(len(iterations), np.nan)
@@ -151,7 +145,7 @@ def _unpickle(path: Path) -> Any:
     try:
         # A damaged place or length in it would have the reader reserve gigabytes.
         for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in _PLACES and argument > len(data):
+            if opcode.name in _PLACES and int(argument or 0) > len(data):
                 raise ValueError(f"{opcode.name} {argument} lies beyond its end")
         return _Unpickler(io.BytesIO(data)).load()
     except _DAMAGE as error:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from dormant.report.charts import LAYERS, Chart, Curve
 from dormant.report.looks import DASHES, OPEN, SYMBOLS, Look, Looks
@@ -17,16 +17,7 @@ MOST_LINES = 8  # of a panel; more are drawn apart by setting
 COLUMNS = 4  # of panels
 MARKERS_OF_A_LINE = 8
 # Text stays text, and the same figure is the same file: ids by a fixed salt, no date.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
-
-
-class Panel(NamedTuple):
-    """One panel of a figure: {label: how its line looks, and its curve}, and what is written."""
-
-    lines: dict[str, tuple[Look, Curve]]
-    across: str
-    up: str
-    title: str
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
 
 
 def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
@@ -42,6 +33,9 @@ def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
       OSError: the folder does not exist or cannot be written.
     """
     figure = new_figure(chart, looks)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)  # once, not for each file
+    figure.set_layout_engine("none")
     paths = [folder / f"{chart.name}.{suffix}" for suffix in ("png", "svg")]
     figure.savefig(paths[0], dpi=150)
     with matplotlib.rc_context(_SVG):
@@ -51,95 +45,69 @@ def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
 
 def new_figure(chart: Chart, looks: Looks) -> Figure:
     """The figure that `draw` writes."""
+    titles = list(chart.panels)
     settings = list(dict.fromkeys(line.setting for of in chart.panels.values() for line in of))
     crowded = max(map(len, chart.panels.values())) > MOST_LINES
-    if crowded and len(settings) > 1 and not chart.apart:
-        rows = _by_setting(chart, looks, settings)
-        shared = [list(of) for of in zip(*rows, strict=True)]
-        if len(chart.panels) > COLUMNS or len(chart.panels) == 1:
-            shared = rows
+    split = crowded and len(settings) > 1 and not chart.apart
+    turned = len(titles) > COLUMNS or len(titles) == 1
+    # Each panel: whose lines it has, of which setting; None for all.
+    rows: list[list[tuple[str, str | None]]]
+    if not split:
+        rows = [
+            [(title, None) for title in titles[start : start + COLUMNS]]
+            for start in range(0, len(titles), COLUMNS)
+        ]
+    elif turned:
+        rows = [[(title, setting) for setting in settings] for title in titles]
     else:
-        panels = _panels(chart, looks)
-        columns = min(COLUMNS, len(panels))
-        rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-        shared = []
-    figure = Figure(figsize=_size(rows), layout="constrained")
-    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-    axes_of = {}
-    for row, all_axes in zip(rows, grid, strict=True):
+        rows = [[(title, setting) for title in titles] for setting in settings]
+    columns = len(rows[0])
+    width = 7.5 if columns == 1 else 3.4 * columns + 0.6
+    height = 4.4 if len(rows) == columns == 1 else 2.9 * len(rows) + 0.9
+    figure = Figure(figsize=(width, height), layout="constrained")
+    drawn: dict[str, list[Axes]] = {title: [] for title in titles}
+    for row, all_axes in zip(rows, figure.subplots(len(rows), columns, squeeze=False), strict=True):
         for axes in all_axes[len(row) :]:
             axes.set_visible(False)
-        for panel, axes in zip(row, all_axes, strict=False):
-            _draw_panel(axes, panel, chart)
-            axes_of[id(panel)] = axes
-    for panels in shared:
-        _share_values([axes_of[id(panel)] for panel in panels])
+        for (title, setting), axes in zip(row, all_axes, strict=False):
+            apart = chart.apart or setting is not None
+            lines = [
+                (line.method if apart else line.label, looks.of(line, apart), curve)
+                for line, curve in chart.panels[title].items()
+                if setting in (None, line.setting)
+            ]
+            # That it is of all games need not be said.
+            name = "" if len(titles) == 1 and chart.measure is None and not chart.apart else title
+            above, across, up = name, chart.across, chart.up
+            if setting is not None:
+                above, beside = (setting, name) if turned else (name, setting)
+                above = above if row is rows[0] else ""
+                across = across if row is rows[-1] else ""
+                up = "\n".join(filter(None, (beside, up))) if axes is all_axes[0] else ""
+            _draw_panel(axes, chart, lines, (above, across, up))
+            drawn[title].append(axes)
+    for first, *others in drawn.values() if split else ():  # one vertical axis, for all of them
+        for axes in others:
+            axes.sharey(first)
+        first.autoscale(axis="y")
     if chart.name.startswith(LAYERS):
         figure.suptitle(_plain(chart.title), x=0.01, ha="left", fontsize="medium")
-    _add_legend(figure, list(axes_of.values()))
+    _add_legend(figure, [axes for panels in drawn.values() for axes in panels])
     return figure
 
 
-def _panels(chart: Chart, looks: Looks) -> list[Panel]:
-    only = len(chart.panels) == 1 and not chart.apart
-    return [
-        Panel(
-            {
-                line.method if chart.apart else line.label: (looks.of(line, chart.apart), curve)
-                for line, curve in lines.items()
-            },
-            chart.across,
-            chart.up,
-            "" if only and chart.measure is None else title,
-        )
-        for title, lines in chart.panels.items()
-    ]
-
-
-def _by_setting(chart: Chart, looks: Looks, settings: Sequence[str]) -> list[list[Panel]]:
-    """Panels of one setting each: settings down, or across where panels are many or one."""
-    titles = list(chart.panels)
-    turned = len(titles) > COLUMNS or len(titles) == 1
-    names = (titles, settings) if turned else (settings, titles)
-    rows = []
-    for row_name in names[0]:
-        row = []
-        for column_name in names[1]:
-            title, setting = (row_name, column_name) if turned else (column_name, row_name)
-            lines = {
-                line.method: (looks.of(line, True), curve)
-                for line, curve in chart.panels[title].items()
-                if line.setting == setting
-            }
-            first = column_name == names[1][0]
-            label = "" if len(titles) == 1 else f"{row_name}\n"
-            row.append(
-                Panel(
-                    lines,
-                    chart.across if row_name == names[0][-1] else "",
-                    f"{label}{chart.up}" if first else "",
-                    column_name if row_name == names[0][0] else "",
-                )
-            )
-        rows.append(row)
-    return rows
-
-
-def _size(rows: Sequence[Sequence[Panel]]) -> tuple[float, float]:
-    """Inches."""
-    columns = len(rows[0])
-    width = 7.5 if columns == 1 else 3.4 * columns + 0.6
-    return width, 4.4 if len(rows) == columns == 1 else 2.9 * len(rows) + 0.9
-
-
-def _draw_panel(axes: Axes, panel: Panel, chart: Chart) -> None:
-    for label, (look, curve) in panel.lines.items():
+def _draw_panel(
+    axes: Axes, chart: Chart, lines: list[tuple[str, Look, Curve]], texts: tuple[str, str, str]
+) -> None:
+    """Lines with their labels; texts are the title and what is written across and up."""
+    title, across, up = map(_plain, texts)
+    for label, look, curve in lines:
         _draw_line(axes, curve, look, label, bars=bool(chart.ticks))
-    if not panel.lines:
+    if not lines:
         axes.text(0.5, 0.5, "no whole run", transform=axes.transAxes, ha="center", color="0.4")
-    axes.set_xlabel(_plain(panel.across))
-    axes.set_ylabel(_plain(panel.up))
-    axes.set_title(_plain(panel.title), loc="left", fontsize="medium")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.set_title(title, loc="left", fontsize="medium")
     if chart.ticks:
         axes.set_xticks(range(len(chart.ticks)), chart.ticks)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -147,7 +115,7 @@ def _draw_panel(axes: Axes, panel: Panel, chart: Chart) -> None:
         axes.margins(x=0)  # the axis ends where the data do
     if chart.across.endswith(" steps"):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-        axes.xaxis.set_major_formatter(FuncFormatter(_short_number))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -180,33 +148,19 @@ def _draw_line(axes: Axes, curve: Curve, look: Look, label: str, bars: bool) -> 
         )
 
 
-def _share_values(panels: Sequence[Axes]) -> None:
-    """Gives drawn panels one vertical axis, wide enough for all of them."""
-    for axes in panels[1:]:
-        axes.sharey(panels[0])
-    panels[0].autoscale(axis="y")
-
-
 def _plain(text: str) -> str:
     """The text as it stands: matplotlib would take what is between two $ for a formula."""
     return text.replace("$", r"\$")
 
 
-def _short_number(value: float, _: int) -> str:
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
-
-
 def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One legend under all panels, each label once."""
-    found = {}
+    found: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     inches = 0.75 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     figure.legend(
-        found.values(), found.keys(), loc="outside lower center", ncols=columns, frameon=False
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False
     )

@@ -4,7 +4,8 @@ grey."""
 
 from typing import NamedTuple
 
-from dormant.records.results import Collection
+from dormant.records.experiment_file import PlannedRun
+from dormant.records.results import Collection, RunResult
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # {what plotly calls it: what matplotlib calls it}
@@ -64,7 +65,8 @@ class Looks:
     """
 
     def __init__(self, collection: Collection):
-        runs = (*collection.experiment.runs, *collection.runs, *collection.partial)
+        runs: list[PlannedRun | RunResult] = list(collection.experiment.runs)
+        runs += collection.runs + collection.partial
         self.methods = tuple(dict.fromkeys(run.method for run in runs))
         self.settings = tuple(dict.fromkeys(run.setting for run in runs))
         self.lines = tuple(dict.fromkeys(Line(run.method, run.setting) for run in runs))

@@ -1,13 +1,12 @@
 """What is known of the runs that are not whole: grouped for the list, and each for the page."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dormant.records.experiment_file import PlannedRun, log_path
-from dormant.records.files import CONFIG_FILE, RUN_FILE
-from dormant.records.results import Absence, Collection, RunResult
+from dormant.records.files import CONFIG_FILE, RUN_FILE, read_object
+from dormant.records.results import Absence, RunResult
 
 HEADER = ("method", "setting", "game", "seeds", "status", "problem")
 
@@ -32,12 +31,6 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
 
 
-def without_records(collection: Collection) -> list[Absence]:
-    """Those that have no curve, which the page shows by what else is known of them."""
-    partial = set(map(which, collection.partial))
-    return [absence for absence in collection.absent if which(absence.run) not in partial]
-
-
 def which(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:
     """What tells a run from the others of its experiment."""
     return run.method, run.setting, run.game, run.seed
@@ -54,17 +47,14 @@ def log_of(root: Path | None, run: PlannedRun) -> str:
     return ""
 
 
-def config_and_details(root: Path | None, run: PlannedRun) -> tuple[str, dict[str, Any]]:
-    """config.gin and run.json of a run without records, as far as they can be read."""
-    if root is None:
-        return "", {}
-    config, details = (_text(root / run.folder / name) for name in (CONFIG_FILE, RUN_FILE))
+def known_of(root: Path | None, run: PlannedRun) -> tuple[str, dict[str, Any], Path | None]:
+    """config.gin, run.json and the folder of a run without records, as far as they are there."""
+    folder = root and root / run.folder
+    if folder is None or not folder.is_dir():
+        return "", {}, None
+    path = folder / CONFIG_FILE
+    config = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     try:
-        known = json.loads(details or "{}")
-    except (ValueError, RecursionError):
-        known = {}  # the problem says so
-    return config, known if isinstance(known, dict) else {}
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return config, read_object(folder / RUN_FILE), folder
+    except (OSError, ValueError):
+        return config, {}, folder  # the problem says so

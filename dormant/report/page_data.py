@@ -3,18 +3,19 @@ what each run was. NaN and infinities become null; what several curves share sta
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dormant.records.results import Absence, Collection, RunResult
+from dormant.records.experiment_file import PlannedRun
+from dormant.records.results import FINISHED, Absence, Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report.charts import POINTS, Chart, Curve
-from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Look, Looks
+from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
 from dormant.report.measurements import series_of, titles
-from dormant.report.missing_runs import config_and_details, log_of, which, without_records
+from dormant.report.missing_runs import known_of, log_of, which
 from dormant.report.statistics import places
 
 NUMBERS_OF_A_PAGE = 400_000  # about 3 bytes each, compressed
@@ -59,48 +60,38 @@ def page_data(
     looks, lines, steps, texts = Looks(collection), Pool(), Pool(), Pool()
     for line in looks.lines:
         lines.place(line)
-    absences = {which(absence.run): absence for absence in collection.absent}
     made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
     measured = [series_of(run, schema, tau) for run in shown]
-    left = NUMBERS_OF_A_PAGE - sum(_numbers_of(chart) for chart in charts)
+    means = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
+    left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in means)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
+    absences = {which(absence.run): absence for absence in collection.absent}
     runs = []
-    for number, (run, series) in enumerate(zip(shown, measured, strict=True)):
-        curves: dict[str, dict[str, list]] = {}
-        for (quantity, layer), (agent, gradient, values) in series.items():
+    for run, series in zip(shown, measured, strict=True):
+        absence = absences.pop(which(run), None)
+        known = (run.config, run.details or {}, run.folder)
+        runs.append(_run(run, absence, known, collection.folder, texts))
+        for (quantity, layer), (*over, values) in series.items():
             kept = places(len(values), points)
-            curves.setdefault(quantity, {})[layer] = [
-                steps.place(_numbers(agent[kept])),
-                None if gradient is None else steps.place(_numbers(gradient[kept])),
-                _numbers(values[kept]),
-            ]
-        absence = absences.get(which(run))
-        runs.append({
-            **_labels(run),
-            "status": run.status,
-            "whole": number < len(collection.runs),
-            "folder": "" if run.folder is None else str(run.folder),
-            "command": run.command,
-            "config": texts.place(run.config),
-            "details": texts.place(_json(run.details or {})),
-            "curves": curves,
-            "problem": absence.problem if absence else "",
-            "log": log_of(collection.folder, absence.run) if absence else "",
-        })  # fmt: skip
-    runs += [_without_records(one, collection.folder, texts) for one in without_records(collection)]
-    games = dict.fromkeys(run.game for run in (*collection.experiment.runs, *shown))
+            at = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
+            curves = runs[-1]["curves"].setdefault(quantity, {})
+            curves[layer] = [*at, _numbers(values[kept])]
+    for absence in absences.values():
+        known = known_of(collection.folder, absence.run)
+        runs.append(_run(absence.run, absence, known, collection.folder, texts))
+    methods = _choices(looks.methods, {run.method for run in shown})
+    settings = _choices(looks.settings, {run.setting for run in shown})
+    for choice in methods:  # the dash is the setting's where there are several
+        look = looks.of(Line(choice["name"], ""), apart=True)
+        choice["look"] = look._replace(dash="solid") if len(settings) > 1 else look
+    for choice in settings:  # in the text's colour, with the first method's marker
+        look = looks.of(Line(looks.methods[0], choice["name"]))
+        choice["look"] = look._replace(colour="currentColor")
+    games = [run.game for run in collection.experiment.runs] + [run.game for run in shown]
     return {
-        "methods": [
-            {"name": name, "look": _of_method(looks, name), "empty": _no(shown, "method", name)}
-            for name in looks.methods
-        ],
-        "settings": [
-            {"name": name, "look": _of_setting(looks, name), "empty": _no(shown, "setting", name)}
-            for name in looks.settings
-        ],
-        "games": [
-            {"name": name, "look": None, "empty": _no(shown, "game", name)} for name in games
-        ],
+        "methods": methods,
+        "settings": settings,
+        "games": _choices(games, {run.game for run in shown}),
         "lines": [_line(line, looks) for line in lines.values()],
         "colours": COLOURS,
         "dashes": list(DASHES),
@@ -123,19 +114,8 @@ def script_json(data: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _no(runs: Sequence[RunResult], attribute: str, name: str) -> bool:
-    return all(getattr(run, attribute) != name for run in runs)
-
-
-def _of_method(looks: Looks, method: str) -> Look:
-    """What its lines have in common: the dash is the setting's where there are several."""
-    look = looks.of(Line(method, ""), apart=True)
-    return look._replace(dash="solid") if len(looks.settings) > 1 else look
-
-
-def _of_setting(looks: Looks, setting: str) -> Look:
-    """In the text's colour, with the first method's marker."""
-    return looks.of(Line(looks.methods[0], setting))._replace(colour="currentColor")
+def _choices(names: Iterable[str], found: set[str]) -> list[dict[str, Any]]:
+    return [{"name": name, "empty": name not in found} for name in dict.fromkeys(names)]
 
 
 def _line(line: Line, looks: Looks) -> dict[str, Any]:
@@ -184,34 +164,27 @@ def _curve(line: int, curve: Curve, steps: Pool) -> dict[str, Any]:
     return found | {"runs": curve.runs, "planned": curve.planned}
 
 
-def _numbers_of(chart: Chart) -> int:
-    return sum(3 * len(curve.values) for lines in chart.panels.values() for curve in lines.values())
-
-
-def _labels(run: Any) -> dict[str, Any]:
-    return dict(zip(("method", "setting", "game", "seed"), which(run), strict=True))
-
-
-def _without_records(absence: Absence, root: Path | None, texts: Pool) -> dict[str, Any]:
-    run = absence.run
-    config, details = config_and_details(root, run)
-    folder = root and root / run.folder
+def _run(
+    run: RunResult | PlannedRun,
+    absence: Absence | None,
+    known: tuple[str, dict[str, Any], Path | None],
+    root: Path | None,
+    texts: Pool,
+) -> dict[str, Any]:
+    """All of a run but its curves, with what is known of it: configuration, details and folder."""
+    config, details, folder = known
     return {
-        **_labels(run),
-        "status": absence.status,
-        "whole": False,
-        "folder": str(folder) if folder and folder.is_dir() else "",
+        **dict(zip(("method", "setting", "game", "seed"), which(run), strict=True)),
+        "status": absence.status if absence else FINISHED,
+        "whole": absence is None,
+        "folder": "" if folder is None else str(folder),
         "command": run.command,
         "config": texts.place(config),
-        "details": texts.place(_json(details)),
+        "details": texts.place(json.dumps(details, indent=1, default=str)),
         "curves": {},
-        "problem": absence.problem,
-        "log": log_of(root, run),
+        "problem": absence.problem if absence else "",
+        "log": log_of(root, absence.run) if absence else "",
     }
-
-
-def _json(details: dict[str, Any]) -> str:
-    return json.dumps(details, indent=1, default=str)
 
 
 def _numbers(values: np.ndarray) -> tuple[float | int | None, ...]:

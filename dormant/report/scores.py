@@ -31,13 +31,11 @@ class Normalization(NamedTuple):
       kind: "human", "expert" or "PPO".
       random: the mean return of a random policy: score 0.
       reference: score 1.
-      source: where the numbers are from.
     """
 
     kind: str
     random: float
     reference: float
-    source: str
 
 
 def normalization(game: str) -> Normalization | None:
@@ -101,7 +99,7 @@ def _table() -> dict[str, Normalization]:
     text = resources.files("dormant.report").joinpath(_DATA).read_text(encoding="utf-8")
     return {
         game_key(row["game"]): Normalization(
-            row["kind"], float(row["random"]), float(row["reference"]), SOURCES[row["kind"]]
+            row["kind"], float(row["random"]), float(row["reference"])
         )
         for row in csv.DictReader(text.splitlines())
     }

@@ -1,15 +1,15 @@
-"""From what a person has, a folder or a file, to a `Collection`."""
+"""From what a person has, folders or files, to one `Collection`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
-from dormant.records.results import Collection, RunResult
+from dormant.records.results import NOT_STARTED, Absence, Collection, RunResult
 from dormant.records.run_folders import find_runs, read_planned
 from dormant.report.csv_results import read_csv
-from dormant.report.csv_results import write_csv as write_csv_of
 from dormant.report.dopamine_results import read_baselines, read_logs
+from dormant.report.scores import game_key
 
 _SHOWS = ("iqm", "return", "dormant_percent", "overlap")
 
@@ -53,35 +53,89 @@ def read_folder(folder: str | Path) -> Collection:
     )
 
 
-def write_csv(collection: Collection, path: str | Path) -> None:
-    """Writes the curves of all runs that are whole; `read_folder` reads the file again."""
-    write_csv_of(collection.runs, path)
+def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
+    """The first collection with the whole runs of the others added.
+
+    Both are compared at one length: measurements after the longest run of the first are left out.
+    A game has the name that the first gives it; games that the first lacks are left out, and one of
+    the first's that another lacks is missing there, so that no average is of fewer games. Where the
+    first compares settings, a run without one gets its collection's name for a setting. A method
+    that both have in one setting is told apart by that name too.
+
+    Args:
+      first: whose plan, title and tau stay.
+      others: what to compare it with.
+
+    Raises:
+      ValueError: a collection has no whole run of the first's games within its length.
+    """
+    runs, planned, absent = list(first.runs), list(first.experiment.runs), list(first.absent)
+    games = {game_key(run.game): run.game for run in planned}
+    longest = max(run.agent_steps for run in (*planned, *map(_as_planned, first.runs)))
+    for other in others:
+        name = other.experiment.name
+        known = {(run.method, run.setting) for run in planned}
+        added = []
+        for run in other.runs:
+            setting = run.setting or (name if first.experiment.setting_name else "")
+            method = f"{run.method} ({name})" if (run.method, setting) in known else run.method
+            inside = run.agent_steps <= longest
+            if game_key(run.game) in games and inside.any():
+                added.append(
+                    run._replace(
+                        method=method,
+                        setting=setting,
+                        game=games[game_key(run.game)],
+                        agent_steps=run.agent_steps[inside],
+                        returns=run.returns[inside],
+                        dormant_percent=run.dormant_percent[inside],
+                    )
+                )
+        if not added:
+            raise ValueError(
+                f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
+                f" steps; got none in {name}"
+            )
+        runs += added
+        planned += map(_as_planned, added)
+        there = {(run.method, run.setting, run.game) for run in added}
+        for run in {(run.method, run.setting): run for run in reversed(added)}.values():
+            for game in games.values():
+                if (run.method, run.setting, game) not in there:
+                    missing = _as_planned(run._replace(game=game, seed=0))
+                    missing = missing._replace(agent_steps=longest)
+                    planned.append(missing)
+                    absent.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
+    experiment = first.experiment._replace(runs=tuple(planned))
+    return first._replace(experiment=experiment, runs=tuple(runs), absent=tuple(absent))
 
 
 def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
-    runs, partial, absent = [], [], []
+    runs: list[RunResult] = []
+    partial: list[RunResult] = []
+    absent = []
     for run in experiment.runs:
         result, absence = read_planned(root, run, experiment.tau)
-        if absence is None:
-            runs.append(result)
-            continue
-        absent.append(absence)
+        if absence is not None:
+            absent.append(absence)
         if result is not None:
-            partial.append(result)
+            (partial if absence else runs).append(result)
     return Collection(experiment, tuple(runs), tuple(partial), tuple(absent), root)
 
 
 def _of_results(results: list[RunResult], name: str, root: Path | None) -> Collection:
     """Of runs without a plan: all are whole."""
     _check_different((run, str(run.folder or name)) for run in results)
-    planned = [
-        PlannedRun(
-            "", run.method, run.setting, run.value, run.game, run.seed, int(run.agent_steps[-1]), ""
-        )
-        for run in results
-    ]
+    planned = list(map(_as_planned, results))
     return Collection(_experiment(planned, name), tuple(results), (), (), root)
+
+
+def _as_planned(run: RunResult) -> PlannedRun:
+    """A run that nobody planned, as long as it is."""
+    length = int(run.agent_steps[-1]) if run.agent_steps.size else 0
+    where = f"{run.method}, {run.game}, seed {run.seed}"
+    return PlannedRun(where, *run[:5], length, run.command)
 
 
 def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
@@ -104,7 +158,8 @@ def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
 
 def _logs(root: Path) -> list[RunResult]:
     folders = sorted({path.parent for path in root.glob("**/logs/log_*")})
-    results, counts = [], {}
+    results: list[RunResult] = []
+    counts: dict[tuple[str, str], int] = {}
     for folder in folders:
         *method, game, _ = ["", "", *folder.parent.relative_to(root).parts]
         key = ("/".join(filter(None, method)) or root.resolve().name, game or "unknown game")

@@ -1,8 +1,7 @@
 """What the tables, figures and the page say of a method in a setting, each computed once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,26 +12,10 @@ from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
 from dormant.report.scores import final_score, normalized
 
 
-class IqmCurve(NamedTuple):
-    """The IQM of a method in a setting over training.
-
-    Attributes:
-      steps: (P,) float64, agent steps.
-      band: its values and intervals, (P,) each.
-      iterations: how many all runs have.
-      left_out: how many of them are left out as some run has no return there.
-    """
-
-    steps: np.ndarray
-    band: Band
-    iterations: int
-    left_out: int
-
-
 class Statistics:
     """Aggregates of a collection's runs with 95 % stratified bootstrap intervals.
 
-    What was asked for is remembered, so that table, figure and page share one interval.
+    The metrics of the final scores are remembered, as tables and figures share them.
 
     Attributes:
       collection: all runs.
@@ -44,19 +27,13 @@ class Statistics:
         self, collection: Collection, bootstrap: Bootstrap = DEFAULT, schema: Schema = SCHEMA
     ):
         self.collection, self.bootstrap, self.schema = collection, bootstrap, schema
-        self._known: dict[tuple, Any] = {}
+        self._metrics: dict[tuple[str, str], dict[str, Interval]] = {}
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
         for run in collection.runs:
             self._runs[run.method, run.setting, run.game].append(run)
         self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for run in collection.experiment.runs:
-            self._games[run.method, run.setting].append(run.game)
-
-    def once(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What make returned when the key was first asked for; an error is raised each time."""
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
+        for planned in collection.experiment.runs:
+            self._games[planned.method, planned.setting].append(planned.game)
 
     def runs(self, method: str, setting: str, game: str) -> Sequence[RunResult]:
         """The whole runs of one game."""
@@ -76,13 +53,13 @@ class Statistics:
         """
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
-        scores = self.score_matrix(method, setting)
-        found = self.once(
-            ("metrics", method, setting), lambda: stratified.of_metrics(scores, self.bootstrap)
-        )
-        return found[metric]
+        key = (method, setting)
+        if key not in self._metrics:
+            scores = self.score_matrix(method, setting)
+            self._metrics[key] = stratified.of_metrics(scores, self.bootstrap)
+        return self._metrics[key][metric]
 
-    def iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
+    def iqm_curve(self, method: str, setting: str, points: int) -> tuple[np.ndarray, Band, str]:
         """Sample efficiency: the IQM of normalized scores over agent steps.
 
         Iterations that some run lacks, or in which no episode of it ended, are left out.
@@ -92,14 +69,12 @@ class Statistics:
           setting: of the runs.
           points: at most so many steps, evenly spread over those there are.
 
+        Returns:
+          (P,) float64 agent steps, the values there, and how many iterations are left out.
+
         Raises:
           ValueError: as `aggregate`, or no iteration is in all runs.
         """
-        return self.once(
-            ("curve", method, setting, points), lambda: self._iqm_curve(method, setting, points)
-        )
-
-    def _iqm_curve(self, method: str, setting: str, points: int) -> IqmCurve:
         levelled = self.runs_of_each_game(method, setting)
         everyone = [run for runs in levelled for run in runs]
         shared = shared_steps([run.agent_steps for run in everyone])
@@ -116,12 +91,11 @@ class Statistics:
             for runs in levelled
         ]
         band = stratified.of_iqm_curve(np.array(scores).transpose(1, 0, 2), self.bootstrap)
-        return IqmCurve(kept, band, len(shared), len(shared) - len(steps))
+        left_out = len(shared) - len(steps)
+        return kept, band, f"{left_out} of {len(shared)} iterations" if left_out else ""
 
-    def performance_profile(
-        self, method: str, setting: str, thresholds: np.ndarray
-    ) -> list[Interval]:
-        """For each threshold, the share of runs whose final normalized score is above it.
+    def performance_profile(self, method: str, setting: str, thresholds: np.ndarray) -> Band:
+        """For each of (T,) thresholds the share of runs with a final normalized score above it.
 
         Raises:
           ValueError: as `aggregate`.
@@ -141,8 +115,8 @@ class Statistics:
                 f"two methods must have the same games to be compared; got {games[0]} of {method!r}"
                 f" and {games[1]} of {other!r}"
             )
-        scores = [self.score_matrix(each, setting) for each in (method, other)]
-        return stratified.of_improvement(*scores, self.bootstrap)
+        first, second = (self.score_matrix(each, setting) for each in (method, other))
+        return stratified.of_improvement(first, second, self.bootstrap)
 
     def mean(self, values: Sequence[float]) -> Interval:
         """The mean of one value a run, with its interval over the runs.

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from dormant.records.results import Collection
 from dormant.report.bootstrap import DEFAULT, Bootstrap
 from dormant.report.charts import Chart, all_charts, layers_of_games
+from dormant.report.csv_results import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.figures import draw
 from dormant.report.looks import Looks
 from dormant.report.page import SMOKE, page_text
-from dormant.report.sources import write_csv
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, csv_text, file_name, latex, markdown
 
@@ -83,11 +83,12 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
     for chart in drawn + layers_of_games(charts, collection.experiment.tau):
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
-    notes = (*([SMOKE] if collection.experiment.scale == "smoke" else []), *_notes(drawn))
-    write_csv(collection, folder / RESULTS)
+    notes = _notes(drawn)
+    write_csv(collection.runs, folder / RESULTS)
     page = page_text(statistics, tables, charts, notes)
     (folder / PAGE).write_text(page, encoding="utf-8")
-    return tables, notes
+    smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()
+    return tables, (*smoke, *notes)
 
 
 def _notes(charts: Sequence[Chart]) -> list[str]:
@@ -106,30 +107,23 @@ def _check_replaceable(output: Path) -> None:
     if not output.is_dir():
         raise ValueError(f"output must be a folder; got the file {output}")
     names = {path.name for path in output.iterdir()}
-    if names and not {PAGE, RESULTS} <= names:
-        raise ValueError(
-            f"output must be new, empty or an earlier report; got {output}, which holds"
-            f" {sorted(names)[:3]}"
-        )
     strange = names - {PAGE, RESULTS, "tables", "figures"}
-    if strange:
+    if strange or (names and not {PAGE, RESULTS} <= names):
         raise ValueError(
-            f"output must hold nothing but an earlier report, which is replaced; got {output} with"
-            f" {sorted(strange)[:3]}"
+            "output must be new, empty or an earlier report, which is replaced; got"
+            f" {output}, which holds {sorted(strange or names)[:3]}"
         )
 
 
 def _replace(building: Path, output: Path) -> None:
     """Renames; a folder that holds files cannot be renamed over, so the old one moves away."""
-    if not output.exists():
-        os.rename(building, output)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{output.name}-old-", dir=output.parent))
-    os.rename(output, old / "report")
+    old = building.with_name(f"{building.name}-old")
+    if output.exists():
+        os.rename(output, old)
     try:
         os.rename(building, output)
     except OSError:
-        os.rename(old / "report", output)
+        if old.exists():
+            os.rename(old, output)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import difflib
 
+from dormant.checks import check
 from dormant.reproduce import figures, minatar_sweeps, side_experiments
 from dormant.reproduce.experiments import Experiment
 
@@ -17,17 +18,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 )
 
 
-def find(name: str) -> Experiment:
+def find(name: str | None) -> Experiment:
     """The experiment of a name or alias.
 
     Raises:
       ValueError: there is none, with the names that come close.
     """
     by_name = {known: each for each in EXPERIMENTS for known in (each.name, *each.aliases)}
-    if name in by_name:
-        return by_name[name]
-    close = difflib.get_close_matches(name, by_name, n=3)
+    close = difflib.get_close_matches(name or "", by_name, n=3)
     suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(
-        f"the experiment must be one of those that --list shows{suggestion}; got {name!r}"
-    )
+    check(name in by_name, "name", f"an experiment that --list shows{suggestion}", name)
+    return by_name[name or ""]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.checks import check, check_count
 from dormant.data_files import data_folder
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
@@ -44,17 +45,12 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.list:
         print(listing(known.scale or "paper", data_folder("benchmarks/results")))
         return 0
-    if known.name is None:
-        raise ValueError("name one experiment of those that --list shows; got none")
-    for option in ("parallel", "retries"):
-        least = 1 if option == "parallel" else 0
-        if getattr(known, option) < least:
-            raise ValueError(f"--{option} must be at least {least}; got {getattr(known, option)}")
     experiment = catalog.find(known.name)
     scale = known.scale or experiment.default_scale
-    for option in ("base_dir", "data"):
-        if getattr(known, option) == "":
-            raise ValueError(f"--{option} must name a folder; got ''")
+    check_count("--parallel", known.parallel, 1)
+    check_count("--retries", known.retries, 0)
+    check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
+    check(known.data != "", "--data", "the name of a folder", known.data)
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
     data = Path(known.data or DATA)
     planned = jobs(experiment, scale, folder, known.seeds, known.games, data)
@@ -65,14 +61,13 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.dry_run:
         print(_dry_run(planned, folder))
         return 0
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--base_dir must be a folder; got {folder}")
+    check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
     for job in planned:
         lacks = _lacks(job)
         if lacks is not None and state_of_job(folder, job).status != FINISHED:
             raise ValueError(
-                f"--data must name the folder of the data sets, with {lacks.relative_to(data)}"
-                f" for {job.name}; docs/studies.md says where to get it; got {data}"
+                f"`--data` must be the folder of the data sets, with {lacks.relative_to(data)}"
+                f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
             )
     with locked(folder) as lock:
         check_plan(folder, file)
@@ -86,11 +81,9 @@ def _check_own_files(planned: Sequence[Job]) -> None:
     """Checks that every run gets the package's own gin file, not another one of that name."""
     for name in {job.gin_file for job in planned}:
         here, own = Path(name), data_folder("gin_configs") / name
-        if here.is_file() and here.read_bytes() != own.read_bytes():
-            raise ValueError(
-                f"the working directory must have no other {name} than dormant's own; got"
-                f" {here.resolve()}"
-            )
+        same = not here.is_file() or here.read_bytes() == own.read_bytes()
+        wanted = f"a folder that holds no other {name} than dormant's own"
+        check(same, "the working directory", wanted, str(here.resolve()))
 
 
 def _lacks(job: Job) -> Path | None:

@@ -48,6 +48,7 @@ class Family:
       speed: which measurement of the benchmarks tells how fast they are; "" where none does.
       replay_ratio: gradient steps per agent step, where the cell does not set it.
       data: what they read; None for nothing.
+      gin_file: their configuration where it is not the variant's own; "" where it is.
       on_device: the runs on the device that stand for these, where every cell of the family can be
         said in the words of the agent there; None where none do.
     """
@@ -61,6 +62,7 @@ class Family:
     speed: str = ""
     replay_ratio: float = 0.25
     data: DataSet | None = None
+    gin_file: str = ""
     on_device: "Family | None" = None
 
 
@@ -78,7 +80,7 @@ class Variant:
       bindings: what the setting changes in the gin file.
       family: the name, in the experiment's families, of the runs that it has.
       reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
-        game and seed, which comes first.
+        game and seed, which comes first; at a scale without that method it reads none.
       paper: what the paper reports for it.
     """
 

@@ -22,6 +22,9 @@ MUJOCO = ("Ant", "HalfCheetah", "Hopper", "Walker2d")
 MINATAR = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 MINI_GAMES = ("DemonAttack", "Asterix", "Seaquest")
 
+# Any smoke run on the device starts from this file, in which is neither an intervention nor weight
+# decay.
+DEVICE_FILE = "vectorized/replay_ratio.gin"
 DEVICE_GAME = "VectorizedDQN.environment"
 _ATARI = "atari_lib.create_atari_environment.game_name"
 _GYM = "create_gym_environment.environment_name"
@@ -46,6 +49,7 @@ SMOKE_DEVICE = Family(
         "FixedBudget.period": "40",
     },
     "minatar mlp",
+    gin_file=DEVICE_FILE,
 )  # fmt: skip
 # An Atari run of some hundred agent steps: it shows that everything runs, and its numbers mean
 # nothing.
@@ -144,5 +148,5 @@ def quickstart() -> Families:
     """DQN on the device, five seeds of one game for minutes: there is nothing longer."""
     game = ("SpaceInvaders-MinAtar",)
     whole = Family(TRAIN_VECTORIZED, DEVICE_GAME, game, 5, 40_000, {}, "minatar mlp")
-    smoke = dataclasses.replace(SMOKE_DEVICE, games=game)
+    smoke = dataclasses.replace(SMOKE_DEVICE, games=game, gin_file="")
     return {"paper": whole, "mini": whole, "smoke": smoke}

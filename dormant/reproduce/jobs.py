@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.checks import check_choice, check_count
 from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
@@ -16,7 +17,7 @@ from dormant.reproduce.experiments import (
     Family,
     Variant,
 )
-from dormant.reproduce.methods import DEVICE_FILE, REPLAY_RATIO, on_device
+from dormant.reproduce.methods import REPLAY_RATIO, on_device
 
 PYTHON = "python"
 DATA = Path("data")
@@ -81,18 +82,13 @@ def jobs(
     Raises:
       ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
     """
-    if scale not in SCALES:
-        raise ValueError(f"--scale must be one of {', '.join(SCALES)}; got {scale!r}")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds must be at least 1; got {seeds}")
+    check_choice("--scale", scale, SCALES)
+    if seeds is not None:
+        check_count("--seeds", seeds, 1)
     cells = _cells(experiment, scale)
     known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
-    unknown = [game for game in games if game not in known]
-    if unknown:
-        raise ValueError(
-            f"--games must be out of those of {experiment.name} at scale {scale},"
-            f" {', '.join(known)}; got {unknown[0]!r}"
-        )
+    for game in games:
+        check_choice("--games", game, known)
     plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
     return [
         job
@@ -108,7 +104,6 @@ class _Cell(NamedTuple):
 
     variant: Variant
     family: Family
-    gin_file: str
     bindings: dict[str, str]
 
     @property
@@ -136,25 +131,23 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
         device, said = family.on_device, on_device(variant)
         # Methods are compared on one environment: all of a family's variants move, or none.
         if device is not None and said is not None and None not in map(on_device, beside):
-            family, gin_file, bindings = device, DEVICE_FILE, {**device.bindings, **said}
+            family, bindings = device, {**device.bindings, **said}
         else:
             # What makes a run short must hold whatever the variant says of periods.
-            gin_file, bindings = variant.gin_file, {**variant.bindings, **family.bindings}
-        bindings |= experiment.extra.get(scale, {})
-        cells.append(_Cell(variant, family, gin_file, bindings))
+            bindings = {**variant.bindings, **family.bindings}
+        cells.append(_Cell(variant, family, {**bindings, **experiment.extra.get(scale, {})}))
     return cells
 
 
 def _jobs(plan: _Plan, cell: _Cell, game: str, seeds: int) -> list[Job]:
     name = f"{cell.folder}/{game}"
+    folders = {seed: f"{name}/seed_{seed}" for seed in range(seeds)}
     if cell.family.program == TRAIN_VECTORIZED:
-        bindings = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
-        folders = [f"{name}/seed_{seed}" for seed in range(seeds)]
-        return [_job(plan, cell, game, name, bindings, dict(enumerate(folders)))]
+        own = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
+        return [_job(plan, cell, game, name, own, folders)]
     return [
         _job(plan, cell, game, folder, {"LearnerOptions.seed": str(seed)}, {seed: folder})
-        for seed in range(seeds)
-        for folder in [f"{name}/seed_{seed}"]
+        for seed, folder in folders.items()
     ]
 
 
@@ -168,6 +161,7 @@ def _job(
     needs = {
         parameter: f"{plan.cells[method]}/{game}/seed_{seed}"
         for parameter, method in variant.reads.items()
+        if method in plan.cells
     }
     places = {parameter: plan.folder / need for parameter, need in needs.items()}
     needed = None
@@ -184,7 +178,7 @@ def _job(
     arguments = (
         "-m",
         family.program,
-        f"--gin_files={cell.gin_file}",
+        f"--gin_files={family.gin_file or variant.gin_file}",
         f"--base_dir={(plan.folder / name).as_posix()}",
         *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
     )

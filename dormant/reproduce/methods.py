@@ -4,9 +4,6 @@ from collections.abc import Callable, Mapping
 
 from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Measured, Variant
 
-# Any smoke run on the device starts from this file, in which is neither an intervention nor weight
-# decay.
-DEVICE_FILE = "vectorized/replay_ratio.gin"
 REPLAY_RATIO = "LearnerOptions.replay_ratio"
 REPLAY_RATIOS = (0.25, 0.5, 1, 2)
 TAU, TAU_AT_DEFAULT = "0.1", "0.025"

@@ -1,9 +1,8 @@
 """Experiments of our own, on gymnax's MinAtar: the paper's questions for two CPU cores."""
 
 from dormant.reproduce.experiments import Bindings, Experiment, Variant
-from dormant.reproduce.families import minatar, quickstart
+from dormant.reproduce.families import DEVICE_FILE, minatar, quickstart
 from dormant.reproduce.methods import (
-    DEVICE_FILE,
     ORDERS,
     PRUNE,
     REDO,

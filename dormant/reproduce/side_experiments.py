@@ -1,8 +1,6 @@
 """What the paper trains otherwise than by acting: figures 3, 4 and 8. No agent acts as these runs
 are recorded, so that their agent steps are gradient steps."""
 
-from collections.abc import Sequence
-
 from dormant.reproduce.experiments import STUDY, Bindings, DataSet, Experiment, Family, Variant
 from dormant.reproduce.families import DEVICE_GAME, PAIR, Families, atari
 from dormant.reproduce.methods import AT_RATIO_1, REDO
@@ -11,25 +9,18 @@ _CIFAR_10 = DataSet("Images.folder", "cifar-10-batches-bin", "data_batch_1.bin")
 _DQN_REPLAY = DataSet("DQNReplay.folder", "dqn_replay", "{game}/{run}/replay_logs", runs=5)
 DATA_PARAMETERS = tuple(data.parameter for data in (_CIFAR_10, _DQN_REPLAY))
 _SHUFFLED = {"Supervised.labels": "'shuffled'"}
-_FRESH = {"Distillation.student": "'fresh'"}
 _TRAINED = "trained at replay ratio 1"
 _TEACHER, _STUDENT = "teacher: DQN", "student before: DQN at replay ratio 1"
 
 
-def _images(games: Sequence[str], seeds: int, steps: int, bindings: Bindings, **others) -> Family:
-    return Family(
-        STUDY, "Images.source", tuple(games), seeds, steps, bindings, replay_ratio=1, **others
-    )
+def _study(parameter: str, games: tuple[str, ...], seeds: int, steps: int, **others) -> Family:
+    """Runs whose agent steps are gradient steps."""
+    return Family(STUDY, parameter, games, seeds, steps, replay_ratio=1, **others)
 
 
-def _on_atari(speed: str, data: DataSet | None = None) -> Families:
-    """As many gradient steps as an online run of 40M frames has."""
-    steps = 2_500_000
-    return {"paper": Family(STUDY, "Atari.game", PAIR, 5, steps, {}, speed, 1, data)}
-
-
-def _on_device(gradient_steps: int, smoke: Bindings) -> Families:
-    """What there is without the paper's own data: three seeds on MinAtar, and a run of seconds."""
+def _of_games(gradient_steps: int, smoke: Bindings, **on_atari) -> Families:
+    """On Atari, as many gradient steps as an online run of 40M frames has; without the paper's own
+    data three seeds on MinAtar, and a run of seconds."""
     games = ("Asterix-MinAtar", "Breakout-MinAtar", "SpaceInvaders-MinAtar")
     shorter = {
         "VectorizedDQN.dense": "(32,)",
@@ -42,8 +33,30 @@ def _on_device(gradient_steps: int, smoke: Bindings) -> Families:
         **smoke,
     }
     return {
-        "mini": Family(STUDY, DEVICE_GAME, games, 3, gradient_steps, replay_ratio=1),
-        "smoke": Family(STUDY, DEVICE_GAME, games[1:2], 1, 1_000, shorter, replay_ratio=1),
+        "paper": _study("Atari.game", PAIR, 5, 2_500_000, **on_atari),
+        "mini": _study(DEVICE_GAME, games, 3, gradient_steps),
+        "smoke": _study(DEVICE_GAME, games[1:2], 1, 1_000, bindings=shorter),
+    }
+
+
+def _images() -> Families:
+    """CIFAR-10; it does not come with this package, so that a smoke run has a synthetic set."""
+    source, of_cifar = "Images.source", {"speed": "images", "data": _CIFAR_10}
+    shorter = {"Supervised.shuffle_every": "5", "StudyRun.num_iterations": "25"}
+    smoke = {
+        "Images.count": "2_000",
+        "Supervised.network": "'mlp'",
+        "Supervised.dense": "(128, 128)",
+        "Supervised.shuffle_every": "10",
+        "StudyRun.num_iterations": "20",
+        "StudyRun.training_steps": "40",
+        "Tracker.tracking_period": "20",
+        "ReDo.period": "20",
+    }
+    return {
+        "paper": _study(source, ("CIFAR-10",), 3, 10_000, **of_cifar),
+        "mini": _study(source, ("CIFAR-10",), 2, 2_500, bindings=shorter, **of_cifar),
+        "smoke": _study(source, ("synthetic",), 1, 800, bindings=smoke),
     }
 
 
@@ -65,35 +78,7 @@ FIGURE_3 = Experiment(
         ),
         Variant("shuffled labels + ReDo", "studies/fig03.gin", bindings={**_SHUFFLED, **REDO}),
     ),
-    families={
-        "": {
-            "paper": _images(["CIFAR-10"], 3, 10_000, {}, speed="images", data=_CIFAR_10),
-            "mini": _images(
-                ["CIFAR-10"],
-                2,
-                2_500,
-                {"Supervised.shuffle_every": "5", "StudyRun.num_iterations": "25"},
-                speed="images",
-                data=_CIFAR_10,
-            ),
-            # In place of CIFAR-10, which does not come with this package.
-            "smoke": _images(
-                ["synthetic"],
-                1,
-                800,
-                {
-                    "Images.count": "2_000",
-                    "Supervised.network": "'mlp'",
-                    "Supervised.dense": "(128, 128)",
-                    "Supervised.shuffle_every": "10",
-                    "StudyRun.num_iterations": "20",
-                    "StudyRun.training_steps": "40",
-                    "Tracker.tracking_period": "20",
-                    "ReDo.period": "20",
-                },
-            ),
-        }
-    },
+    families={"": _images()},
     shows=("dormant_percent",),
 )
 FIGURE_4 = Experiment(
@@ -102,27 +87,27 @@ FIGURE_4 = Experiment(
     " place of Atari's DQN replay data)",
     expected="DemonAttack 20 to 33 %, with random targets 22; Asterix 10 to 50, 20 (read off).",
     notes="Which steps of the data set, and how many gradient steps, are not the paper's word.",
-    variants=tuple(
+    variants=(
         Variant(
-            method,
-            gin_file,
-            bindings=bindings,
-            family=family,
-            paper={("dormant_percent", game): value for game, value in values.items() if family},
-        )
-        for gin_file, family in (("studies/fig04.gin", ""), ("studies/fig04_atari.gin", "Atari"))
-        for method, bindings, values in (
-            ("offline DQN", {}, {"DemonAttack": 33, "Asterix": 50}),
-            (
-                "offline DQN, random targets",
-                {"OfflineDQN.targets": "'random'"},
-                {"DemonAttack": 22, "Asterix": 20},
-            ),
-        )
+            "offline DQN",
+            "studies/fig04.gin",
+            paper={("dormant_percent", "DemonAttack"): 33, ("dormant_percent", "Asterix"): 50},
+        ),
+        Variant(
+            "offline DQN, random targets",
+            "studies/fig04.gin",
+            bindings={"OfflineDQN.targets": "'random'"},
+            paper={("dormant_percent", "DemonAttack"): 22, ("dormant_percent", "Asterix"): 20},
+        ),
     ),
     families={
-        "": _on_device(50_000, {"OfflineDQN.data_steps": "2_000"}),
-        "Atari": _on_atari("offline", _DQN_REPLAY),
+        "": _of_games(
+            50_000,
+            {"OfflineDQN.data_steps": "2_000"},
+            gin_file="studies/fig04_atari.gin",
+            speed="offline",
+            data=_DQN_REPLAY,
+        )
     },
     shows=("dormant_percent", "return"),
 )
@@ -135,29 +120,28 @@ FIGURE_8 = Experiment(
     variants=(
         Variant(_TEACHER, "fig09_dqn.gin", family="teacher"),
         Variant(_STUDENT, "fig07.gin", bindings=AT_RATIO_1, family="student"),
-        Variant(_TRAINED, "studies/fig08.gin"),
-        Variant("fresh network", "studies/fig08.gin", bindings=_FRESH),
         Variant(
             _TRAINED,
-            "studies/fig08_atari.gin",
-            family="Atari",
+            "studies/fig08.gin",
             reads={"Distillation.teacher_run": _TEACHER, "Distillation.student_run": _STUDENT},
         ),
         Variant(
             "fresh network",
-            "studies/fig08_atari.gin",
-            bindings=_FRESH,
-            family="Atari",
+            "studies/fig08.gin",
+            bindings={"Distillation.student": "'fresh'"},
             reads={"Distillation.teacher_run": _TEACHER},
         ),
     ),
     families={
+        # Runs of agents, which the studies on Atari read.
         "teacher": {"paper": atari(40, PAIR)["paper"]},
         "student": {"paper": atari(10, PAIR)["paper"]},
-        "": _on_device(
-            25_000, {"Distillation.teacher_steps": "2_000", "Distillation.student_steps": "2_000"}
+        "": _of_games(
+            25_000,
+            {"Distillation.teacher_steps": "2_000", "Distillation.student_steps": "2_000"},
+            gin_file="studies/fig08_atari.gin",
+            speed="distillation",
         ),
-        "Atari": _on_atari("distillation"),
     },
     shows=("return", "dormant_percent"),
     baseline=_TRAINED,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import gin
 
+from dormant.checks import ConfigurationError, require
 from dormant.data_files import data_folder
-from dormant.runs.options import ConfigurationError, require
 
 GIN_CONFIGS = "gin_configs"
 

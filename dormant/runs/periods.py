@@ -1,6 +1,7 @@
 """What tracks and what acts in a run, as its `LearnerOptions` say, and when each is due.
 The only place where a host outside of Dopamine counts periods."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -37,12 +38,9 @@ def interventions_of(
 
 def is_due(options: LearnerOptions, gradient_step: jax.Array) -> jax.Array:
     """bool (): whether either does something at a gradient step, 1 for the first."""
-    tracked = dormant.parts.is_due(gradient_step, tracking_period(options))
-    acting = options.intervention
-    if acting is None:
-        return tracked
-    acts = dormant.parts.is_due(gradient_step, acting.period, acting.start, acting.end)
-    return jnp.logical_or(tracked, acts)
+    acting = [] if options.intervention is None else [options.intervention]
+    due = [part.is_due(gradient_step) for part in (tracker_of(options), *acting)]
+    return functools.reduce(jnp.logical_or, due)
 
 
 def shared_period(options: LearnerOptions, *lengths: int) -> int:

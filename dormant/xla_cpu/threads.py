@@ -35,7 +35,7 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
       seed. Its progress is that of all seeds.
 
     Raises:
-      ValueError: when `threads` is not a whole number of at least 1.
+      ValueError: when `threads` is not a whole number >= 1.
     """
     threads = usable_cores() if threads is None else threads
     check_count("threads", threads, 1)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -158,8 +159,10 @@ def test_one_game_has_a_table_of_returns_and_dormant_neurons(tmp_path, capsys):
     output = tmp_path / "report"
     assert main([str(tmp_path / "quickstart"), f"--output={output}"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("**Return and dormant % in Pong")
-    assert "| replay ratio | method | return | dormant % at tau 0.1 |" in printed
+    assert printed.startswith("**Results in Pong")
+    assert (
+        "| replay ratio | method | Final return | Dormant % at tau 0.1, last iteration |" in printed
+    )
     # The last iteration has returns 6, 7 and 8, and 37 % of seed 0, 38 % and 39 % of the others.
     assert "| 0.25 | DQN | 7.0 [6.0, 8.0] (3) | 38.0 [37.0, 39.0] (3) |" in printed
     assert [line.count("|") for line in printed.splitlines() if line.startswith("| 1 ")] == [5, 5]
@@ -184,11 +187,13 @@ def test_figures_that_do_not_apply_have_no_notes(tmp_path, capsys):
     assert figures == {"returns"}
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_make_run_is_the_experiment_and_its_report():
-    command = ["make", "--dry-run", "run", "RUN_DIR=runs/mine"]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    *_, first, second = done.stdout.splitlines()
-    assert first.endswith("-m dormant.reproduce quickstart --base_dir='runs/mine' ")
-    assert second.endswith("-m dormant.report 'runs/mine'")
+    launcher = Path(__file__).resolve().parents[2] / "launchers" / "quickstart.sh"
+    command = ["bash", str(launcher), "runs/mine", "--seeds=2"]
+    environment = {**os.environ, "PYTHON": "echo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "-m dormant.reproduce quickstart --base_dir=runs/mine --seeds=2",
+        "-m dormant.report runs/mine",
+    ]

@@ -10,9 +10,9 @@ import pytest
 from dormant.records.experiment_file import ExperimentFile, PaperValue, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.run_folders import UNKNOWN_GAME
-from dormant.report.csv_results import COLUMNS
+from dormant.report.csv_results import COLUMNS, write_csv
 from dormant.report.dopamine_results import read_baselines, read_logs
-from dormant.report.sources import read_folder, write_csv
+from dormant.report.sources import read_folder
 from tests.report.hostile_runs import planned_runs, write_run
 
 RUNS = [run._replace(method="DQN" if run.method == "DQN" else "ReDo") for run in planned_runs()]
@@ -183,7 +183,7 @@ def test_an_empty_folder_and_none_are_refused(tmp_path):
 def test_csv_is_read_back_to_the_digit(folder, tmp_path):
     before = read_folder(folder)
     path = tmp_path / "all.csv"
-    write_csv(before, path)
+    write_csv(before.runs, path)
     after = read_folder(path)
     for old, new in zip(before.runs, after.runs, strict=True):
         assert old[:5] == new[:5]

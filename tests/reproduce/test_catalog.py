@@ -255,9 +255,9 @@ def test_what_cannot_be_run_says_why(name, problem):
 @pytest.mark.parametrize(
     "arguments, problem",
     [
-        (("huge", FOLDER), "--scale must be one of paper, mini, smoke; got 'huge'"),
-        (("paper", FOLDER, 0), "--seeds must be at least 1; got 0"),
-        (("paper", FOLDER, 1, ["pong"]), "--games must be out of .* got 'pong'"),
+        (("huge", FOLDER), "`--scale` must be one of 'paper', 'mini', 'smoke'; got 'huge'"),
+        (("paper", FOLDER, 0), "`--seeds` must be a whole number >= 1; got 0"),
+        (("paper", FOLDER, 1, ["pong"]), "`--games` must be one of .*'Pong'.*; got 'pong'"),
     ],
 )
 def test_a_selection_that_does_not_exist_is_refused(arguments, problem):

@@ -173,7 +173,7 @@ def test_another_gin_file_of_the_same_name_is_not_taken_silently(tmp_path, monke
     pathlib.Path("fig01_dqn.gin").write_text("LearnerOptions.replay_ratio = 4")
     assert main(asked) == 2
     error = capsys.readouterr().err
-    assert "no other fig01_dqn.gin than dormant's own; got" in error and error.count("\n") == 1
+    assert "no other fig01_dqn.gin than dormant's own; got '" in error and error.count("\n") == 1
 
 
 def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monkeypatch, capsys):
@@ -199,18 +199,18 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
 @pytest.mark.parametrize(
     "arguments, problem",
     [
-        ([], "name one experiment"),
+        ([], "`name` must be an experiment that --list shows; got None"),
         (["fig77"], "got 'fig77'"),
-        (["fig1", "--parallel=0"], "--parallel must be at least 1; got 0"),
-        (["fig1", "--retries=-1"], "--retries must be at least 0; got -1"),
+        (["fig1", "--parallel=0"], "`--parallel` must be a whole number >= 1; got 0"),
+        (["fig1", "--retries=-1"], "`--retries` must be a whole number >= 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
-        (["fig1", "--base_dir="], "--base_dir must name a folder"),
-        (["fig4", "--data="], "--data must name a folder"),
+        (["fig1", "--base_dir="], "`--base_dir` must be the name of a folder; got ''"),
+        (["fig4", "--data="], "`--data` must be the name of a folder; got ''"),
         (
             ["fig4", "--scale=paper", "--data=/nowhere"],
-            "--data must name the folder of the data sets, with"
+            "`--data` must be the folder of the data sets, with"
             " dqn_replay/DemonAttack/1/replay_logs for offline_dqn/DemonAttack/seed_0;"
-            " docs/studies.md says where to get it; got /nowhere",
+            " docs/studies.md says where to get it; got '/nowhere'",
         ),
         (
             ["fig3", "--scale=mini", "--data=/nowhere"],

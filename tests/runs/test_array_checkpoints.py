@@ -7,7 +7,7 @@ import pytest
 
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.host_arrays import forms_of
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 
 @pytest.fixture

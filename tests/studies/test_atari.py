@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dormant.checks import ConfigurationError
 from dormant.learners import epsilon_greedy
-from dormant.runs.options import ConfigurationError
 from dormant.studies.atari import Atari
 from dormant.studies.trained_runs import trained_run as find_run
 

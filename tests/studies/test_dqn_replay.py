@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dormant.checks import ConfigurationError
 from dormant.replay import ReplayBuffer, ReplayOptions
-from dormant.runs.options import ConfigurationError
 from dormant.studies import frames
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.frames import Frames

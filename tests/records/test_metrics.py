@@ -1,4 +1,4 @@
-"""The records of metrics.jsonl: their content, their file, and their scalars for TensorBoard."""
+"""The records of metrics.jsonl: their content and their file."""
 
 import json
 from types import SimpleNamespace
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.agents.scalars import tracking_scalars
 from dormant.interventions.compose import Report
 from dormant.interventions.measures import NetworkMetrics
 from dormant.records.files import write_atomically
@@ -29,10 +28,12 @@ def network(layer="Dense_0", gradient=6.0):
 def state(recycled=0, total=0, layer="Dense_0", gradient=6.0):
     report = Report(
         step=jnp.int32(40),
-        dormant_fraction={layer: jnp.array([0.0, 0.25, 0.5])},
+        taus=jnp.array([0.0, 0.025, 0.1]),
         pooled=jnp.array([0.0, 0.25, 0.5]),
+        by_layer={layer: jnp.array([0.0, 0.25, 0.5])},
         overlap={layer: jnp.array([jnp.nan, 0.5, 1.0])},
         overlap_history={layer: jnp.array([jnp.nan, 1.0, 1.0])},
+        threshold={layer: jnp.float32(0.1)},
         recycled={layer: jnp.int32(recycled)},
         recycled_total=jnp.int32(total),
         network=network(layer, gradient),
@@ -85,8 +86,6 @@ def test_several_networks_make_one_record():
     assert record["recycled"] == {"actor/Dense_0": 3, "critic/Dense_0": 1}
     assert record["recycled_total"] == 9
     assert record["weight_norm_total"] == pytest.approx(50**0.5)
-    names = {scalar.name for scalar in tracking_scalars(record)}
-    assert {"DormantPercent/tau=0.1/actor", "DormantPercent/tau=0.1/critic/Dense_0"} <= names
 
 
 def test_a_learner_without_gradient_or_q_values_leaves_them_undefined():
@@ -96,20 +95,6 @@ def test_a_learner_without_gradient_or_q_values_leaves_them_undefined():
     assert "q_mean" not in record
     assert record["gradient_norm"] == {"Dense_0": None, "output": None}
     assert record["gradient_norm_total"] is None
-    names = {scalar.name for scalar in tracking_scalars(record)}
-    assert "Train/QMean" not in names and "GradientNorm/output" not in names
-    assert "WeightNorm/output" in names
-
-
-def test_tensorboard_has_every_number_of_the_record():
-    extra = {"critic_loss": jnp.float32(2), "alpha": jnp.float32(3)}
-    record = tracking_record(state(), state(3, 7), losses() | extra, agent_step=160)
-    scalars = {scalar.name: scalar.value for scalar in tracking_scalars(record)}
-    assert scalars["Train/Loss"] == 0.5 and scalars["Train/QMean"] == -1.5
-    assert scalars["Train/CriticLoss"] == 2.0 and scalars["Train/Alpha"] == 3.0
-    assert scalars["WeightNorm/Total"] == 5.0 and scalars["GradientNorm/Total"] == 6.0
-    assert scalars["EffectiveRank/Dense_0"] == 12.0 and scalars["WeightNorm/output"] == 3.0
-    assert scalars["DormantOverlapHistory/tau=0.1/Dense_0"] == 1.0
 
 
 def test_without_recycling_the_counts_are_zero():
@@ -123,14 +108,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(loss):
         tracking_record(state(), None, losses(loss), agent_step=160)
 
 
-def test_scalars_leave_out_what_is_undefined():
-    record = tracking_record(state(), state(3, 7), losses(), agent_step=160)
-    scalars = {scalar.name: scalar.value for scalar in tracking_scalars(record)}
-    assert scalars["DormantPercent/tau=0.1/Pooled"] == 50.0
-    assert scalars["DormantOverlap/tau=0.025/Dense_0"] == 0.5
-    assert "DormantOverlap/tau=0/Dense_0" not in scalars
-    assert scalars["ReDo/RecycledTotal"] == 7
-    assert {scalar.step for scalar in tracking_scalars(record)} == {40}
+def test_what_only_one_learner_returns_is_recorded_under_its_name():
+    extra = {"temperature": jnp.float32(2), "entropy": jnp.float32(np.nan)}
+    record = tracking_record(state(), None, losses() | extra, agent_step=160)
+    assert set(record) >= {"loss", "q_mean", "temperature", "entropy"}
+    assert (record["temperature"], record["entropy"]) == (2.0, None)
 
 
 def iteration(number, agent_step, gradient_step):
@@ -155,6 +137,20 @@ def test_an_iteration_record_has_an_evaluation_only_where_there_was_one():
         "train_average_return": 1.5,
         "steps_per_second": 100.0,
     }
+
+
+def test_an_iteration_in_which_nothing_acts_has_no_episodes():
+    measured = {"train_accuracy": np.float32(0.5), "teacher_average_return": None}
+    record = iteration_record(
+        0, agent_step=40, gradient_step=40, steps_per_second=9.0, measured=measured
+    )
+    assert list(record.items())[4:] == [
+        ("steps_per_second", 9.0),
+        ("train_returns", []),
+        ("train_episode_lengths", []),
+        ("train_accuracy", 0.5),
+        ("teacher_average_return", None),
+    ]
 
 
 def test_the_file_continues_where_the_checkpoint_was(tmp_path):
