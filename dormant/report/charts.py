@@ -180,8 +180,9 @@ def _of_each_line(
 def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
     """The mean of a measure over the seeds, a panel for each game.
 
-    Over gradient steps, or agent steps where some run has no others. Where a run has no value, the
-    mean is over the others, which is named.
+    A figure is over gradient steps, or over agent steps where some run has no others or lines have
+    very different numbers of them. Where a run has no value, the mean is over the others, which is
+    named.
 
     Args:
       statistics: of the collection.
@@ -214,7 +215,9 @@ def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
                 left_out.append(f"{game}, {line.label}: {reason}")
             if curve:
                 panels.setdefault(game, {})[line] = curve._replace(planned=planned)
-    across = "gradient steps" if by_gradient else "agent steps"
+    # Replay ratios that differ would squeeze the lowest into a corner.
+    ends = [c.steps[-1] for lines in panels.values() for c in lines.values()] if by_gradient else []
+    across = "gradient steps" if ends and max(ends) < 2 * min(ends) else "agent steps"
     up = titles(statistics.schema, collection.experiment.tau)[measure.quantity]
     name, title = FIGURES.get(measure, ("", measure.quantity))
     return Chart(name, title, across, up, panels, tuple(left_out), measure)
