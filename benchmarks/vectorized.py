@@ -49,9 +49,9 @@ def our_speed(
         intervention=ReDo() if redo else None,
         tracker=Tracker(tracking_period=1_000),
     )
-    program, _, _ = agent.program(options)
     devices = jax.devices()[: vectorized.usable_devices(seeds, jax.device_count())]
-    if jax.default_backend() == "cpu":
+    program, _, _ = agent.program(options, devices=devices)
+    if xla_cpu.is_cpu(devices):
         program = xla_cpu.one_by_one(program)
     elif len(devices) > 1:
         program = vectorized.shard(program, devices)
@@ -176,8 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__.splitlines()[0], repeats=5)
     parser.add_argument("--seeds", type=common.positive, nargs="+", help="how many side by side")
     options = parser.parse_args(arguments)
-    on_cpu = jax.default_backend() == "cpu"
-    seeds = options.seeds or ([1, 2, 5, 10] if on_cpu else [1, 16, 128, 1024])
+    seeds = options.seeds or ([1, 2, 5, 10] if xla_cpu.is_cpu() else [1, 16, 128, 1024])
     described, started = common.machine(), time.perf_counter()
     tables = [] if options.ours_only else [against_dopamine([1, 5], options.repeats)]
     tables += [*of_seeds(seeds, options.repeats), of_games(options.repeats)]

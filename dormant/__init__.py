@@ -12,6 +12,7 @@ from dormant.interventions.moments import adam, reset_moments
 from dormant.interventions.recycling import recycle
 from dormant.interventions.scores import dormancy_scores
 from dormant.interventions.selections import adaptive_tau, cosine_fraction
+from dormant.interventions.transformation import as_transformation
 from dormant.tracing.connections import TraceError
 from dormant.tracing.tracer import trace
 from dormant.version import __version__
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "adam",
     "adaptive_tau",
+    "as_transformation",
     "combine",
     "cosine_fraction",
     "dormancy_scores",

@@ -9,6 +9,7 @@ the code and keeps its traceback.
 import contextlib
 import functools
 import math
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec
@@ -108,6 +109,24 @@ def check_mask(name: str, value: Any, neurons: int) -> None:
         raise ValueError(f"`{name}` must be a boolean array of shape ({neurons},); got {found}")
 
 
+def check_key(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is one key, as `jax.random.key` or `PRNGKey` makes it."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    is_raw = dtype == np.uint32 and np.ndim(value) == 1
+    check((is_typed and shape == ()) or is_raw, name, "one key, such as jax.random.key(0)", value)
+
+
+def check_schedule(name: str, value: Any, allowed: str) -> None:
+    """Raises ValueError unless `value` maps a gradient step to one number."""
+    try:
+        first = None if isinstance(value, type) or not callable(value) else value(0)
+    except (TypeError, ValueError):
+        first = None
+    is_traced = isinstance(first, jax.core.Tracer) and first.ndim == 0
+    check(is_number(first) or is_traced, name, allowed, value)
+
+
 def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
     """The same check, which raises ConfigurationError."""
 
@@ -147,4 +166,6 @@ def errors_of(name: str, renamed: Mapping[str, str] = types.MappingProxyType({})
         text = str(error)
         for argument, option in renamed.items():
             text = text.replace(f"`{argument}`", f"`{option}`")
-        raise ConfigurationError(f"{name}: {text}") from error
+        is_option = re.match(r"`\w+`", text)
+        located = f"`{name}.{text[1:]}" if is_option else f"{name}: {text}"
+        raise ConfigurationError(located) from error

@@ -1,8 +1,8 @@
-"""What interventions are composed of: scores, selections, actions, and the types they speak in."""
+"""What interventions are composed of: scores, selections, actions, timing, and their types."""
 
 from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
-from dormant.interventions.compose import InterventionState, is_due
+from dormant.interventions.compose import InterventionState
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.moments import scale_by_adam
 from dormant.interventions.recycling import touched_entries
@@ -12,8 +12,10 @@ from dormant.interventions.selections import (
     ThresholdRule,
     below_threshold,
     budget,
+    capped,
     whole_layers,
 )
+from dormant.interventions.timing import When, every
 
 __all__ = [
     "Action",
@@ -25,11 +27,13 @@ __all__ = [
     "Score",
     "Selection",
     "ThresholdRule",
+    "When",
     "activation_score",
     "below_threshold",
     "budget",
+    "capped",
     "contribution_utility",
-    "is_due",
+    "every",
     "pruning",
     "recycling",
     "redrawing",

@@ -37,7 +37,10 @@ def train(steps: int, shuffle_every: int, tau: float | None, seed: int = 0) -> l
 
     # What ReDo adds to the loop, 1 and 2 of 3: the network is read, and a state kept beside others.
     graph = dormant.trace(network.apply, params, images)
-    redo = dormant.redo(graph, init, optimizer, tau=tau, period=100)
+    if tau is None:
+        redo = dormant.track(graph, period=100)
+    else:
+        redo = dormant.redo(graph, init, optimizer, tau, period=100)
     redo_state = redo.init(redo_key)
 
     @jax.jit

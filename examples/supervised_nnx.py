@@ -51,7 +51,10 @@ def train(steps: int, change_every: int, tau: float | None, seed: int = 0) -> Re
     params = init(init_key)
     opt_state = optimizer.init(params)
     graph = dormant.trace(apply, params, inputs)
-    redo = dormant.redo(graph, init, optimizer, tau=tau, period=100)
+    if tau is None:
+        redo = dormant.track(graph, period=100)
+    else:
+        redo = dormant.redo(graph, init, optimizer, tau, period=100)
     redo_state = redo.init(redo_key)
 
     def targets(index):

@@ -44,7 +44,10 @@ ROOMS = {
         CORE_PACKAGES | {"gin", "gymnax"},
     ),
     "studies": (
-        ("ground", "interventions", "face", "records", "learners", "replay", "runs", "vectorized"),
+        (
+            *("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay"),
+            *("runs", "vectorized"),
+        ),
         CORE_PACKAGES | RUN_PACKAGES,
     ),
     "agents": (
@@ -57,7 +60,7 @@ ROOMS = {
         {"numpy", "matplotlib", "plotly"},
     ),
     "commands": (
-        ("face", "replay", "runs", "vectorized", "studies", "agents"),
+        ("ground", "face", "replay", "runs", "vectorized", "studies", "agents"),
         CORE_PACKAGES | RUN_PACKAGES | {"tensorflow"},
     ),
 }

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.learners import Learner
+from dormant.runs.host_arrays import forms_of, to_device, to_host
 from dormant.xla_cpu import split_convolutions
 
 # (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
@@ -109,35 +110,14 @@ def reported_update(due: Sequence[bool]) -> int:
 
 
 def numpy_state(state: Any) -> Any:
-    """Copies a pytree of arrays to the host, as numpy arrays; keys become their uint32 data."""
-
-    def to_numpy(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        return np.array(leaf)
-
-    return jax.tree.map(to_numpy, state)
+    """A pytree of arrays as numpy arrays of the host's own; keys become their uint32 data."""
+    return jax.tree.map(np.array, to_host(state))
 
 
 def device_state(template: Any, state: Any) -> Any:
-    """Reverses `numpy_state`: arrays on the device with the dtypes of `template`.
+    """Reverses `numpy_state`: arrays on the device with the shapes and dtypes of `template`.
 
     Raises:
       ValueError: when an array's shape or dtype is not the template's.
     """
-
-    def to_device(expected, array):
-        is_key = jnp.issubdtype(expected.dtype, jax.dtypes.prng_key)
-        like = jax.eval_shape(jax.random.key_data, expected) if is_key else expected
-        if (array.shape, array.dtype) != (like.shape, like.dtype):
-            raise ValueError(
-                f"an array of the state must be {like.dtype} of shape {like.shape};"
-                f" got {array.dtype} of shape {array.shape}"
-            )
-        # Copied: the restored state will be donated, and what was read must not be.
-        array = jnp.array(array, copy=True)
-        if is_key:
-            return jax.random.wrap_key_data(array, impl=jax.random.key_impl(expected))
-        return array
-
-    return jax.tree.map(to_device, template, state)
+    return to_device(forms_of(template), state)

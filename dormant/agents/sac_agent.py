@@ -17,8 +17,6 @@ from dormant import learners
 from dormant.agents.learner_agent import LearnerAgent, LearnerParts
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import require, require_choice, require_flag
-from dormant.interventions.factories import chosen_layers
-from dormant.runs.interventions import FixedBudget, ReDo, Reset
 from dormant.runs.options import LearnerOptions
 
 
@@ -119,36 +117,49 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         options = self._options.intervention
         if options is None:
             return {}
-        if isinstance(options, Reset) and not isinstance(options.layers, str):
-            known = [name for part in parts.values() for name in part.graph.incoming]
-            for name in options.layers:
-                require_choice("Reset.layers", name, known)
+        known = tuple(name for part in parts.values() for name in part.graph.incoming)
+        for option in ("layers", "also"):
+            names = getattr(options, option, ())
+            for name in () if isinstance(names, str) else names:
+                require_choice(f"{options.name}.{option}", name, known)
         interventions = {name: part.intervention for name, part in parts.items()}
-        follow = self._target_intervention(parts["critic"].graph)
-        return {"intervention": dormant.combine(**interventions), "target_intervention": follow}
+        return {
+            "intervention": dormant.combine(**interventions),
+            "target_intervention": self._target_intervention(parts["critic"]),
+        }
 
-    def _target_intervention(self, graph: dormant.NeuronGraph) -> Callable | None:
-        options = self._options.intervention
+    def _target_intervention(self, critic: LearnerParts) -> Callable | None:
         if not self._change_target_critics:
             return None
-        if isinstance(options, Reset):
-            return learners.reset_target(graph, _reset_layers(options, graph), "critic")
+        options = self._of_network(critic.graph)
+        if options is None:
+            return None
+        action = options.action(critic.graph, critic.init, critic.optimizer)
         name = "DormantSACAgent.change_target_critics"
-        recycles = isinstance(options, ReDo | FixedBudget)
-        require(recycles, name, "False unless the intervention recycles or resets", True)
-        wiring = {name: getattr(options, name) for name in ("outgoing", "flatten_layout")}
-        return learners.recycle_target(graph, "critic", **wiring)
+        is_mirrored = action.mirror is not None
+        require(is_mirrored, name, "False unless the intervention recycles or resets", True)
+        return learners.mirror_in_target(action, "critic")
 
     def _intervention(self, graph: dormant.NeuronGraph, *traced: Any) -> dormant.Intervention:
-        options = self._options.intervention
-        if not isinstance(options, Reset) or options.layers == "last_hidden":
-            return options.intervention(graph, *traced)
-        # Each network's own layers: they share one tree, of which "all" would be redrawn twice.
-        layers = _reset_layers(options, graph)
-        if not layers:
+        options = self._of_network(graph)
+        if options is None:
+            options = self._options.intervention
             timing = {name: getattr(options, name) for name in ("period", "start", "end")}
             return dormant.track(graph, score_batch=options.score_batch, **timing)
-        return dataclasses.replace(options, layers=layers).intervention(graph, *traced)
+        return options.intervention(graph, *traced)
+
+    def _of_network(self, graph: dormant.NeuronGraph) -> Any:
+        """The intervention's options for one network; None where it has no layer to reset."""
+        options = self._options.intervention
+        if getattr(options, "also", ()):
+            own = [name for name in options.also if name in graph.names]
+            return dataclasses.replace(options, also=own)
+        layers = getattr(options, "layers", "last_hidden")
+        if layers == "last_hidden":
+            return options
+        # Each network's own layers: they share one tree, of which "all" would be redrawn twice.
+        own = [name for name in graph.incoming if layers == "all" or name in layers]
+        return dataclasses.replace(options, layers=own) if own else None
 
     # Acting.
 
@@ -193,10 +204,3 @@ class DormantSACAgent(LearnerAgent, SACAgent):
     def _score_inputs(self, gradient_step: int, size: int) -> tuple:
         batch = self._score_batch(gradient_step, size)
         return batch.state, batch.action
-
-
-def _reset_layers(options: Reset, graph: dormant.NeuronGraph) -> tuple[str, ...]:
-    """The layers of one network that `options` reset."""
-    if isinstance(options.layers, str):
-        return chosen_layers(graph, options.layers)
-    return tuple(name for name in options.layers if name in graph.incoming)

@@ -1,1 +1,5 @@
 """What is done to a network while it trains: score, selection, action, and what they make up."""
+
+from dormant.interventions.transformation import as_transformation
+
+__all__ = ["as_transformation"]

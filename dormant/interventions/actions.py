@@ -9,17 +9,20 @@ import optax
 
 from dormant.checks import check_choice, is_pair
 from dormant.graph import NeuronGraph
-from dormant.interventions.moments import ADAM_COUNTS, check_per_entry, reset_entries, reset_moments
-from dormant.interventions.recycling import (
-    FLATTEN_LAYOUTS,
-    INCOMING_SCALES,
-    OUTGOING,
-    recycle,
-    touched_entries,
-)
+from dormant.interventions.moments import reset_entries, reset_moments
+from dormant.interventions.recycling import check_recycling, recycle, touched_entries
 
 MOMENTS = ("reset", "keep")
 Initializer = Callable[[jax.Array], Any]
+
+
+def _no_state() -> tuple[()]:
+    return ()
+
+
+def _keep(params, opt_state, state):
+    del state
+    return params, opt_state
 
 
 class Action(NamedTuple):
@@ -27,18 +30,23 @@ class Action(NamedTuple):
 
     Attributes:
       layers: names of the hidden layers that it can act on.
-      init: `init() -> state`.
       act: `act(params, opt_state, masks, key, state) -> (params, opt_state, masks, state)`, with
         masks {layer: (H,)} bool of `layers`; returns those of the neurons that it acted on. The key
         is consumed.
+      init: `init() -> state`.
       maintain: `maintain(params, opt_state, state) -> (params, opt_state)`, after every gradient
         step, before anything is scored.
+      mirror: `mirror(params, others, masks, acted) -> others`: does to the parameters of a copy of
+        the network, such as a target network, what `act` has just done to `params`, with the same
+        fresh values. `masks` are those that `act` returned, none outside its steps; `acted` is
+        whether this is one of its steps. None where the action has no such counterpart.
     """
 
     layers: tuple[str, ...]
-    init: Callable[[], Any]
     act: Callable[..., tuple[Any, Any, dict[str, jax.Array], Any]]
-    maintain: Callable[[Any, Any, Any], tuple[Any, Any]]
+    init: Callable[[], Any] = _no_state
+    maintain: Callable[[Any, Any, Any], tuple[Any, Any]] = _keep
+    mirror: Callable[[Any, Any, dict[str, jax.Array], jax.Array], Any] | None = None
 
 
 def recycling(
@@ -49,7 +57,6 @@ def recycling(
     outgoing: str = "zero",
     incoming_scale: str = "fresh",
     moments: str = "reset",
-    adam_count: str = "keep",
     flatten_layout: str = "channels_last",
     also: Sequence[str] = (),
 ) -> Action:
@@ -62,17 +69,15 @@ def recycling(
       outgoing: `"zero"` or `"fresh"` (paper, figure 22).
       incoming_scale: `"fresh"` or `"live_norm"` (paper, figure 23).
       moments: `"reset"` or `"keep"`: the optimizer's moments of recycled entries.
-      adam_count: `"keep"`, or `"per_entry"` with an optimizer made from `parts.scale_by_adam`.
       flatten_layout: `"channels_last"` or `"released_code"`; see `dormant.recycle`.
       also: layers to recycle although the graph names an obstacle; outputs may then change.
 
     Raises:
-      ValueError: if an option is not valid.
+      ValueError: if an option is not valid, or `init` does not give the graph's parameters.
     """
-    also = check_recycling(
-        graph, outgoing, incoming_scale, moments, adam_count, flatten_layout, also
-    )
-    _check_training(init, optimizer, adam_count)
+    check_graph(graph)
+    also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
+    _check_training(graph, init, optimizer, moments)
     layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
 
     def act(params, opt_state, masks, key, state):
@@ -88,17 +93,23 @@ def recycling(
         )
         if moments == "reset":
             opt_state = reset_moments(
-                optimizer,
-                graph,
-                opt_state,
-                masks,
-                adam_count=adam_count,
-                flatten_layout=flatten_layout,
-                also=also,
+                optimizer, graph, opt_state, masks, flatten_layout=flatten_layout, also=also
             )
         return params, opt_state, masks, state
 
-    return Action(layers, _no_state, act, _keep)
+    def mirror(params, others, masks, acted):
+        del acted
+        return recycle(
+            graph,
+            others,
+            params,
+            masks,
+            outgoing=outgoing,
+            flatten_layout=flatten_layout,
+            also=also,
+        )
+
+    return Action(layers, act, mirror=mirror)
 
 
 def redrawing(
@@ -106,10 +117,8 @@ def redrawing(
     init: Initializer,
     optimizer: optax.GradientTransformation,
     *,
-    outputs: Sequence[str] = (),
-    everything: bool = False,
+    layers: str | Sequence[str] = "last_hidden",
     moments: str = "reset",
-    adam_count: str = "keep",
 ) -> Action:
     """Draws what feeds the selected neurons anew and leaves what reads them (Nikishin et al. 2022).
 
@@ -117,25 +126,31 @@ def redrawing(
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.
       optimizer: the optimizer whose state is reset with the parameters.
-      outputs: output layers, which have no scores, to redraw at every action.
-      everything: redraw every parameter of the tree, also those of no layer.
+      layers: `"last_hidden"`, the hidden layers that an output layer reads (the paper's baseline);
+        `"all"`; or names of hidden and output layers. Output layers, whose neurons have no scores,
+        are redrawn at every action, and with `"all"` every parameter of the tree is, also those of
+        no layer.
       moments: `"reset"` or `"keep"`: the optimizer's moments of redrawn entries.
-      adam_count: `"keep"`, or `"per_entry"` with an optimizer made from `parts.scale_by_adam`.
 
     Raises:
-      ValueError: if an option is not valid.
+      ValueError: if an option is not valid, if a layer shares its incoming weights, or if `init`
+        does not give the graph's parameters.
     """
-    check_choice("moments", moments, MOMENTS)
-    check_choice("adam_count", adam_count, ADAM_COUNTS)
-    for name in outputs:
-        check_choice("outputs", name, graph.output_layers)
-    _check_training(init, optimizer, adam_count)
+    check_graph(graph)
+    chosen = _chosen_layers(graph, layers)
+    _check_training(graph, init, optimizer, moments)
+    everything = isinstance(layers, str) and layers == "all"
+    outputs = [name for name in chosen if name in graph.output_layers]
     parameters = graph.parameters
     ndims = {
         path: len(shape) for path, shape in zip(parameters.paths, parameters.shapes, strict=True)
     }
 
     def redrawn(masks: dict[str, jax.Array]) -> Any:
+        if everything:
+            return parameters.unflatten(
+                {path: jnp.ones((1,) * ndim, bool) for path, ndim in ndims.items()}
+            )
         touched = touched_entries(graph, masks, also=tuple(masks)).incoming
         found = parameters.broadcastable_leaves(touched)
         for name in outputs:
@@ -143,30 +158,36 @@ def redrawing(
                 path, neurons = entries.path, entries.index.array.max() + 1
                 whole = entries.mask(jnp.ones(neurons, bool), ndims[path])
                 found[path] = found[path] | whole
-        if everything:
-            found = {path: jnp.ones((1,) * ndim, bool) for path, ndim in ndims.items()}
         return parameters.unflatten(found)
 
-    def act(params, opt_state, masks, key, state):
-        entries = redrawn(masks)
-        fresh = parameters.unflatten(parameters.leaves("fresh", init(key)))
-        params = jax.tree.map(
+    def redraw(entries: Any, name: str, fresh: Any, params: Any) -> Any:
+        fresh = parameters.unflatten(parameters.leaves(name, fresh))
+        return jax.tree.map(
             lambda mask, new, old: jnp.where(mask, new.astype(old.dtype), old),
             entries,
             fresh,
             params,
         )
+
+    def act(params, opt_state, masks, key, state):
+        entries = redrawn(masks)
+        params = redraw(entries, "fresh", init(key), params)
         if moments == "reset":
-            opt_state = reset_entries(optimizer, opt_state, entries, adam_count=adam_count)
+            opt_state = reset_entries(optimizer, parameters, opt_state, entries)
         return params, opt_state, masks, state
 
-    return Action(graph.names, _no_state, act, _keep)
+    def mirror(params, others, masks, acted):
+        entries = jax.tree.map(lambda mask: mask & acted, redrawn(masks))
+        return redraw(entries, "params", params, others)
+
+    hidden = tuple(name for name in graph.names if name in chosen)
+    return Action(hidden, act, mirror=mirror)
 
 
 def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Action:
     """Sets the entries that feed and read a neuron to 0 and keeps them there (figures 6 and 19).
 
-    The pruned neurons are the action's state, {layer: (H,)} bool. Their moments are set to 0 once;
+    The pruned neurons are the action's state, {layer: (H,)} bool. Their moments are reset once;
     whatever the optimizer makes of them later, the entries return to 0 after every gradient step.
     Layers with an obstacle are left alone: pruning their silent neurons would change outputs.
 
@@ -177,6 +198,7 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
     Raises:
       ValueError: if `optimizer` is not an optax transformation.
     """
+    check_graph(graph)
     check_optimizer(optimizer)
     layers = {layer.name: layer.neurons for layer in graph.layers if layer.recyclable}
 
@@ -191,7 +213,7 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
         del key
         newly = {name: mask & ~pruned[name] for name, mask in masks.items()}
         pruned = {name: pruned[name] | mask for name, mask in masks.items()}
-        opt_state = reset_entries(optimizer, opt_state, of(newly))
+        opt_state = reset_entries(optimizer, graph.parameters, opt_state, of(newly))
         params, opt_state = maintain(params, opt_state, pruned)
         return params, opt_state, newly, pruned
 
@@ -201,30 +223,34 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
 
         return jax.tree.map(zero, of(pruned), params), opt_state
 
-    return Action(tuple(layers), init, act, maintain)
+    return Action(tuple(layers), act, init, maintain)
 
 
-def check_recycling(
-    graph: NeuronGraph,
-    outgoing: str,
-    incoming_scale: str,
-    moments: str,
-    adam_count: str,
-    flatten_layout: str,
-    also: Sequence[str],
-) -> tuple[str, ...]:
-    """`also` as a tuple; ValueError unless the options of `recycling` are valid."""
-    check_choice("outgoing", outgoing, OUTGOING)
-    check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
-    check_choice("moments", moments, MOMENTS)
-    check_choice("adam_count", adam_count, ADAM_COUNTS)
-    check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
-    also = tuple(also)
-    for name in also:
-        if name not in graph.names:
-            known = ", ".join(graph.names)
-            raise ValueError(f"`also` must name layers among {known}; got {name!r}")
-    return also
+def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of the layers that `redrawing` redraws; ValueError unless `layers` is valid."""
+    known = tuple(graph.incoming)
+    if isinstance(layers, str) and layers in ("last_hidden", "all"):
+        chosen = known if layers == "all" else graph.penultimate
+    elif isinstance(layers, list | tuple) and all(isinstance(name, str) for name in layers):
+        chosen = tuple(layers)
+    else:
+        raise ValueError(
+            f"`layers` must be 'last_hidden', 'all' or names of layers; got {layers!r}"
+        )
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"`layers` must name layers among {', '.join(known)}; got {name!r}")
+        if not graph.incoming.get(name) and layers != "all":
+            raise ValueError(f"`layers` must have incoming weights of their own; got {name!r}")
+    if not chosen:
+        raise ValueError(f"`layers` must name at least one layer of the graph; got {layers!r}")
+    return chosen
+
+
+def check_graph(graph: Any) -> None:
+    """Raises ValueError unless `graph` is a neuron graph."""
+    if not isinstance(graph, NeuronGraph):
+        raise ValueError(f"`graph` must be a NeuronGraph from `dormant.trace`; got {graph!r}")
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -233,19 +259,15 @@ def check_optimizer(optimizer: Any) -> None:
         raise ValueError(f"`optimizer` must be an optax transformation; got {optimizer!r}")
 
 
-def _check_training(init: Any, optimizer: Any, adam_count: str) -> None:
-    if not callable(init):
-        raise ValueError(f"`init` must be a function of a key; got {init!r}")
+def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:
+    check_choice("moments", moments, MOMENTS)
     check_optimizer(optimizer)
-    if adam_count == "per_entry":
-        shapes = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
-        check_per_entry(jax.eval_shape(optimizer.init, shapes))
-
-
-def _no_state() -> tuple[()]:
-    return ()
-
-
-def _keep(params, opt_state, state):
-    del state
-    return params, opt_state
+    asked = "`init` must be a function of one key that returns the graph's parameters"
+    if not callable(init):
+        raise ValueError(f"{asked}; got {init!r}")
+    try:
+        fresh = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
+    except TypeError as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"{asked}; got {init!r}, which says {said}") from error
+    graph.parameters.leaves("init(key)", fresh)

@@ -1,14 +1,17 @@
 """Interventions: pure functions beside an optax optimizer, composed of score, selection, action."""
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dormant.checks import check_count, is_pair
+from dormant.checks import check_count, check_function, check_key, is_pair
 from dormant.graph import NeuronGraph
-from dormant.interventions.actions import Action
+from dormant.interventions.actions import Action, check_graph
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import (
     NetworkMetrics,
@@ -16,12 +19,19 @@ from dormant.interventions.measures import (
     network_metrics,
     unmeasured,
 )
-from dormant.interventions.scores import Score, dormancy_scores
+from dormant.interventions.scores import Score, activation_score, dormancy_scores
 from dormant.interventions.selections import Selection
+from dormant.interventions.structures import as_traced, rewrap_as
+from dormant.interventions.timing import When, every
 
 DEFAULT_TAUS = (0.0, 0.025, 0.1)
 # Steps are int32, so none of them folds a key with this number.
 _SELECTION_KEY = 2**32 - 1
+
+
+def _always(step: int | jax.Array) -> bool:
+    del step
+    return True
 
 
 class Intervention(NamedTuple):
@@ -32,28 +42,57 @@ class Intervention(NamedTuple):
       update: `update(params, opt_state, state, *inputs, gradient=None) -> (params, opt_state,
         state)`. One call is one gradient step. `inputs` are the network's inputs to score on;
         without any, nothing is scored and the step is only counted, for callers who know on the
-        host that nothing is due (`is_due`). `gradient` is the loss gradient, or a function without
-        arguments that computes it; `track` alone reads it.
+        host that nothing is due. `gradient` is the loss gradient, or a function without arguments
+        that computes it; `track` alone reads it. Parameters and optimizer state come back in the
+        structure in which they were given: trees of arrays, states of `flax.nnx`, or the variables
+        of `nnx.Optimizer`.
+      is_due: `is_due(step) -> bool`, whether the update numbered `step` (the first is 1) scores and
+        acts when it is given inputs; for whole numbers and integer arrays.
     """
 
     init: Callable[[jax.Array], Any]
     update: Callable[..., tuple[Any, Any, Any]]
+    is_due: When = _always
 
 
 class Report(NamedTuple):
     """What the last scoring found, before anything was done. T is the number of reported taus.
 
-    `step` is -1 before the first scoring; fractions are then 0, overlaps and metrics NaN.
+    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds and metrics
+    NaN.
     """
 
     step: jax.Array  # int32 (): gradient step of the scoring
-    dormant_fraction: dict[str, jax.Array]  # float32 (T,) per layer
+    taus: jax.Array  # float32 (T,): the thresholds of every (T,) below, ascending
     pooled: jax.Array  # float32 (T,): dormant neurons / neurons over all layers
+    by_layer: dict[str, jax.Array]  # float32 (T,): dormant neurons / neurons of each layer
     overlap: dict[str, jax.Array]  # float32 (T,): with the previous scoring's set; NaN if undefined
     overlap_history: dict[str, jax.Array]  # float32 (T,): with the union of all earlier sets
+    threshold: dict[str, jax.Array]  # float32 () per layer: the tau that selected; NaN without one
     recycled: dict[str, jax.Array]  # int32 () per layer: neurons acted on at the last scoring
     recycled_total: jax.Array  # int32 (): since the start, over all layers
     network: NetworkMetrics | tuple[()]  # of `track`; () for the others
+
+    def dormant_fraction(self, tau: float, layer: str | None = None) -> jax.Array:
+        """Dormant neurons over neurons at one of `taus`: float32 scalar in [0, 1].
+
+        Args:
+          tau: one of the reported thresholds.
+          layer: of this layer; None for all hidden layers together.
+
+        Raises:
+          ValueError: if there is no such layer, or outside `jax.jit` no such tau. Inside, where
+            taus have no values yet, the fraction is NaN then.
+        """
+        if layer is not None and layer not in self.by_layer:
+            raise ValueError(f"`layer` must be one of {', '.join(self.by_layer)}; got {layer!r}")
+        found = self.taus == jnp.float32(tau)
+        if not isinstance(found, jax.core.Tracer) and not np.all(np.any(found, axis=-1)):
+            known = ", ".join(f"{each:g}" for each in np.unique(self.taus))
+            raise ValueError(f"`tau` must be one of the reported taus, {known}; got {tau!r}")
+        fractions = self.pooled if layer is None else self.by_layer[layer]
+        at_tau = jnp.sum(jnp.where(found, fractions, 0.0), axis=-1)
+        return jnp.where(jnp.any(found, axis=-1), at_tau, jnp.nan)
 
 
 class InterventionState(NamedTuple):
@@ -65,54 +104,51 @@ class InterventionState(NamedTuple):
     history: dict[str, jax.Array]  # bool (T, H): the union of the sets of all scorings before it
     masks: dict[str, jax.Array]  # bool (H,): neurons acted on at this very step
     report: Report
-    selection: Any  # state of the selection rule
+    selection: Any  # state of the selection
     action: Any  # state of the action
-
-
-def is_due(
-    step: int | jax.Array, period: int, start: int = 0, end: int | None = None
-) -> bool | jax.Array:
-    """Whether gradient step `step` (1 for the first) is a multiple of `period` in [start, end)."""
-    due = (step % period == 0) & (step > 0) & (step >= start)
-    return due if end is None else due & (step < end)
 
 
 def intervene(
     graph: NeuronGraph,
     *,
-    score: Score,
     selection: Selection,
     action: Action,
-    period: int,
-    start: int = 0,
-    end: int | None = None,
+    when: When,
+    score: Score = activation_score,
     score_batch: int | None = None,
     taus: Sequence[float] = DEFAULT_TAUS,
 ) -> Intervention:
-    """Every `period` gradient steps: scores the neurons, selects some of them and acts on those.
+    """Whenever it is due: scores the neurons, selects some of them and acts on those.
 
-    `redo`, `fixed_budget`, `layer_reset` and `prune` are made with it. One forward pass serves the
-    scores and the report, which is always of dormancy scores (paper, Eq. 1), whatever the score.
+    `redo`, `fixed_budget`, `layer_reset` and `prune` are made with it, of parts that stand in
+    `dormant.parts`. One forward pass serves the scores and the report, which is always of dormancy
+    scores (paper, Eq. 1), whatever the score.
 
     Args:
       graph: the network's neuron graph.
+      selection: which neurons, such as `parts.below_threshold(0.1)`.
+      action: what is done to them, such as `parts.recycling(graph, init, optimizer)`.
+      when: at which gradient steps, such as `parts.every(1_000)`.
       score: `score(graph, params, activations) -> {layer: (H,)}`, such as
-        `dormant.parts.activation_score`; is given the layers that the action can act on.
-      selection: which neurons, such as `dormant.parts.below_threshold(0.1)`.
-      action: what is done to them, such as `dormant.parts.recycling(graph, init, optimizer)`.
-      period: gradient steps between two scorings.
-      start: first gradient step at which to act.
-      end: first gradient step at which to act no more; None for never.
+        `parts.contribution_utility`; is given the layers that the action can act on.
       score_batch: score on the first rows of the inputs only; None for all of them.
-      taus: the thresholds to report.
+      taus: the thresholds to report; a fixed one of the selection is reported besides.
 
     Returns:
       An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
 
     Raises:
-      ValueError: if an option is not valid.
+      ValueError: if an argument is not valid.
     """
-    taus = check_timing(graph, taus, period, start, end, score_batch)
+    check_graph(graph)
+    check_function("score", score, "(graph, params, activations)")
+    for name, part, kind in (("selection", selection, Selection), ("action", action, Action)):
+        if not isinstance(part, kind):
+            article = "an" if kind is Action else "a"
+            raise ValueError(f"`{name}` must be {article} {kind.__name__}; got {part!r}")
+    check_function("when", when, "(step)")
+    taus = _reported_taus(taus, selection)
+    _check_score_batch(score_batch)
     acted_on = graph.select(action.layers)
 
     def act(operands):
@@ -121,6 +157,7 @@ def intervene(
         state = _observe(state, dormancy_scores(activations), taus)
         scores = score(acted_on, params, {name: activations[name] for name in action.layers})
         selection_key = jax.random.fold_in(state.key, _SELECTION_KEY)
+        thresholds = selection.thresholds(action.layers, state.selection, state.step)
         masks, selection_state = selection.select(
             scores, state.selection, state.step, jax.random.fold_in(selection_key, state.step)
         )
@@ -130,7 +167,9 @@ def intervene(
         masks = state.masks | masks
         counts = {name: jnp.sum(mask, dtype=jnp.int32) for name, mask in masks.items()}
         report = state.report._replace(
-            recycled=counts, recycled_total=state.report.recycled_total + sum(counts.values())
+            threshold=state.report.threshold | thresholds,
+            recycled=counts,
+            recycled_total=state.report.recycled_total + sum(counts.values()),
         )
         state = state._replace(
             masks=masks, report=report, selection=selection_state, action=action_state
@@ -139,19 +178,22 @@ def intervene(
 
     def update(params, opt_state, state: InterventionState, *inputs, gradient=None):
         del gradient
+        given = params
+        params = as_traced(graph.parameters, params)
         state = state._replace(step=state.step + 1, masks=_nobody(graph))
         params, opt_state = action.maintain(params, opt_state, state.action)
-        if not inputs:
-            return params, opt_state, state
-        operands = (params, opt_state, state, _rows(inputs, score_batch))
-        due = is_due(state.step, period, start, end)
-        return jax.lax.cond(due, act, lambda operands: operands[:3], operands)
+        if inputs:
+            operands = (params, opt_state, state, _rows(inputs, score_batch))
+            params, opt_state, state = jax.lax.cond(
+                when(state.step), act, lambda operands: operands[:3], operands
+            )
+        return rewrap_as(params, given), opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
         state = _initial_state(graph, taus, key)
         return state._replace(selection=selection.init(action.layers), action=action.init())
 
-    return Intervention(init, update)
+    return Intervention(init, update, when)
 
 
 def track(
@@ -169,9 +211,7 @@ def track(
     Args:
       graph: the network's neuron graph.
       taus: the thresholds to report, each at least 0.
-      period: gradient steps between two scorings.
-      start: first gradient step at which to score.
-      end: first gradient step at which to score no more; None for never.
+      period, start, end: at which gradient steps, as `parts.every` takes them.
       score_batch: score on the first rows of the inputs only; None for all of them.
       rank_threshold: delta of the effective rank, in (0, 1).
 
@@ -183,7 +223,10 @@ def track(
     Raises:
       ValueError: if an option is not valid.
     """
-    taus = check_timing(graph, taus, period, start, end, score_batch)
+    check_graph(graph)
+    taus = _reported_taus(taus)
+    is_due = every(period, start, end)
+    _check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
 
     def observe(state, params, inputs, gradient):
@@ -200,18 +243,20 @@ def track(
             # Only the state comes out of the conditional: the parameters need not be copied.
             # A function is called inside it, so that an undue gradient is not computed.
             def act(operands):
-                return observe(*operands, gradient() if callable(gradient) else gradient)
+                measured = gradient() if callable(gradient) else gradient
+                if measured is not None:
+                    measured = as_traced(graph.parameters, measured, "gradient")
+                return observe(*operands, measured)
 
-            operands = (state, params, _rows(inputs, score_batch))
-            due = is_due(state.step, period, start, end)
-            state = jax.lax.cond(due, act, lambda operands: operands[0], operands)
+            operands = (state, as_traced(graph.parameters, params), _rows(inputs, score_batch))
+            state = jax.lax.cond(is_due(state.step), act, lambda operands: operands[0], operands)
         return params, opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
         state = _initial_state(graph, taus, key)
         return state._replace(report=state.report._replace(network=unmeasured(graph)))
 
-    return Intervention(init, update)
+    return Intervention(init, update, is_due)
 
 
 def combine(**interventions: Intervention) -> Intervention:
@@ -225,17 +270,19 @@ def combine(**interventions: Intervention) -> Intervention:
 
     Returns:
       An `Intervention` whose state is `{name: state}`. Each is given all inputs, and the gradient.
+      It is due when one of them is.
 
     Raises:
-      ValueError: if there is none, or if one is not a pair (init, update).
+      ValueError: if there is none, or if one is not an `Intervention`.
     """
     if not interventions:
         raise ValueError(f"`combine` needs at least one intervention; got {interventions!r}")
     for name, intervention in interventions.items():
-        if not is_pair(intervention):
-            raise ValueError(f"`{name}` must be a pair (init, update); got {intervention!r}")
+        if not is_pair(intervention) or not callable(getattr(intervention, "is_due", None)):
+            raise ValueError(f"`{name}` must be an Intervention; got {intervention!r}")
 
     def init(key: jax.Array) -> dict[str, Any]:
+        check_key("key", key)
         return {
             name: intervention.init(jax.random.fold_in(key, number))
             for number, (name, intervention) in enumerate(interventions.items())
@@ -249,7 +296,12 @@ def combine(**interventions: Intervention) -> Intervention:
             )
         return params, opt_state, new_state
 
-    return Intervention(init, update)
+    def is_due(step: int | jax.Array) -> bool | jax.Array:
+        return functools.reduce(
+            operator.or_, (each.is_due(step) for each in interventions.values())
+        )
+
+    return Intervention(init, update, is_due)
 
 
 def _each(graph: NeuronGraph, make: Callable[[int], jax.Array]) -> dict[str, jax.Array]:
@@ -263,13 +315,20 @@ def _nobody(graph: NeuronGraph) -> dict[str, jax.Array]:
 def _initial_state(
     graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array
 ) -> InterventionState:
+    check_key("key", key)
     count = len(taus)
+
+    def undefined(*shape: int) -> jax.Array:
+        return jnp.full(shape, jnp.nan, jnp.float32)  # each its own, so that all can be donated
+
     report = Report(
         step=jnp.asarray(-1, jnp.int32),
-        dormant_fraction=_each(graph, lambda _: jnp.zeros(count, jnp.float32)),
+        taus=jnp.asarray(taus, jnp.float32),
         pooled=jnp.zeros(count, jnp.float32),
-        overlap=_each(graph, lambda _: jnp.full(count, jnp.nan, jnp.float32)),
-        overlap_history=_each(graph, lambda _: jnp.full(count, jnp.nan, jnp.float32)),
+        by_layer=_each(graph, lambda _: jnp.zeros(count, jnp.float32)),
+        overlap=_each(graph, lambda _: undefined(count)),
+        overlap_history=_each(graph, lambda _: undefined(count)),
+        threshold=_each(graph, lambda _: undefined()),
         recycled=_each(graph, lambda _: jnp.zeros((), jnp.int32)),
         recycled_total=jnp.zeros((), jnp.int32),
         network=(),
@@ -295,7 +354,7 @@ def _observe(
     history = {name: state.history[name] | state.dormant[name] for name in scores}
     report = state.report._replace(
         step=state.step,
-        dormant_fraction={
+        by_layer={
             name: jnp.mean(mask, axis=-1, dtype=jnp.float32) for name, mask in dormant.items()
         },
         pooled=jnp.stack([dormant_fraction(masks) for masks in per_tau]),
@@ -323,19 +382,18 @@ def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
     return jax.tree.map(cut, inputs)
 
 
-def check_timing(graph, taus, period, start, end, score_batch) -> tuple[float, ...]:
-    """The taus; ValueError unless what every periodic intervention is given is valid."""
-    if not isinstance(graph, NeuronGraph):
-        raise ValueError(f"`graph` must be a NeuronGraph from `dormant.trace`; got {graph!r}")
+def _check_score_batch(score_batch: int | None) -> None:
+    if score_batch is not None:
+        check_count("score_batch", score_batch, 1)
+
+
+def _reported_taus(taus: Sequence[float], selection: Selection | None = None) -> tuple[float, ...]:
+    """The taus to report, ascending, with the selection's own; ValueError if one is not valid."""
     listed = tuple(taus) if hasattr(taus, "__iter__") else ()
     if not listed:
         raise ValueError(f"`taus` must hold at least one threshold; got {taus!r}")
     for tau in listed:
         check_tau(tau, "taus")
-    for name, value, least in (("period", period, 1), ("start", start, 0)):
-        check_count(name, value, least)
-    if end is not None:
-        check_count("end", end, start)
-    if score_batch is not None:
-        check_count("score_batch", score_batch, 1)
-    return listed
+    own = () if selection is None else selection.fixed_taus
+    by_value = {np.float32(tau): float(tau) for tau in (*own, *listed)}
+    return tuple(by_value[value] for value in sorted(by_value))

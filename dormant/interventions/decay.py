@@ -35,15 +35,14 @@ def weight_decay(
     """
     check_optimizer(optimizer)
     if not is_number(coefficient) or not 0 <= coefficient < float("inf"):
-        raise ValueError(f"`coefficient` must be a number of at least 0; got {coefficient!r}")
+        raise ValueError(f"`coefficient` must be a number >= 0; got {coefficient!r}")
     check_choice("kind", kind, WEIGHT_DECAY_KINDS)
     if kind == "l2" and learning_rate is not None:
         raise ValueError(f"`learning_rate` must be None with kind 'l2'; got {learning_rate!r}")
     is_rate = learning_rate is None or callable(learning_rate) or is_number(learning_rate)
     if not is_rate or (is_number(learning_rate) and not 0 <= learning_rate < float("inf")):
         raise ValueError(
-            f"`learning_rate` must be None, a number of at least 0 or a schedule;"
-            f" got {learning_rate!r}"
+            f"`learning_rate` must be None, a number >= 0 or a schedule; got {learning_rate!r}"
         )
     if coefficient == 0:
         return optimizer

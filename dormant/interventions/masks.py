@@ -8,37 +8,21 @@ import jax.numpy as jnp
 from dormant.checks import is_number
 
 
-def dormant_masks(
-    scores: Mapping[str, jax.Array],
-    tau: float | jax.Array,
-    *,
-    max_fraction: float | None = None,
-) -> dict[str, jax.Array]:
+def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> dict[str, jax.Array]:
     """The tau-dormant neurons: those with score at most `tau` (paper, Definition 3.1).
 
     Args:
       scores: `{layer: (H,)}` float32 dormancy scores.
       tau: threshold, at least 0; a scalar array is allowed.
-      max_fraction: if given, at most this fraction of each layer (rounded down), lowest scores
-        first and ties by position.
 
     Returns:
       `{layer: (H,)}` bool.
 
     Raises:
-      ValueError: if `tau` is negative or `max_fraction` lies outside [0, 1].
+      ValueError: if `tau` is negative.
     """
     check_tau(tau)
-    check_max_fraction(max_fraction)
-    masks = {name: score <= tau for name, score in scores.items()}
-    if max_fraction is None:
-        return masks
-    return {name: _lowest(masks[name], score, max_fraction) for name, score in scores.items()}
-
-
-def _lowest(mask: jax.Array, scores: jax.Array, max_fraction: float) -> jax.Array:
-    rank = jnp.argsort(jnp.argsort(scores, stable=True), stable=True)
-    return mask & (rank < int(max_fraction * scores.shape[0] + 1e-9))
+    return {name: score <= tau for name, score in scores.items()}
 
 
 def dormant_fraction(masks: Mapping[str, jax.Array]) -> jax.Array:
@@ -84,17 +68,10 @@ def overlap(mask_a: jax.Array, mask_b: jax.Array) -> jax.Array:
     return jnp.where(smaller > 0, both / jnp.maximum(smaller, 1.0), jnp.nan)
 
 
-def check_tau(tau: float | jax.Array, name: str = "tau") -> None:
-    """Raises ValueError if a concrete `tau` is negative or not a number."""
+def check_tau(tau: float | jax.Array, name: str = "tau", besides: str = "") -> None:
+    """Raises ValueError if a concrete `tau` is negative or not a number; `besides`: what else it
+    may be."""
     if isinstance(tau, jax.core.Tracer):
         return
     if not is_number(tau) or not float(tau) >= 0:
-        raise ValueError(f"`{name}` must be a number of at least 0; got {tau!r}")
-
-
-def check_max_fraction(max_fraction: float | None) -> None:
-    """Raises ValueError unless `max_fraction` is None or lies in [0, 1]."""
-    if max_fraction is None:
-        return
-    if not is_number(max_fraction) or not 0 <= max_fraction <= 1:
-        raise ValueError(f"`max_fraction` must be None or lie in [0, 1]; got {max_fraction!r}")
+        raise ValueError(f"`{name}` must be a number >= 0{besides}; got {tau!r}")

@@ -7,11 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_choice
-from dormant.graph import NeuronGraph
+from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.recycling import touched_entries
-
-ADAM_COUNTS = ("keep", "per_entry")
+from dormant.interventions.structures import as_made_by, rewrap_as
 
 
 def reset_moments(
@@ -20,7 +18,6 @@ def reset_moments(
     opt_state: Any,
     masks: Mapping[str, jax.Array],
     *,
-    adam_count: str = "keep",
     flatten_layout: str = "channels_last",
     also: Sequence[str] = (),
 ) -> Any:
@@ -29,16 +26,15 @@ def reset_moments(
     Works on any optax state by its structure: every copy of the parameter tree in it (first and
     second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
-    entry are up to about three times the learning rate; `scale_by_adam` of this module keeps one
-    count per entry instead. Moments that are not kept per entry, such as Adafactor's factored ones,
-    stay as they are.
+    entry are up to about three times the learning rate; `dormant.adam` keeps one count per entry
+    instead, which restarts with the entry's moments. Moments that are not kept per entry, such as
+    Adafactor's factored ones, stay as they are.
 
     Args:
       optimizer: the transformation that made `opt_state`.
       graph: the network's neuron graph.
-      opt_state: its state.
+      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
       masks: `{layer: (H,)}` bool, the recycled neurons.
-      adam_count: `"keep"`, or `"per_entry"` to restart the counts of `parts.scale_by_adam` too.
       flatten_layout: as in `dormant.recycle`.
       also: as in `dormant.recycle`.
 
@@ -46,46 +42,37 @@ def reset_moments(
       The new state, same structure, shapes and dtypes.
 
     Raises:
-      ValueError: if an option, a layer name or a mask's shape is not valid, or if `adam_count` is
-        `"per_entry"` and the optimizer keeps no per-entry count.
+      ValueError: if an option, a layer name or a mask is not valid, or if `opt_state` is not a
+        state of `optimizer`.
     """
-    check_choice("adam_count", adam_count, ADAM_COUNTS)
-    if adam_count == "per_entry":
-        check_per_entry(opt_state)
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     either = jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
-    return reset_entries(optimizer, opt_state, either, adam_count=adam_count)
+    return reset_entries(optimizer, graph.parameters, opt_state, either)
 
 
 def reset_entries(
     optimizer: optax.GradientTransformation,
+    parameters: ParameterTree,
     opt_state: Any,
     entries: Any,
-    *,
-    adam_count: str = "keep",
 ) -> Any:
     """`reset_moments` for any parameter entries, given as bool masks in the parameters' structure.
 
     Args:
       optimizer: the transformation that made `opt_state`.
+      parameters: of the graph.
       opt_state: its state.
       entries: for every parameter array, a bool mask broadcastable to its shape.
-      adam_count: as in `reset_moments`.
     """
 
     def reset(value: Any, mask: jax.Array) -> Any:
-        if _is_masked(value):
-            return value
-        is_count = not jnp.issubdtype(value.dtype, jnp.inexact)
-        if is_count and adam_count == "keep":
-            return value
-        if not _has_an_entry_each(value, mask):
+        if _is_masked(value) or not _has_an_entry_each(value, mask):
             return value
         return jnp.where(mask, jnp.zeros((), value.dtype), value)
 
-    return optax.tree_utils.tree_map_params(
-        optimizer, reset, opt_state, entries, is_leaf=_is_masked
-    )
+    made = as_made_by(optimizer, parameters, opt_state)
+    made = optax.tree_utils.tree_map_params(optimizer, reset, made, entries, is_leaf=_is_masked)
+    return rewrap_as(made, opt_state)
 
 
 def _is_masked(value: Any) -> bool:
@@ -169,13 +156,3 @@ def adam(
     return optax.chain(
         scale_by_adam(b1, b2, eps, eps_root), optax.scale_by_learning_rate(learning_rate)
     )
-
-
-def check_per_entry(opt_state: Any) -> None:
-    """Raises ValueError unless `opt_state` holds a `PerEntryAdamState`."""
-    nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, PerEntryAdamState))
-    if not any(isinstance(node, PerEntryAdamState) for node in nodes):
-        raise ValueError(
-            "`adam_count` 'per_entry' needs an optimizer with one count per entry, such as "
-            f"`dormant.adam`; got none in a state of type {type(opt_state).__name__}"
-        )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check_choice
+from dormant.checks import check_choice, check_mask
 from dormant.graph import Entries, IndexMap, Layer, NeuronGraph
 
 OUTGOING = ("zero", "fresh")
@@ -50,11 +50,10 @@ def recycle(
       The new parameter tree, same structure, shapes and dtypes.
 
     Raises:
-      ValueError: if an option, a layer name or a mask's shape is not valid, or if `fresh` does not
-        have the structure and shapes of `params`.
+      ValueError: if an option, a layer name or a mask is not valid, or if `fresh` does not have the
+        structure and shapes of `params`.
     """
-    check_choice("outgoing", outgoing, OUTGOING)
-    check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
+    also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     wiring = with_flatten_layout(graph, flatten_layout)
     old = graph.parameters.leaves("params", params)
     drawn = graph.parameters.leaves("fresh", fresh)
@@ -74,6 +73,25 @@ def recycle(
             value = value if outgoing == "fresh" else jnp.zeros((), value.dtype)
             new[entries.path] = jnp.where(where, value, new[entries.path])
     return graph.parameters.unflatten(new)
+
+
+def check_recycling(
+    graph: NeuronGraph,
+    outgoing: str,
+    incoming_scale: str,
+    flatten_layout: str,
+    also: Sequence[str],
+) -> tuple[str, ...]:
+    """`also` as a tuple; ValueError unless the options of `recycle` are valid."""
+    check_choice("outgoing", outgoing, OUTGOING)
+    check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
+    check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
+    also = tuple(also)
+    for name in also:
+        if name not in graph.names:
+            known = ", ".join(graph.names)
+            raise ValueError(f"`also` must name layers among {known}; got {name!r}")
+    return also
 
 
 class Touched(NamedTuple):
@@ -118,13 +136,9 @@ def _masked_layers(
     found = []
     for name, mask in masks.items():
         layer = graph[name]
-        if np.shape(mask) != (layer.neurons,):
-            raise ValueError(
-                f"the mask of layer {name!r} must have shape ({layer.neurons},); "
-                f"got {np.shape(mask)}"
-            )
+        check_mask(name, mask, layer.neurons)
         if layer.recyclable or name in also:
-            found.append((layer, jnp.asarray(mask, bool)))
+            found.append((layer, jnp.asarray(mask)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Selection rules: by threshold (fixed, scheduled, adaptive), by budget, or whole layers."""
+"""Which neurons to act on: by threshold (fixed, scheduled, adaptive), by budget, whole layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -7,12 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_choice, is_number
-from dormant.interventions.masks import check_max_fraction, check_tau, dormant_masks
+from dormant.checks import check_choice, check_schedule, is_number
+from dormant.interventions.masks import check_tau, dormant_masks
 
 ORDERS = ("lowest", "random", "highest")
 Scores = dict[str, jax.Array]  # {layer: (H,) float32}
 Masks = dict[str, jax.Array]  # {layer: (H,) bool}
+
+
+def _no_thresholds(layers: Sequence[str], state: Any, step: jax.Array) -> dict[str, jax.Array]:
+    del layers, state, step
+    return {}
 
 
 class Selection(NamedTuple):
@@ -22,10 +27,15 @@ class Selection(NamedTuple):
       init: `init(layers) -> state`, for the layers that the action can act on.
       select: `select(scores, state, step, key) -> (masks, state)` with scores and masks of those
         layers, (H,) each, and the gradient step. The key is consumed.
+      thresholds: `thresholds(layers, state, step) -> {layer: float32 ()}`, what `select` compares
+        scores with; empty where it compares them with nothing.
+      fixed_taus: thresholds that are the same at every step; they are reported with the others.
     """
 
     init: Callable[[Sequence[str]], Any]
     select: Callable[[Scores, Any, jax.Array, jax.Array], tuple[Masks, Any]]
+    thresholds: Callable[[Sequence[str], Any, jax.Array], dict[str, jax.Array]] = _no_thresholds
+    fixed_taus: tuple[float, ...] = ()
 
 
 class ThresholdRule(NamedTuple):
@@ -40,38 +50,72 @@ class ThresholdRule(NamedTuple):
     update: Callable[[dict[str, jax.Array], Scores], dict[str, jax.Array]]
 
 
-def below_threshold(
-    tau: float | optax.Schedule | ThresholdRule = 0.1, max_fraction: float | None = None
-) -> Selection:
+def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Selection:
     """The neurons with score at most tau (paper, Definition 3.1).
 
     Args:
-      tau: at least 0; or a schedule of the gradient step; or `dormant.adaptive_tau(...)`.
-      max_fraction: at most this fraction of a layer, lowest scores first; None for no limit.
+      tau: at least 0; or a schedule of the gradient step; or `dormant.adaptive_tau(...)`. A scalar
+        array may be traced, such as one tau of several under `jax.vmap`.
 
     Raises:
-      ValueError: if an option is not valid.
+      ValueError: if `tau` is none of these.
     """
-    check_max_fraction(max_fraction)
     if isinstance(tau, ThresholdRule):
 
         def select_adaptively(scores, taus, step, key):
             del step, key
-            masks = {}
-            for name, score in scores.items():
-                masks |= dormant_masks({name: score}, taus[name], max_fraction=max_fraction)
+            masks = {name: score <= taus[name] for name, score in scores.items()}
             return masks, tau.update(taus, scores)
 
-        return Selection(tau.init, select_adaptively)
-    if not callable(tau):
-        check_tau(tau)
+        return Selection(tau.init, select_adaptively, lambda layers, taus, step: dict(taus))
+    besides = ", a schedule of the gradient step, called, or `adaptive_tau(...)`"
+    if callable(tau):
+        check_schedule("tau", tau, f"a number >= 0{besides}")
+    else:
+        check_tau(tau, besides=besides)
+
+    def at(step: jax.Array) -> float | jax.Array:
+        return tau(step) if callable(tau) else tau
 
     def select(scores, state, step, key):
         del key
-        threshold = tau(step) if callable(tau) else tau
-        return dormant_masks(scores, threshold, max_fraction=max_fraction), state
+        return dormant_masks(scores, at(step)), state
 
-    return Selection(_no_state, select)
+    def thresholds(layers, state, step):
+        del state
+        return dict.fromkeys(layers, jnp.asarray(at(step), jnp.float32))
+
+    is_known = not callable(tau) and not isinstance(tau, jax.core.Tracer)
+    return Selection(_no_state, select, thresholds, (float(tau),) if is_known else ())
+
+
+def capped(selection: Selection, max_fraction: float) -> Selection:
+    """At most a fraction of every layer out of what another selection takes.
+
+    Args:
+      selection: which neurons, such as `parts.below_threshold(0.1)`.
+      max_fraction: of the layer's neurons, rounded down, in [0, 1]; those of the lowest scores
+        stay, and of equal scores the first ones.
+
+    Raises:
+      ValueError: if `max_fraction` lies outside [0, 1].
+    """
+    if not is_number(max_fraction) or not 0 <= max_fraction <= 1:
+        raise ValueError(f"`max_fraction` must lie in [0, 1]; got {max_fraction!r}")
+
+    def cap(mask: jax.Array, scores: jax.Array) -> jax.Array:
+        return mask & (_rank(scores) < int(max_fraction * scores.shape[0] + 1e-9))
+
+    def select(scores, state, step, key):
+        masks, state = selection.select(scores, state, step, key)
+        return {name: cap(mask, scores[name]) for name, mask in masks.items()}, state
+
+    return selection._replace(select=select)
+
+
+def _rank(scores: jax.Array) -> jax.Array:
+    """(H,) int32: the place of each score among them, from the lowest; equal ones as they stand."""
+    return jnp.argsort(jnp.argsort(scores, stable=True), stable=True)
 
 
 def adaptive_tau(
@@ -103,7 +147,7 @@ def adaptive_tau(
         raise ValueError(f"`target_fraction` must lie in [0, 1]; got {target_fraction!r}")
     for name, value in (("step_size", step_size), ("minimum", minimum)):
         if not is_number(value) or not 0 < value < float("inf"):
-            raise ValueError(f"`{name}` must be a number above 0; got {value!r}")
+            raise ValueError(f"`{name}` must be a number > 0; got {value!r}")
     if not is_number(maximum) or not maximum >= minimum:
         raise ValueError(f"`maximum` must be at least `minimum`, {minimum}; got {maximum!r}")
     if not is_number(initial) or not minimum <= initial <= maximum:
@@ -137,8 +181,9 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
     Raises:
       ValueError: if an option is not valid.
     """
-    if not callable(fraction) and not (is_number(fraction) and 0 <= fraction <= 1):
-        raise ValueError(f"`fraction` must lie in [0, 1] or be a schedule; got {fraction!r}")
+    if callable(fraction) or not (is_number(fraction) and 0 <= fraction <= 1):
+        allowed = "a number in [0, 1] or a schedule of the gradient step, called"
+        check_schedule("fraction", fraction, allowed)
     check_choice("order", order, ORDERS)
 
     def select(scores, state, step, key):
@@ -148,7 +193,7 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
             if order == "random":
                 score = jax.random.uniform(jax.random.fold_in(key, number), score.shape)
             score = -score if order == "highest" else score
-            rank = jnp.argsort(jnp.argsort(score, stable=True), stable=True)
+            rank = _rank(score)
             count = jnp.maximum(1, jnp.round(share * score.shape[0]))
             masks[name] = rank < jnp.where(share > 0, count, 0)
         return masks, state
@@ -179,34 +224,14 @@ def cosine_fraction(initial: float, end_step: int) -> optax.Schedule:
     return schedule
 
 
-def whole_layers(names: Sequence[str] | None = None) -> Selection:
-    """Every neuron of the named layers, or of all layers.
-
-    Args:
-      names: hidden layers; None for all that the action can act on.
-
-    Raises:
-      ValueError: from the intervention's `init`, if the action cannot act on a named layer.
-    """
-    if isinstance(names, str):
-        raise ValueError(f"`names` must be None or a sequence of layer names; got {names!r}")
-    chosen = None if names is None else frozenset(names)
-
-    def init(layers: Sequence[str]) -> tuple[()]:
-        for name in chosen or ():
-            if name not in layers:
-                raise ValueError(f"`names` must be layers among {', '.join(layers)}; got {name!r}")
-        return ()
+def whole_layers() -> Selection:
+    """Every neuron of all layers that the action can act on."""
 
     def select(scores, state, step, key):
         del step, key
-        masks = {
-            name: jnp.full(score.shape, chosen is None or name in chosen)
-            for name, score in scores.items()
-        }
-        return masks, state
+        return {name: jnp.ones(score.shape, bool) for name, score in scores.items()}, state
 
-    return Selection(init, select)
+    return Selection(_no_state, select)
 
 
 def _no_state(layers: Sequence[str]) -> tuple[()]:

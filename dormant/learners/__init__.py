@@ -12,7 +12,7 @@ from dormant.learners.q_learning import (
     linearly_decaying_epsilon,
 )
 from dormant.learners.rainbow_learner import project_distribution, rainbow
-from dormant.learners.sac_learner import recycle_target, reset_target, sac
+from dormant.learners.sac_learner import mirror_in_target, sac
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
@@ -29,12 +29,11 @@ __all__ = [
     "keep_target",
     "keyed_epsilon_greedy",
     "linearly_decaying_epsilon",
+    "mirror_in_target",
     "mse_loss",
     "periodic_target",
     "project_distribution",
     "rainbow",
-    "recycle_target",
-    "reset_target",
     "sac",
     "soft_target",
     "step_learner",

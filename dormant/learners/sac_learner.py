@@ -1,14 +1,14 @@
 """Soft actor-critic with a learned temperature as a pure learner (Haarnoja et al., 2018).
 One update computes what Dopamine's SAC agent computes on the same batch and key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dormant import Intervention, NeuronGraph, recycle
+from dormant import Intervention
 from dormant.checks import check, check_function, check_number
 from dormant.learners.batches import Batch, check_batch, continues
 from dormant.learners.learner import (
@@ -22,6 +22,7 @@ from dormant.learners.learner import (
 )
 from dormant.learners.losses import mse_loss
 from dormant.learners.targets import TargetRule, soft_target, target_rule_of
+from dormant.parts import Action
 
 # (network, observation, key) -> (mean_action, sampled_action, log_probability ())
 Actor = Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
@@ -73,7 +74,7 @@ def sac(
       reward_scale: factor of the rewards.
       tracker: None, or what `dormant.track` returns. Graphs are those of the whole tree of `init`.
       intervention: None, or what `dormant.redo` returns, or `dormant.combine` for both networks.
-      target_intervention: None, or what `recycle_target` or `reset_target` returns.
+      target_intervention: None, or what `mirror_in_target` returns.
 
     Returns:
       A `Learner` of `Batch`es whose action is float (B, *action_shape). Besides `loss` its metrics,
@@ -116,69 +117,31 @@ def sac(
     )
 
 
-def recycle_target(
-    graph: NeuronGraph,
-    name: str | None = None,
-    *,
-    outgoing: str = "zero",
-    flatten_layout: str = "channels_last",
-    also: Sequence[str] = (),
-) -> TargetIntervention:
-    """Recycles in the target network what an intervention has just recycled in the online one.
+def mirror_in_target(action: Action, name: str | None = None) -> TargetIntervention:
+    """Does in the target network what an intervention has just done in the online one.
 
-    The same neurons, with the same fresh values: they are read from the online parameters, right
-    after they were written. As the released code does with SAC's target critics.
+    The same neurons get the same fresh values: they are read from the online parameters, right
+    after they were written. As the released code does with SAC's target critics, which would else
+    hold on to the old network that the new one is then fitted to.
 
     Args:
-      graph: the graph that the intervention recycles on, of the learner's whole parameter tree.
-      name: the intervention's name within `dormant.combine`; None where it stands alone.
-      outgoing, flatten_layout, also: as given to the intervention.
-
-    Returns:
-      A function for a learner's `target_intervention`.
-    """
-
-    def target_intervention(params: Params, target_params: Params, state: Any) -> Params:
-        masks = (state if name is None else state[name]).masks
-        return recycle(
-            graph,
-            target_params,
-            params,
-            masks,
-            outgoing=outgoing,
-            flatten_layout=flatten_layout,
-            also=also,
-        )
-
-    return target_intervention
-
-
-def reset_target(
-    graph: NeuronGraph, layers: Sequence[str], name: str | None = None
-) -> TargetIntervention:
-    """Gives the target network the weights that `dormant.layer_reset` has just drawn.
-
-    As the released code does with SAC's target critics, which would else hold on to the old network
-    that the new one is then fitted to.
-
-    Args:
-      graph: the graph that the intervention resets on, of the learner's whole parameter tree.
-      layers: names of the layers reset, output layers too.
+      action: of the intervention, on a graph of the learner's whole parameter tree.
       name: the intervention's name within `dormant.combine`; None where it stands alone.
 
     Returns:
       A function for a learner's `target_intervention`.
+
+    Raises:
+      ValueError: if the action cannot be mirrored, such as pruning.
     """
-    paths = {entries.path for layer in layers for entries in graph.incoming[layer]}
+    if action.mirror is None:
+        raise ValueError(f"`action` must be one that can be mirrored in a target; got {action!r}")
 
     def target_intervention(params: Params, target_params: Params, state: Any) -> Params:
         state = state if name is None else state[name]
         acted = state.report.step == state.step
-        new = graph.parameters.leaves("params", params)
-        target = graph.parameters.leaves("target_params", target_params)
-        for path in paths:
-            target[path] = jnp.where(acted, new[path], target[path])
-        return graph.parameters.unflatten(target)
+        masks = {layer: state.masks[layer] for layer in action.layers}
+        return action.mirror(params, target_params, masks, acted)
 
     return target_intervention
 

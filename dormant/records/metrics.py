@@ -103,7 +103,11 @@ def iteration_record(
     Returns:
       The "iteration" record; the `eval_` entries only where there was an evaluation.
     """
-    values = {"iteration": iteration, "agent_step": agent_step, "gradient_step": gradient_step}
+    values: Record = {
+        "iteration": iteration,
+        "agent_step": agent_step,
+        "gradient_step": gradient_step,
+    }
     for phase, episodes in (("train", train), ("eval", evaluation)):
         if episodes is not None:
             values[f"{phase}_returns"] = episodes.returns
@@ -139,16 +143,21 @@ class MetricsFile:
           agent_step: records after this agent step are dropped.
           gradient_step: records after this gradient step are dropped.
         """
-        self._path = Path(base_dir) / METRICS_FILE
-        if self._path.exists():
-            kept = [
-                line
-                for line, record in _whole_records(self._path)
-                if record["agent_step"] <= agent_step
+
+        def is_kept(line: str) -> bool:
+            record = json.loads(line)
+            return (
+                record["agent_step"] <= agent_step
                 and record["gradient_step"] <= gradient_step
                 and record.get("iteration", -1) < iteration
-            ]
-            write_atomically(self._path, "".join(kept))
+            )
+
+        self._path = Path(base_dir) / METRICS_FILE
+        if self._path.exists():
+            with open(self._path, encoding="utf-8") as file:
+                # A run that was killed can leave a part of its last line.
+                whole = [line for line in file if line.endswith("\n")]
+            write_atomically(self._path, "".join(filter(is_kept, whole)))
         self._file: TextIO | None = None  # a runner that is never run holds nothing open
 
     def write(self, record: Record) -> None:
@@ -163,9 +172,3 @@ class MetricsFile:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _whole_records(path: Path) -> list[tuple[str, Record]]:
-    with open(path, encoding="utf-8") as file:
-        # A run that was killed can leave a part of its last line.
-        return [(line, json.loads(line)) for line in file if line.endswith("\n")]

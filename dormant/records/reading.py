@@ -11,8 +11,9 @@ from dormant.records.files import METRICS_FILE
 from dormant.records.schema import NAMES, SCHEMA, Measure, Schema
 
 LARGEST = 1e100  # of a result: means and variances of such numbers stay finite
+_KINDS = {int: (int,), float: (float, int)}
 # JSON's numbers may have any size.
-_LARGEST = {int: 2**63 - 1, float: LARGEST}
+_LARGEST: dict[type, float] = {int: 2**63 - 1, float: LARGEST}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +86,8 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
             f"no {METRICS_FILE} in {path.parent}: give the folder that was the run's --base_dir; "
             f"got {str(base_dir)!r}"
         )
-    iterations: list[Record] = []
-    tracking: list[Record] = []
+    iterations: list[Any] = []
+    tracking: list[Any] = []
     kinds = {
         "iteration": (IterationRecord, schema.iteration, iterations, "iteration"),
         "tracking": (TrackingRecord, schema.tracking, tracking, "gradient_step"),
@@ -184,35 +185,34 @@ def _value(measure: Measure, line: dict[str, Any], where: str) -> Any:
             return None
         return {} if measure.axes[0] in NAMES else ()
 
-    def read(value: Any, axes: tuple[str, ...], label: str) -> Any:
+    def read(value: Any, axes: tuple[str, ...], of: str = "") -> Any:
         if not axes:
-            if value is None and measure.undefined:
-                return None
-            return _number(value, measure.form, f"{where}: {name!r}")
-        if axes[0] in NAMES:
-            items = _of_kind(value, dict, f"{where}: {label}").items()
-            return {key: read(inner, axes[1:], f"{label} of {key}") for key, inner in items}
-        values = _of_kind(value, list, f"{where}: {label}")
-        if axes[0] == "tau" and len(values) != len(line["taus"]):
+            return _number(value, measure, where)
+        kind = dict if axes[0] in NAMES else list
+        if not isinstance(value, kind):
+            raise ValueError(f"{where}: {name}{of} must be a {kind.__name__}; got {value!r}")
+        if isinstance(value, dict):
+            return {key: read(inner, axes[1:], f" of {key}") for key, inner in value.items()}
+        if axes[0] == "tau" and len(value) != len(line["taus"]):
             raise ValueError(
-                f"{where}: {label} must hold one value for each of the {len(line['taus'])} taus;"
-                f" got {values}"
+                f"{where}: {name}{of} must hold one value for each of the {len(line['taus'])} taus;"
+                f" got {value}"
             )
-        return tuple(read(inner, axes[1:], label) for inner in values)
+        return tuple([read(inner, axes[1:], of) for inner in value])
 
-    return read(_required(line, name, where), measure.axes, name)
-
-
-def _of_kind(value: Any, kind: type, what: str) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"{what} must be a {kind.__name__}; got {value!r}")
-    return value
+    return read(_required(line, name, where), measure.axes)
 
 
-def _number(value: Any, form: type, what: str) -> Any:
+def _number(value: Any, measure: Measure, where: str) -> Any:
+    if value is None and measure.undefined:
+        return None
     # JSON has one kind of number: a float may be written 3 and an int never as 3.5 or true.
-    if isinstance(value, bool) or not isinstance(value, (int, float) if form is float else form):
-        raise ValueError(f"{what} must hold {form.__name__} values; got {value!r}")
+    form, kinds = measure.form, _KINDS[measure.form]
+    if type(value) not in kinds:
+        raise ValueError(
+            f"{where}: {measure.name!r} must hold {form.__name__} values; got {value!r}"
+        )
     if not abs(value) <= _LARGEST[form]:
-        raise ValueError(f"{what} must be within ±{_LARGEST[form]:g}; got a larger number")
+        largest = f"±{_LARGEST[form]:g}"
+        raise ValueError(f"{where}: {measure.name!r} must be within {largest}; got a larger number")
     return form(value)

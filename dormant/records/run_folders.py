@@ -56,8 +56,8 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
     folder = root / run.folder
     try:
         details = _details(folder)
-    except ValueError as error:
-        return Reading(None, Absence(run, UNREADABLE, str(error)))
+    except ValueError as unreadable:
+        return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
     status, error = str(details.get("status", RUNNING)), details.get("error")
     if not (folder / METRICS_FILE).is_file():
         if not details:
@@ -68,8 +68,8 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
         return Reading(None, Absence(run, status, str(error or "it has no records yet")))
     try:
         records = read_run(folder, allow_partial=status != FINISHED)
-    except ValueError as problem:
-        return Reading(None, Absence(run, UNREADABLE, str(problem)))
+    except ValueError as unreadable:
+        return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
     result = _result(folder, run, records, details, tau)
     steps = int(result.agent_steps[-1]) if result.agent_steps.size else 0
     if status == FINISHED and steps >= run.agent_steps:
@@ -105,7 +105,9 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
     game = _game(folder)
     parts = folder.relative_to(root).parts
     numbered = _SEED_FOLDER.match(folder.name)
-    named = numbered.group(1) if numbered else "0"
+    seed = details.get("seed")
+    if type(seed) is not int:
+        seed = int(numbered.group(1)) if numbered else 0
     kept = [part for part in parts if part != game and not _SEED_FOLDER.match(part)]
     return PlannedRun(
         folder=folder.relative_to(root).as_posix(),
@@ -113,14 +115,10 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
         setting="",
         value=None,
         game=game,
-        seed=_seed(details.get("seed"), int(named)),
+        seed=seed,
         agent_steps=0,
         command=str(details.get("command", "")),
     )
-
-
-def _seed(recorded: Any, named: int) -> int:
-    return recorded if type(recorded) is int else named
 
 
 def _passed(path: Path, root: Path) -> bool:

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dormant.interventions.compose import DEFAULT_TAUS
-
 # The axes of an entry, from the outside in: names are an object in JSON, the others are a list.
 SCALAR = ()
 PER_TAU = ("tau",)
@@ -91,12 +89,6 @@ class Schema(NamedTuple):
     iteration: tuple[Measure, ...]
 
 
-def taus_of(report: Any) -> tuple[float, ...]:
-    """The thresholds that a report's values are of."""
-    del report
-    return DEFAULT_TAUS
-
-
 def entry(measure: Measure, value: Any) -> Any:
     """A value as JSON has it: numbers of Python, and None for what is not finite."""
 
@@ -122,7 +114,7 @@ def joined(measure: Measure, found: Found) -> Any:
     return next(iter(found.values()))
 
 
-def _norm(found: Found) -> np.ndarray:
+def _norm(found: Found) -> np.floating:
     return np.linalg.norm(list(found.values()))
 
 
@@ -185,8 +177,8 @@ TRACKING = (
     Measure(
         "taus",
         PER_TAU,
-        "the thresholds of the lists below",
-        find=lambda state: taus_of(state.report),
+        "the thresholds of the lists below: 0, 0.025 and 0.1",
+        find=operator.attrgetter("report.taus"),
         join=_decimals,
         **_ALWAYS,
     ),
@@ -195,7 +187,7 @@ TRACKING = (
         PER_LAYER_AND_TAU,
         "dormant neurons of a hidden layer (Sokar et al. 2023, Eq. 1), before any recycle then",
         "%",
-        find=operator.attrgetter("report.dormant_fraction"),
+        find=operator.attrgetter("report.by_layer"),
         scale=100,
         tag="DormantPercent/tau={tau:g}/{layer}",
         chart=DORMANT,
@@ -367,7 +359,9 @@ def document(schema: Schema = SCHEMA) -> str:
     """The text of docs/metrics.md."""
     parts = [_INTRODUCTION]
     for kind, measures in schema._asdict().items():
-        rows = [("entry", "shape", "unit", "meaning", "TensorBoard", "report")]
+        rows: list[tuple[str, ...]] = [
+            ("entry", "shape", "unit", "meaning", "TensorBoard", "report")
+        ]
         rows.append(("---",) * len(rows[0]))
         for each in measures:
             tag = f"`{each.tag}`" if each.tag else ""

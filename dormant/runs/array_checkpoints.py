@@ -5,15 +5,14 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from dormant.runs.options import ConfigurationError
-from dormant.runs.host_arrays import to_host
+from dormant.checks import ConfigurationError
+from dormant.runs.host_arrays import is_form, place, to_host
 
 _KEPT = 2
 # A process that was killed while it saved may have one more.
@@ -76,7 +75,7 @@ class ArrayCheckpoints:
             raise ConfigurationError(
                 f"the processes of this run have no checkpoint in {self.folder} in common:"
                 " continue it with as many processes as before, or give another --base_dir;"
-                f" received {jax.process_count()} processes"
+                f" got {jax.process_count()} processes"
             )
         return max(common, default=None)
 
@@ -85,7 +84,7 @@ class ArrayCheckpoints:
 
         Args:
           number: of the checkpoint.
-          template: what `template_of` returned for such a tree.
+          template: what `forms_of` returned for such a tree.
 
         Raises:
           ConfigurationError: when it is not a checkpoint of such a tree, or cannot be read.
@@ -103,51 +102,20 @@ class ArrayCheckpoints:
         try:
             if found.keys() != {name for name, _ in named}:
                 raise ValueError("other arrays")
-            leaves = [leaf.place(found.pop(name)) for name, leaf in named]
+            leaves = [place(leaf, found.pop(name)) for name, leaf in named]
         except ValueError as error:
             raise ConfigurationError(
                 f"checkpoint {path} was written with another number of runs, another network,"
                 " optimizer, intervention, replay or environment, or on another number of devices;"
                 f" continue it with its own gin file or give another --base_dir ({error})"
             ) from error
-        structure = jax.tree.structure(template, is_leaf=lambda node: isinstance(node, _Form))
+        structure = jax.tree.structure(template, is_leaf=is_form)
         return jax.tree.unflatten(structure, leaves)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.npz"
 
 
-class _Form(NamedTuple):
-    """Shape, type and place of an array that may be gone."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-    sharding: Any
-    key_implementation: Any  # None for what is no key
-
-    def place(self, array: np.ndarray) -> jax.Array:
-        if array.dtype != self.dtype:
-            raise ValueError(f"{array.dtype} in place of {self.dtype}")
-        placed = jax.make_array_from_process_local_data(self.sharding, array, self.shape)
-        # Copied: the state will be donated, and a NumPy array may be used in place.
-        placed = jnp.copy(placed)
-        if self.key_implementation is None:
-            return placed
-        return jax.random.wrap_key_data(placed, impl=self.key_implementation)
-
-
-def template_of(tree: Any) -> Any:
-    """What `ArrayCheckpoints.load` needs of a tree: no array is kept."""
-
-    def form(leaf: jax.Array) -> _Form:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        implementation = jax.random.key_impl(leaf) if is_key else None
-        data = jax.random.key_data(leaf) if is_key else leaf
-        return _Form(data.shape, data.dtype, data.sharding, implementation)
-
-    return jax.tree.map(form, tree)
-
-
 def _named(tree: Any) -> list[tuple[str, Any]]:
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, _Form))
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=is_form)
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]

@@ -1,16 +1,19 @@
 """What the commands that start runs share: their flags, one line for a mistake, a quiet start."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 from absl import flags
 
-from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
+from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
 CONFIGURATION_ERROR = 2
 _BASE_DIR = "Folder of the run; continued where it holds a checkpoint."
@@ -49,6 +52,42 @@ def run_command(
         return CONFIGURATION_ERROR
     run()
     return 0
+
+
+def run_compiled(
+    program: str,
+    description: str,
+    arguments: Sequence[str] | None,
+    load: Callable[[], Callable[[str], Any]],
+) -> int:
+    """A command of a run whose training is compiled; no Dopamine.
+
+    Args:
+      program, description: as for `run_command`.
+      arguments: the flags; None for those of this process.
+      load: imports what gin files bind and returns what makes a runner for a folder, from what gin
+        then configures.
+
+    Returns:
+      The exit code, as of `run_command`.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+
+    def prepare(given: flags.FlagValues, base_dir: str) -> Callable[[], None]:
+        try:
+            make_runner = load()
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"{error}; what {program} needs is installed by: pip install 'dormant[vectorized]'"
+            ) from error
+        with quiet_stderr():
+            parse_gin(given.gin_files, given.gin_bindings)
+        runner = make_runner(base_dir)
+        if jax.process_index() == 0:
+            print(f"{program}: {runner.describe()}; {base_dir}", file=sys.stderr)
+        return functools.partial(runner.run_experiment, command_line(program, arguments))
+
+    return run_command(program, description, arguments, prepare)
 
 
 def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagValues | None:

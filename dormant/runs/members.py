@@ -1,10 +1,11 @@
 """Which runs stand side by side in one process: seeds, times the values of options."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dormant.runs.options import is_number, require, require_whole_number
+from dormant.checks import is_number, require, require_count
 
 
 class Member(NamedTuple):
@@ -48,14 +49,14 @@ def members_of(
     Raises:
       ConfigurationError: when `seeds`, `side_by_side` or a list of values is not allowed.
     """
-    require_whole_number(f"{name}.seeds", 1, seeds)
+    require_count(f"{name}.seeds", seeds, 1)
     options = {} if side_by_side is None else side_by_side
     named = isinstance(options, Mapping) and all(isinstance(option, str) for option in options)
     allowed = "None or a dictionary of lists by option, such as {'ReDo.tau': [0, 0.1]}"
     require(named, f"{name}.side_by_side", allowed, side_by_side)
     for option, values in options.items():
         is_list = isinstance(values, list | tuple)
-        numbers = is_list and all(is_number(value, 0.0) for value in values)
+        numbers = is_list and all(is_number(value) and 0 <= value < math.inf for value in values)
         different = numbers and len(values) == len(set(values)) > 0
         allowed = "a list of different numbers >= 0"
         require(different, f"{name}.side_by_side[{option!r}]", allowed, values)

@@ -1,4 +1,4 @@
-"""Options that every agent understands, and how a wrong one is reported.
+"""Options that every agent understands, and what gin binds to those of Dopamine's agents.
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
 import dataclasses
@@ -11,7 +11,7 @@ import gin
 import numpy as np
 
 from dormant import checks
-from dormant.checks import ConfigurationError, errors_of, require  # noqa: F401
+from dormant.checks import ConfigurationError, require
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 
 _CHOICES = {
@@ -24,22 +24,10 @@ _CHOICES = {
 gin.constant("dormant.FLOAT32", np.float32)
 
 
-def require_choice(name: str, choices: tuple[str, ...], received: Any) -> None:
-    checks.require_choice(name, received, choices)
-
-
-def require_whole_number(name: str, minimum: int, received: Any, units: str = "") -> None:
-    checks.require_count(name, received, minimum, units)
-
-
 def bound_in_gin(option: str, default: Any) -> Any:
     """What gin binds to an option such as "JaxDQNAgent.gamma", else the default."""
     configurable, _, parameter = option.rpartition(".")
     return gin.get_bindings(configurable).get(parameter, default)
-
-
-def is_number(value: Any, minimum: float, maximum: float = math.inf) -> bool:
-    return checks.is_number(value) and math.isfinite(value) and minimum <= value <= maximum
 
 
 def updates_per_burst(replay_ratio: float, update_period: int) -> int:

@@ -20,9 +20,7 @@ class Progress:
     total is a little short until `expect` corrects it.
     """
 
-    def __init__(
-        self, initial: int = 0, stream: TextIO | None = None, counted: str = "agent step"
-    ):
+    def __init__(self, initial: int = 0, stream: TextIO | None = None, counted: str = "agent step"):
         """Starts nothing yet.
 
         Args:

@@ -8,9 +8,9 @@ import gin
 import jax
 import numpy as np
 
+from dormant.checks import ConfigurationError, require, require_flag
 from dormant.learners.learner import Policy
 from dormant.runs.gin_files import close_matches, did_you_mean
-from dormant.runs.options import ConfigurationError, require
 from dormant.studies import frames
 from dormant.studies.episodes import EPSILON, Evaluate
 from dormant.studies.experience import Experience
@@ -49,8 +49,7 @@ class Atari:
     sticky_actions: bool = True
 
     def __post_init__(self) -> None:
-        is_choice = isinstance(self.sticky_actions, bool)
-        require(is_choice, "Atari.sticky_actions", "True or False", self.sticky_actions)
+        require_flag("Atari.sticky_actions", self.sticky_actions)
         require(isinstance(self.game, str), "Atari.game", "a name such as 'Pong'", self.game)
         games = _games()
         if self.game not in games.atari_games():
@@ -67,8 +66,7 @@ class Atari:
             batch=frames.batch,
             states=frames.states,
             evaluation=self.evaluation,
-            # XLA on CPU computes convolutions slowly inside loops.
-            loops=jax.default_backend() != "cpu",
+            has_convolutions=True,
         )
 
     def evaluation(

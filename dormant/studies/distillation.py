@@ -3,31 +3,24 @@ by a fresh one."""
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dormant import learners
+from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
 from dormant.learners.losses import LOSSES
-from dormant.runs.interventions import tracker_of
-from dormant.runs.options import (
-    LearnerOptions,
-    errors_of,
-    require,
-    require_choice,
-    require_whole_number,
-)
+from dormant.runs.options import LearnerOptions
+from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
-from dormant.studies.episodes import evaluation_entries
-from dormant.studies.experience import Experience, online_experience
+from dormant.studies.episodes import evaluation_entries, mean_return
+from dormant.studies.experience import Source, given_once, online_experience
 from dormant.studies.fitting import Task
-from dormant.studies.online import online_run
+from dormant.studies.online import OnlineRun, online_run
 from dormant.studies.options import Study, StudyRun
 from dormant.studies.trained_runs import trained_run
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
@@ -112,15 +105,15 @@ class Distillation:
             value = getattr(self, option)
             is_path = value is None or (isinstance(value, str) and value)
             require(is_path, f"{name}{option}", "None or a run's folder", value)
-        require_choice(f"{name}student", STUDENTS, self.student)
+        require_choice(f"{name}student", self.student, STUDENTS)
         if self.student == "pretrained":
             both = (self.teacher_run is None) == (self.student_run is None)
             allowed = "given where Distillation.teacher_run is, and only there"
             require(both, f"{name}student_run", allowed, self.student_run)
-        require_choice(f"{name}loss", tuple(LOSSES), self.loss)
+        require_choice(f"{name}loss", self.loss, tuple(LOSSES))
         for option in ("teacher_steps", "student_steps"):
-            require_whole_number(f"{name}{option}", 1, getattr(self, option), "agent steps")
-        require_whole_number(f"{name}evaluation_episodes", 1, self.evaluation_episodes)
+            require_count(f"{name}{option}", getattr(self, option), 1, "agent steps")
+        require_count(f"{name}evaluation_episodes", self.evaluation_episodes, 1)
         acting = self.teacher_intervention
         acts = acting is None or (hasattr(acting, "period") and not inspect.isclass(acting))
         allowed = "None or an intervention such as @ReDo(), with its parentheses"
@@ -134,16 +127,14 @@ class Distillation:
         """
         del run
         agent = VectorizedDQN()
-        settings = agent.settings(options)
-        school = (_of_runs if self.teacher_run else _of_online_runs)(self, agent, options)
-        experience = school.experience
+        source = (_from_runs if self.teacher_run else _from_online_runs)(self, agent, options)
+        experience = source.experience
         network = agent.q_network(experience.game)
         learner = self._learner(agent, options, network)
+        policy = learners.epsilon_greedy(network.apply)
+        evaluate = experience.evaluation(policy, self.evaluation_episodes)
         q_values = jax.vmap(network.apply, in_axes=(None, 0))
-        evaluate = experience.evaluation(
-            learners.epsilon_greedy(network.apply), self.evaluation_episodes
-        )
-        teach = school.make_teach(network)
+        load = source.load(network)
 
         def init(key: jax.Array, data: Lesson) -> LearnerState:
             state = learner.init(key)
@@ -155,74 +146,60 @@ class Distillation:
 
         def prepare(key: jax.Array, say: Callable[[str], None]) -> Lesson:
             teacher_key, student_key, evaluation_key = jax.random.split(key, 3)
-            teacher, start, kept = teach(teacher_key, student_key, say)
-            teacher_return, start_return = (
-                jnp.float32(_mean(evaluate(params, evaluation_key)[0]) if params else jnp.nan)
-                for params in (teacher, start)
-            )
-            return Lesson(teacher, start, kept, teacher_return, start_return)
-
-        def observations(data: Lesson, key: jax.Array, count: int) -> jax.Array:
-            return experience.states(data.kept, experience.draw(data.kept, key, count))
+            found = load(teacher_key, student_key, say)
+            returns = [
+                jnp.float32(mean_return(evaluate(params, evaluation_key)[0]) if params else jnp.nan)
+                for params in found[:2]
+            ]
+            return Lesson(*found, *returns)
 
         def draw(data: Lesson, key: jax.Array, gradient_step: jax.Array) -> TaughtBatch:
             del gradient_step
-            states = observations(data, key, settings.batch_size)
+            states = experience.observations(data, key, agent.batch_size)
             return TaughtBatch(states, q_values(data.teacher, states))
 
         def measure(state: LearnerState, data: Lesson, key: jax.Array) -> Mapping[str, Any]:
             before = {"teacher": data.teacher_return, "start": data.start_return}
-            returns = {f"{name}_average_return": _number(value) for name, value in before.items()}
+            returns = {
+                f"{name}_average_return": None if jnp.isnan(value) else float(value)
+                for name, value in before.items()
+            }
             return {**evaluation_entries(*evaluate(state.params, key)), **returns}
 
         return Study(
             name=f"distillation of DQN on {experience.game.name} into a {self.student} student",
-            task=Task(learner, init, draw, observations),
+            task=Task(learner, init, draw, experience.observations),
             prepare=prepare,
-            prepared=school.prepared,
+            prepared=source.prepared,
             measure=measure,
-            loops=experience.loops,
+            has_convolutions=experience.has_convolutions,
         )
 
     def _learner(self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork) -> Learner:
         optimizer = agent.optimizer(options, {})
-        acting = options.intervention
         with errors_of("Distillation"):
             return learners.gradient_learner(
                 network.init,
                 optimizer,
                 loss=distilling_loss(network.apply, self.loss),
                 policy=learners.epsilon_greedy(network.apply),
-                tracker=tracker_of(options).intervention(network.graph),
-                intervention=acting and acting.intervention(network.graph, network.init, optimizer),
+                **interventions_of(options, network.graph, network.init, optimizer),
             )
 
 
-class _School(NamedTuple):
-    """Where teacher and student come from."""
+# Both load the first three fields of a `Lesson`, given keys for teacher and student.
+def _from_online_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> Source:
+    def run(who: str, steps: int, **changes: Any) -> OnlineRun:
+        of_it = dataclasses.replace(options, **changes)
+        return online_run(who, f"Distillation.{who}_steps", steps, agent, of_it)
 
-    experience: Experience
-    # Called once, at the end; teach(teacher_key, student_key, say) -> the teacher's parameters, the
-    # student's or (), and what holds the teacher's transitions. The keys are consumed.
-    make_teach: Callable[[QNetwork], Callable[..., tuple[Any, Any, Any]]]
-    prepared: Any  # as in `Study`
-
-
-def _of_online_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> _School:
-    of_teacher = dataclasses.replace(options, intervention=study.teacher_intervention)
-    teacher = online_run(
-        "teacher", "Distillation.teacher_steps", study.teacher_steps, agent, of_teacher
-    )
+    teacher = run("teacher", study.teacher_steps, intervention=study.teacher_intervention)
     student = None
     if study.student == "pretrained":
-        of_student = dataclasses.replace(
-            options, intervention=None, replay_ratio=study.student_replay_ratio
-        )
-        student = online_run(
-            "student", "Distillation.student_steps", study.student_steps, agent, of_student
-        )
+        ratio = study.student_replay_ratio
+        student = run("student", study.student_steps, intervention=None, replay_ratio=ratio)
 
-    def teach(teacher_key: jax.Array, student_key: jax.Array, say: Callable[[str], None]):
+    def teach(teacher_key: jax.Array, student_key: jax.Array, say: Callable[[str], None]) -> tuple:
         taught, ring = teacher.train(teacher_key, say)
         start = () if student is None else student.train(student_key, say)[0].params
         return taught.params, start, ring
@@ -231,10 +208,10 @@ def _of_online_runs(study: Distillation, agent: VectorizedDQN, options: LearnerO
     start = () if student is None else student.shapes()[0].params
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     prepared = Lesson(taught.params, start, ring, scalar, scalar)
-    return _School(online_experience(teacher), lambda network: teach, prepared)
+    return Source(online_experience(teacher), lambda network: teach, prepared)
 
 
-def _of_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> _School:
+def _from_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> Source:
     del agent, options
     experience = Atari().experience()
     game = experience.game
@@ -243,25 +220,10 @@ def _of_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions)
     if study.student == "pretrained":
         student = trained_run("Distillation.student_run", study.student_run, game.name)
 
-    def make_teach(network: QNetwork) -> Callable[..., tuple[Any, Any, Any]]:
+    def load(network: QNetwork) -> Callable[..., tuple]:
         template = jax.eval_shape(network.init, jax.random.key(0))
-        read = (
-            teacher.params(template),
-            () if student is None else student.params(template),
-            teacher.frames(game.num_actions),
-        )
-        found = [read]
-        # Not kept: on the device there is a copy.
-        return lambda *keys_and_say: jax.tree.map(jnp.asarray, found.pop())
+        taught = teacher.params(template)
+        start = () if student is None else student.params(template)
+        return given_once((taught, start, teacher.frames(game.num_actions)))
 
-    return _School(experience, make_teach, None)
-
-
-def _mean(returns: Any) -> float:
-    """Of the episodes that came to their end; NaN where none did."""
-    ended = np.asarray(returns)[~np.isnan(returns)]
-    return float(ended.mean()) if ended.size else math.nan
-
-
-def _number(value: jax.Array) -> float | None:
-    return None if jnp.isnan(value) else float(value)
+    return Source(experience, load)

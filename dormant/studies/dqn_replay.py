@@ -12,7 +12,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from dormant.runs.options import ConfigurationError, require, require_whole_number
+from dormant.checks import ConfigurationError, is_count, require, require_count
 from dormant.studies import frames
 
 RUNS = 5
@@ -47,15 +47,15 @@ class DQNReplay:
     def __post_init__(self) -> None:
         name = "DQNReplay."
         require(isinstance(self.folder, str), f"{name}folder", "a path", self.folder)
-        is_run = self.run is None or (type(self.run) is int and 1 <= self.run <= RUNS)
+        is_run = self.run is None or (is_count(self.run, 1) and self.run <= RUNS)
         require(is_run, f"{name}run", f"None or a whole number from 1 to {RUNS}", self.run)
         is_list = isinstance(self.files, list | tuple) and len(self.files) > 0
         distinct = is_list and len(set(self.files)) == len(self.files)
-        whole = distinct and all(type(number) is int and number >= 0 for number in self.files)
+        whole = distinct and all(is_count(number, 0) for number in self.files)
         allowed = "None or a tuple of different whole numbers >= 0, such as (0, 10, 20)"
         require(self.files is None or whole, f"{name}files", allowed, self.files)
         least = frames.STACK + 1
-        require_whole_number(f"{name}steps_per_file", least, self.steps_per_file, "steps")
+        require_count(f"{name}steps_per_file", self.steps_per_file, least, "steps")
 
     def load(self, game: str, num_actions: int, seed: int) -> frames.Frames:
         """Reads the steps, as NumPy arrays.
@@ -103,9 +103,9 @@ class DQNReplay:
         there = sorted(int(match[1]) for match in matches if match)
         if not there:
             raise ConfigurationError(
-                "DQNReplay.folder must hold <game>/<run>/replay_logs of the DQN Replay data set"
+                "`DQNReplay.folder` must hold <game>/<run>/replay_logs of the DQN Replay data set"
                 f" (docs/studies.md says where it is); found no {_path(folder, 'observation', 0)};"
-                f" received {self.folder!r}"
+                f" got {self.folder!r}"
             )
         missing = [number for number in self.files or () if number not in there]
         allowed = f"out of those in {folder}, {there[0]} to {there[-1]}"
@@ -133,8 +133,8 @@ def _length(folder: Path, number: int) -> int:
     if not path.is_file():
         return capacity - 1
     count = _open(path, lambda file: np.lib.format.read_array(file, allow_pickle=False))
-    is_count = np.ndim(count) == 0 and np.issubdtype(np.asarray(count).dtype, np.integer)
-    require(is_count, str(path), "a whole number", getattr(count, "shape", count))
+    is_whole = np.ndim(count) == 0 and np.issubdtype(np.asarray(count).dtype, np.integer)
+    require(is_whole, str(path), "a whole number", getattr(count, "shape", count))
     return int(count) % capacity
 
 

@@ -1,5 +1,6 @@
 """Evaluation episodes on the device: the first episode of each of several environments."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,4 +68,10 @@ def evaluation_entries(returns: jax.Array, lengths: jax.Array) -> Mapping[str, A
         "eval_returns": returns[ended].tolist(),
         "eval_episode_lengths": lengths[ended].tolist(),
     }
-    return entries | ({"eval_average_return": float(returns[ended].mean())} if ended.any() else {})
+    return entries | ({"eval_average_return": mean_return(returns)} if ended.any() else {})
+
+
+def mean_return(returns: Any) -> float:
+    """Of the episodes that came to their end; NaN where none did."""
+    ended = np.asarray(returns)[~np.isnan(returns)]
+    return float(ended.mean()) if ended.size else math.nan

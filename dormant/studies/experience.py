@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from dormant.learners import Batch
 from dormant.learners.learner import Policy
 from dormant.studies.episodes import Evaluate, evaluation
 from dormant.studies.online import OnlineRun
 from dormant.vectorized import make_replay
+from dormant.vectorized.agent import QNetwork
 
 Kept = Any  # pytree of arrays that never change
 
@@ -24,7 +26,7 @@ class Experience(NamedTuple):
       batch: `batch(kept, rows) -> Batch`.
       states: `states(kept, rows) -> (count, ...)`, observations.
       evaluation: `evaluation(policy, episodes) -> Evaluate`.
-      loops: as in `Study`.
+      has_convolutions: as in `Study`, of the networks for the game.
     """
 
     game: Any
@@ -32,7 +34,26 @@ class Experience(NamedTuple):
     batch: Callable[[Kept, jax.Array], Batch]
     states: Callable[[Kept, jax.Array], jax.Array]
     evaluation: Callable[[Policy, int], Evaluate]
-    loops: bool = True
+    has_convolutions: bool = False
+
+    def observations(self, data: Any, key: jax.Array, count: int) -> jax.Array:
+        """As in `Task`, of data whose field `kept` holds the transitions."""
+        return self.states(data.kept, self.draw(data.kept, key, count))
+
+
+class Source(NamedTuple):
+    """Where the data of a study come from.
+
+    Attributes:
+      experience: how to read the transitions among them.
+      load: `load(network) -> prepare`, which is given keys and `say`. Called once, when all else
+        has been checked: it may read for long.
+      prepared: as in `Study`.
+    """
+
+    experience: Experience
+    load: Callable[[QNetwork], Callable[..., Any]]
+    prepared: Any = None
 
 
 def online_experience(run: OnlineRun) -> Experience:
@@ -45,3 +66,9 @@ def online_experience(run: OnlineRun) -> Experience:
         states=replay.states,
         evaluation=lambda policy, episodes: evaluation(run.environment, policy, episodes),
     )
+
+
+def given_once(arrays: Any) -> Callable[..., Any]:
+    """What prepares arrays that were read already: puts them on the device and forgets them."""
+    kept = [arrays]
+    return lambda *keys_and_say: jax.tree.map(jnp.asarray, kept.pop())

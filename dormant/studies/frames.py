@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dormant.checks import require
 from dormant.learners import Batch
 from dormant.replay import machine_memory
-from dormant.runs.options import require
 
 STACK = 4  # frames of a state
 FRAME_SHAPE = (84, 84)

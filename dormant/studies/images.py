@@ -6,12 +6,12 @@ from pathlib import Path
 import gin
 import numpy as np
 
-from dormant.runs.options import (
+from dormant.checks import (
     ConfigurationError,
-    is_number,
     require,
     require_choice,
-    require_whole_number,
+    require_count,
+    require_number,
 )
 
 SOURCES = ("CIFAR-10", "synthetic")
@@ -46,10 +46,10 @@ class Images:
     noise: float = 2.0
 
     def __post_init__(self) -> None:
-        require_choice("Images.source", SOURCES, self.source)
-        require_whole_number("Images.count", 1, self.count, "images")
-        require_whole_number("Images.side", 1, self.side, "pixels")
-        require(is_number(self.noise, 0.0), "Images.noise", "a number >= 0", self.noise)
+        require_choice("Images.source", self.source, SOURCES)
+        require_count("Images.count", self.count, 1, "images")
+        require_count("Images.side", self.side, 1, "pixels")
+        require_number("Images.noise", self.noise, 0)
         require(isinstance(self.folder, str), "Images.folder", "a folder's path", self.folder)
         if self.source == "CIFAR-10":
             most = len(_FILES) * _RECORDS
@@ -97,9 +97,9 @@ def _read_cifar10(folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
             content = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                "Images.folder must be the folder of CIFAR-10's binary version (cifar-10-binary.tar"
-                f".gz of cs.toronto.edu/~kriz/cifar.html), with {name} in it; {path} cannot be read"
-                f" ({error.strerror}); received {folder!r}"
+                "`Images.folder` must be the folder of CIFAR-10's binary version (cifar-10-binary."
+                f"tar.gz of cs.toronto.edu/~kriz/cifar.html), with {name} in it; {path} cannot be"
+                f" read ({error.strerror}); got {folder!r}"
             ) from error
         records = np.frombuffer(content, np.uint8)
         size = _RECORDS * _RECORD_BYTES

@@ -6,26 +6,19 @@ from typing import Any, NamedTuple
 
 import gin
 import jax
-import jax.numpy as jnp
 
 from dormant import learners
+from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
-from dormant.runs.interventions import tracker_of
-from dormant.runs.options import (
-    LearnerOptions,
-    errors_of,
-    require,
-    require_choice,
-    require_whole_number,
-)
+from dormant.runs.options import LearnerOptions
+from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
-from dormant.studies.experience import Experience, online_experience
+from dormant.studies.experience import Source, given_once, online_experience
 from dormant.studies.fitting import Task
 from dormant.studies.online import online_run
 from dormant.studies.options import Study, StudyRun
-from dormant.vectorized import Settings
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
 TARGETS = ("periodic", "random")
@@ -62,12 +55,12 @@ class OfflineDQN:
     evaluation_episodes: int = 10
 
     def __post_init__(self) -> None:
-        require_whole_number("OfflineDQN.data_steps", 1, self.data_steps, "agent steps")
+        require_count("OfflineDQN.data_steps", self.data_steps, 1, "agent steps")
         is_data = self.data is None or isinstance(self.data, DQNReplay)
         allowed = "None or @DQNReplay(), with its parentheses"
         require(is_data, "OfflineDQN.data", allowed, self.data)
-        require_choice("OfflineDQN.targets", TARGETS, self.targets)
-        require_whole_number("OfflineDQN.evaluation_episodes", 1, self.evaluation_episodes)
+        require_choice("OfflineDQN.targets", self.targets, TARGETS)
+        require_count("OfflineDQN.evaluation_episodes", self.evaluation_episodes, 1)
 
     def study(self, options: LearnerOptions, run: StudyRun) -> Study:
         """The study; a data set is read here.
@@ -77,26 +70,25 @@ class OfflineDQN:
         """
         del run
         agent = VectorizedDQN()
-        settings = agent.settings(options)
         source = (_from_data_set if self.data else _from_online_run)(self, agent, options)
         experience = source.experience
         network = agent.q_network(experience.game)
-        learner = self._learner(agent, options, network, settings)
-        evaluate = experience.evaluation(
-            learners.epsilon_greedy(network.apply), self.evaluation_episodes
-        )
+        learner = self._learner(agent, options, network)
+        policy = learners.epsilon_greedy(network.apply)
+        evaluate = experience.evaluation(policy, self.evaluation_episodes)
 
         def init(key: jax.Array, data: Logged) -> LearnerState:
             del data
-            return self._start(learner, network, key)
+            learner_key, target_key = jax.random.split(key)
+            state = learner.init(learner_key)
+            if self.targets == "random":
+                state = state._replace(target_params=network.init(target_key))
+            return state
 
         def draw(data: Logged, key: jax.Array, gradient_step: jax.Array) -> learners.Batch:
             del gradient_step
-            rows = experience.draw(data.kept, key, settings.batch_size)
+            rows = experience.draw(data.kept, key, agent.batch_size)
             return experience.batch(data.kept, rows)
-
-        def observations(data: Logged, key: jax.Array, count: int) -> jax.Array:
-            return experience.states(data.kept, experience.draw(data.kept, key, count))
 
         def measure(state: LearnerState, data: Logged, key: jax.Array) -> Mapping[str, Any]:
             del data
@@ -104,73 +96,53 @@ class OfflineDQN:
 
         return Study(
             name=f"DQN offline on {experience.game.name}, {self.targets} targets",
-            task=Task(learner, init, draw, observations),
-            # Last: it may take long.
-            prepare=source.make_prepare(),
+            task=Task(learner, init, draw, experience.observations),
+            prepare=source.load(network),
             prepared=source.prepared,
             measure=measure,
-            loops=experience.loops,
+            has_convolutions=experience.has_convolutions,
         )
 
-    def _learner(
-        self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork, settings: Settings
-    ) -> Learner:
+    def _learner(self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork) -> Learner:
         optimizer = agent.optimizer(options, {})
-        acting = options.intervention
         with errors_of("OfflineDQN"):
             return learners.dqn(
                 network.apply,
                 network.init,
                 optimizer,
-                discount=settings.discount,
+                discount=agent.discount,
                 loss=agent.loss,
                 # Without a period the target is what the caller makes it.
                 target_period=agent.target_period(options) if self.targets == "periodic" else None,
-                tracker=tracker_of(options).intervention(network.graph),
-                intervention=acting and acting.intervention(network.graph, network.init, optimizer),
+                **interventions_of(options, network.graph, network.init, optimizer),
             )
 
-    def _start(self, learner: Learner, network: QNetwork, key: jax.Array) -> LearnerState:
-        learner_key, target_key = jax.random.split(key)
-        state = learner.init(learner_key)
-        if self.targets == "random":
-            state = state._replace(target_params=network.init(target_key))
-        return state
 
-
-class _Source(NamedTuple):
-    """Where the transitions come from."""
-
-    experience: Experience
-    make_prepare: Callable[[], Callable[[jax.Array, Any], Logged]]  # called once, at the end
-    prepared: Any  # as in `Study`
-
-
-def _from_online_run(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> _Source:
+def _from_online_run(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> Source:
     run = online_run(
         "DQN that collects the data",
         "OfflineDQN.data_steps",
         study.data_steps,
-        dataclasses.replace(agent, replay_capacity=study.data_steps),
+        agent,
         dataclasses.replace(options, intervention=None),
+        keeps_all=True,
     )
 
     def prepare(key: jax.Array, say: Callable[[str], None]) -> Logged:
         return Logged(run.train(key, say)[1])
 
-    return _Source(online_experience(run), lambda: prepare, Logged(run.shapes()[1]))
+    return Source(online_experience(run), lambda network: prepare, Logged(run.shapes()[1]))
 
 
-def _from_data_set(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> _Source:
+def _from_data_set(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> Source:
     allowed = "1 with OfflineDQN.data, whose transitions are of one step"
     horizon = agent.update_horizon
     require(horizon == 1, "VectorizedDQN.update_horizon", allowed, horizon)
     experience = Atari().experience()
+    game = experience.game
 
-    def make_prepare() -> Callable[[jax.Array, Any], Logged]:
-        game = experience.game
-        found = [study.data.load(game.name, game.num_actions, options.seed or 0)]
-        # Not kept: on the device there is a copy.
-        return lambda key, say: Logged(jax.tree.map(jnp.asarray, found.pop()))
+    def load(network: QNetwork) -> Callable[..., Logged]:
+        del network
+        return given_once(Logged(study.data.load(game.name, game.num_actions, options.seed or 0)))
 
-    return _Source(experience, make_prepare, None)
+    return Source(experience, load)

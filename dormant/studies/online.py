@@ -1,14 +1,17 @@
 """DQN trained online before a study begins: the run that leaves its replay and its network."""
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from dormant import vectorized
+from dormant.checks import require, require_count
 from dormant.learners import LearnerState
-from dormant.runs.options import LearnerOptions, require, require_whole_number
+from dormant.runs.options import LearnerOptions
+from dormant.studies.episodes import mean_return
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.program import Program, RunState
 
@@ -54,13 +57,10 @@ class OnlineRun(NamedTuple):
                 )
             calls += 1
             if not left or calls % _SAY_EVERY == 0:
-                returns = np.asarray(progress.episode_return)
-                ended = returns[~np.isnan(returns)]
-                mean = f"average return {ended.mean():.2f}" if ended.size else "no episode ended"
-                say(
-                    f"{self.title}: agent step {int(state.agent_step):,} of"
-                    f" {self.agent_steps:,}  {mean}"
-                )
+                mean = mean_return(progress.episode_return)
+                ended = "no episode ended" if math.isnan(mean) else f"average return {mean:.2f}"
+                step = f"agent step {int(state.agent_step):,} of {self.agent_steps:,}"
+                say(f"{self.title}: {step}  {ended}")
         return _one_seed(state)
 
     def shapes(self) -> tuple[Any, Any]:
@@ -71,7 +71,12 @@ class OnlineRun(NamedTuple):
 
 
 def online_run(
-    title: str, option: str, agent_steps: int, agent: VectorizedDQN, options: LearnerOptions
+    title: str,
+    option: str,
+    agent_steps: int,
+    agent: VectorizedDQN,
+    options: LearnerOptions,
+    keeps_all: bool = False,
 ) -> OnlineRun:
     """Checks and compiles nothing yet.
 
@@ -80,18 +85,20 @@ def online_run(
       option: the name in gin of `agent_steps`, for what is said of a mistake.
       agent_steps: how long the run is.
       agent, options: what is trained.
+      keeps_all: whether its replay keeps every step, whatever `agent` says.
 
     Raises:
       ConfigurationError: when an option is not allowed.
     """
-    require_whole_number(option, 1, agent_steps, "agent steps")
-    # First: it may be the replay's capacity too, whose own message would name that.
+    require_count(option, agent_steps, 1, "agent steps")
     allowed = f"a multiple of VectorizedDQN.update_period, {agent.update_period}"
     require(agent_steps % agent.update_period == 0, option, allowed, agent_steps)
-    program, settings, environment = agent.program(options)
-    warm_up = settings.warm_up_rounds * settings.update_period
+    warm_up = agent.warm_up_steps
     allowed = f"more than the {warm_up} agent steps of VectorizedDQN.min_replay_history"
     require(agent_steps > warm_up, option, allowed, agent_steps)
+    if keeps_all:
+        agent = dataclasses.replace(agent, replay_capacity=agent_steps)
+    program, settings, environment = agent.program(options)
     return OnlineRun(title, program, settings, environment, agent_steps)
 
 

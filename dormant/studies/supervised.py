@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import optax
 
 import dormant
-from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
-from dormant.runs.interventions import tracker_of
-from dormant.runs.options import (
-    LearnerOptions,
+from dormant.checks import (
     errors_of,
+    is_count,
     is_number,
     require,
     require_choice,
-    require_whole_number,
+    require_count,
+    require_number,
 )
+from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
+from dormant.runs.options import LearnerOptions
+from dormant.runs.periods import interventions_of
 from dormant.studies.fitting import Task
 from dormant.studies.images import CLASSES, Images
 from dormant.studies.options import Study, StudyRun
@@ -97,21 +99,19 @@ class Supervised:
         name = "Supervised."
         is_images = isinstance(self.images, Images)
         require(is_images, f"{name}images", "@Images(), with its parentheses", self.images)
-        require_choice(f"{name}network", NETWORKS, self.network)
-        require_choice(f"{name}labels", LABELS, self.labels)
+        require_choice(f"{name}network", self.network, NETWORKS)
+        require_choice(f"{name}labels", self.labels, LABELS)
         is_list = isinstance(self.dense, list | tuple) and len(self.dense) > 0
-        whole = is_list and all(type(neurons) is int and neurons > 0 for neurons in self.dense)
+        whole = is_list and all(is_count(neurons, 1) for neurons in self.dense)
         allowed = "a tuple of whole numbers >= 1, such as (512, 512)"
         require(whole, f"{name}dense", allowed, self.dense)
-        require_whole_number(f"{name}shuffle_every", 1, self.shuffle_every, "epochs")
-        require_whole_number(f"{name}batch_size", 1, self.batch_size, "images")
+        require_count(f"{name}shuffle_every", self.shuffle_every, 1, "epochs")
+        require_count(f"{name}batch_size", self.batch_size, 1, "images")
         allowed = f"at most Images.count, {self.images.count}"
         fits = self.batch_size <= self.images.count
         require(fits, f"{name}batch_size", allowed, self.batch_size)
-        rate = self.learning_rate
-        is_rate = is_number(rate, 0.0) and rate > 0
-        require(is_rate, f"{name}learning_rate", "a number > 0", rate)
-        in_unit = is_number(self.momentum, 0.0, 1.0) and self.momentum < 1
+        require_number(f"{name}learning_rate", self.learning_rate, above=0)
+        in_unit = is_number(self.momentum) and 0 <= self.momentum < 1
         require(in_unit, f"{name}momentum", "a number in [0, 1)", self.momentum)
 
     @property
@@ -125,12 +125,10 @@ class Supervised:
         Raises:
           ConfigurationError: when the images cannot be read or an option does not fit another.
         """
+        option = f"{type(options.intervention).__name__}.adam_count"
         allowed = "'keep' with Supervised, whose optimizer is SGD"
-        acting = options.intervention
-        require(
-            not options.per_entry_count, f"{type(acting).__name__}.adam_count", allowed, "per_entry"
-        )
-        epochs = math.ceil(run.gradient_steps / self.steps_per_epoch)
+        require(not options.per_entry_count, option, allowed, "per_entry")
+        epochs = math.ceil(run.total_steps / self.steps_per_epoch)
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
         with errors_of("Supervised"):
             apply, learner = self._learner(options)
@@ -156,7 +154,7 @@ class Supervised:
             prepare=lambda key, say: prepare(key),
             prepared=None,
             measure=self._measure(apply),
-            loops=self.network == "mlp" or jax.default_backend() != "cpu",
+            has_convolutions=self.network == "nature",
         )
 
     def labels_at(self, data: Labelled, gradient_step: jax.Array) -> jax.Array:
@@ -208,14 +206,12 @@ class Supervised:
             del key, epsilon
             return jnp.argmax(apply(params, image))
 
-        acting = options.intervention
         learner = gradient_learner(
             init,
             optimizer,
             loss=loss,
             policy=policy,
-            tracker=tracker_of(options).intervention(graph),
-            intervention=acting and acting.intervention(graph, init, optimizer),
+            **interventions_of(options, graph, init, optimizer),
         )
         return apply, learner
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from flax import serialization
 
+from dormant.checks import ConfigurationError, require
 from dormant.records.files import CONFIG_FILE
 from dormant.replay import ReplayBuffer, ReplayOptions
-from dormant.runs.options import ConfigurationError, require
 from dormant.studies import frames
 
 _SENTINEL = re.compile(r"sentinel_checkpoint_complete\.(\d+)")

@@ -13,26 +13,23 @@ import optax
 
 import dormant
 from dormant import learners, vectorized
-from dormant.runs.interventions import Tracker, tracker_of
-from dormant.runs.options import (
-    LearnerOptions,
+from dormant.checks import (
     errors_of,
-    is_number,
+    is_count,
     require,
     require_choice,
-    require_whole_number,
-    updates_per_burst,
+    require_count,
+    require_number,
 )
+from dormant.runs import periods
+from dormant.runs.options import LearnerOptions, updates_per_burst
+from dormant.xla_cpu import is_cpu
 
 # The last two take images of uint8, such as Atari's in a study, and scale their pixels themselves.
 _IMAGE_NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
 NETWORKS = ("minatar", "mlp", *_IMAGE_NETWORKS)
 # What may differ between seeds that run side by side, by its name in gin.
 SIDE_BY_SIDE = ("ReDo.tau", "Prune.tau", "VectorizedDQN.learning_rate")
-
-
-# Arguments of `Settings` that are called otherwise in gin.
-_RENAMED = {"capacity": "replay_capacity"}
 
 
 class QNetwork(NamedTuple):
@@ -45,8 +42,11 @@ class QNetwork(NamedTuple):
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class VectorizedDQN:
+class VectorizedDQN(vectorized.Settings):
     """DQN (Mnih et al., 2015) on environments that are themselves JAX programs.
+
+    What `Settings` has is bound under the same names, but for updates_per_burst and score_batch,
+    which follow from `LearnerOptions`.
 
     Attributes:
       environment: name of a gymnax environment with discrete actions, such as "Breakout-MinAtar",
@@ -57,18 +57,9 @@ class VectorizedDQN:
       dense: neurons of each dense layer of "minatar" and "mlp"; None for (128,) and (128, 128).
       width: multiplies the neurons of every hidden layer of "nature" and "impala".
       loss: "huber" or "mse".
-      gamma: discount of one agent step.
-      update_horizon: n of the n-step returns.
-      min_replay_history: agent steps before the first update.
-      update_period: agent steps between two bursts of updates.
       target_update_period: between two syncs of the target network, in the unit that
         `LearnerOptions.target_update_unit` says.
-      epsilon_train: probability of a random action after the decay.
-      epsilon_decay_period: agent steps over which it falls from 1.
       learning_rate, eps: Adam's.
-      batch_size: transitions per gradient step.
-      replay_capacity: transitions that each seed keeps.
-      num_environments: of each seed, stepped in parallel; update_period is a multiple of it.
 
     Raises:
       ConfigurationError: when an option is not allowed.
@@ -79,30 +70,21 @@ class VectorizedDQN:
     dense: tuple[int, ...] | None = None
     width: float = 1
     loss: str = "huber"
-    gamma: float = 0.99
-    update_horizon: int = 1
-    min_replay_history: int = 5_000
-    update_period: int = 4
     target_update_period: int = 1_000
-    epsilon_train: float = 0.01
-    epsilon_decay_period: int = 100_000
     learning_rate: float = 2.5e-4
     eps: float = 1.5e-4
-    batch_size: int = 32
-    replay_capacity: int = 100_000
-    num_environments: int = 4
+    updates_per_burst: int = dataclasses.field(init=False, default=1)
+    score_batch: int = dataclasses.field(init=False, default=64)
 
     def __post_init__(self) -> None:
         name = "VectorizedDQN."
-        for option in ("update_period", "target_update_period"):
-            require_whole_number(f"{name}{option}", 1, getattr(self, option))
-        for option in ("learning_rate", "eps"):
-            value = getattr(self, option)
-            require(is_number(value, 0.0) and value > 0, f"{name}{option}", "a number > 0", value)
+        with errors_of("VectorizedDQN"):
+            super().__post_init__()
+        require_count(f"{name}target_update_period", self.target_update_period, 1)
+        for option in ("learning_rate", "eps", "width"):
+            require_number(f"{name}{option}", getattr(self, option), above=0)
         if not callable(self.network):
-            require_choice(f"{name}network", NETWORKS, self.network)
-        is_width = is_number(self.width, 0.0) and self.width > 0
-        require(is_width, f"{name}width", "a number > 0", self.width)
+            require_choice(f"{name}network", self.network, NETWORKS)
         allowed = "1: only 'nature' and 'impala' have another width"
         has_width = self.width == 1 or self.network in tuple(_IMAGE_NETWORKS)
         require(has_width, f"{name}width", allowed, self.width)
@@ -110,44 +92,39 @@ class VectorizedDQN:
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
         is_list = isinstance(self.dense, list | tuple)
-        whole = is_list and all(type(neurons) is int and neurons > 0 for neurons in self.dense)
+        whole = is_list and all(is_count(neurons, 1) for neurons in self.dense)
         allowed = "None or a tuple of whole numbers >= 1, such as (128, 128)"
         require(self.dense is None or whole, f"{name}dense", allowed, self.dense)
 
     def program(
-        self, options: LearnerOptions, side_by_side: tuple[str, ...] = ()
+        self,
+        options: LearnerOptions,
+        side_by_side: Mapping[str, Sequence[float]] | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ) -> tuple[vectorized.Program, vectorized.Settings, vectorized.Environment]:
         """The compiled program of a run, with its settings and its environment.
 
         Args:
           options: replay ratio, intervention, tracker, weight decay.
-          side_by_side: names out of `SIDE_BY_SIDE` whose values the program is given for each seed.
+          side_by_side: {name out of `SIDE_BY_SIDE`: values}, of which the program is given one for
+            each seed.
+          devices: those that it is compiled for; None for JAX's default device.
 
         Raises:
           ConfigurationError: when an option is not allowed or does not fit another.
         """
-        for option in side_by_side:
-            require_choice("VectorizedRun.side_by_side", SIDE_BY_SIDE, option)
-            owner = option.partition(".")[0]
-            acting = options.intervention and type(options.intervention).__name__
-            require(
-                owner in ("VectorizedDQN", acting),
-                f"LearnerOptions.intervention with VectorizedRun.side_by_side = {option!r}",
-                f"@{owner}()",
-                acting,
-            )
-        tracker = tracker_of(options)
-        acting = [] if options.intervention is None else [options.intervention]
-        with errors_of("VectorizedDQN", _RENAMED):
+        self._check_side_by_side(options, side_by_side or {})
+        with errors_of("VectorizedDQN"):
             environment = self.environment
             if isinstance(environment, str):
                 environment = vectorized.gymnax_environment(environment)
             settings = self.settings(options)
             program = vectorized.make_program(
                 environment,
-                self._learner_maker(options, tracker, environment, settings),
+                self._learner_maker(options, environment, devices),
                 settings,
-                is_due=functools.partial(_is_due, [tracker.tracking_period], acting),
+                is_due=functools.partial(periods.is_due, options),
+                devices=devices,
             )
         return program, settings, environment
 
@@ -157,49 +134,37 @@ class VectorizedDQN:
         Raises:
           ConfigurationError: when an option is not allowed or does not fit another.
         """
-        updates = updates_per_burst(options.replay_ratio, self.update_period)
-        tracker = tracker_of(options)
-        acting = [] if options.intervention is None else [options.intervention]
-        with errors_of("VectorizedDQN", _RENAMED):
-            return vectorized.Settings(
-                num_environments=self.num_environments,
-                update_period=self.update_period,
-                updates_per_burst=updates,
-                batch_size=self.batch_size,
-                capacity=self.replay_capacity,
-                min_replay_history=self.min_replay_history,
-                update_horizon=self.update_horizon,
-                gamma=self.gamma,
-                epsilon_train=self.epsilon_train,
-                epsilon_decay_period=self.epsilon_decay_period,
-                score_batch=max(part.score_batch for part in [tracker, *acting]),
-            )
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
+        found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
+        found["score_batch"] = periods.score_batch(options)
+        return vectorized.Settings(**found)
 
-    def check_side_by_side(
+    def _check_side_by_side(
         self, options: LearnerOptions, side_by_side: Mapping[str, Sequence[float]]
     ) -> None:
-        """Has every value that stands side by side checked as its own option would be.
-
-        Raises:
-          ConfigurationError: when one is not allowed.
-        """
+        """Has every value that stands side by side checked as its own option would be."""
+        acting = options.intervention
+        kind = acting and type(acting).__name__
         for option, values in side_by_side.items():
+            require_choice("VectorizedRun.side_by_side", option, SIDE_BY_SIDE)
             owner, _, field = option.partition(".")
-            checked = self if owner == "VectorizedDQN" else options.intervention
+            name = f"LearnerOptions.intervention with VectorizedRun.side_by_side = {option!r}"
+            require(owner in ("VectorizedDQN", kind), name, f"@{owner}()", kind)
             for value in values:
-                dataclasses.replace(checked, **{field: value})
+                dataclasses.replace(acting if owner == kind else self, **{field: value})
 
-    def q_network(self, environment: Any) -> QNetwork:
+    def q_network(self, environment: Any, devices: Sequence[jax.Device] | None = None) -> QNetwork:
         """The Q-network for an environment, traced.
 
         Args:
           environment: a `vectorized.Environment`, or what else has a name, num_actions,
             observation_shape and observation_dtype.
+          devices: as in `program`.
 
         Raises:
           ConfigurationError: when the network does not fit the environment.
         """
-        network = self._network(environment)
+        network = self._network(environment, is_cpu(devices))
         shape, dtype = environment.observation_shape, environment.observation_dtype
         observation = jax.ShapeDtypeStruct(shape, dtype)
         batch = jax.ShapeDtypeStruct((1, *shape), dtype)
@@ -217,7 +182,7 @@ class VectorizedDQN:
         graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
         return QNetwork(q_function, init, graph)
 
-    def _network(self, environment: Any) -> Any:
+    def _network(self, environment: Any, on_cpu: bool) -> Any:
         actions, shape = environment.num_actions, environment.observation_shape
         if callable(self.network):
             return self.network(num_actions=actions)
@@ -229,42 +194,39 @@ class VectorizedDQN:
         require(fits, "VectorizedDQN.network", allowed, self.network)
         if are_images:
             return _IMAGE_NETWORKS[self.network](actions, width=self.width)
-        dense = {} if self.dense is None else {"dense": tuple(self.dense)}
+        options = {} if self.dense is None else {"dense": tuple(self.dense)}
+        options["on_cpu"] = on_cpu
         if self.network == "mlp":
-            return vectorized.MLP(actions, observation_shape=shape, **dense)
+            return vectorized.MLP(actions, observation_shape=shape, **options)
         allowed = f"'mlp' for {environment.name}, whose observations have the shape {shape}"
         require(len(shape) == 3, "VectorizedDQN.network", allowed, self.network)
-        return vectorized.MinAtarCNN(actions, **dense)
+        return vectorized.MinAtarCNN(actions, **options)
 
     def _learner_maker(
         self,
         options: LearnerOptions,
-        tracker: Tracker,
         environment: vectorized.Environment,
-        settings: vectorized.Settings,
+        devices: Sequence[jax.Device] | None,
     ) -> Callable[[Mapping[str, jax.Array]], learners.Learner]:
-        q_function, init, graph = self.q_network(environment)
+        q_function, init, graph = self.q_network(environment, devices)
         target_period = self.target_period(options)
 
         def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:
             optimizer = self.optimizer(options, values)
-            intervention = options.intervention
-            if intervention is not None:
-                owner = type(intervention).__name__
-                if f"{owner}.tau" in values:
-                    # As a schedule, for which the options take a value that is traced.
-                    tau = optax.constant_schedule(values[f"{owner}.tau"])
-                    intervention = dataclasses.replace(intervention, tau=tau)
-                intervention = intervention.intervention(graph, init, optimizer)
+            used, tau = options, f"{type(options.intervention).__name__}.tau"
+            if tau in values:
+                # As a schedule, for which the options take a value that is traced.
+                schedule = optax.constant_schedule(values[tau])
+                acting = dataclasses.replace(options.intervention, tau=schedule)
+                used = dataclasses.replace(options, intervention=acting)
             return learners.dqn(
                 q_function,
                 init,
                 optimizer,
-                discount=settings.discount,
+                discount=self.discount,
                 loss=self.loss,
                 target_period=target_period,
-                tracker=tracker.intervention(graph),
-                intervention=intervention,
+                **periods.interventions_of(used, graph, init, optimizer),
             )
 
         # Checked here: inside the program an error would come with JAX's own lines around it.
@@ -300,9 +262,3 @@ class VectorizedDQN:
         return dormant.weight_decay(
             adam(rate, eps=self.eps), options.weight_decay, kind=kind, learning_rate=schedule
         )
-
-
-def _is_due(periods: list[int], acting: list[Any], gradient_step: jax.Array) -> jax.Array:
-    due = [dormant.parts.is_due(gradient_step, period) for period in periods]
-    due += [dormant.parts.is_due(gradient_step, a.period, a.start, a.end) for a in acting]
-    return functools.reduce(jax.numpy.logical_or, due)

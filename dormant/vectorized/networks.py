@@ -2,50 +2,42 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.checks import check_choice
+from dormant.checks import check_choice, check_count
+from dormant.xla_cpu import is_cpu
 
 _KERNEL = (3, 3)
 _BORDERS = {"VALID": 0, "SAME": 1}
+_INITIALIZER = nn.initializers.xavier_uniform()
 
 
-class Convolution(nn.Module):
-    """A 3 x 3 convolution of stride 1, with the parameters of `flax.linen.Conv`.
+class ConvolutionAsProduct(nn.Module):
+    """A 3 x 3 convolution of stride 1 on a CPU, with the parameters of `flax.linen.Conv`.
 
     XLA on CPU runs convolutions inside loops about ten times slower than outside. Laying the
     nine pixels under each place of the kernel side by side, and one matrix product, is as fast
-    inside.
+    inside. Goes when they are as fast: row "convolution as a product" of the table xla_cpu in
+    `benchmarks/RESULTS.md`.
 
     Attributes:
       filters: F, number of filters.
       padding: "VALID" or "SAME".
-      as_product: True for the product, False for XLA's convolution.
     """
 
     filters: int
     padding: str = "VALID"
-    as_product: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """float (..., R, C, channels) -> (..., R', C', F)."""
         channels = x.shape[-1]
-        initializer = nn.initializers.xavier_uniform()
-        kernel = self.param("kernel", initializer, (*_KERNEL, channels, self.filters))
+        kernel = self.param("kernel", _INITIALIZER, (*_KERNEL, channels, self.filters))
         bias = self.param("bias", nn.initializers.zeros, (self.filters,))
-        if not self.as_product:
-            images = x.reshape(-1, *x.shape[-3:])
-            numbers = ("NHWC", "HWIO", "NHWC")
-            y = jax.lax.conv_general_dilated(
-                images, kernel, (1, 1), self.padding, dimension_numbers=numbers
-            )
-            return y.reshape(*x.shape[:-3], *y.shape[1:]) + bias
         patches = _pixels_under_kernel(x, _BORDERS[self.padding])
         kernel = kernel.reshape(-1, self.filters)
         return _product(patches, kernel, (((patches.ndim - 1,), (0,)), ((), ()))) + bias
@@ -65,8 +57,8 @@ class MinAtarCNN(nn.Module):
       filters: of the convolution.
       dense: neurons of each dense layer before the head.
       padding: of the convolution, "VALID" or "SAME".
-      convolution: "product", faster on CPU; "xla"; or "auto", the product where JAX's default
-        backend is a CPU. The parameters are the same, the outputs equal up to rounding.
+      on_cpu: whether to compute as is fastest on a CPU; None: where `xla_cpu.is_cpu()`. The
+        parameters are the same, the outputs equal up to rounding.
 
     Raises:
       ValueError: when an attribute is out of its range.
@@ -76,24 +68,24 @@ class MinAtarCNN(nn.Module):
     filters: int = 16
     dense: Sequence[int] = (128,)
     padding: str = "VALID"
-    convolution: str = "auto"
+    on_cpu: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_neurons("num_actions", self.num_actions)
-        _check_neurons("filters", self.filters)
-        for neurons in self.dense:
-            _check_neurons("dense", neurons)
+        _check_neurons(num_actions=[self.num_actions], filters=[self.filters], dense=self.dense)
         check_choice("padding", self.padding, tuple(_BORDERS))
-        check_choice("convolution", self.convolution, ("auto", "product", "xla"))
         super().__post_init__()
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        on_cpu = jax.default_backend() == "cpu"
-        as_product = self.convolution == "product" or (self.convolution == "auto" and on_cpu)
+        on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
         x = observation.astype(jnp.float32)
-        x = nn.relu(Convolution(self.filters, self.padding, as_product, name="Conv_0")(x))
-        return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions)
+        options = {"padding": self.padding, "name": "Conv_0"}
+        if on_cpu:
+            convolution = ConvolutionAsProduct(self.filters, **options)
+        else:
+            convolution = nn.Conv(self.filters, _KERNEL, kernel_init=_INITIALIZER, **options)
+        x = nn.relu(convolution(x))
+        return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions, on_cpu)
 
 
 class MLP(nn.Module):
@@ -107,6 +99,7 @@ class MLP(nn.Module):
       num_actions: A, a whole number >= 1.
       observation_shape: of one observation.
       dense: neurons of each hidden layer.
+      on_cpu: as for `MinAtarCNN`.
 
     Raises:
       ValueError: when an attribute is out of its range.
@@ -115,18 +108,18 @@ class MLP(nn.Module):
     num_actions: int
     observation_shape: Sequence[int]
     dense: Sequence[int] = (128, 128)
+    on_cpu: bool | None = None
 
     def __post_init__(self) -> None:
-        _check_neurons("num_actions", self.num_actions)
-        for neurons in self.dense:
-            _check_neurons("dense", neurons)
+        _check_neurons(num_actions=[self.num_actions], dense=self.dense)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         leading = observation.shape[: observation.ndim - len(self.observation_shape)]
         x = observation.astype(jnp.float32).reshape(*leading, math.prod(self.observation_shape))
-        return _dense_layers(x, self.dense, self.num_actions)
+        on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
+        return _dense_layers(x, self.dense, self.num_actions, on_cpu)
 
 
 def _pixels_under_kernel(x: jax.Array, border: int) -> jax.Array:
@@ -147,22 +140,23 @@ def _product(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options:
     """`jax.lax.dot_general` of (..., K) and (K, F) for few F, whose gradient is fast on CPU too.
 
     XLA on CPU has no fast kernel for the gradient (K, F) of several seeds, but has for (F, K). The
-    barrier keeps it from turning the one into the other.
+    barrier keeps it from turning the one into the other. Goes when it has one for both: row "head
+    of few actions" of the table xla_cpu in `benchmarks/RESULTS.md`.
     """
     kernel = jax.lax.optimization_barrier(kernel.T)
     (axis, _), batch = dimension_numbers
     return jax.lax.dot_general(x, kernel, ((axis, (1,)), batch), **options)
 
 
-def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int) -> jax.Array:
+def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int, on_cpu: bool) -> jax.Array:
     """To be called in a module's compact method, to which the layers then belong."""
-    initializer = nn.initializers.xavier_uniform()
     for neurons in dense:
-        x = nn.relu(nn.Dense(neurons, kernel_init=initializer)(x))
-    product = _product if jax.default_backend() == "cpu" else jax.lax.dot_general
-    return nn.Dense(num_actions, kernel_init=initializer, dot_general=product)(x)
+        x = nn.relu(nn.Dense(neurons, kernel_init=_INITIALIZER)(x))
+    product = _product if on_cpu else jax.lax.dot_general
+    return nn.Dense(num_actions, kernel_init=_INITIALIZER, dot_general=product)(x)
 
 
-def _check_neurons(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be whole numbers of at least 1; got {value!r}")
+def _check_neurons(**layers: Sequence[int]) -> None:
+    for name, sizes in layers.items():
+        for neurons in sizes:
+            check_count(name, neurons, 1)

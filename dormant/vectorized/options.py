@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 import gin
 
 from dormant import vectorized
+from dormant.checks import require_count, require_flag
+from dormant.runs.host_loop import RunLength
 from dormant.runs.members import Member, members_of
-from dormant.runs.options import ConfigurationError, require, require_whole_number
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class VectorizedRun:
+class VectorizedRun(RunLength):
     """A run of several seeds on the device: `VectorizedRun.*` in gin.
 
     Attributes:
+      num_iterations, training_steps: as in `RunLength`, the latter in agent steps of each seed, a
+        multiple of the update period.
       seeds: how many, `LearnerOptions.seed` being the first.
-      num_iterations: one record of returns and one checkpoint each.
-      training_steps: agent steps of each seed and iteration, a multiple of the update period.
-      side_by_side: {option: values}, for options out of `vectorized_agent.SIDE_BY_SIDE`: every
-        combination of values is run with every seed.
+      side_by_side: {option: values}, for options out of `agent.SIDE_BY_SIDE`: every combination of
+        values is run with every seed.
       devices: how many to split the seeds over; None for as many as divide them.
       threads: on a CPU, how many seeds to run at once; None for as many as there are cores.
       distributed: True where this process is one of several, on one host or many, that run the same
@@ -31,21 +32,17 @@ class VectorizedRun:
     """
 
     seeds: int = 5
-    num_iterations: int = 10
-    training_steps: int = 100_000
     side_by_side: Mapping[str, Sequence[float]] | None = None
     devices: int | None = None
     threads: int | None = None
     distributed: bool = False
 
     def __post_init__(self) -> None:
-        for option in ("num_iterations", "training_steps"):
-            require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
+        super().__post_init__()
         for option in ("devices", "threads"):
             if getattr(self, option) is not None:
-                require_whole_number(f"VectorizedRun.{option}", 1, getattr(self, option))
-        is_bool = isinstance(self.distributed, bool)
-        require(is_bool, "VectorizedRun.distributed", "True or False", self.distributed)
+                require_count(f"VectorizedRun.{option}", getattr(self, option), 1)
+        require_flag("VectorizedRun.distributed", self.distributed)
         self.members(first_seed=0)
 
     def members(self, first_seed: int) -> list[Member]:
@@ -53,18 +50,7 @@ class VectorizedRun:
         return members_of("VectorizedRun", first_seed, self.seeds, self.side_by_side)
 
 
-@gin.configurable
-def initialize_distributed(
-    coordinator_address: str | None = None,
-    num_processes: int | None = None,
-    process_id: int | None = None,
-) -> None:
-    """`vectorized.initialize_distributed` as gin configures it.
-
-    Raises:
-      ConfigurationError: when an argument is not allowed, or the others cannot be reached.
-    """
-    try:
-        vectorized.initialize_distributed(coordinator_address, num_processes, process_id)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"initialize_distributed: {error}") from error
+# `initialize_distributed.*` in gin.
+initialize_distributed = gin.external_configurable(
+    vectorized.initialize_distributed, module="dormant.vectorized.options"
+)

@@ -4,19 +4,19 @@ The functions of one seed are written without a seed axis and mapped over the se
 counters, which all seeds share."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check_function
+from dormant.checks import check_count, check_function
 from dormant.learners import Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
 from dormant.vectorized.environments import Environment
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of
 from dormant.vectorized.settings import Settings
-from dormant.xla_cpu import holds_keys, laid_out_as_kernels, of_kind, unrolled
+from dormant.xla_cpu import holds_keys, is_cpu, laid_out_as_kernels, of_kind, unrolled
 
 # {name: float32 () or (S,)}
 Hyperparameters = Mapping[str, jax.Array]
@@ -75,6 +75,7 @@ def make_program(
     settings: Settings,
     *,
     is_due: Callable[[jax.Array], jax.Array] | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Program:
     """Builds the program of a run.
 
@@ -88,6 +89,7 @@ def make_program(
       is_due: `is_due(gradient_step) -> bool ()`: whether tracker or intervention do something at
         that gradient step, 1 for the first. What it says False to costs nothing. None: they are
         asked at every gradient step, with states drawn for them.
+      devices: those that it is compiled for; None for JAX's default device.
 
     Returns:
       A `Program`.
@@ -102,7 +104,7 @@ def make_program(
         raise ValueError(f"`environment` must be an `Environment`; got {environment!r}")
     if not isinstance(settings, Settings):
         raise ValueError(f"`settings` must be a `Settings`; got {settings!r}")
-    one_seed = _OneSeed(environment, make_learner, settings, is_due)
+    one_seed = _OneSeed(environment, make_learner, settings, is_due, is_cpu(devices))
 
     @jax.jit
     def init(keys: jax.Array, hyperparameters: Hyperparameters) -> RunState:
@@ -129,8 +131,7 @@ def make_program(
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnums=1)
     def advance(state: RunState, rounds: int) -> tuple[RunState, Progress]:
-        if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-            raise ValueError(f"`rounds` must be a whole number of at least 1; got {rounds!r}")
+        check_count("rounds", rounds, 1)
         return over_seeds(functools.partial(one_seed.advance, rounds=rounds), state)
 
     return Program(checked_init, fill, advance)
@@ -163,6 +164,7 @@ class _OneSeed(NamedTuple):
     make_learner: Callable[[Hyperparameters], Learner]
     settings: Settings
     is_due: Callable[[jax.Array], jax.Array] | None
+    on_cpu: bool
 
     def init(self, key: jax.Array, hyperparameters: dict[str, jax.Array]) -> RunState:
         learner = self.make_learner(hyperparameters)
@@ -198,7 +200,7 @@ class _OneSeed(NamedTuple):
 
     def advance(self, state: RunState, rounds: int) -> tuple[RunState, Progress]:
         learner, settings = self.make_learner(state.hyperparameters), self.settings
-        warm_up = settings.warm_up_rounds * settings.update_period
+        warm_up = settings.warm_up_steps
 
         def one_round(state: RunState, _: None) -> tuple[RunState, tuple]:
             epsilon = linearly_decaying_epsilon(
@@ -221,7 +223,7 @@ class _OneSeed(NamedTuple):
         replay = make_replay(self.environment, settings)
         act = jax.vmap(learner.act, in_axes=(None, 0, 0, None))
         environment_step = jax.vmap(self.environment.step)
-        run_key = unrolled(state.key)
+        run_key = unrolled(state.key) if self.on_cpu else state.key
         round_key = jax.random.fold_in(jax.random.fold_in(run_key, _ACT), state.agent_step)
         keys = jax.random.split(round_key, (steps, 2, environments))
         act_keys, step_keys = keys[:, 0], keys[:, 1]
@@ -263,7 +265,7 @@ class _OneSeed(NamedTuple):
         """The gradient steps of one round, with the scalar metrics of the last one."""
         settings = self.settings
         replay = make_replay(self.environment, settings)
-        run_key = unrolled(state.key)
+        run_key = unrolled(state.key) if self.on_cpu else state.key
         sample_key, score_key = (
             jax.random.fold_in(run_key, stream) for stream in (_SAMPLE, _SCORE)
         )
@@ -283,8 +285,7 @@ class _OneSeed(NamedTuple):
         # of the replay: XLA then computes each pixel again for each place of a convolution.
         batches = replay.batch(ring, rows)
         weight = jnp.ones(settings.batch_size, jnp.float32)
-        on_cpu = jax.default_backend() == "cpu"
-        step = laid_out_as_kernels(learner.step) if on_cpu else learner.step
+        step = laid_out_as_kernels(learner.step) if self.on_cpu else learner.step
 
         def update(index: jax.Array, carry: tuple) -> tuple:
             learner_state, nonfinite_step, _ = carry

@@ -66,9 +66,9 @@ def make_replay(environment: Environment, settings: Settings) -> Replay:
 
     Args:
       environment: whose observations are kept, in its storage_dtype.
-      settings: capacity C, num_environments N, update_horizon n and gamma.
+      settings: replay_capacity C, num_environments N, update_horizon n and gamma.
     """
-    capacity, environments = settings.capacity, settings.num_environments
+    capacity, environments = settings.replay_capacity, settings.num_environments
     horizon, gamma = settings.update_horizon, settings.gamma
 
     def init() -> Transitions:

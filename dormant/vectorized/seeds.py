@@ -23,14 +23,10 @@ def axes_of(state: LearnerState) -> LearnerState:
       A prefix of the state's tree: None for `gradient_step` and for the `step` of every
       `InterventionState` and of its report, 0 for all else.
     """
-    return LearnerState(
-        params=0,
-        target_params=0,
-        opt_state=0,
+    return LearnerState(*(0,) * len(LearnerState._fields))._replace(
         tracker=_intervention_axes(state.tracker),
         intervention=_intervention_axes(state.intervention),
         gradient_step=None,
-        key=0,
     )
 
 

@@ -2,10 +2,8 @@
 
 import dataclasses
 import math
-from numbers import Integral
-from typing import Any
 
-from dormant.checks import check_number
+from dormant.checks import check_count, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Settings:
       update_period: agent steps between two bursts, a multiple of num_environments.
       updates_per_burst: gradient steps of one burst.
       batch_size: transitions per gradient step.
-      capacity: transitions that the replay keeps, a multiple of num_environments.
+      replay_capacity: transitions that the replay keeps, a multiple of num_environments.
       min_replay_history: agent steps before the first update, rounded up to whole rounds.
       update_horizon: n of the n-step returns.
       gamma: discount of one agent step, in [0, 1]; the learner's discount must be `discount`.
@@ -37,7 +35,7 @@ class Settings:
     update_period: int = 4
     updates_per_burst: int = 1
     batch_size: int = 32
-    capacity: int = 100_000
+    replay_capacity: int = 100_000
     min_replay_history: int = 5_000
     update_horizon: int = 1
     gamma: float = 0.99
@@ -46,27 +44,27 @@ class Settings:
     score_batch: int = 64
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name not in ("gamma", "epsilon_train"):
-                _check_whole(field.name, getattr(self, field.name))
-        check_number("gamma", self.gamma, 0, 1)
-        check_number("epsilon_train", self.epsilon_train, 0, 1)
-        for name in ("update_period", "capacity"):
+        for field in dataclasses.fields(Settings):
+            if field.name in ("gamma", "epsilon_train"):
+                check_number(field.name, getattr(self, field.name), 0, 1)
+            else:
+                check_count(field.name, getattr(self, field.name), 1)
+        for name in ("update_period", "replay_capacity"):
             if getattr(self, name) % self.num_environments:
                 raise ValueError(
                     f"`{name}` must be a multiple of `num_environments`, {self.num_environments};"
                     f" got {getattr(self, name)}"
                 )
-        if self.replay_rows < self.update_horizon:
-            raise ValueError(
-                "`capacity` must be at least `update_horizon` * `num_environments`,"
-                f" {self.update_horizon * self.num_environments}; got {self.capacity}"
-            )
-        if self.warm_up_rounds * self.steps_per_round < self.update_horizon:
-            raise ValueError(
-                "`min_replay_history` must be at least `update_horizon` * `num_environments`,"
-                f" {self.update_horizon * self.num_environments}; got {self.min_replay_history}"
-            )
+        # The steps of each environment that are there when the first n-step return is drawn.
+        for name, steps in (
+            ("replay_capacity", self.replay_rows),
+            ("min_replay_history", self.warm_up_rounds * self.steps_per_round),
+        ):
+            if steps < self.update_horizon:
+                raise ValueError(
+                    f"`{name}` must be at least `update_horizon` * `num_environments`,"
+                    f" {self.update_horizon * self.num_environments}; got {getattr(self, name)}"
+                )
 
     @property
     def steps_per_round(self) -> int:
@@ -76,7 +74,7 @@ class Settings:
     @property
     def replay_rows(self) -> int:
         """Steps of each environment that the replay keeps."""
-        return self.capacity // self.num_environments
+        return self.replay_capacity // self.num_environments
 
     @property
     def warm_up_rounds(self) -> int:
@@ -84,11 +82,16 @@ class Settings:
         return math.ceil(self.min_replay_history / self.update_period)
 
     @property
+    def warm_up_steps(self) -> int:
+        """Agent steps of those rounds."""
+        return self.warm_up_rounds * self.update_period
+
+    @property
     def discount(self) -> float:
         """gamma ** update_horizon, the discount that the learner applies to the next state."""
         return self.gamma**self.update_horizon
 
-
-def _check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number of at least 1; got {value!r}")
+    def gradient_steps(self, agent_steps: int) -> int:
+        """The gradient steps of a seed after so many agent steps, a multiple of update_period."""
+        rounds = agent_steps // self.update_period - self.warm_up_rounds
+        return max(0, rounds) * self.updates_per_burst

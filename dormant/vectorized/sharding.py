@@ -3,13 +3,13 @@
 Each device runs the program of its own seeds; nothing is exchanged between devices."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dormant.checks import check_count
 from dormant.vectorized.program import Hyperparameters, Program, Progress, RunState, axes_of_run
 
 _AXIS = "seeds"
@@ -146,14 +146,12 @@ def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) 
     host, _, port = str(coordinator_address).rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"`coordinator_address` must be 'host:port'; got {coordinator_address!r}")
-    for name, value, least, most in (
-        ("num_processes", num_processes, 1, None),
-        ("process_id", process_id, 0, num_processes),
-    ):
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value >= most):
-            allowed = f"at least {least}" if most is None else f"{least} to {most - 1}"
-            raise ValueError(f"`{name}` must be a whole number, {allowed}; got {value!r}")
+    check_count("num_processes", num_processes, 1)
+    check_count("process_id", process_id, 0)
+    if process_id >= num_processes:
+        raise ValueError(
+            f"`process_id` must be below `num_processes`, {num_processes}; got {process_id}"
+        )
 
 
 def _devices(devices: Sequence[jax.Device] | Mesh | None) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""A program whose large convolutions are cut into parts, for XLA on CPU."""
+"""A program whose large convolutions are cut into parts, for XLA on CPU.
+
+Goes when XLA computes one convolution on several cores: row "split convolutions"."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,6 @@
-"""Gradients of dense kernels in the layout of the kernels, for XLA on CPU."""
+"""Gradients of dense kernels in the layout of the kernels, for XLA on CPU.
+
+Goes when XLA lays these products out so by itself: row "gradients laid out as kernels"."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

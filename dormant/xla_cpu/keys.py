@@ -1,7 +1,7 @@
 """Random numbers of the default kind, bit for bit, in fewer and larger operations on CPU.
 
 JAX runs Threefry on CPU as a loop, which compiles sooner; for the few numbers of one round the
-loop's turns cost more than the numbers."""
+loop's turns cost more than the numbers. Goes when that loop is as fast: row "unrolled keys"."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,10 @@ _PARITY = 0x1BD11BDA
 def unrolled(key: jax.Array) -> jax.Array:
     """Keys that draw, split and fold in as `key` does, to the bit, without a loop on CPU.
 
-    For arrays of fewer than 2**32 numbers.
+    For arrays of fewer than 2**32 numbers. To be compiled for a CPU; of no use elsewhere.
 
     Args:
-      key: keys of any shape. Those of another kind than JAX's default come back as they are, and
-        all where JAX's default backend is not a CPU.
+      key: keys of any shape. Those of another kind than JAX's default come back as they are.
 
     Returns:
       Keys of the shape of `key`.
@@ -30,7 +29,7 @@ def unrolled(key: jax.Array) -> jax.Array:
     is_default = (
         jax.random.key_impl(key) == "threefry2x32" and jax.config.jax_threefry_partitionable
     )
-    if not is_default or jax.default_backend() != "cpu":
+    if not is_default:
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
 

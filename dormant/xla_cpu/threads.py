@@ -1,15 +1,18 @@
-"""The same program with its seeds one by one, several at once on threads: for CPUs."""
+"""The same program with its seeds one by one, several at once on threads: for CPUs.
+
+Goes when several seeds under `vmap` are as fast: row "seeds one by one"."""
 
 import concurrent.futures
 import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from dormant.checks import check_count
 
 # A program is here a NamedTuple with `init`, `fill` and `advance`, such as `vectorized.Program`;
 # progress is what the last two return beside the state. (state of one seed) -> (state, progress)
@@ -32,11 +35,10 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
       seed. Its progress is that of all seeds.
 
     Raises:
-      ValueError: when `threads` is not a whole number of at least 1.
+      ValueError: when `threads` is not a whole number >= 1.
     """
     threads = usable_cores() if threads is None else threads
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
-        raise ValueError(f"`threads` must be None or a whole number of at least 1; got {threads!r}")
+    check_count("threads", threads, 1)
     compiled: set[int] = set()  # numbers of rounds; 0 for the warm-up
 
     def init(

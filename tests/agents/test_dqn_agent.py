@@ -11,7 +11,8 @@ import optax
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.runs.options import ConfigurationError, LearnerOptions
+from dormant.checks import ConfigurationError
+from dormant.runs.options import LearnerOptions
 
 with warnings.catch_warnings():
     # Gym and TensorFlow Probability warn about themselves while they are imported.
@@ -264,7 +265,7 @@ def test_the_resnet_learns_with_another_optimizer(make_agent):
     )
     assert all(changed_entries(agent, steps=30))
     assert agent.gradient_step == int(agent.learner_state.gradient_step) == 4
-    assert "Stack_0/Conv_0" in agent.learner_state.tracker.report.dormant_fraction
+    assert "Stack_0/Conv_0" in agent.learner_state.tracker.report.by_layer
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import gin
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
+from dormant.checks import ConfigurationError
 from dormant.runs.options import (
-    ConfigurationError,
     LearnerOptions,
     check_no_dead_bindings,
     inherited_option,

@@ -9,9 +9,9 @@ import pytest
 
 from dormant import train
 from dormant.agents import preflight
+from dormant.checks import ConfigurationError
 from dormant.runs import gin_files
 from dormant.runs.atari_games import atari_games
-from dormant.runs.options import ConfigurationError
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.
@@ -56,8 +56,8 @@ def refused(gin_configs, tmp_path, capfd):
         ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
          " ReDo.tau = 0.1 0.2"),
-        ("ReDo.tau = -0.1", "`ReDo.tau` must be a number >= 0, a schedule of the gradient step or"
-         " @AdaptiveTau(), with parentheses; got -0.1"),
+        ("ReDo.tau = -0.1", "`ReDo.tau` must be a number >= 0, a schedule of the gradient step,"
+         " called, or `adaptive_tau(...)`; got -0.1"),
         ("LearnerOptions.replay_ratio = 0.3", "`replay_ratio` * update_period, the gradient updates"
          " of one burst, must be a whole number >= 1, at update_period 4 with 0.25 or 0.5;"
          " got 0.3"),
@@ -84,8 +84,8 @@ def refused(gin_configs, tmp_path, capfd):
         ("ReplayBuffer.compress = True", "`ReplayBuffer.compress` must be False: each frame is"
          " stored once, as it is; got True"),
         # Dopamine's own logger creates its folder early; not before the options are checked.
-        ("Runner.use_legacy_logger = True\nReDo.period = 0", "`ReDo.period` must be a whole number"
-         " of gradient steps >= 1; got 0"),
+        ("Runner.use_legacy_logger = True\nReDo.period = 0", "`ReDo.period` must be a whole"
+         " number >= 1; got 0"),
     ],
 )  # fmt: skip
 def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):

@@ -153,7 +153,7 @@ def test_the_table_of_priorities_holds_the_whole_replay(make_agent):
     ],
 )
 def test_an_option_of_the_priorities_that_is_not_allowed_is_named(make_agent, changes, problem):
-    from dormant.runs.options import ConfigurationError
+    from dormant.checks import ConfigurationError
 
     with pytest.raises(ConfigurationError, match=f"PrioritizedSamplingDistribution.{problem}"):
         make_agent("rainbow", **changes)
@@ -169,7 +169,7 @@ def test_the_exponent_of_the_priorities_holds(make_agent):
 
 
 def test_an_exponent_without_priorities_is_refused(make_agent):
-    from dormant.runs.options import ConfigurationError
+    from dormant.checks import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="priority_exponent` must be left out .* got 0.5"):
         make_agent("c51", PrioritizedSamplingDistribution__priority_exponent=0.5)
@@ -186,7 +186,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_agent):
 
 
 def test_a_network_that_fits_no_distribution_is_one_line(make_agent):
-    from dormant.runs.options import ConfigurationError
+    from dormant.checks import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="DormantFullRainbowAgent: `support` must be"):
         make_agent(
@@ -204,7 +204,7 @@ def test_dopamines_own_agent_still_has_the_bug(load_family):
 
 
 def test_a_scheme_that_does_not_exist_is_refused(make_agent):
-    from dormant.runs.options import ConfigurationError
+    from dormant.checks import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="replay_scheme` must be one of .* 'rank'"):
         make_agent("rainbow", JaxRainbowAgent__replay_scheme="rank")

@@ -313,12 +313,19 @@ def test_nature_scales_incoming_weights_to_the_same_norm():
 
 
 def test_redo_does_in_one_call_what_the_released_agent_does():
-    """`dormant.redo` scores, recycles and resets moments as the released code with its layout."""
+    """An intervention scores, recycles and resets moments as the released code with its layout."""
     this, tau = case("nature"), 0.1
-    redo = dormant.redo(
-        this.graph, lambda _: released_fresh("nature"), OPTIMIZER, tau, 1,
-        flatten_layout="released_code",
-    )  # fmt: skip
+    redo = dormant.intervene(
+        this.graph,
+        selection=dormant.parts.below_threshold(tau),
+        action=dormant.parts.recycling(
+            this.graph,
+            lambda _: released_fresh("nature"),
+            OPTIMIZER,
+            flatten_layout="released_code",
+        ),
+        when=dormant.parts.every(1),
+    )
     opt_state = opt_state_of_ones(this.params)
     params, opt_state, state = jax.jit(redo.update)(
         this.params, opt_state, redo.init(KEY), this.states

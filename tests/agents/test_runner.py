@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from dormant.agents.burst import numpy_state
+from dormant.checks import ConfigurationError
 from dormant.records.reading import read_run
-from dormant.runs.options import ConfigurationError
 
 
 @pytest.fixture(scope="module")

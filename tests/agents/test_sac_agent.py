@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 OBSERVATION, ACTION = (5,), (2,)
 LIMITS = (np.array([-1.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
@@ -233,9 +233,19 @@ def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(
             )
 
 
-def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent):
-    with pytest.raises(ConfigurationError, match="_actor/Dense_0.*_critic2/Dense_2.*'Dense_9'"):
-        make_agent(LearnerOptions__intervention="@Reset()", Reset__layers=["Dense_9"])
+@pytest.mark.parametrize("option", ["Reset.layers", "ReDo.also"])
+def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent, option):
+    owner, name = option.split(".")
+    known = "_actor/Dense_0.*_critic2/Dense_2.*'Dense_9'"
+    with pytest.raises(ConfigurationError, match=f"{option} must be .*{known}"):
+        make_agent(LearnerOptions__intervention=f"@{owner}()", **{f"{owner}__{name}": ["Dense_9"]})
+
+
+def test_each_network_is_given_its_own_layers_of_those_to_recycle_besides(make_agent):
+    layer = "network/_critic1/Dense_0"
+    agent = make_agent(LearnerOptions__intervention="@ReDo()", ReDo__also=[layer])
+    assert layer in agent.learner_state.intervention["critic"].masks
+    assert layer not in agent.learner_state.intervention["actor"].masks
 
 
 @pytest.mark.slow

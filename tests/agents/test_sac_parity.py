@@ -11,7 +11,7 @@ import pytest
 
 import dormant
 from dormant.agents import dopamine_compat
-from dormant.learners import Batch, recycle_target, sac
+from dormant.learners import Batch, mirror_in_target, sac
 
 dopamine_compat.install()
 from dopamine.jax import continuous_networks  # noqa: E402
@@ -188,7 +188,9 @@ def test_target_critics_are_recycled_with_the_same_masks_and_fresh_values(graphs
         optimizer,
         target_smoothing=None,
         intervention=redo,
-        target_intervention=recycle_target(graphs["critic"]),
+        target_intervention=mirror_in_target(
+            dormant.parts.recycling(graphs["critic"], init, optimizer)
+        ),
     )
     update = jax.jit(learner.update)
     state = jax.jit(learner.init)(KEY)

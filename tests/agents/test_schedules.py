@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dormant.agents import preflight
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 with warnings.catch_warnings():
     # tensorflow-probability warns about distutils while it is imported, whatever we do.

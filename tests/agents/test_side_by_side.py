@@ -13,8 +13,8 @@ import pytest
 from dormant import train as command
 from dormant.agents.burst import numpy_state
 from dormant.agents.lockstep import MemberFailed
+from dormant.checks import ConfigurationError
 from dormant.replay import bytes_needed, machine_memory
-from dormant.runs.options import ConfigurationError
 
 FAMILY = "dqn_cartpole"
 EVALUATED = {"create_dormant_runner__schedule": "continuous_train_and_eval"}

@@ -98,7 +98,7 @@ def test_an_action_that_the_game_does_not_have_is_refused(action):
     _, threaded = pair("Pong")
     dopamine_compat.seed_environment(threaded, NOT_NEGATIVE[0])
     threaded.reset()
-    with pytest.raises(IndexError, match=f"action must be from 0 to 5; got {action}"):
+    with pytest.raises(IndexError, match=f"`action` must be from 0 to 5; got {action}"):
         threaded.step(action)
     threaded.step(0)
 

@@ -45,6 +45,16 @@ def redo(tau=0.9, **options):
     return lambda *a: dormant.redo(*a, tau, 2, **options)
 
 
+def variant(max_fraction=1.0, **recycling):
+    """ReDo made of its parts."""
+    return lambda graph, *a: dormant.intervene(
+        graph,
+        selection=dormant.parts.capped(dormant.parts.below_threshold(0.9), max_fraction),
+        action=dormant.parts.recycling(graph, *a, **recycling),
+        when=dormant.parts.every(2),
+    )
+
+
 def fixed_budget(order):
     # A quarter of the neurons at step 2, none at step 4.
     return lambda *a: dormant.fixed_budget(*a, dormant.cosine_fraction(0.5, 3), 2, order=order)
@@ -70,10 +80,10 @@ INTERVENTIONS = {
     "redo": redo(),
     "redo, scheduled tau": redo(optax.linear_schedule(0.9, 0.5, STEPS)),
     "redo, adaptive tau": redo(dormant.adaptive_tau(0.5, 0.9, maximum=0.95)),
-    "redo, at most a fraction": redo(max_fraction=0.25),
-    "redo, utility": redo(score="contribution_utility"),
-    "redo, outgoing fresh": redo(outgoing="fresh"),
-    "redo, live norm": redo(incoming_scale="live_norm"),
+    "redo, at most a fraction": variant(max_fraction=0.25),
+    "redo, utility": redo(score=dormant.parts.contribution_utility),
+    "redo, outgoing fresh": variant(outgoing="fresh"),
+    "redo, live norm": variant(incoming_scale="live_norm"),
     "budget, lowest": fixed_budget("lowest"),
     "budget, random": fixed_budget("random"),
     "budget, highest": fixed_budget("highest"),

@@ -2,6 +2,7 @@
 Expected entries are written down by parameter name; everything else is compared bitwise."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +94,12 @@ def test_chosen_layers_are_drawn_anew_and_nothing_else(layers):
 
 def test_layers_are_reset_at_every_period_with_other_values():
     optimizer = optax.sgd(0.1)
-    intervention = dormant.layer_reset(graph(), init, optimizer, period=2, start=3)
+    intervention = dormant.intervene(
+        graph(),
+        selection=dormant.parts.whole_layers(),
+        action=dormant.parts.redrawing(graph(), init, optimizer),
+        when=dormant.parts.every(2, start=3),
+    )
     update, state = jax.jit(intervention.update), intervention.init(KEY)
     drawn = [params()["wv"]]
     for _ in range(6):
@@ -127,8 +133,7 @@ def test_moments_are_found_by_structure(name):
     for (path, old), new in zip(old_leaves, jax.tree.leaves(after), strict=True):
         assert (old.dtype, old.shape) == (new.dtype, new.shape)
         parameter = jax.tree_util.keystr(path, simple=True, separator="/").split("/")[-1]
-        is_moment = parameter in NAMES and jnp.issubdtype(old.dtype, jnp.inexact)
-        if is_moment and parameter in CHOICES["last_hidden"]:
+        if parameter in CHOICES["last_hidden"]:
             assert np.all(np.asarray(old) != 0) and np.all(np.asarray(new) == 0)
             zeroed += 1
         else:
@@ -136,10 +141,18 @@ def test_moments_are_found_by_structure(name):
     assert zeroed > 0
 
 
-def test_options_of_the_moments():
-    before, (_, after, _) = reset(optax.adam(1e-2), moments="keep")
-    jax.tree.map(np.testing.assert_array_equal, after, before)
-    _, (_, after, _) = reset(dormant.adam(1e-2), adam_count="per_entry")
+def test_moments_may_be_kept():
+    optimizer = optax.adam(1e-2)
+    before = trained(optimizer)
+    action = dormant.parts.redrawing(graph(), init, optimizer, moments="keep")
+    masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
+    after, opt_state, *_ = action.act(params(), before, masks, KEY, ())
+    jax.tree.map(np.testing.assert_array_equal, opt_state, before)
+    assert (after["wv"] != params()["wv"]).all()
+
+
+def test_counts_per_entry_restart():
+    _, (_, after, _) = reset(dormant.adam(1e-2))
     counts = {name: int(np.max(count)) for name, count in after[0].count.items()}
     assert counts == {name: 0 if name in CHOICES["last_hidden"] else 3 for name in NAMES}
 
@@ -186,8 +199,9 @@ def test_a_graph_written_by_hand_needs_its_output_layers_for_the_last_hidden_one
         ({"layers": "last"}, "`layers`", "'last'"),
         ({"layers": ()}, "`layers`", "()"),
         ({"layers": ("w1", "b1")}, "`layers`", "'b1'"),
-        ({"moments": "zero"}, "`moments`", "'zero'"),
-        ({"adam_count": "per_entry"}, "`adam_count`", "tuple"),
+        ({"layers": 3}, "`layers`", "3"),
+        ({"layers": ("w1", 2)}, "`layers`", "('w1', 2)"),
+        ({"graph": None}, "`graph`", "None"),
         ({"period": 0}, "`period`", "0"),
         ({"optimizer": None}, "`optimizer`", "None"),
         ({"init": 1}, "`init`", "1"),
@@ -195,6 +209,29 @@ def test_a_graph_written_by_hand_needs_its_output_layers_for_the_last_hidden_one
 )
 def test_errors_name_the_input_and_end_with_the_value(options, named, value):
     arguments = {"graph": graph(), "init": init, "optimizer": optax.adam(1e-2)} | options
-    with pytest.raises(ValueError) as error:
-        dormant.layer_reset(**arguments)
-    assert str(error.value).startswith(named) and str(error.value).endswith(value)
+    for make in (dormant.layer_reset, dormant.parts.redrawing):
+        if options.keys() & inspect.signature(make).parameters.keys():
+            with pytest.raises(ValueError) as error:
+                make(**arguments)
+            assert str(error.value).startswith(named) and str(error.value).endswith(value)
+
+
+def test_moments_are_reset_or_kept():
+    with pytest.raises(ValueError, match="^`moments` must be one of 'reset', 'keep'; got 'zero'$"):
+        dormant.parts.redrawing(graph(), init, optax.sgd(0.1), moments="zero")
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids=str)
+def test_a_mirror_gets_the_values_just_drawn_at_the_steps_of_the_action_alone(layers):
+    action = dormant.parts.redrawing(graph(), init, optax.sgd(0.1), layers=layers)
+    opt_state, target = optax.sgd(0.1).init(params()), jax.tree.map(jnp.negative, params())
+    masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
+    new, _, masks, _ = action.act(params(), opt_state, masks, KEY, ())
+    mirrored = jax.jit(action.mirror)(new, target, masks, True)
+    for name in NAMES:
+        expected = new[name] if name in CHOICES[layers] else target[name]
+        np.testing.assert_array_equal(mirrored[name], expected, err_msg=name)
+    nobody = jax.tree.map(jnp.zeros_like, masks)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.jit(action.mirror)(new, target, nobody, False), target
+    )

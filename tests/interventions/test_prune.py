@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import dormant
+from tests.small_networks import init_residual, residual_graph
 
 KEY = jax.random.key(3)
 STATES = jax.random.normal(jax.random.key(4), (8, 3))
@@ -123,13 +124,18 @@ def test_neurons_are_counted_once_and_join_those_pruned_before():
     params, opt_state, state = update(params, opt_state, state, STATES)
     assert not state.masks["w1"].any() and int(state.report.recycled["w1"]) == 0
     assert int(state.report.recycled_total) == 2
-    assert state.report.dormant_fraction["w1"][0] == np.float32(0.4)
+    assert state.report.by_layer["w1"][0] == np.float32(0.4)
 
 
 def test_a_pruned_run_equals_one_whose_gradients_are_masked():
     """With plain SGD, where nothing else can move an entry."""
     optimizer = optax.sgd(0.05)
-    prune = dormant.prune(graph(), optimizer, period=1, end=2)
+    prune = dormant.intervene(
+        graph(),
+        selection=dormant.parts.below_threshold(0.0),
+        action=dormant.parts.pruning(graph(), optimizer),
+        when=dormant.parts.every(1, end=2),
+    )
     params, opt_state = network(), optimizer.init(network())
     params, opt_state, state = jax.jit(prune.update)(params, opt_state, prune.init(KEY), STATES)
     alive = jnp.asarray([True, False, True, False, True])
@@ -145,17 +151,15 @@ def test_a_pruned_run_equals_one_whose_gradients_are_masked():
 
 
 def test_layers_with_an_obstacle_are_left_alone():
-    def residual(params, states):
-        x = states @ params["w1"]
-        return jax.nn.relu(x + jnp.tanh(x @ params["w2"]) @ params["w3"]) @ params["w4"]
-
-    shapes = {"w1": (3, 4), "w2": (4, 5), "w3": (5, 4), "w4": (4, 2)}
-    params = {name: jax.random.normal(KEY, shape) for name, shape in shapes.items()}
-    stream = dormant.trace(residual, params, STATES)
+    params, stream = init_residual(KEY), residual_graph()
     prune = dormant.prune(stream, optax.sgd(0.1), 1e9, period=1)
     new, _, state = prune.update(params, optax.sgd(0.1).init(params), prune.init(KEY), STATES)
     assert set(state.action) == {"w2"} and state.masks["w2"].all() and not state.masks["w1"].any()
     assert (new["w1"] == params["w1"]).all() and (new["w4"] == params["w4"]).all()
+
+
+def test_pruning_has_no_counterpart_in_a_copy_of_the_network():
+    assert dormant.parts.pruning(graph(), optax.sgd(0.1)).mirror is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""ReDo and the tracker: when they act, what they do then, what they report, what they refuse.
+"""ReDo and the tracker: what they do when they are due, what they score on, what they refuse.
 A network of nine hidden neurons, of which chosen ones are silenced by hand."""
 
 import functools
@@ -10,54 +10,30 @@ import optax
 import pytest
 
 import dormant
+from tests.small_networks import NINE_STATES as STATES
+from tests.small_networks import init_nine as init
+from tests.small_networks import init_residual, residual_graph, same_bits
+from tests.small_networks import nine as mlp
+from tests.small_networks import nine_graph as graph
+from tests.small_networks import nine_with_silent as network
 
 KEY = jax.random.key(3)
-STATES = jax.random.normal(jax.random.key(4), (8, 3))
 ADAM = optax.adam(1e-2)
 EVERY_NEURON = 1e9  # a tau above every score
 
 
-def init(key):
-    one, two, three = jnp.split(jax.random.uniform(key, (43,), minval=-1.0), [15, 35])
-    return {
-        "w1": one.reshape(3, 5),
-        "b1": jnp.zeros(5),
-        "w2": two.reshape(5, 4),
-        "w3": three.reshape(4, 2),
-    }
+def redo(tau=0.1, period=1_000, **options):
+    return dormant.redo(graph(), init, ADAM, tau, period, **options)
 
 
-def mlp(params, states):
-    x = jax.nn.relu(states @ params["w1"] + params["b1"])
-    return jnp.tanh(x @ params["w2"]) @ params["w3"]
-
-
-@functools.cache
-def graph():
-    return dormant.trace(mlp, jax.eval_shape(init, KEY), STATES)
-
-
-def network(seed=0, silent=((1,), (2,))):
-    """Parameters whose first and second hidden layer have the given silent neurons."""
-    params = {name: np.array(leaf) for name, leaf in init(jax.random.key(seed)).items()}
-    first, second = (list(neurons) for neurons in silent)
-    params["w1"][:, first], params["b1"][first] = 0, -1
-    params["w2"][:, second] = 0
-    return params
+def track(**options):
+    return dormant.track(graph(), **options)
 
 
 def adam_state(params):
     """Adam after one step, so that no moment is zero."""
     ones = jax.tree.map(np.ones_like, params)
     return jax.jit(ADAM.update)(ones, ADAM.init(params))[1]
-
-
-def same_bits(one, other):
-    def bits(leaf):
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return leaf.dtype, np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
-
-    return jax.tree.map(bits, one) == jax.tree.map(bits, other)
 
 
 @jax.jit
@@ -87,50 +63,15 @@ def run(intervention, steps, params=None):
 
 # -- when it acts ---------------------------------------------------------------------------------
 
-WINDOWS = [
-    (3, 0, None, [3, 6, 9, 12]),
-    (1, 0, 4, [1, 2, 3]),
-    (4, 4, 12, [4, 8]),  # start is included, end is not
-    (4, 5, 13, [8, 12]),
-    (20, 0, None, []),
-    (2, 6, 6, []),
-]
 
-
-@pytest.mark.parametrize("period, start, end, expected", WINDOWS)
-def test_is_due_for_numbers_and_arrays(period, start, end, expected):
-    steps = range(14)
-    assert [s for s in steps if dormant.parts.is_due(s, period, start, end)] == expected
-    due = dormant.parts.is_due(jnp.arange(14), period, start, end)
-    assert np.flatnonzero(due).tolist() == expected
-    assert isinstance(dormant.parts.is_due(3, period, start, end), bool)
-
-
-@pytest.mark.parametrize("period, start, end, expected", WINDOWS[:4])
-def test_redo_acts_at_exactly_the_steps_that_are_due(period, start, end, expected):
-    redo = dormant.redo(graph(), init, ADAM, EVERY_NEURON, period, start=start, end=end)
-    params, states = run(redo, 13)
-    assert states.step.tolist() == list(range(1, 14))
-    w1 = np.concatenate([network()["w1"][None], params["w1"]])
-    changed = [step for step in range(1, 14) if (w1[step] != w1[step - 1]).any()]
-    assert changed == expected
-    scored = [-1] + states.report.step.tolist()
-    assert sorted(set(scored) - {-1}) == expected
-    assert [step for step in range(1, 14) if scored[step] != scored[step - 1]] == expected
-
-
-def test_track_scores_at_exactly_the_steps_that_are_due():
-    _, states = run(dormant.track(graph(), period=4, start=5, end=13), 13)
-    assert states.report.step.tolist() == [-1] * 7 + [8] * 4 + [12] * 2
-
-
-@pytest.mark.parametrize("tau", [None, EVERY_NEURON])
-def test_without_inputs_a_step_is_counted_and_nothing_else_happens(tau):
-    intervention = dormant.redo(graph(), init, ADAM, tau, period=2)
+@pytest.mark.parametrize("make", [track, functools.partial(redo, tau=EVERY_NEURON)])
+def test_without_inputs_a_step_is_counted_and_nothing_else_happens(make):
+    intervention = make(period=2)
     params, opt_state, state = network(), adam_state(network()), intervention.init(KEY)
     for step in (1, 2, 3):  # step 2 would be due
         new_params, new_opt_state, new_state = intervention.update(params, opt_state, state)
-        assert new_params is params and new_opt_state is opt_state
+        assert all(new_params[name] is params[name] for name in params)
+        assert new_opt_state is opt_state
         assert new_state.step == step and new_state.step.dtype == jnp.int32
         assert same_bits(new_state._replace(step=state.step), state)
         state = new_state
@@ -143,11 +84,11 @@ def test_tau_may_be_a_schedule_of_the_gradient_step():
         return jnp.where(step == 4, EVERY_NEURON, 0.0)
 
     params = network(silent=((), ()))
-    _, states = run(dormant.redo(graph(), init, ADAM, only_at_step_four, 2), 5, params)
+    _, states = run(redo(only_at_step_four, 2), 5, params)
     assert states.report.step.tolist() == [-1, 2, 2, 4, 4]
     assert states.report.recycled_total.tolist() == [0, 0, 0, 9, 9]
     schedule = optax.linear_schedule(0.0, 4.0, 10)  # 0.8 at the second gradient step
-    _, states = run(dormant.redo(graph(), init, ADAM, schedule, 2), 2, params)
+    _, states = run(redo(schedule, 2), 2, params)
     masks = dormant_at(params, 0.8)
     assert 0 < sum(int(mask.sum()) for mask in masks.values()) < 9
     for name, mask in masks.items():
@@ -161,25 +102,30 @@ def test_tau_may_be_a_schedule_of_the_gradient_step():
     "options",
     [
         {},
-        {"tau": 0.9, "max_fraction": 0.4},
-        {"tau": 0.9, "outgoing": "fresh", "incoming_scale": "live_norm", "moments": "keep"},
+        {"outgoing": "fresh", "incoming_scale": "live_norm", "moments": "keep"},
     ],
     ids=str,
 )
 def test_a_due_step_is_score_mask_recycle_and_reset(options):
     params, opt_state = network(), adam_state(network())
-    redo = dormant.redo(graph(), init, ADAM, period=5, **options)
-    update = jax.jit(redo.update)
-    found_params, found_opt_state, state = update(params, opt_state, at_step(redo, 5), STATES)
+    intervention = redo(0.9, 5)
+    if options:
+        intervention = dormant.intervene(
+            graph(),
+            selection=dormant.parts.below_threshold(0.9),
+            action=dormant.parts.recycling(graph(), init, ADAM, **options),
+            when=dormant.parts.every(5),
+        )
+    update = jax.jit(intervention.update)
+    state = at_step(intervention, 5)
+    found_params, found_opt_state, state = update(params, opt_state, state, STATES)
 
     @jax.jit
     def by_hand(params, opt_state):
         scores = dormant.dormancy_scores(graph().activations(params, STATES))
-        masks = dormant.dormant_masks(
-            scores, options.get("tau", 0.1), max_fraction=options.get("max_fraction")
-        )
+        masks = dormant.dormant_masks(scores, 0.9)
         fresh = init(jax.random.fold_in(KEY, 5))
-        settings = {k: v for k, v in options.items() if k in ("outgoing", "incoming_scale")}
+        settings = {k: v for k, v in options.items() if k != "moments"}
         return (
             dormant.recycle(graph(), params, fresh, masks, **settings),
             dormant.reset_moments(ADAM, graph(), opt_state, masks),
@@ -198,143 +144,81 @@ def test_a_due_step_is_score_mask_recycle_and_reset(options):
 
 def test_outputs_do_not_change_at_tau_zero():
     params, apply = network(), jax.jit(mlp)
-    redo = dormant.redo(graph(), init, ADAM, tau=0.0, period=1)
-    new_params, _, state = jax.jit(redo.update)(params, adam_state(params), redo.init(KEY), STATES)
+    recycle = redo(0.0, 1)
+    new_params, _, state = jax.jit(recycle.update)(
+        params, adam_state(params), recycle.init(KEY), STATES
+    )
     assert {name: int(n) for name, n in state.report.recycled.items()} == {"w1": 1, "w2": 1}
     assert np.all(np.asarray(new_params["w1"])[:, 1] != 0)
     assert same_bits(apply(params, STATES), apply(new_params, STATES))
 
 
-def test_adam_count_per_entry():
+def test_counts_per_entry_restart_with_the_moments():
     optimizer, params = dormant.adam(1e-2), network()
     opt_state = jax.jit(optimizer.update)(params, optimizer.init(params))[1]
-    redo = dormant.redo(graph(), init, optimizer, 0.0, 1, adam_count="per_entry")
-    _, found, _ = jax.jit(redo.update)(params, opt_state, redo.init(KEY), STATES)
+    recycle = dormant.redo(graph(), init, optimizer, 0.0, 1)
+    _, found, _ = jax.jit(recycle.update)(params, opt_state, recycle.init(KEY), STATES)
     np.testing.assert_array_equal(found[0].count["w1"], [[1, 0, 1, 1, 1]] * 3)
 
 
-def test_layers_with_an_obstacle_are_measured_and_recycled_only_on_request():
-    def residual(params, states):
-        x = states @ params["w1"]
-        return jax.nn.relu(x + jnp.tanh(x @ params["w2"]) @ params["w3"]) @ params["w4"]
-
-    def residual_init(key):
-        shapes = {"w1": (3, 4), "w2": (4, 5), "w3": (5, 4), "w4": (4, 2)}
-        return {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
-
-    params = residual_init(KEY)
+@pytest.mark.parametrize("also, recycled", [((), 0), (["w1"], 1)])
+def test_layers_with_an_obstacle_are_measured_and_recycled_only_on_request(also, recycled):
+    params = init_residual(KEY)
     params["w1"], params["w3"] = (params[name].at[:, 1].set(0.0) for name in ("w1", "w3"))
-    residual_graph = dormant.trace(residual, params, STATES)
-    stream = [layer.name for layer in residual_graph.layers if not layer.recyclable]
-    assert stream == ["w1", "w3"]
-    for also, expected in (((), 0), (["w1"], 1)):
-        redo = dormant.redo(residual_graph, residual_init, ADAM, 0.0, 1, also=also)
-        new_params, _, state = jax.jit(redo.update)(
-            params, ADAM.init(params), redo.init(KEY), STATES
-        )
-        assert state.report.dormant_fraction["w1"][0] == 0.25
-        assert {name: int(n) for name, n in state.report.recycled.items()} == {
-            "w1": expected,
-            "w2": 0,
-            "w3": 0,
-        }
-        assert bool((new_params["w1"] != params["w1"]).any()) == bool(also)
+    assert [layer.name for layer in residual_graph().layers if not layer.recyclable] == ["w1", "w3"]
+    intervention = dormant.intervene(
+        residual_graph(),
+        selection=dormant.parts.below_threshold(0.0),
+        action=dormant.parts.recycling(residual_graph(), init_residual, ADAM, also=also),
+        when=dormant.parts.every(1),
+    )
+    new_params, _, state = jax.jit(intervention.update)(
+        params, ADAM.init(params), intervention.init(KEY), STATES
+    )
+    assert state.report.by_layer["w1"][0] == 0.25
+    counts = {name: int(n) for name, n in state.report.recycled.items()}
+    assert counts == {"w1": recycled, "w2": 0, "w3": 0}
+    assert bool((new_params["w1"] != params["w1"]).any()) == bool(also)
 
 
 def test_recycling_depends_on_the_key_and_the_step_alone():
-    redo = dormant.redo(graph(), init, ADAM, EVERY_NEURON, period=3)
-    update = jax.jit(redo.update)
+    recycle = redo(EVERY_NEURON, 3)
+    update = jax.jit(recycle.update)
     params, opt_state = network(), adam_state(network())
 
     def fresh(step, key=KEY):
-        return update(params, opt_state, at_step(redo, step, key), STATES)[0]["w1"]
+        return update(params, opt_state, at_step(recycle, step, key), STATES)[0]["w1"]
 
     assert same_bits(fresh(6), fresh(6))
-    assert same_bits(run(redo, 6)[0]["w1"][-1], fresh(6))  # step 3 has acted before
+    assert same_bits(run(recycle, 6)[0]["w1"][-1], fresh(6))  # step 3 has acted before
     assert (fresh(6) != fresh(3)).all()
     assert (fresh(6) != fresh(6, jax.random.key(9))).all()
 
 
 def test_the_state_keeps_the_key_also_an_old_style_one():
-    redo, params = dormant.redo(graph(), init, ADAM, EVERY_NEURON, period=1), network()
+    recycle, params = redo(EVERY_NEURON, 1), network()
     for key in (KEY, jax.random.PRNGKey(0)):
-        *_, state = jax.jit(redo.update)(params, adam_state(params), redo.init(key), STATES)
+        *_, state = jax.jit(recycle.update)(params, adam_state(params), recycle.init(key), STATES)
         assert same_bits(state.key, key)
-
-
-# -- what it reports ------------------------------------------------------------------------------
-
-
-def test_before_the_first_scoring():
-    report = dormant.track(graph(), taus=(0.0, 0.5)).init(KEY).report
-    assert report.step == -1 and report.recycled_total == 0
-    assert report.pooled.tolist() == [0, 0]
-    for name in ("w1", "w2"):
-        assert report.dormant_fraction[name].tolist() == [0, 0]
-        assert np.isnan(report.overlap[name]).all()
-        assert report.recycled[name] == 0
-
-
-@pytest.mark.parametrize("tau", [None, 0.9])
-def test_the_report_is_what_the_scores_say(tau):
-    taus = (0.0, 0.1, 0.9)
-    redo = dormant.redo(graph(), init, ADAM, tau, period=2, taus=taus)
-    update = jax.jit(redo.update)
-    before, now = network(0, ((1, 3), (0,))), network(1, ((1,), ()))
-    state = at_step(redo, 2)
-    *_, state = update(before, adam_state(before), state, STATES)
-    *_, state = update(now, adam_state(now), state, STATES)
-    assert state.report.step == 2  # step 3 scores nothing
-    *_, state = update(now, adam_state(now), state, STATES)
-    report = state.report
-    assert report.step == 4 and report.step.dtype == jnp.int32
-
-    for i, threshold in enumerate(taus):
-        previous, current = dormant_at(before, threshold), dormant_at(now, threshold)
-        np.testing.assert_allclose(report.pooled[i], dormant.dormant_fraction(current))
-        overlap = dormant.overlap_coefficient(current, previous)
-        for name, mask in current.items():
-            np.testing.assert_allclose(report.dormant_fraction[name][i], mask.mean())
-            np.testing.assert_array_equal(report.overlap[name][i], overlap[name])
-            np.testing.assert_array_equal(state.dormant[name][i], mask)
-    assert report.overlap["w1"][0] == 1 and np.isnan(report.overlap["w2"][0])
-    recycled = {} if tau is None else dormant_at(now, tau)
-    counts = [int(recycled[name].sum()) if recycled else 0 for name in ("w1", "w2")]
-    assert [int(report.recycled[name]) for name in ("w1", "w2")] == counts
-
-
-def test_recycled_counts_are_of_the_last_scoring_and_the_total_of_all():
-    redo = dormant.redo(graph(), init, ADAM, tau=0.0, period=1)
-    update, state = jax.jit(redo.update), redo.init(KEY)
-    totals = []
-    for params in (network(0, ((1, 4), ())), network(1, ((0,), (1, 2, 3))), network(2, ((), ()))):
-        *_, state = update(params, adam_state(params), state, STATES)
-        totals.append(int(state.report.recycled_total))
-    assert totals == [2, 6, 6]
-    assert [int(n) for n in state.report.recycled.values()] == [0, 0]
-    assert state.report.recycled_total.dtype == jnp.int32
 
 
 # -- tracking only --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "make", [dormant.track, functools.partial(dormant.redo, init=init, optimizer=ADAM, tau=None)]
-)
-def test_a_tracker_changes_nothing(make):
-    tracker = make(graph(), period=2, start=2, end=9, taus=(0.0, 0.5), score_batch=4)
+def test_a_tracker_changes_nothing():
+    tracker = track(period=2, start=2, end=9, taus=(0.0, 0.5), score_batch=4)
     params, opt_state = network(), adam_state(network())
     new_params, new_opt_state, state = jax.jit(tracker.update)(
         params, opt_state, at_step(tracker, 2), STATES
     )
     assert same_bits(new_params, params) and same_bits(new_opt_state, opt_state)
-    assert state.report.step == 2 and state.report.dormant_fraction["w1"][0] == np.float32(0.2)
+    assert state.report.step == 2 and state.report.by_layer["w1"][0] == np.float32(0.2)
     assert state.report.recycled_total == 0
 
 
 def test_a_run_with_a_tracker_is_bit_equal_to_one_without():
     targets = jax.random.normal(jax.random.key(6), (8, 2))
-    tracker = dormant.track(graph(), period=2)
+    tracker = track(period=2)
 
     def train(tracked):
         params = init(jax.random.key(0))
@@ -365,9 +249,9 @@ def test_score_batch_scores_on_the_first_rows():
     states = np.array(STATES)
     states[:, 0] = [-1, -1, -1, 1, 1, 1, 1, 1]  # neuron 1 is silent on the first three rows
     for score_batch, silent in ((3, True), (4, False)):
-        redo = dormant.redo(graph(), init, ADAM, 0.0, 1, score_batch=score_batch)
-        new_params, _, state = jax.jit(redo.update)(
-            params, adam_state(params), redo.init(KEY), states
+        recycle = redo(0.0, 1, score_batch=score_batch)
+        new_params, _, state = jax.jit(recycle.update)(
+            params, adam_state(params), recycle.init(KEY), states
         )
         assert state.dormant["w1"][0, 1] == silent
         assert (new_params["w1"][:, 1] != params["w1"][:, 1]).any() == silent
@@ -386,9 +270,94 @@ def test_score_batch_leaves_scalars_and_keys_whole():
 
 
 def test_score_batch_larger_than_the_inputs():
-    for intervention in (
-        dormant.track(graph(), score_batch=9),
-        dormant.redo(graph(), init, ADAM, score_batch=9),
-    ):
+    for intervention in (track(score_batch=9), redo(score_batch=9)):
         with pytest.raises(ValueError, match=r"`score_batch` = 9 rows; got shape \(8, 3\)$"):
             intervention.update(network(), (), intervention.init(KEY), STATES)
+
+
+# -- what they refuse -----------------------------------------------------------------------------
+
+COMMON_ERRORS = [
+    ({"period": -5}, "`period`", "-5"),
+    ({"period": None}, "`period`", "None"),
+    ({"score_batch": 0}, "`score_batch`", "0"),
+    ({"score_batch": 64.0}, "`score_batch`", "64.0"),
+    ({"taus": ()}, "`taus`", "()"),
+    ({"taus": (0.0, -0.1)}, "`taus`", "-0.1"),
+    ({"taus": 0.1}, "`taus`", "0.1"),
+    ({"taus": ("0.1",)}, "`taus`", "'0.1'"),
+    ({"graph": None}, "`graph`", "None"),
+]
+REDO_ERRORS = [
+    ({"tau": -0.1}, "`tau`", "-0.1"),
+    ({"tau": None}, "`tau`", "None"),
+    ({"score": "activation"}, "`score`", "'activation'"),
+    ({"optimizer": "adam"}, "`optimizer`", "'adam'"),
+    ({"init": None}, "`init`", "None"),
+]
+
+
+def check_error(factory, arguments, named, ending):
+    with pytest.raises(ValueError) as error:
+        factory(**arguments)
+    assert str(error.value).startswith(f"{named} must"), error.value
+    assert str(error.value).endswith(f"got {ending}"), error.value
+
+
+@pytest.mark.parametrize("options, named, ending", COMMON_ERRORS + REDO_ERRORS, ids=str)
+def test_redo_refuses_invalid_options_when_it_is_made(options, named, ending):
+    arguments = {"graph": graph(), "init": init, "optimizer": ADAM} | options
+    check_error(dormant.redo, arguments, named, ending)
+
+
+@pytest.mark.parametrize("options, named, ending", COMMON_ERRORS, ids=str)
+def test_trackers_refuse_invalid_options_when_they_are_made(options, named, ending):
+    check_error(dormant.track, {"graph": graph()} | options, named, ending)
+
+
+@pytest.mark.parametrize(
+    "options, named, ending",
+    [
+        ({"outgoing": "one"}, "`outgoing`", "'one'"),
+        ({"incoming_scale": "norm"}, "`incoming_scale`", "'norm'"),
+        ({"moments": True}, "`moments`", "True"),
+        ({"flatten_layout": "tile"}, "`flatten_layout`", "'tile'"),
+        ({"also": ("w9",)}, "`also`", "'w9'"),
+        ({"graph": None}, "`graph`", "None"),
+    ],
+    ids=str,
+)
+def test_recycling_refuses_invalid_options_when_it_is_made(options, named, ending):
+    arguments = {"graph": graph(), "init": init, "optimizer": ADAM} | options
+    check_error(dormant.parts.recycling, arguments, named, ending)
+
+
+INITIALIZERS = {
+    "no key": (lambda: init(KEY), r"^`init` must be a function of one key .*; got <function"),
+    "two keys": (lambda one, two: init(one), r"^`init` must be a function of one key .*; got <f"),
+    "another width": (
+        lambda key: init(key) | {"w1": jnp.ones((3, 6))},
+        r"^`init\(key\)` must have the structure and shapes that the graph was traced with",
+    ),
+    "a layer more": (
+        lambda key: init(key) | {"w9": jnp.ones(3)},
+        r"^`init\(key\)` must have the structure and shapes that the graph was traced with",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("make", [dormant.redo, dormant.fixed_budget, dormant.layer_reset])
+def test_an_initializer_that_does_not_fit_is_refused_when_they_are_made(make, name):
+    wrong, message = INITIALIZERS[name]
+    with pytest.raises(ValueError, match=message):
+        make(graph(), wrong, ADAM)
+
+
+@pytest.mark.parametrize(
+    "key", [0, None, jnp.zeros(2), jnp.zeros((), jnp.uint32), jax.random.split(KEY, 3)], ids=str
+)
+def test_what_is_no_key_is_refused(key):
+    for intervention in (redo(), track(), dormant.combine(one=redo(), other=track())):
+        with pytest.raises(ValueError, match="^`key` must be one key, such as .*; got "):
+            intervention.init(key)

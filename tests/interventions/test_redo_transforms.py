@@ -1,8 +1,6 @@
 """ReDo under jit, vmap, scan, donation, sharding and in bfloat16.
 A network of nine hidden neurons, of which one per layer is silent, trains for a few steps."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,31 +9,15 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import dormant
+from tests.small_networks import NINE_STATES as STATES
+from tests.small_networks import bits
+from tests.small_networks import init_nine as init
+from tests.small_networks import nine as mlp
+from tests.small_networks import nine_graph as graph
 
 KEY = jax.random.key(3)
-STATES = jax.random.normal(jax.random.key(4), (8, 3))
 TARGETS = jax.random.normal(jax.random.key(5), (8, 2))
 ADAM = optax.adam(1e-2)
-
-
-def init(key, dtype=jnp.float32):
-    one, two, three = jnp.split(jax.random.uniform(key, (43,), dtype, minval=-1.0), [15, 35])
-    return {
-        "w1": one.reshape(3, 5),
-        "b1": jnp.zeros(5, dtype),
-        "w2": two.reshape(5, 4),
-        "w3": three.reshape(4, 2),
-    }
-
-
-def mlp(params, states):
-    x = jax.nn.relu(states.astype(params["w1"].dtype) @ params["w1"] + params["b1"])
-    return jnp.tanh(x @ params["w2"]) @ params["w3"]
-
-
-@functools.cache
-def graph():
-    return dormant.trace(mlp, jax.eval_shape(init, KEY), STATES)
 
 
 def network(key, dtype=jnp.float32):
@@ -63,13 +45,8 @@ def train(redo, carry, states=STATES):
 
 
 def assert_same_bits(one, other):
-    for (path, a), (_, b) in zip(
-        jax.tree.leaves_with_path(one), jax.tree.leaves_with_path(other), strict=True
-    ):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), path
-        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), path
+    leaves = zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True)
+    assert [path for (path, a), b in leaves if bits(a) != bits(b)] == []
 
 
 def structs(tree):
@@ -82,15 +59,18 @@ def structs(tree):
 # -- jit ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tau", [None, 0.1])
-def test_one_compilation_serves_every_step(tau):
+@pytest.mark.parametrize("recycles", [False, True])
+def test_one_compilation_serves_every_step(recycles):
     traces = []
 
     def apply(params, states):
         traces.append(1)
         return mlp(params, states)
 
-    redo = dormant.redo(dormant.trace(apply, network(KEY), STATES), init, ADAM, tau, period=2)
+    traced = dormant.trace(apply, network(KEY), STATES)
+    redo = dormant.track(traced, period=2)
+    if recycles:
+        redo = dormant.redo(traced, init, ADAM, period=2)
     update = jax.jit(redo.update)
     carry = (*start()[:2], redo.init(KEY))
     carry = update(*carry, STATES)
@@ -143,7 +123,12 @@ def test_four_vmapped_runs_equal_four_single_runs():
 
 
 def test_scan_equals_a_python_loop_to_the_bit():
-    redo = intervention(max_fraction=0.5)
+    redo = dormant.intervene(
+        graph(),
+        selection=dormant.parts.capped(dormant.parts.below_threshold(0.1), 0.5),
+        action=dormant.parts.recycling(graph(), init, ADAM),
+        when=dormant.parts.every(2),
+    )
     looped, update = start(), jax.jit(redo.update)
     for _ in range(5):
         looped = update(*looped, STATES)
@@ -203,7 +188,12 @@ def test_bfloat16_networks_stay_bfloat16(incoming_scale, moments_dtype):
     opt_state = jax.jit(optimizer.update)(ones, optimizer.init(params))[1]
     low_graph = dormant.trace(mlp, params, STATES)
     # The initializer draws in float32, as most do: values are cast.
-    redo = dormant.redo(low_graph, init, optimizer, 0.0, 1, incoming_scale=incoming_scale)
+    redo = dormant.intervene(
+        low_graph,
+        selection=dormant.parts.below_threshold(0.0),
+        action=dormant.parts.recycling(low_graph, init, optimizer, incoming_scale=incoming_scale),
+        when=dormant.parts.every(1),
+    )
     before = params, opt_state, redo.init(KEY)
     after = jax.jit(redo.update)(*before, STATES)
     assert structs(after) == structs(before)

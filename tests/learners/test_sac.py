@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import recycle_target, sac
+from dormant.learners import mirror_in_target, sac
 from tests.learners.comparing import close, identical
 from tests.learners.small_networks import (
     ACTION_SHAPE,
@@ -226,11 +226,12 @@ def test_actor_and_critics_recycle_together_and_the_target_critics_with_them():
         name: dormant.redo(graph, init_actor_critic, optimizer, tau=0.6, period=2)
         for name, graph in graphs.items()
     }
+    recycling = dormant.parts.recycling(graphs["critic"], init_actor_critic, optimizer)
     learner = make(
         optimizer=optimizer,
         target_smoothing=None,
         intervention=dormant.combine(**redo),
-        target_intervention=recycle_target(graphs["critic"], "critic"),
+        target_intervention=mirror_in_target(recycling, "critic"),
     )
     state = first = jax.jit(learner.init)(KEY)
     update = jax.jit(learner.update)
@@ -252,6 +253,14 @@ def test_actor_and_critics_recycle_together_and_the_target_critics_with_them():
     identical(later.target_params, state.target_params)
 
 
+def test_an_action_without_a_counterpart_cannot_be_mirrored():
+    batch, params = continuous_batches(), jax.eval_shape(init_actor_critic, KEY)
+    graph = dormant.trace(q_values, params, batch.state, batch.action)
+    action = dormant.parts.pruning(graph, optax.sgd(0.1))
+    with pytest.raises(ValueError, match="^`action` must be one that can be mirrored in a target;"):
+        mirror_in_target(action)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -264,7 +273,7 @@ def test_actor_and_critics_recycle_together_and_the_target_critics_with_them():
         ({"target_smoothing": 2}, r"`target_smoothing` must be a number in \[0, 1\]; got 2$"),
         ({"target_period": 5}, r"`target_period` must be None unless `target_smoothing` .* got 5$"),
         ({"target_smoothing": None, "target_period": 0}, r"`target_period` must be .* got 0$"),
-        ({"target_intervention": recycle_target}, r"`target_intervention` must be None where "),
+        ({"target_intervention": mirror_in_target}, r"`target_intervention` must be None where "),
     ],
 )
 def test_option_errors(options, message):

@@ -28,10 +28,12 @@ def network(layer="Dense_0", gradient=6.0):
 def state(recycled=0, total=0, layer="Dense_0", gradient=6.0):
     report = Report(
         step=jnp.int32(40),
-        dormant_fraction={layer: jnp.array([0.0, 0.25, 0.5])},
+        taus=jnp.array([0.0, 0.025, 0.1]),
         pooled=jnp.array([0.0, 0.25, 0.5]),
+        by_layer={layer: jnp.array([0.0, 0.25, 0.5])},
         overlap={layer: jnp.array([jnp.nan, 0.5, 1.0])},
         overlap_history={layer: jnp.array([jnp.nan, 1.0, 1.0])},
+        threshold={layer: jnp.float32(0.1)},
         recycled={layer: jnp.int32(recycled)},
         recycled_total=jnp.int32(total),
         network=network(layer, gradient),

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.runs.array_checkpoints import ArrayCheckpoints, template_of
-from dormant.runs.options import ConfigurationError
+from dormant.runs.array_checkpoints import ArrayCheckpoints
+from dormant.runs.host_arrays import forms_of
+from dormant.checks import ConfigurationError
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_what_is_loaded_is_what_was_saved(tree, tmp_path):
     checkpoints = ArrayCheckpoints(tmp_path)
     assert checkpoints.numbers() == []
     checkpoints.save(3, tree)
-    loaded = checkpoints.load(3, template_of(tree))
+    loaded = checkpoints.load(3, forms_of(tree))
     assert values(loaded) == values(tree)
     assert jax.tree.map(lambda leaf: leaf.dtype, loaded) == jax.tree.map(lambda x: x.dtype, tree)
 
@@ -55,9 +56,9 @@ def test_what_an_abandoned_continuation_left_is_dropped(tree, tmp_path):
 def test_a_loaded_tree_may_be_donated(tree, tmp_path):
     checkpoints = ArrayCheckpoints(tmp_path)
     checkpoints.save(0, tree)
-    loaded = checkpoints.load(0, template_of(tree))
+    loaded = checkpoints.load(0, forms_of(tree))
     jax.jit(lambda weights: weights + 1, donate_argnums=0)(loaded["weights"])
-    assert values(checkpoints.load(0, template_of(tree))) == values(tree)
+    assert values(checkpoints.load(0, forms_of(tree))) == values(tree)
 
 
 def test_a_save_that_was_killed_leaves_the_one_before(tree, tmp_path):
@@ -81,7 +82,7 @@ def test_another_tree_is_refused(other, tree, tmp_path):
     checkpoints = ArrayCheckpoints(tmp_path)
     checkpoints.save(0, tree)
     with pytest.raises(ConfigurationError, match="with another number of runs, another net"):
-        checkpoints.load(0, template_of(tree | other))
+        checkpoints.load(0, forms_of(tree | other))
 
 
 @pytest.mark.parametrize("size", [0, 100])
@@ -91,4 +92,4 @@ def test_a_file_that_cannot_be_read_is_named(size, tree, tmp_path):
     path = tmp_path / "process_0" / "0.npz"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ConfigurationError, match="0.npz cannot be read"):
-        checkpoints.load(0, template_of(tree))
+        checkpoints.load(0, forms_of(tree))

@@ -5,7 +5,7 @@ import pytest
 
 from dormant.data_files import data_folder
 from dormant.runs.gin_files import find_gin_files, parse_gin
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 
 @pytest.fixture

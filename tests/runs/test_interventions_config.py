@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import dormant
+from dormant import parts
 from dormant.runs.interventions import (
     AdaptiveTau,
     FixedBudget,
@@ -18,7 +19,8 @@ from dormant.runs.interventions import (
     Reset,
     Tracker,
 )
-from dormant.runs.options import ConfigurationError, LearnerOptions, updates_per_burst
+from dormant.checks import ConfigurationError
+from dormant.runs.options import LearnerOptions, updates_per_burst
 
 INTERVENTIONS = (ReDo, FixedBudget, Reset, Prune)
 
@@ -30,72 +32,71 @@ def empty_gin():
     gin.clear_config()
 
 
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"tau": -0.1}, "`ReDo.tau` must be a number >= 0, a schedule.*; got -0.1"),
-        ({"tau": float("nan")}, "`ReDo.tau` must be .*; got nan"),
-        ({"tau": True}, "`ReDo.tau` must be .*; got True"),
-        ({"period": 0}, "`ReDo.period` must be a whole number of gradient steps >= 1; got 0"),
-        ({"period": 1e3}, "`ReDo.period` must be .*; got 1000.0"),
-        ({"start": -1}, "`ReDo.start` must be .* >= 0; got -1"),
-        ({"start": 5, "end": 5}, "`ReDo.end` must be .* >= 6; got 5"),
-        ({"outgoing": "random"}, "`ReDo.outgoing` must be one of 'zero', 'fresh'; got 'random'"),
-        ({"incoming_scale": 1}, "`ReDo.incoming_scale` must be one of .*; got 1"),
-        ({"moments": None}, "`ReDo.moments` must be one of .*; got None"),
-        ({"adam_count": "reset"}, "`ReDo.adam_count` must be one of .*; got 'reset'"),
-        ({"flatten_layout": "tile"}, "`ReDo.flatten_layout` must be one of .*; got 'tile'"),
-        ({"max_fraction": 0.0}, r"`ReDo.max_fraction` must be None or .*\(0, 1\]; got 0.0"),
-        ({"max_fraction": 1.5}, "`ReDo.max_fraction` must be .*; got 1.5"),
-        ({"score": "utility"}, "`ReDo.score` must be one of 'activation', 'contribution_utility'"),
-        ({"score_batch": 0}, "`ReDo.score_batch` must be .*; got 0"),
-    ],
-)
-def test_an_option_of_redo_that_is_not_allowed_is_named(options, problem):
-    with pytest.raises(ConfigurationError, match=problem):
-        ReDo(**options)
+# Each option with a value that it refuses, and what the message says that it must be.
+WRONG = [
+    (ReDo, {"tau": -0.1}, "a number >= 0, a schedule of .*, called, or .*; got -0.1"),
+    (ReDo, {"tau": float("nan")}, "a number >= 0.*; got nan"),
+    (ReDo, {"tau": True}, "a number >= 0.*; got True"),
+    (ReDo, {"tau": AdaptiveTau}, "a number .*, called, or .*; got <f.*"),
+    (ReDo, {"tau": optax.linear_schedule}, "a number .*, called, or .*; got <f.*"),
+    (ReDo, {"period": 0}, "a whole number >= 1; got 0"),
+    (ReDo, {"period": 1e3}, "a whole number >= 1; got 1000.0"),
+    (ReDo, {"start": -1}, "a whole number >= 0; got -1"),
+    (ReDo, {"start": 5, "end": 5}, "a whole number >= 6; got 5"),
+    (ReDo, {"outgoing": "random"}, "one of 'zero', 'fresh'; got 'random'"),
+    (ReDo, {"incoming_scale": 1}, "one of 'fresh', 'live_norm'; got 1"),
+    (ReDo, {"moments": None}, "one of 'reset', 'keep'; got None"),
+    (ReDo, {"adam_count": "reset"}, "one of 'keep', 'per_entry'; got 'reset'"),
+    (ReDo, {"flatten_layout": "tile"}, "one of 'channels_last', 'released_code'; got 'tile'"),
+    (ReDo, {"max_fraction": 1.5}, r"in \[0, 1\]; got 1.5"),
+    (ReDo, {"score": "utility"}, "one of 'activation', 'contribution_utility'; got 'utility'"),
+    (ReDo, {"score_batch": 0}, "a whole number >= 1; got 0"),
+    (FixedBudget, {"fraction": 1.5}, r"a number in \[0, 1\] or a schedule .*; got 1.5"),
+    (FixedBudget, {"fraction": dormant.cosine_fraction}, "a number .*, called; got <f.*"),
+    (FixedBudget, {"order": "first"}, "one of 'lowest', .*; got 'first'"),
+    (FixedBudget, {"outgoing": "one"}, "one of 'zero', 'fresh'; got 'one'"),
+    (Reset, {"layers": "first"}, "'last_hidden', 'all' or names of layers; got 'first'"),
+    (Reset, {"layers": ()}, r"at least one layer of the graph; got \(\)"),
+    (Reset, {"layers": (1,)}, r"'last_hidden', 'all' or names of layers; got \(1,\)"),
+    (Reset, {"moments": "old"}, "one of 'reset', 'keep'; got 'old'"),
+    (Prune, {"tau": -1}, "a number >= 0.*; got -1"),
+    (AdaptiveTau, {"target_fraction": 2}, r"in \[0, 1\]; got 2"),
+    (AdaptiveTau, {"step_size": 0}, "a number > 0; got 0"),
+    (AdaptiveTau, {"minimum": 0.0}, "a number > 0; got 0.0"),
+    (AdaptiveTau, {"maximum": 1e-5}, "at least `minimum`, 0.0001; got 1e-05"),
+    (AdaptiveTau, {"initial": 2.0}, r"in \[0.0001, 1.0\]; got 2.0"),
+    (Tracker, {"tracking_period": 0}, "a whole number >= 1; got 0"),
+    (Tracker, {"score_batch": -1}, "a whole number >= 1; got -1"),
+    (Tracker, {"rank_threshold": 1.0}, r"in \(0, 1\); got 1.0"),
+]
+
+
+@pytest.mark.parametrize(("make", "options", "allowed"), WRONG)
+def test_an_option_that_is_not_allowed_is_named_as_gin_does(make, options, allowed):
+    name = "AdaptiveTau" if make is AdaptiveTau else make.__name__
+    option = list(options)[-1]
+    message = rf"^`{name}\.{option}` must (be |lie |name )?{allowed}(\n|$)"
+    with pytest.raises(ConfigurationError, match=message):
+        make(**options)
 
 
 @pytest.mark.parametrize("make", INTERVENTIONS)
 @pytest.mark.parametrize("options", [{"period": 0}, {"start": -1}, {"end": 0}, {"score_batch": 0}])
 def test_every_intervention_checks_when_it_acts(make, options):
     (name,) = options
-    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{name}` must be a whole number"):
+    message = f"`{make.__name__}.{name}` must be a whole number"
+    with pytest.raises(ConfigurationError, match=message):
         make(**options)
 
 
-@pytest.mark.parametrize(
-    ("make", "options", "problem"),
-    [
-        (FixedBudget, {"fraction": 1.5}, r"fraction` must be a number in \[0, 1\] .* got 1.5"),
-        (FixedBudget, {"order": "first"}, "order` must be one of .*; got 'first'"),
-        (FixedBudget, {"outgoing": "one"}, "outgoing` must be one of .*; got 'one'"),
-        (Reset, {"layers": "first"}, "layers` must be 'last_hidden', .*; got 'first'"),
-        (Reset, {"layers": ()}, r"layers` must be .*; got \(\)"),
-        (Reset, {"layers": (1,)}, r"layers` must be .*; got \(1,\)"),
-        (ReDo, {"tau": AdaptiveTau}, "tau` must be .* with parentheses; got <class"),
-        (ReDo, {"tau": optax.linear_schedule}, "tau` must be .* with parentheses; got <f"),
-        (FixedBudget, {"fraction": dormant.cosine_fraction}, "fraction` must be .*; got <f"),
-        (Reset, {"moments": "old"}, "moments` must be one of .*; got 'old'"),
-        (Prune, {"tau": -1}, "tau` must be .*; got -1"),
-        (AdaptiveTau, {"target_fraction": 2}, "target_fraction` must be .*; got 2"),
-        (AdaptiveTau, {"step_size": 0}, "step_size` must be a number > 0; got 0"),
-        (AdaptiveTau, {"minimum": 0.0}, "minimum` must be a number > 0; got 0.0"),
-        (AdaptiveTau, {"maximum": 1e-5}, "maximum` must be a number >= 0.0001; got 1e-05"),
-        (AdaptiveTau, {"initial": 2.0}, r"initial` must be a number in \[.*\]; got 2.0"),
-        (Tracker, {"rank_threshold": 1.0}, r"rank_threshold` must be .*\(0, 1\); got 1.0"),
-    ],
-)
-def test_an_option_that_is_not_allowed_is_named(make, options, problem):
-    with pytest.raises(ConfigurationError, match=f"{make.__name__}.{problem}"):
-        make(**options)
-
-
-@pytest.mark.parametrize("options", [{"tracking_period": 0}, {"score_batch": -1}])
-def test_an_option_of_the_tracker_that_is_not_allowed_is_named(options):
-    (name,) = options
-    with pytest.raises(ConfigurationError, match=f"Tracker.{name}` must be a whole number"):
-        Tracker(**options)
+def test_names_of_layers_are_checked_once_there_is_a_network():
+    graph, init, *_ = network()
+    for options, message in (
+        (Reset(layers=["Dense_9"]), "`Reset.layers` must name layers among hidden, output;"),
+        (ReDo(also=["Dense_9"]), "`ReDo.also` must name layers among hidden;"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"^{message} got 'Dense_9'$"):
+            options.intervention(graph, init, optax.sgd(1e-3))
 
 
 def test_defaults_are_the_papers():
@@ -108,20 +109,29 @@ def test_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    ("options", "factory"),
+    ("options", "made_of"),
     [
-        (ReDo, dormant.redo),
-        (FixedBudget, dormant.fixed_budget),
-        (Reset, dormant.layer_reset),
-        (Prune, dormant.prune),
-        (AdaptiveTau, dormant.adaptive_tau),
+        (ReDo, (dormant.redo, parts.below_threshold, parts.recycling, parts.every)),
+        (FixedBudget, (dormant.fixed_budget, parts.budget, parts.recycling, parts.every)),
+        (Reset, (dormant.layer_reset, parts.redrawing)),
+        (Prune, (dormant.prune,)),
     ],
 )
-def test_defaults_are_those_of_the_core(options, factory):
-    core = inspect.signature(factory).parameters
-    for field in dataclasses.fields(options):
-        if field.name != "score_batch":  # the core scores on all that it is given
-            assert getattr(options(), field.name) == core[field.name].default
+def test_defaults_are_those_of_the_core(options, made_of):
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    compared = set()
+    for factory in made_of:
+        for name, parameter in inspect.signature(factory).parameters.items():
+            # The core scores on all that it is given, and takes functions for scores.
+            if name in fields and name not in ("score", "score_batch"):
+                assert fields[name] == parameter.default, name
+                compared.add(name)
+    unnamed = {"score", "score_batch", "start", "end", "adam_count", "max_fraction"}
+    assert set(fields) - compared <= unnamed
+
+
+def test_an_adaptive_tau_has_the_defaults_of_the_core():
+    assert inspect.signature(AdaptiveTau) == inspect.signature(dormant.adaptive_tau)
 
 
 def test_gin_sets_the_options_and_schedules():
@@ -133,13 +143,13 @@ def test_gin_sets_the_options_and_schedules():
         ReDo.period = 10
         Tracker.tracking_period = 5
         Prune.tau = @AdaptiveTau()
-        AdaptiveTau.target_fraction = 0.25
+        AdaptiveTau.initial = 0.05
         FixedBudget.fraction = @dormant.cosine_fraction()
         dormant.cosine_fraction.initial = 0.1
         dormant.cosine_fraction.end_step = 1000
         Reset.layers = ["hidden", "output"]
     """)
-    assert Prune().tau == AdaptiveTau(target_fraction=0.25)
+    assert float(Prune().tau.init(("hidden",))["hidden"]) == pytest.approx(0.05)
     assert float(FixedBudget().fraction(500)) == pytest.approx(0.1 * 0.5**0.5)
     assert Reset().layers == ["hidden", "output"]
     assert float(ReDo().tau(50)) == pytest.approx(0.1)
@@ -183,7 +193,9 @@ def network():
         (ReDo(tau=0.0, period=2), 2, 2),
         (ReDo(tau=0.0, period=2, max_fraction=0.125), 1, 1),
         (ReDo(tau=AdaptiveTau(initial=1e-3), period=2), 2, 2),
+        (ReDo(tau=0.0, period=2, max_fraction=0.0), 0, 0),
         (ReDo(tau=0.0, period=2, score="contribution_utility"), 2, 2),
+        (ReDo(tau=0.0, period=1, start=3), 0, 0),
         (FixedBudget(fraction=0.5, period=2, order="highest"), 4, 4),
         (FixedBudget(fraction=dormant.cosine_fraction(0.5, 3), period=2), 2, 2),
         (Reset(period=2), 8, 8),
@@ -192,7 +204,7 @@ def network():
         (Tracker(tracking_period=2), 0, 0),
     ],
     ids=[
-        "redo", "capped", "adaptive", "utility", "highest", "cosine", "last hidden", "output",
+        "redo", "capped", "adaptive", "capped at 0", "utility", "later", "highest", "cosine", "last hidden", "output",
         "prune", "track",
     ],
 )  # fmt: skip
@@ -208,7 +220,7 @@ def test_interventions_act_as_configured(options, acted_on, changed):
     inputs = jnp.tile(inputs, (4, 1))
     for _ in range(2):
         new, opt_state, state = update(new, opt_state, state, inputs)
-    assert int(state.report.step) == 2
+    assert int(state.report.step) == (-1 if getattr(options, "start", 0) > 2 else 2)
     assert int(state.report.recycled_total) == acted_on
     assert int(jnp.sum(jnp.any(new["hidden"] != params["hidden"], axis=0))) == changed
 
@@ -225,14 +237,24 @@ def test_scoring_is_on_the_first_rows_of_a_larger_batch(make):
         intervention.update(*run, inputs[:7])
 
 
-def test_a_layer_that_the_network_does_not_have_is_named():
-    graph, init, *_ = network()
-    with pytest.raises(ConfigurationError, match="one of 'hidden', 'output'; got 'Dense_9'"):
-        Reset(layers=["Dense_9"]).intervention(graph, init, optax.sgd(1e-3))
-
-
 def test_every_intervention_says_how_it_treats_adams_count():
     assert all(make().adam_count == "keep" for make in INTERVENTIONS)
+    assert LearnerOptions(intervention=ReDo(adam_count="per_entry")).per_entry_count
+    with pytest.raises(TypeError, match="adam_count"):
+        Prune(adam_count="per_entry")  # a pruned entry is not trained again
+
+
+def test_an_option_of_the_action_reaches_it():
+    graph, init, params, inputs = network()
+    optimizer, found = optax.sgd(1e-3), {}
+    for outgoing in ("zero", "fresh"):
+        redo = ReDo(tau=0.0, period=1, outgoing=outgoing, score_batch=16)
+        intervention = redo.intervention(graph, init, optimizer)
+        new, *_ = intervention.update(
+            params, optimizer.init(params), intervention.init(jax.random.key(2)), inputs
+        )
+        found[outgoing] = new["output"][:2]
+    assert not found["zero"].any() and found["fresh"].all()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from dormant.runs.members import members_of
-from dormant.runs.options import ConfigurationError
+from dormant.checks import ConfigurationError
 
 
 def test_seeds_follow_the_first():

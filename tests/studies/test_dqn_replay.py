@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dormant.checks import ConfigurationError
 from dormant.replay import ReplayBuffer, ReplayOptions
-from dormant.runs.options import ConfigurationError
 from dormant.studies import frames
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.frames import Frames
@@ -88,7 +88,7 @@ WRONG = [
     ("$store$_reward", NOT_FINITE, "must be finite rewards; got nan"),
     ("$store$_terminal", np.ones(CAPACITY, np.uint8), "a step whose frames are all there"),
     ("$store$_terminal", np.array({}), "it must hold plain rows; got object"),
-    ("add_count", FLOATS, "add_count_ckpt.0.gz must be a whole number; got (100,)"),
+    ("add_count", FLOATS, "add_count_ckpt.0.gz` must be a whole number; got (100,)"),
     ("add_count", np.array({}), "add_count_ckpt.0.gz cannot be read: Object arrays cannot be"),
 ]
 

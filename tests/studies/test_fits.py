@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dormant import vectorized
+from dormant.checks import ConfigurationError
 from dormant.learners import epsilon_greedy
-from dormant.runs.options import ConfigurationError
 from dormant.studies.distillation import TaughtBatch, distilling_loss
 from dormant.studies.episodes import evaluation, evaluation_entries
 

@@ -139,7 +139,7 @@ MISTAKES = [
     ("fig03", "Supervised.momentum", "1.0", "a number in [0, 1); got 1.0"),
     ("fig03", "Supervised.images", "@Images", "@Images(), with its parentheses"),
     ("fig03", "Images.source", "'cifar'", "`Images.source` must be one of 'CIFAR-10', 'synthetic'"),
-    ("fig03", "Images.source", "'CIFAR-10'", "`Images.folder` must be the folder of CIFAR-10's"),
+    ("fig03", "Images.source", "'CIFAR-10'", "must be the folder of CIFAR-10's"),
     ("fig03", "Images.noise", "-1", "`Images.noise` must be a number >= 0; got -1"),
     ("fig03", "ReDo.adam_count", "'per_entry'", "`ReDo.adam_count` must be 'keep' with Supervised"),
     ("fig04", "OfflineDQN.targets", "'fixed'", "one of 'periodic', 'random'; got 'fixed'"),
@@ -161,7 +161,7 @@ MISTAKES = [
     ("fig04_atari", "VectorizedDQN.width", "0", "`VectorizedDQN.width` must be a number > 0"),
     ("fig04_atari", "Atari.game", "'Pongg'", "the ALE has no game 'Pongg'; did you mean Pong?"),
     ("fig04_atari", "Atari.game", "'Asterix'", "found no "),
-    ("fig04_atari", "DQNReplay.folder", "'nowhere'", "`DQNReplay.folder` must hold <game>/<run>/"),
+    ("fig04_atari", "DQNReplay.folder", "'nowhere'", "must hold <game>/<run>/rep"),
     ("fig04_atari", "DQNReplay.files", "(0, 7)", "must be out of those in "),
     ("fig04_atari", "DQNReplay.files", "()", "None or a tuple of different whole numbers >= 0"),
     ("fig04_atari", "DQNReplay.run", "6", "None or a whole number from 1 to 5; got 6"),
@@ -188,7 +188,7 @@ def test_a_folder_of_another_run_is_refused(finished, run_study, tmp_path, capfd
     assert "another network" in capfd.readouterr().err
     for change in ({"LearnerOptions.seed": 7}, {"StudyRun.training_steps": 20}):
         assert run_study("fig04", folder, change) == 2
-        assert "with another seed or length of an iteration" in capfd.readouterr().err
+        assert "was started with other seeds, values side by side" in capfd.readouterr().err
     assert records(folder) == before
     # Killed before its first checkpoint, a run has but what it prepared.
     (tmp_path / "prepared").symlink_to(folder / "prepared")

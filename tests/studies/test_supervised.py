@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.runs.options import ConfigurationError, LearnerOptions
+from dormant.checks import ConfigurationError
+from dormant.runs.options import LearnerOptions
 from dormant.studies import images as images_module
 from dormant.studies.images import Images
 from dormant.studies.options import StudyRun

@@ -33,7 +33,7 @@ class PlainCNN(nn.Module):
 def pair(request):
     """Our network, the plain one, and parameters for both."""
     dense, padding = request.param
-    ours = MinAtarCNN(ACTIONS, dense=dense, padding=padding, convolution="product")
+    ours = MinAtarCNN(ACTIONS, dense=dense, padding=padding, on_cpu=True)
     plain = PlainCNN(dense, padding)
     shapes = jax.eval_shape(plain.init, jax.random.key(1), BATCH[0])
     assert shapes == jax.eval_shape(ours.init, jax.random.key(1), BATCH[0])
@@ -52,7 +52,7 @@ def test_outputs_and_gradients_are_those_of_flax(pair):
         return lambda params: jnp.sum(network.apply(params, BATCH) ** 2)
 
     wanted, gradient = plain.apply(params, BATCH), jax.jit(jax.grad(loss(plain)))(params)
-    for network in (ours, ours.clone(convolution="xla")):
+    for network in (ours, ours.clone(on_cpu=False)):
         np.testing.assert_allclose(network.apply(params, BATCH), wanted, rtol=1e-5, atol=1e-5)
         one = network.apply(params, BATCH[0])
         np.testing.assert_allclose(one, wanted[0], rtol=1e-5, atol=1e-5)
@@ -95,11 +95,10 @@ def test_mlp_flattens_any_observation():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: MinAtarCNN(0), "`num_actions` must be whole numbers of at least 1; got 0"),
+        (lambda: MinAtarCNN(0), "`num_actions` must be a whole number >= 1; got 0"),
         (lambda: MinAtarCNN(3, filters=1.5), "`filters` must be .*; got 1.5"),
         (lambda: MinAtarCNN(3, dense=(0,)), "`dense` must be .*; got 0"),
         (lambda: MinAtarCNN(3, padding="same"), "`padding` must be .*; got 'same'"),
-        (lambda: MinAtarCNN(3, convolution="fast"), "`convolution` must be .*; got 'fast'"),
         (lambda: MLP(3, (4,), dense=(-1,)), "`dense` must be .*; got -1"),
     ],
 )

@@ -86,7 +86,7 @@ def test_replay_holds_what_happened(three):
         for stored in (state.replay.observation, state.replay.next_observation)
     )
     written = int(state.agent_step)
-    assert written < SETTINGS.capacity
+    assert written < SETTINGS.replay_capacity
     assert not observation[:, written:].any()
     time, next_time = observation[:, :written] % 16, following[:, :written] % 16
     np.testing.assert_array_equal(next_time, time + 1)
@@ -283,7 +283,7 @@ def test_wrong_keys_and_hyperparameters_are_named(redo_program, arguments, messa
 @pytest.mark.parametrize("rounds", [0, True, 1.5])
 def test_wrong_rounds_are_named(redo_program, rounds):
     state = jax.eval_shape(redo_program.init, keys(1))
-    with pytest.raises(ValueError, match="`rounds` must be a whole number of at least 1; got"):
+    with pytest.raises(ValueError, match="`rounds` must be a whole number >= 1; got"):
         redo_program.advance(state, rounds)
 
 

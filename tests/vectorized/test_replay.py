@@ -29,7 +29,7 @@ class Ring:
         self.settings = Settings(
             num_environments=environments,
             update_period=environments,
-            capacity=rows * environments,
+            replay_capacity=rows * environments,
             min_replay_history=horizon * environments,
             update_horizon=horizon,
             gamma=GAMMA,
@@ -135,7 +135,9 @@ def test_draws_are_uniform_over_the_rows_whose_steps_are_all_there(index, steps)
 
 
 def test_gamma_0_has_no_infinite_discounts():
-    settings = Settings(num_environments=1, update_period=1, capacity=8, update_horizon=3, gamma=0)
+    settings = Settings(
+        num_environments=1, update_period=1, replay_capacity=8, update_horizon=3, gamma=0
+    )
     replay = make_replay(clock(), settings)
     ring = replay.init()._replace(truncated=jnp.ones(8, bool), reward=jnp.ones(8))
     batch = replay.batch(ring, jnp.arange(4))
@@ -146,6 +148,8 @@ def test_gamma_0_has_no_infinite_discounts():
 @pytest.mark.parametrize("storage_dtype", [bool, jnp.uint8, jnp.float32])
 def test_bytes_per_transition_are_those_of_the_arrays(storage_dtype):
     environment = clock(storage_dtype)
-    settings = Settings(num_environments=2, update_period=2, capacity=10, min_replay_history=2)
+    settings = Settings(
+        num_environments=2, update_period=2, replay_capacity=10, min_replay_history=2
+    )
     ring = make_replay(environment, settings).init()
     assert sum(leaf.nbytes for leaf in ring) == 10 * bytes_per_transition(environment)

@@ -139,7 +139,7 @@ MISTAKES = {
     "VectorizedDQN.network = 'minatar'": "`VectorizedDQN.network` must be 'mlp' for CartPole-v1",
     "VectorizedDQN.netwrk = 'mlp'": "did you mean VectorizedDQN.network?",
     "VectorizedDQN.learning_rate = -1": "a number > 0; got -1",
-    "VectorizedDQN.update_period = 6": "VectorizedDQN: `update_period` must be a multiple",
+    "VectorizedDQN.update_period = 6": "`VectorizedDQN.update_period` must be a multiple",
     "VectorizedDQN.gamma = 1.5": "gamma",
     "VectorizedDQN.target_update_period = 3": "must be a whole number of gradient steps >= 1",
     "LearnerOptions.replay_ratio = 0.3": "of one burst, must be a whole number",
@@ -148,7 +148,7 @@ MISTAKES = {
     "VectorizedRun.training_steps = 241": "a multiple of VectorizedDQN.update_period, 4",
     "VectorizedRun.training_steps = 80": "more than the 80 agent steps of VectorizedDQN.min",
     "VectorizedRun.num_iterations = 10_000_000": "fewer than 2**31 agent steps",
-    "VectorizedDQN.replay_capacity = 401": "`replay_capacity` must be a multiple of",
+    "VectorizedDQN.replay_capacity = 401": "`VectorizedDQN.replay_capacity` must be a multiple",
     "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); got 16",
     "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; got 5",
     "LearnerOptions.seed = 2_147_483_647": "such that all seeds are below 2**31",
@@ -181,7 +181,7 @@ def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tm
     }
     assert train_small(tmp_path / "run", changes) == 2
     assert "must share a large divisor" in (error := capfd.readouterr().err)
-    assert "such as 400; got 84" in error
+    assert "such as 400; received 84" in error
 
 
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):

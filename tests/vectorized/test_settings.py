@@ -5,7 +5,7 @@ from dormant.vectorized import Settings
 
 def test_what_follows_from_the_settings():
     settings = Settings(
-        num_environments=4, update_period=12, capacity=400, min_replay_history=25,
+        num_environments=4, update_period=12, replay_capacity=400, min_replay_history=25,
         update_horizon=3, gamma=0.5,
     )  # fmt: skip
     assert (settings.steps_per_round, settings.replay_rows) == (3, 100)
@@ -16,12 +16,18 @@ def test_what_follows_from_the_settings():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_environments": 0}, "`num_environments` must be a whole number of at least 1; got 0"),
-        ({"batch_size": 3.5}, "`batch_size` must be a whole number of at least 1; got 3.5"),
+        ({"num_environments": 0}, "`num_environments` must be a whole number >= 1; got 0"),
+        ({"batch_size": 3.5}, "`batch_size` must be a whole number >= 1; got 3.5"),
         ({"updates_per_burst": True}, "`updates_per_burst` must be a whole number .*; got True"),
         ({"update_period": 6}, "`update_period` must be a multiple of `num_environments`, 4; got"),
-        ({"capacity": 10}, "`capacity` must be a multiple of `num_environments`, 4; got 10"),
-        ({"capacity": 4, "update_horizon": 2}, "`capacity` must be at least .*, 8; got 4"),
+        (
+            {"replay_capacity": 10},
+            "`replay_capacity` must be a multiple of `num_environments`, 4; got 10",
+        ),
+        (
+            {"replay_capacity": 4, "update_horizon": 2},
+            "`replay_capacity` must be at least .*, 8; got 4",
+        ),
         (
             {"min_replay_history": 1, "update_horizon": 3},
             "`min_replay_history` must be at least .*, 12; got 1",

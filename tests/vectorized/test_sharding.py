@@ -138,8 +138,8 @@ def test_to_host_gives_numpy_arrays():
     [
         (("localhost:1", 2), "must be given all three, or none of them; got none for process_id"),
         (("localhost", 2, 0), "`coordinator_address` must be 'host:port'; got 'localhost'"),
-        (("localhost:1", 0, 0), "`num_processes` must be a whole number, at least 1; got 0"),
-        (("localhost:1", 2, 2), "`process_id` must be a whole number, 0 to 1; got 2"),
+        (("localhost:1", 0, 0), "`num_processes` must be a whole number >= 1; got 0"),
+        (("localhost:1", 2, 2), "`process_id` must be below `num_processes`, 2; got 2"),
     ],
 )
 def test_wrong_places_among_the_processes_are_named(arguments, message):

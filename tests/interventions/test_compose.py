@@ -2,6 +2,7 @@
 A network of five hidden neurons, of which chosen ones are silenced by hand."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -136,8 +137,8 @@ def test_parts_of_ones_own():
         graph(),
         score=number,
         selection=dormant.parts.Selection(lambda layers: jnp.zeros((), jnp.int32), select),
-        action=dormant.parts.Action(("w1",), lambda: (), act, maintain),
-        period=2,
+        action=dormant.parts.Action(("w1",), act, maintain=maintain),
+        when=dormant.parts.every(2),
     )
     params, opt_state, state = init(KEY), (), intervention.init(KEY)
     update = jax.jit(intervention.update)
@@ -162,10 +163,9 @@ def test_the_selection_key_changes_with_the_step_and_is_not_the_initializers():
     empty = jax.random.key_data(KEY)
     intervention = dormant.intervene(
         graph(),
-        score=dormant.parts.activation_score,
         selection=dormant.parts.Selection(lambda layers: empty, select),
-        action=dormant.parts.Action(("w1",), lambda: empty, act, lambda p, o, s: (p, o)),
-        period=1,
+        action=dormant.parts.Action(("w1",), act, lambda: empty),
+        when=dormant.parts.every(1),
     )
     for state in run(intervention, [(), (), ()]):
         seen += [tuple(state.selection.tolist()), tuple(state.action.tolist())]
@@ -174,18 +174,73 @@ def test_the_selection_key_changes_with_the_step_and_is_not_the_initializers():
     np.testing.assert_array_equal(state.action, fresh_key)
 
 
-def test_intervene_checks_what_it_is_given():
-    parts = {
-        "score": dormant.parts.activation_score,
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"selection": 0.1}, "`selection` must be a Selection; got 0.1"),
+        ({"action": None}, "`action` must be an Action; got None"),
+        ({"when": 100}, r"`when` must be a function \(step\); got 100"),
+        ({"score": "activation"}, r"`score` must be a function \(graph, .*\); got 'activation'"),
+        ({"score_batch": 0}, "`score_batch` must be a whole number >= 1; got 0"),
+        ({"taus": ()}, r"`taus` must hold at least one threshold; got \(\)"),
+        ({"graph": 3}, "`graph` must be a NeuronGraph from `dormant.trace`; got 3"),
+    ],
+    ids=str,
+)
+def test_intervene_checks_what_it_is_given(wrong, message):
+    arguments = {
+        "graph": graph(),
         "selection": dormant.parts.below_threshold(0.1),
+        "action": dormant.parts.pruning(graph(), SGD),
+        "when": dormant.parts.every(1),
     }
-    action = dormant.parts.pruning(graph(), SGD)
-    for wrong in ({"period": 0}, {"period": 1, "taus": ()}, {"period": 1, "score_batch": 0}):
-        name = list(wrong)[-1]
-        with pytest.raises(ValueError, match=f"^`{name}` must .*; got "):
-            dormant.intervene(graph(), action=action, **parts, **wrong)
-    with pytest.raises(ValueError, match="^`outputs` must be one of 'w2'; got 'w1'$"):
-        dormant.parts.redrawing(graph(), init, SGD, outputs=("w1",))
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        dormant.intervene(**(arguments | wrong))
+
+
+def test_a_budget_is_a_capped_threshold_that_everyone_passes():
+    def after(selection, **options):
+        intervention = dormant.intervene(
+            graph(),
+            selection=selection,
+            action=dormant.parts.recycling(graph(), init, SGD),
+            when=dormant.parts.every(1),
+            **options,
+        )
+        params, _, state = intervention.update(
+            network(2), SGD.init(network()), intervention.init(KEY), STATES
+        )
+        return params, state.masks
+
+    everyone = dormant.parts.capped(dormant.parts.below_threshold(1e9), 0.4)
+    for options in ({}, {"score": dormant.parts.contribution_utility}):
+        budget = after(dormant.parts.budget(0.4), **options)
+        assert int(budget[1]["w1"].sum()) == 2
+        jax.tree.map(np.testing.assert_array_equal, budget, after(everyone, **options))
+
+
+FACTORIES = {
+    "redo": lambda **options: dormant.redo(graph(), init, SGD, 1e9, 2, **options),
+    "fixed_budget": lambda **options: dormant.fixed_budget(graph(), init, SGD, 0.4, 2, **options),
+    "layer_reset": lambda **options: dormant.layer_reset(graph(), init, SGD, "all", 2, **options),
+    "prune": lambda **options: dormant.prune(graph(), SGD, 1e9, 2, **options),
+    "track": lambda **options: dormant.track(graph(), period=2, **options),
+}
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_taus_and_the_scored_rows_reach_what_every_factory_makes(name):
+    intervention = FACTORIES[name](taus=(0.5, 0.0, 100.0), score_batch=4)
+    state = run(intervention, [(), (0,)])[-1]
+    scores = dormant.dormancy_scores(graph().activations(network(0), STATES[:4]))
+    expected = [
+        dormant.dormant_fraction(dormant.dormant_masks(scores, tau)) for tau in state.report.taus
+    ]
+    assert state.report.taus[:3].tolist() == [0.0, 0.5, 100.0]
+    np.testing.assert_array_equal(state.report.pooled, expected)
+    assert int(state.report.recycled_total) == {"fixed_budget": 2, "track": 0}.get(name, 5)
+    with pytest.raises(ValueError, match="at least `score_batch` = 9 rows"):
+        run(FACTORIES[name](score_batch=9), [()])
 
 
 # -- combine --------------------------------------------------------------------------------------
@@ -252,5 +307,22 @@ def test_the_gradient_reaches_trackers_beside_other_interventions():
 def test_combine_checks_what_it_is_given():
     with pytest.raises(ValueError, match="^`combine` needs at least one intervention; got {}$"):
         dormant.combine()
-    with pytest.raises(ValueError, match=r"^`redo` must be a pair \(init, update\); got None$"):
-        dormant.combine(redo=None)
+    for wrong in (None, SGD):
+        with pytest.raises(ValueError, match="^`redo` must be an Intervention; got "):
+            dormant.combine(redo=wrong)
+
+
+# -- how many parameters --------------------------------------------------------------------------
+
+
+def public_functions():
+    for module in (dormant, dormant.parts):
+        for name in module.__all__:
+            if inspect.isfunction(getattr(module, name)):
+                yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+def test_no_public_function_takes_more_than_eight_parameters():
+    counts = {name: len(inspect.signature(each).parameters) for name, each in public_functions()}
+    assert {"dormant.redo", "dormant.intervene", "dormant.parts.recycling"} <= counts.keys()
+    assert {name: count for name, count in counts.items() if count > 8} == {}

@@ -1,4 +1,4 @@
-"""Selection rules: thresholds that are fixed, scheduled or adaptive, budgets, whole layers.
+"""Selections: thresholds that are fixed, scheduled or adaptive, caps, budgets, whole layers.
 Every expected set is written down for scores of a few neurons."""
 
 import jax
@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import dormant
+from dormant import parts
 
 KEY = jax.random.key(0)
 SCORES = {
@@ -28,27 +29,106 @@ def select(selection, scores=SCORES, step=10, state=None, key=KEY):
 
 
 @pytest.mark.parametrize(
-    "tau, max_fraction, expected",
+    "tau, expected",
     [
-        (0.5, None, {"a": [0, 1, 2], "b": [1]}),
-        (0.5, 0.4, {"a": [0, 2], "b": [1]}),
-        (0.0, None, {"a": [0], "b": []}),
-        (optax.linear_schedule(0.0, 1.0, 20), None, {"a": [0, 1, 2], "b": [1]}),
-        (optax.linear_schedule(0.0, 0.4, 20), None, {"a": [0, 2], "b": [1]}),
+        (0.5, {"a": [0, 1, 2], "b": [1]}),
+        (0.0, {"a": [0], "b": []}),
+        (optax.linear_schedule(0.0, 1.0, 20), {"a": [0, 1, 2], "b": [1]}),
+        (optax.linear_schedule(0.0, 0.4, 20), {"a": [0, 2], "b": [1]}),
     ],
 )
-def test_below_threshold(tau, max_fraction, expected):
-    assert select(dormant.parts.below_threshold(tau, max_fraction)) == (expected, ())
+def test_below_threshold(tau, expected):
+    assert select(parts.below_threshold(tau)) == (expected, ())
+
+
+def test_a_threshold_may_differ_between_vmapped_networks():
+    def selected(tau):
+        selection = parts.below_threshold(tau)
+        assert selection.fixed_taus == ()
+        masks, _ = selection.select(SCORES, (), jnp.int32(1), KEY)
+        return masks["a"].sum(), selection.thresholds(("a",), (), jnp.int32(1))["a"]
+
+    counts, thresholds = jax.vmap(selected)(jnp.asarray([0.0, 0.2, 0.5]))
+    assert counts.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(thresholds, np.float32([0.0, 0.2, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "selection, fixed, at_step_ten",
+    [
+        (lambda: parts.below_threshold(0.3), (0.3,), 0.3),
+        (lambda: parts.capped(parts.below_threshold(0.3), 0.5), (0.3,), 0.3),
+        (lambda: parts.below_threshold(optax.linear_schedule(0.0, 0.4, 20)), (), 0.2),
+        (lambda: parts.below_threshold(dormant.adaptive_tau(initial=0.2)), (), 0.2),
+        (lambda: parts.budget(0.5), (), None),
+        (lambda: parts.whole_layers(), (), None),
+    ],
+    ids=["fixed", "capped", "scheduled", "adaptive", "budget", "whole layers"],
+)
+def test_the_thresholds_that_a_selection_tells(selection, fixed, at_step_ten):
+    selection = selection()
+    assert selection.fixed_taus == fixed
+    layers = ("a", "b")
+    found = selection.thresholds(layers, selection.init(layers), jnp.int32(10))
+    expected = {} if at_step_ten is None else dict.fromkeys(layers, np.float32(at_step_ten))
+    assert found == expected
+    assert all(tau.dtype == jnp.float32 and tau.shape == () for tau in found.values())
+
+
+# -- caps -----------------------------------------------------------------------------------------
+
+
+def capped(values, tau, max_fraction):
+    selection = parts.capped(parts.below_threshold(tau), max_fraction)
+    return select(selection, {"layer": jnp.asarray(values, jnp.float32)})[0]["layer"]
+
+
+@pytest.mark.parametrize(
+    "max_fraction, expected",
+    [
+        (0.0, []),
+        (0.2, [2]),
+        (0.39, [2]),  # rounded down
+        (0.4, [1, 2]),  # of the two that tie, the first
+        (0.6, [1, 2, 4]),
+        (1.0, [1, 2, 4]),  # never more than are dormant
+    ],
+)
+def test_a_cap_keeps_the_lowest_and_breaks_ties_by_position(max_fraction, expected):
+    assert capped([3.0, 0.05, 0.01, 1.89, 0.05], 0.1, max_fraction) == expected
+
+
+@pytest.mark.parametrize(
+    "fraction, neurons, allowed", [(0.1, 30, 3), (0.7, 10, 7), (0.29, 100, 29)]
+)
+def test_a_cap_is_not_lost_to_rounding(fraction, neurons, allowed):
+    # 0.29 * 100 is 28.999999999999996 in floating point.
+    assert capped([0.0] * neurons, 0.0, fraction) == list(range(allowed))
+
+
+def test_a_cap_is_of_every_layer_and_of_any_selection():
+    assert select(parts.capped(parts.below_threshold(0.5), 0.4))[0] == {"a": [0, 2], "b": [1]}
+    assert select(parts.capped(parts.whole_layers(), 0.4))[0] == {"a": [0, 2], "b": [1]}
+    # The lowest scores stay of those that were taken: none of the highest are among them.
+    assert select(parts.capped(parts.budget(0.4, "highest"), 0.4))[0] == {"a": [], "b": []}
+
+
+def test_a_capped_adaptive_tau_follows_the_scores_as_without_a_cap():
+    rule = dormant.adaptive_tau(0.4, initial=0.5)
+    free, taus = select(parts.below_threshold(rule))
+    held, capped_taus = select(parts.capped(parts.below_threshold(rule), 0.4))
+    assert free["a"] == [0, 1, 2] and held["a"] == [0, 2]
+    assert taus == capped_taus
 
 
 def test_an_adaptive_tau_selects_first_and_follows_after():
     rule = dormant.adaptive_tau(0.4, initial=0.5, step_size=2.0, minimum=0.1, maximum=0.52)
-    masks, taus = select(dormant.parts.below_threshold(rule))
+    masks, taus = select(parts.below_threshold(rule))
     assert masks == {"a": [0, 1, 2], "b": [1]}
     np.testing.assert_allclose(taus["a"], 0.5 * np.exp(2 * (0.4 - 3 / 5)), rtol=1e-6)
     assert taus["b"] == np.float32(0.52)  # 0.5 exp(2 (0.4 - 1/3)) is clipped
     assert all(tau.dtype == jnp.float32 for tau in taus.values())
-    masks, taus = select(dormant.parts.below_threshold(rule), state=taus)
+    masks, taus = select(parts.below_threshold(rule), state=taus)
     assert masks["a"] == [0, 2]
 
 
@@ -56,7 +136,7 @@ def test_an_adaptive_tau_selects_first_and_follows_after():
 def test_an_adaptive_tau_tracks_the_quantile_of_the_scores(target):
     """The fraction selected settles at the target, also after the scores' distribution moved."""
     rule = dormant.adaptive_tau(target, step_size=0.5, minimum=1e-6, maximum=100.0)
-    selection = dormant.parts.below_threshold(rule)
+    selection = parts.below_threshold(rule)
 
     def scored(scale, key):
         draws = jax.random.exponential(key, (2_000,)) * scale
@@ -122,17 +202,17 @@ def test_redo_keeps_the_adaptive_taus_in_its_state():
     ],
 )
 def test_a_budget_takes_an_exact_number(fraction, order, expected):
-    assert select(dormant.parts.budget(fraction, order)) == (expected, ())
+    assert select(parts.budget(fraction, order)) == (expected, ())
 
 
 def test_neurons_that_tie_are_taken_by_position():
     scores = {"silent": jnp.zeros(10)}
-    assert select(dormant.parts.budget(0.3), scores)[0] == {"silent": [0, 1, 2]}
+    assert select(parts.budget(0.3), scores)[0] == {"silent": [0, 1, 2]}
 
 
 def test_a_random_budget_draws_each_neuron_equally_often():
     scores = {"a": jnp.arange(6.0), "b": jnp.arange(6.0)}
-    selection = dormant.parts.budget(0.5, "random")
+    selection = parts.budget(0.5, "random")
     keys = jax.random.split(KEY, 2_000)
     masks, _ = jax.jit(jax.vmap(lambda key: selection.select(scores, (), 0, key)))(keys)
     for mask in masks.values():
@@ -155,12 +235,7 @@ def test_the_cosine_of_the_released_code():
 
 def test_whole_layers():
     everyone = {"a": [0, 1, 2, 3, 4], "b": [0, 1, 2]}
-    assert select(dormant.parts.whole_layers())[0] == everyone
-    assert select(dormant.parts.whole_layers(["b"]))[0] == {"a": [], "b": [0, 1, 2]}
-    with pytest.raises(ValueError, match="^`names` must be layers among a, b; got 'c'$"):
-        dormant.parts.whole_layers(["c"]).init(("a", "b"))
-    with pytest.raises(ValueError, match="`names` must be None or a sequence .* got 'b'"):
-        dormant.parts.whole_layers("b")
+    assert select(parts.whole_layers())[0] == everyone
 
 
 # -- options --------------------------------------------------------------------------------------
@@ -169,11 +244,23 @@ def test_whole_layers():
 @pytest.mark.parametrize(
     "call, named, value",
     [
-        (lambda: dormant.parts.below_threshold(-1.0), "`tau`", "-1.0"),
-        (lambda: dormant.parts.below_threshold(0.1, 2.0), "`max_fraction`", "2.0"),
-        (lambda: dormant.parts.budget(1.5), "`fraction`", "1.5"),
-        (lambda: dormant.parts.budget(True), "`fraction`", "True"),
-        (lambda: dormant.parts.budget(0.1, "least"), "`order`", "'least'"),
+        (lambda: parts.below_threshold(-1.0), "`tau`", "-1.0"),
+        (lambda: parts.below_threshold(float("nan")), "`tau`", "nan"),
+        (lambda: parts.below_threshold("0.1"), "`tau`", "'0.1'"),
+        (lambda: parts.below_threshold(False), "`tau`", "False"),
+        (lambda: parts.below_threshold(optax.linear_schedule), "`tau`", f"{optax.linear_schedule}"),
+        (
+            lambda: parts.below_threshold(optax.constant_schedule),
+            "`tau`",
+            f"{optax.constant_schedule}",
+        ),
+        (lambda: parts.budget(optax.constant_schedule), "`fraction`", f"{optax.constant_schedule}"),
+        (lambda: parts.capped(parts.whole_layers(), 1.01), "`max_fraction`", "1.01"),
+        (lambda: parts.capped(parts.whole_layers(), -0.1), "`max_fraction`", "-0.1"),
+        (lambda: parts.capped(parts.whole_layers(), "half"), "`max_fraction`", "'half'"),
+        (lambda: parts.budget(1.5), "`fraction`", "1.5"),
+        (lambda: parts.budget(True), "`fraction`", "True"),
+        (lambda: parts.budget(0.1, "least"), "`order`", "'least'"),
         (lambda: dormant.cosine_fraction(-0.1, 10), "`initial`", "-0.1"),
         (lambda: dormant.cosine_fraction(0.1, 0), "`end_step`", "0"),
         (lambda: dormant.adaptive_tau(1.1), "`target_fraction`", "1.1"),

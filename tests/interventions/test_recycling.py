@@ -1,8 +1,6 @@
 """Recycling, entry by entry: what must change is written out in NumPy, all else compared bitwise.
 Networks are plain functions of a few neurons; every parameter is random, biases too."""
 
-import functools
-
 import flax
 import jax
 import jax.numpy as jnp
@@ -11,10 +9,14 @@ import pytest
 
 import dormant
 from tests.small_networks import (
+    CNN,
     IMAGES,
     MLP,
     STATES,
     assert_same_bits,
+    cnn,
+    cnn_graph,
+    convolve,
     copy,
     draw,
     mask,
@@ -28,12 +30,6 @@ recycle = jax.jit(
     static_argnums=0,
     static_argnames=("outgoing", "flatten_layout"),
 )
-
-
-def convolve(images, kernel, groups=1, numbers=("NHWC", "HWIO", "NHWC")):
-    return jax.lax.conv_general_dilated(
-        images, kernel, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=groups
-    )
 
 
 # -- dense layers ---------------------------------------------------------------------------------
@@ -108,20 +104,6 @@ def test_containers_are_kept():
 
 
 # -- convolutions and layouts ---------------------------------------------------------------------
-
-CNN = {"k1": (3, 3, 2, 3), "b1": (3,), "k2": (3, 3, 3, 2), "b2": (2,), "w3": (32, 4), "w4": (4, 2)}
-
-
-def cnn(params, images):
-    x = jax.nn.relu(convolve(images, params["k1"]) + params["b1"])
-    x = jax.nn.relu(convolve(x, params["k2"]) + params["b2"])
-    x = jax.nn.relu(x.reshape(x.shape[0], -1) @ params["w3"])
-    return x @ params["w4"]
-
-
-@functools.cache
-def cnn_graph():
-    return dormant.trace(cnn, draw(CNN, 0), IMAGES)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "released_code"])

@@ -17,8 +17,8 @@ def scores(*values):
     return {"layer": jnp.asarray(values, jnp.float32)}
 
 
-def selected(values, tau, **options):
-    return np.asarray(dormant_masks(scores(*values), tau, **options)["layer"]).tolist()
+def selected(values, tau):
+    return np.asarray(dormant_masks(scores(*values), tau)["layer"]).tolist()
 
 
 def test_tau_itself_is_dormant():
@@ -43,32 +43,6 @@ def test_every_layer_is_selected_by_itself():
 def test_tau_may_be_an_array_under_jit():
     found = jax.jit(dormant_masks)(scores(0.0, 0.3, 1.0), jnp.float32(0.3))["layer"]
     np.testing.assert_array_equal(found, [True, True, False])
-
-
-@pytest.mark.parametrize(
-    "max_fraction, expected",
-    [
-        (0.0, [0, 0, 0, 0, 0]),
-        (0.2, [0, 0, 1, 0, 0]),
-        (0.39, [0, 0, 1, 0, 0]),  # rounded down
-        (0.4, [0, 1, 1, 0, 0]),  # of the two that tie, the first
-        (0.6, [0, 1, 1, 0, 1]),
-        (1.0, [0, 1, 1, 0, 1]),  # never more than are dormant
-        (None, [0, 1, 1, 0, 1]),
-    ],
-)
-def test_max_fraction_keeps_the_lowest_and_breaks_ties_by_position(max_fraction, expected):
-    found = selected([3.0, 0.05, 0.01, 1.89, 0.05], 0.1, max_fraction=max_fraction)
-    assert found == [bool(entry) for entry in expected]
-
-
-@pytest.mark.parametrize(
-    "fraction, neurons, allowed", [(0.1, 30, 3), (0.7, 10, 7), (0.29, 100, 29)]
-)
-def test_max_fraction_is_not_lost_to_rounding(fraction, neurons, allowed):
-    # 0.29 * 100 is 28.999999999999996 in floating point.
-    found = selected([0.0] * neurons, 0.0, max_fraction=fraction)
-    assert found == [True] * allowed + [False] * (neurons - allowed)
 
 
 def test_dormant_fraction_is_pooled_over_neurons_not_over_layers():
@@ -116,9 +90,6 @@ def test_overlap_is_taken_layer_by_layer():
         (lambda: dormant_masks(scores(1.0), None), "`tau`", "None"),
         (lambda: dormant_masks(scores(1.0), "0.1"), "`tau`", "'0.1'"),
         (lambda: dormant_masks(scores(1.0), (0.1,)), "`tau`", "(0.1,)"),
-        (lambda: dormant_masks(scores(1.0), 0, max_fraction=1.5), "`max_fraction`", "1.5"),
-        (lambda: dormant_masks(scores(1.0), 0, max_fraction=-1), "`max_fraction`", "-1"),
-        (lambda: dormant_masks(scores(1.0), 0, max_fraction="1"), "`max_fraction`", "'1'"),
         (lambda: dormant_fraction({}), "`masks`", "{}"),
         (lambda: overlap_coefficient(masks(a=[1]), masks(b=[1])), "`masks_b`", "['b']"),
     ],

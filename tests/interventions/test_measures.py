@@ -223,7 +223,7 @@ def test_the_tracker_measures_when_it_is_due_and_keeps_the_last_values():
 
 def test_redo_measures_nothing_of_it():
     optimizer = optax.sgd(0.1)
-    redo = dormant.redo(graph(), draw, optimizer)
+    redo = dormant.redo(graph(), lambda key: draw(0), optimizer)
     assert redo.init(KEY).report.network == ()
 
 

@@ -1,7 +1,5 @@
 """Options of a recycle: norms of the living, layers with an obstacle, touched entries, errors.
-What a recycle writes by default is tested in test_recycle.py."""
-
-import functools
+What a recycle writes by default is tested in test_recycling.py."""
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +8,17 @@ import pytest
 
 import dormant
 from tests.small_networks import (
-    IMAGES,
+    CNN,
     MLP,
+    RESIDUAL,
     STATES,
     assert_same_bits,
+    cnn_graph,
     copy,
     draw,
     mask,
     mlp_graph,
+    residual_graph,
 )
 
 recycle = jax.jit(
@@ -25,27 +26,6 @@ recycle = jax.jit(
     static_argnums=0,
     static_argnames=("incoming_scale", "flatten_layout", "also"),
 )
-
-
-CNN = {"k1": (3, 3, 2, 3), "b1": (3,), "k2": (3, 3, 3, 2), "b2": (2,), "w3": (32, 4), "w4": (4, 2)}
-
-
-def cnn(params, images):
-    convolve = functools.partial(
-        jax.lax.conv_general_dilated,
-        window_strides=(1, 1),
-        padding="SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    x = jax.nn.relu(convolve(images, params["k1"]) + params["b1"])
-    x = jax.nn.relu(convolve(x, params["k2"]) + params["b2"])
-    x = jax.nn.relu(x.reshape(x.shape[0], -1) @ params["w3"])
-    return x @ params["w4"]
-
-
-@functools.cache
-def cnn_graph():
-    return dormant.trace(cnn, draw(CNN, 0), IMAGES)
 
 
 # -- live_norm ------------------------------------------------------------------------------------
@@ -112,18 +92,9 @@ def test_live_norm_in_an_ensemble_looks_at_the_own_member_only():
 # -- layers with an obstacle ----------------------------------------------------------------------
 
 
-def residual(params, states):
-    stream = states @ params["w1"]
-    stream = stream + jax.nn.relu(stream @ params["w2"]) @ params["w3"]
-    return jax.nn.relu(stream) @ params["w4"]
-
-
-RESIDUAL = {"w1": (3, 4), "w2": (4, 5), "w3": (5, 4), "w4": (4, 2)}
-
-
 def test_layers_with_an_obstacle_are_left_alone_unless_asked_for():
     params, fresh = draw(RESIDUAL, 0), draw(RESIDUAL, 1)
-    graph = dormant.trace(residual, params, STATES)
+    graph = residual_graph()
     assert [layer.name for layer in graph.layers if layer.recyclable] == ["w2"]
     masks = {"w1": mask(4, 1), "w2": mask(5), "w3": mask(4, 1)}
     assert_same_bits(recycle(graph, params, fresh, masks), params)
@@ -152,7 +123,7 @@ def test_touched_entries_are_those_that_recycle_rewrites(layout):
 
 
 def test_touched_entries_leave_out_layers_with_an_obstacle():
-    graph = dormant.trace(residual, draw(RESIDUAL, 0), STATES)
+    graph = residual_graph()
     masks = {"w1": mask(4, 1)}
     assert not any(
         leaf.any() for leaf in jax.tree.leaves(dormant.parts.touched_entries(graph, masks))
@@ -184,10 +155,12 @@ def test_under_vmap_each_network_has_its_own_masks():
         ({"outgoing": "one"}, "`outgoing` must be one of 'zero', 'fresh'", "got 'one'"),
         ({"incoming_scale": None}, "`incoming_scale` must be one of", "got None"),
         ({"flatten_layout": "tile"}, "`flatten_layout` must be one of", "got 'tile'"),
-        ({"also": ("w9",)}, "one of w1, w2", "got 'w9'"),
+        ({"also": ("w9",)}, "`also` must name layers among w1, w2", "got 'w9'"),
         ({"masks": {"w3": mask(2)}}, "one of w1, w2", "got 'w3'"),
-        ({"masks": {"w1": mask(5)}}, "layer 'w1' must have shape (4,)", "got (5,)"),
-        ({"masks": {"w1": np.True_}}, "layer 'w1' must have shape (4,)", "got ()"),
+        ({"masks": {"w1": mask(5)}}, "layer 'w1' must be bool with shape (4,)", "with shape (5,)"),
+        ({"masks": {"w1": np.True_}}, "layer 'w1' must be bool with shape (4,)", "with shape ()"),
+        ({"masks": {"w1": np.ones(4)}}, "layer 'w1' must be bool", "got float64 with shape (4,)"),
+        ({"masks": {"w1": [0, 1, 0, 0]}}, "layer 'w1' must be bool", "got int64 with shape (4,)"),
     ],
 )
 def test_errors_name_the_input_and_end_with_the_value(options, named, ending):
@@ -195,6 +168,16 @@ def test_errors_name_the_input_and_end_with_the_value(options, named, ending):
     with pytest.raises(ValueError) as error:
         dormant.recycle(mlp_graph(), draw(MLP, 0), draw(MLP, 1), **options)
     assert named in str(error.value) and str(error.value).endswith(ending)
+
+
+@pytest.mark.parametrize("call", [dormant.recycle, jax.jit(dormant.recycle, static_argnums=0)])
+def test_scores_are_no_masks_traced_or_not(call):
+    """Every score that is not 0 would count as True: all live neurons would be recycled."""
+    scores = {"w1": jnp.asarray([0.0, 1.2, 0.8, 2.0])}
+    with pytest.raises(ValueError, match=r"'w1' must be bool .* got float32 with shape \(4,\)"):
+        call(mlp_graph(), draw(MLP, 0), draw(MLP, 1), scores)
+    with pytest.raises(ValueError, match=r"'w1' must be bool .* got float32 with shape \(4,\)"):
+        dormant.parts.touched_entries(mlp_graph(), scores)
 
 
 @pytest.mark.parametrize("name", ["params", "fresh"])

@@ -1,0 +1,85 @@
+"""Trees of one content in different wrappings, such as arrays and the variables of `flax.nnx`."""
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import jax
+import numpy as np
+
+from dormant.graph import ParameterTree, leaf_paths
+
+
+def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any:
+    """The network's parameters, or their gradient, in the structure that the graph was traced with.
+
+    Args:
+      parameters: of the graph.
+      tree: in that structure, or wrapped otherwise: bare arrays for the variables of `flax.nnx`, or
+        the other way round.
+      name: what errors call it.
+
+    Raises:
+      ValueError: if it does not have the arrays of the traced network's parameters.
+    """
+    if hasattr(tree, "params") and hasattr(tree, "tx"):
+        raise ValueError(
+            f"`{name}` must be the parameter tree; got a TrainState, whose `.params` they are"
+        )
+    rewrapped = _rewrapped(tree, parameters.treedef, parameters.shapes)
+    if rewrapped is None:
+        parameters.leaves(name, tree)  # names what differs
+    return rewrapped
+
+
+def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any:
+    """`opt_state` in the structure that `optimizer.init` gives it.
+
+    Args:
+      optimizer: an optax transformation.
+      parameters: of the graph.
+      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
+
+    Raises:
+      ValueError: if it is not a state of this optimizer.
+    """
+    leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
+    expected = jax.eval_shape(optimizer.init, jax.tree.unflatten(parameters.treedef, leaves))
+    shapes = tuple(leaf.shape for leaf in jax.tree.leaves(expected))
+    rewrapped = _rewrapped(opt_state, jax.tree.structure(expected), shapes)
+    if rewrapped is None:
+        raise ValueError(
+            f"`opt_state` must be a state of the intervention's `optimizer`, {_parts(expected)};"
+            f" got {_parts(opt_state)}"
+        )
+    return rewrapped
+
+
+def rewrap_as(tree: Any, like: Any) -> Any:
+    """A tree with the leaves of `tree` in the structure of `like`."""
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(tree))
+
+
+def _rewrapped(tree: Any, treedef: Hashable, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """The tree in another structure; None unless its leaves have those places and shapes."""
+    leaves, own = jax.tree.flatten(tree)
+    if tuple(tuple(np.shape(leaf)) for leaf in leaves) != shapes:
+        return None
+    if own == treedef:
+        return tree
+    places = zip(leaf_paths(own), leaf_paths(treedef), strict=True)
+    if not all(_is_same_place(one, other) for one, other in places):
+        return None
+    return jax.tree.unflatten(treedef, leaves)
+
+
+def _parts(opt_state: Any) -> str:
+    """The names of what an optimizer's state is made of, such as `ScaleByAdamState`."""
+    named = re.findall(r"namedtuple\[(\w+)\]", str(jax.tree.structure(opt_state)))
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(opt_state)]
+    return f"({', '.join(named) or type(opt_state).__name__}) with arrays of shapes {shapes}"
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    """Whether two paths differ by no more than what a variable of `flax.nnx` adds to its own."""
+    return one == other or f"{one}/value" == other or f"{other}/value" == one

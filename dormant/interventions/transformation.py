@@ -1,0 +1,89 @@
+"""The optax face: an optimizer and an intervention as one gradient transformation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dormant.checks import check_key, is_pair
+from dormant.interventions.actions import check_optimizer
+from dormant.interventions.compose import Intervention
+
+
+class TransformationState(NamedTuple):
+    """State of `as_transformation`."""
+
+    optimizer: optax.OptState
+    intervention: Any  # of `dormant.redo` an `InterventionState`, with its report
+
+
+def as_transformation(
+    optimizer: optax.GradientTransformation, intervention: Intervention, key: jax.Array
+) -> optax.GradientTransformationExtraArgs:
+    """An optimizer that intervenes by itself, for loops that know optax alone.
+
+    For `TrainState.tx`, `nnx.Optimizer` and everything that calls `tx.update(gradients, state,
+    params, inputs=batch)`. `TrainState.apply_gradients` has no inputs to pass on: where something
+    is due, call `state.tx.update` and `state.replace`. Within `optax.chain` it stands last, since
+    what follows would scale what it does.
+
+    The update that it returns leads to the parameters that the intervention's own `update` would
+    give after the optimizer's: entries that are left alone and those that become 0 do so exactly,
+    one that is drawn anew up to one float32 rounding of `params + update`. Updates of bfloat16 and
+    float16 parameters are float32.
+
+    Args:
+      optimizer: any optax transformation, the one that the intervention was made with.
+      intervention: such as `dormant.redo(graph, init, optimizer)` returns.
+      key: of everything random that the intervention does; it is part of the state.
+
+    Returns:
+      A transformation whose state is a `TransformationState`. Its `update` takes the parameters
+      and, besides:
+        inputs: the network's inputs to score on, a tuple where there are several; None says that
+          nothing is due, and the step is only counted. `intervention.is_due` tells.
+        gradient: as `Intervention.update` takes it; None for the gradients that `update` is given.
+      What else it is given by keyword goes on to the optimizer.
+
+    Raises:
+      ValueError: if an argument is not valid; from `update`, if `params` is None.
+    """
+    check_optimizer(optimizer)
+    if not is_pair(intervention):
+        raise ValueError(
+            f"`intervention` must be an Intervention, such as `dormant.redo` returns; got"
+            f" {intervention!r}"
+        )
+    check_key("key", key)
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init(params: optax.Params) -> TransformationState:
+        return TransformationState(optimizer.init(params), intervention.init(key))
+
+    def update(gradients, state, params=None, *, inputs=None, gradient=None, **extra):
+        if params is None:
+            raise ValueError("`params` must be given to `update`; got None")
+        updates, opt_state = optimizer.update(gradients, state.optimizer, params, **extra)
+        stepped = optax.apply_updates(params, updates)
+        scored = () if inputs is None else inputs if isinstance(inputs, tuple) else (inputs,)
+        changed, opt_state, intervention_state = intervention.update(
+            stepped,
+            opt_state,
+            TransformationState(*state).intervention,
+            *scored,
+            gradient=gradients if gradient is None else gradient,
+        )
+        updates = jax.tree.map(_update_to, params, updates, stepped, changed)
+        return updates, TransformationState(opt_state, intervention_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _update_to(old: jax.Array, update: jax.Array, stepped: jax.Array, new: jax.Array) -> jax.Array:
+    """What leads from `old` to `new`: the optimizer's own update wherever that led there."""
+    precise = jnp.promote_types(old.dtype, jnp.float32)
+    wanted = new.astype(precise) - old.astype(precise)
+    # Where the sum rounds off, a second step takes in what the first one missed.
+    missed = new.astype(precise) - (old.astype(precise) + wanted)
+    return jnp.where(new == stepped, update.astype(precise), wanted + missed)

@@ -1,0 +1,268 @@
+"""The host's side of a run whose training is compiled: it iterates, records, checks and saves."""
+
+import contextlib
+import dataclasses
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
+
+import gin
+import jax
+import numpy as np
+
+from dormant.checks import ConfigurationError, require, require_count
+from dormant.learners import LearnerState
+from dormant.records import metrics
+from dormant.records.run_file import RunRecord
+from dormant.runs.array_checkpoints import ArrayCheckpoints
+from dormant.runs.members import Member
+from dormant.runs.progress import Progress, iterations_left
+
+State = Any  # what a run carries on, a pytree of arrays; M members of this process
+
+
+@dataclasses.dataclass(frozen=True)
+class RunLength:
+    """How long a run is; what gin configures extends it.
+
+    Attributes:
+      num_iterations: one record and one checkpoint each.
+      training_steps: of each iteration.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+
+    num_iterations: int = 10
+    training_steps: int = 100_000
+
+    counted: ClassVar[str] = "agent step"  # what the steps are
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for option in ("num_iterations", "training_steps"):
+            require_count(f"{name}.{option}", getattr(self, option), 1)
+        allowed = f"fewer than 2**31 {self.counted}s"
+        total = self.total_steps
+        require(total < 2**31, f"{name}.num_iterations * training_steps", allowed, total)
+
+    @property
+    def total_steps(self) -> int:
+        """Of the whole run."""
+        return self.num_iterations * self.training_steps
+
+
+class Call(NamedTuple):
+    """What one call of a compiled program brought."""
+
+    steps: int  # that it took
+    metrics: Sequence[Mapping[str, Any]]  # of each member, scalars of its last update
+    nonfinite_step: Any  # int32 (M,), first gradient step whose loss was not finite; or -1
+    brought: Any = None  # what `Work.summarize` wants of it
+
+
+class Summary(NamedTuple):
+    """What one member has to say of an iteration."""
+
+    train: metrics.Episodes | None = None  # those that ended; None: nothing acted
+    measured: Mapping[str, Any] = MappingProxyType({})  # further entries of its record
+
+
+class Work(NamedTuple):
+    """What a run does, as functions of its state.
+
+    Attributes:
+      start: `start() -> state`, at the step at which the loop starts.
+      advance: `advance(state, step) -> (state, Call)`, from that step on, to the next tracking
+        record and the end of the iteration at most. The state is donated.
+      gradient_steps: `gradient_steps(step) -> int`, those of each member after so many steps.
+      is_recorded: `is_recorded(gradient_step) -> bool`: whether a tracking record follows it.
+      learners: `learners(state) -> M LearnerStates`, whose reports are recorded.
+      acts: whether an intervention acts on them.
+      summarize: `summarize(state, iteration, brought) -> (M Summaries, text for a person)`, given
+        the `Call.brought` of all calls of an iteration.
+    """
+
+    start: Callable[[], State]
+    advance: Callable[[State, int], tuple[State, Call]]
+    gradient_steps: Callable[[int], int]
+    is_recorded: Callable[[int], bool]
+    learners: Callable[[State], Sequence[LearnerState]]
+    acts: bool
+    summarize: Callable[[State, int, list[Any]], tuple[Sequence[Summary], str]]
+
+
+class HostLoop:
+    """Iterates a run, with records of each member and a checkpoint after each iteration."""
+
+    def __init__(self, folder: Path, members: Mapping[Path, Member], length: RunLength):
+        """Looks for a checkpoint; writes nothing.
+
+        Args:
+          folder: of the run, which holds its checkpoints.
+          members: {folder of its records: member} of this process.
+          length: of the run.
+
+        Raises:
+          ConfigurationError: when this system does not allow so many open files, or not every
+            process of the run has a checkpoint.
+        """
+        self._members, self._length = dict(members), length
+        _allow_open_files(len(self._members))
+        self._checkpoints = ArrayCheckpoints(folder / "checkpoints")
+        latest = self._checkpoints.latest()
+        self.start_iteration = 0 if latest is None else latest + 1
+
+    @property
+    def start_step(self) -> int:
+        """Steps that are over."""
+        return self.start_iteration * self._length.training_steps
+
+    def left(self) -> str:
+        """What is left of the run, in words."""
+        return iterations_left(self.start_iteration, self._length.num_iterations)
+
+    def load(self, forms: State, identity: Callable[[State], Any], expected: Any) -> State:
+        """The state of the newest checkpoint, which must be of this run.
+
+        Args:
+          forms: `forms_of` such a state.
+          identity: `identity(state) -> tree` of what a run and its continuation have in common.
+          expected: that of this run at `start_step`.
+
+        Raises:
+          ConfigurationError: when the checkpoint is of another run or cannot be read.
+        """
+        state = self._checkpoints.load(self.start_iteration - 1, forms)
+        same = jax.tree.map(np.array_equal, identity(state), expected)
+        if not all(jax.tree.leaves(same)):
+            members = [member.name for member in self._members.values()]
+            raise ConfigurationError(
+                f"the run in {self._checkpoints.folder} was started with other seeds, values side"
+                " by side or lengths; continue it with its own gin file or give another --base_dir;"
+                f" got {', '.join(members[:4])} and iterations of"
+                f" {self._length.training_steps} {self._length.counted}s"
+            )
+        return state
+
+    def run(self, work: Work, command: list[str]) -> None:
+        """Runs the iterations that are left.
+
+        Args:
+          work: what the run does.
+          command: the process's arguments, for run.json.
+
+        Raises:
+          FloatingPointError: when a loss is not finite, naming the gradient step and the member.
+        """
+        records: list[RunRecord] = []
+        try:
+            for folder, member in self._members.items():
+                folder.mkdir(parents=True, exist_ok=True)
+                record = RunRecord(
+                    str(folder),
+                    seed=member.seed,
+                    start_iteration=self.start_iteration,
+                    command=command,
+                    config=gin.operative_config_str(),
+                    side_by_side=member.values,
+                )
+                records.append(record)
+            if self.start_iteration < self._length.num_iterations:
+                self._train(work)
+        except BaseException as error:
+            for record in records:
+                record.fail(error)
+            raise
+        for record in records:
+            record.finish()
+
+    def _train(self, work: Work) -> None:
+        state, step, length = work.start(), self.start_step, self._length
+        with contextlib.ExitStack() as stack:
+            files = []
+            for folder in self._members:
+                file = metrics.MetricsFile(
+                    str(folder),
+                    iteration=self.start_iteration,
+                    agent_step=step,
+                    gradient_step=work.gradient_steps(step),
+                )
+                files.append(stack.enter_context(contextlib.closing(file)))
+            # One process speaks for all.
+            quiet = open(os.devnull, "w") if jax.process_index() else contextlib.nullcontext(None)
+            progress = Progress(step, stack.enter_context(quiet), counted=length.counted)
+            stack.enter_context(progress)
+            for iteration in range(self.start_iteration, length.num_iterations):
+                progress.expect(length.total_steps - step)
+                start, brought = time.monotonic(), []
+                end = step + length.training_steps
+                while step < end:
+                    state, call = work.advance(state, step)
+                    step += call.steps
+                    progress.step(call.steps)
+                    brought.append(call.brought)
+                    if work.is_recorded(work.gradient_steps(step)):
+                        self._check_finite(call)
+                        records = _tracking_records(work, state, call, step)
+                        _write(files, records)
+                        progress.show(dormant=_dormant(records))
+                self._check_finite(call)
+                speed = length.training_steps / (time.monotonic() - start)
+                summaries, text = work.summarize(state, iteration, brought)
+                counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
+                records = [
+                    metrics.iteration_record(
+                        iteration, **counters, steps_per_second=speed, **summary._asdict()
+                    )
+                    for summary in summaries
+                ]
+                _write(files, records)
+                together = f"{speed * len(files):,.0f} {length.counted}s/s"
+                progress.line(f"iteration {iteration} done  {text}  {together}")
+                self._checkpoints.save(iteration, state)
+
+    def _check_finite(self, call: Call) -> None:
+        for member, step in zip(self._members.values(), call.nonfinite_step, strict=True):
+            if step >= 0:
+                raise FloatingPointError(
+                    f"the loss is not finite at gradient step {int(step)} of {member.name}"
+                )
+
+
+def _write(files: Sequence[metrics.MetricsFile], records: Sequence[metrics.Record]) -> None:
+    for file, record in zip(files, records, strict=True):
+        file.write(record)
+
+
+def _tracking_records(work: Work, state: State, call: Call, step: int) -> list[metrics.Record]:
+    return [
+        metrics.tracking_record(
+            learner.tracker, learner.intervention if work.acts else None, scalars, agent_step=step
+        )
+        for learner, scalars in zip(work.learners(state), call.metrics, strict=True)
+    ]
+
+
+def _dormant(records: Sequence[metrics.Record]) -> str:
+    """Dormant neurons at the last tau, over all members."""
+    percent = np.mean([record["dormant_percent_pooled"][-1] for record in records])
+    return f"{percent:.1f} % (tau {records[0]['taus'][-1]:g})"
+
+
+def _allow_open_files(count: int) -> None:
+    """Every member's records are a file of their own; many systems allow 1 024 by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + 256
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise ConfigurationError(
+            f"the runs side by side must be at most {hard - 256}, as this system allows {hard} open"
+            f" files; got {count}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

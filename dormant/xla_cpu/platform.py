@@ -1,0 +1,23 @@
+"""For which platform a program is compiled: what decides whether the ways around XLA are used."""
+
+from collections.abc import Sequence
+
+import jax
+
+
+def is_cpu(devices: Sequence[jax.Device] | None = None) -> bool:
+    """Whether a program for these devices is compiled for a CPU.
+
+    Told to a program when it is built, not asked inside of it: a choice by
+    `jax.lax.platform_dependent` is a branch, into which neither `dormant.trace` nor the rewriting
+    of this package looks.
+
+    Args:
+      devices: all of one platform; None for the device that JAX computes on by default.
+    """
+    if devices is not None:
+        return devices[0].platform == "cpu"
+    default = jax.config.jax_default_device
+    if default is None:
+        return jax.default_backend() == "cpu"
+    return getattr(default, "platform", default) == "cpu"
