@@ -47,14 +47,13 @@ VECTORIZED = [
     "scipy>=1.13,<2",
 ]
 REPORT = [
-    "rliable>=1.2.0,<2",
-    "pandas<3",  # with pandas 3 rliable does not import
     "plotly>=7.1,<8",
     "matplotlib>=3.11,<4",
-    "scipy>=1.13,<2",
     "tqdm>=4.64.1,<5",
 ]
 DEV = [
+    "rliable>=1.2.0,<2",  # the report's intervals are held against its own
+    "pandas<3",  # with pandas 3 rliable does not import
     "pytest>=8.4,<10",
     "pytest-xdist>=3.8,<4",
     "hypothesis>=6.150,<7",

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dormant.interventions.compose import DEFAULT_TAUS
-
 # The axes of an entry, from the outside in: names are an object in JSON, the others are a list.
 SCALAR = ()
 PER_TAU = ("tau",)
@@ -89,12 +87,6 @@ class Schema(NamedTuple):
 
     tracking: tuple[Measure, ...]
     iteration: tuple[Measure, ...]
-
-
-def taus_of(report: Any) -> tuple[float, ...]:
-    """The thresholds that a report's values are of."""
-    del report
-    return DEFAULT_TAUS
 
 
 def entry(measure: Measure, value: Any) -> Any:
@@ -185,8 +177,8 @@ TRACKING = (
     Measure(
         "taus",
         PER_TAU,
-        "the thresholds of the lists below",
-        find=lambda state: taus_of(state.report),
+        "the thresholds of the lists below: 0, 0.025 and 0.1",
+        find=operator.attrgetter("report.taus"),
         join=_decimals,
         **_ALWAYS,
     ),

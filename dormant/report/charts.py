@@ -14,7 +14,6 @@ from dormant.report.measurements import (
     RETURN,
     Measure,
     Series,
-    series_of,
     titles,
 )
 from dormant.report.scores import final_score, normalization, normalized
@@ -94,17 +93,14 @@ def all_charts(statistics: Statistics) -> list[Chart]:
         if any(run.value is not None for run in collection.runs):
             charts.append(sweep(statistics))
         charts += [sample_efficiency(statistics), profiles(statistics)]
-    tau = collection.experiment.tau
-    series = [series_of(run, statistics.schema, tau) for run in collection.runs]
-    measured = dict.fromkeys(measure for each in series for measure in each)
-    known = dict(zip(map(id, collection.runs), series, strict=True))
+    measured = dict.fromkeys(each for run in collection.runs for each in statistics.series(run))
     main = [measure for measure in FIGURES if measure in measured]
     others = [measure for measure in measured if measure not in main]
     lines = len({run[:4] for run in collection.runs})
     few = NUMBERS_OF_THE_OTHERS // max(1, 3 * lines * len(others))
     for measure in (*main, *others):
         points = POINTS if measure in main else max(2, min(POINTS, few))
-        charts.append(of_measure(statistics, measure, known, points))
+        charts.append(of_measure(statistics, measure, points))
     return charts
 
 
@@ -181,31 +177,31 @@ def _of_each_line(
     return found, left_out
 
 
-def of_measure(
-    statistics: Statistics, measure: Measure, known: dict[int, dict[Measure, Series]], points: int
-) -> Chart:
+def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
     """The mean of a measure over the seeds, a panel for each game.
 
-    Over gradient steps, or agent steps where some run has no others. Where a run has no value, the
-    mean is over the others, which is named.
+    A figure is over gradient steps, or over agent steps where some run has no others or lines have
+    very different numbers of them. Where a run has no value, the mean is over the others, which is
+    named.
 
     Args:
       statistics: of the collection.
       measure: what was measured.
-      known: {id of a run: what it measured}.
       points: at most so many of a line.
     """
     collection = statistics.collection
     panels: dict[str, dict[Line, Curve]] = {}
     left_out: list[str] = []
+    of_runs = [statistics.series(run) for run in collection.runs]
     by_gradient = all(
-        each[measure].gradient_steps is not None for each in known.values() if measure in each
+        each[measure].gradient_steps is not None for each in of_runs if measure in each
     )
     lines = Looks(collection).lines
     for game in dict.fromkeys(run.game for run in collection.runs):
         for line in lines:
             runs = statistics.runs(*line, game)
-            series = [known[id(run)][measure] for run in runs if measure in known[id(run)]]
+            of_runs = [statistics.series(run) for run in runs]
+            series = [each[measure] for each in of_runs if measure in each]
             planned = max(len(runs), statistics.planned(*line, game))
             if not series:
                 continue
@@ -219,7 +215,9 @@ def of_measure(
                 left_out.append(f"{game}, {line.label}: {reason}")
             if curve:
                 panels.setdefault(game, {})[line] = curve._replace(planned=planned)
-    across = "gradient steps" if by_gradient else "agent steps"
+    # Replay ratios that differ would squeeze the lowest into a corner.
+    ends = [c.steps[-1] for lines in panels.values() for c in lines.values()] if by_gradient else []
+    across = "gradient steps" if ends and max(ends) < 2 * min(ends) else "agent steps"
     up = titles(statistics.schema, collection.experiment.tau)[measure.quantity]
     name, title = FIGURES.get(measure, ("", measure.quantity))
     return Chart(name, title, across, up, panels, tuple(left_out), measure)

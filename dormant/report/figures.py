@@ -72,7 +72,7 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
         for (title, setting), axes in zip(row, all_axes, strict=False):
             apart = chart.apart or setting is not None
             lines = [
-                (line.method if apart else line.label, looks.of(line, apart), curve)
+                (line.method if apart else line.label, looks.of(line, apart), _over(chart, curve))
                 for line, curve in chart.panels[title].items()
                 if setting in (None, line.setting)
             ]
@@ -94,6 +94,12 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
         figure.suptitle(_plain(chart.title), x=0.01, ha="left", fontsize="medium")
     _add_legend(figure, [axes for panels in drawn.values() for axes in panels])
     return figure
+
+
+def _over(chart: Chart, curve: Curve) -> Curve:
+    if chart.across == "agent steps" and curve.agent_steps is not None:
+        return curve._replace(steps=curve.agent_steps)
+    return curve
 
 
 def _draw_panel(
@@ -159,8 +165,13 @@ def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    inches = 0.75 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
+    inches = 0.9 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     figure.legend(
-        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False
+        list(found.values()),
+        list(found),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handlelength=3,
     )

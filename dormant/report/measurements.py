@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, values_at
+from dormant.records.reading import TrackingRecord, tau_index
 from dormant.records.results import RunResult
-from dormant.records.schema import POOLED, Schema, charts_of
+from dormant.records.schema import NAMES, POOLED, Schema, charts_of
 
 PENULTIMATE = "overlap_penultimate"
 
@@ -74,14 +74,32 @@ def _tracked(
 ) -> dict[Measure, Series]:
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
+    at = _places(records, tau)
     found = {}
     for name, measures in charts_of(schema).items():
         for measure in measures:
-            values = [values_at(record, measure, tau) for record in records]
-            for layer in dict.fromkeys(layer for each in values for layer in each):
-                numbers = np.array([each.get(layer) for each in values], float)
-                found[Measure(name, layer or measure.line)] = Series(agent, gradient, numbers)
+            entries = [getattr(record, measure.name) for record in records]
+            if not measure.axes or measure.axes[0] not in NAMES:
+                entries = [{"": entry} for entry in entries]
+            for layer in dict.fromkeys(layer for entry in entries for layer in entry):
+                values = [entry.get(layer) for entry in entries]
+                if "tau" in measure.axes:
+                    pairs = zip(values, at, strict=True)
+                    values = [of[n] if of and n is not None else None for of, n in pairs]
+                series = Series(agent, gradient, np.array(values, float))
+                found[Measure(name, layer or measure.line)] = series
     overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
     if overlaps:
         found[OVERLAP] = overlaps[-1]  # of the last hidden layer
     return found
+
+
+def _places(records: Sequence[TrackingRecord], tau: float) -> list[int | None]:
+    """Where the threshold stands in each record; None where it was not measured."""
+    known: dict[tuple[float, ...], int | None] = {}
+    for taus, record in {record.taus: record for record in records}.items():
+        try:
+            known[taus] = tau_index(record, tau)
+        except ValueError:
+            known[taus] = None
+    return [known[record.taus] for record in records]

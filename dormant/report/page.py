@@ -60,7 +60,7 @@ def page_text(
         tables="\n".join(map(_table, tables[len(first) :])) or "<p>There is no other table.</p>",
         notes=_list(notes),
         command=escape(collection.experiment.command or "unknown: no experiment.json was found"),
-        data=_packed(script_json(page_data(collection, charts, statistics.schema))),
+        data=_packed(script_json(page_data(statistics, charts))),
         plotly=_packed(plotly),
         script=script,
         version=escape(__version__),

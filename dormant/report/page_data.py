@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
-from dormant.records.results import FINISHED, Absence, Collection, RunResult
-from dormant.records.schema import SCHEMA, Schema
+from dormant.records.results import FINISHED, Absence, RunResult
 from dormant.report.charts import POINTS, Chart, Curve
 from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
-from dormant.report.measurements import series_of, titles
+from dormant.report.measurements import titles
 from dormant.report.missing_runs import known_of, log_of, which
-from dormant.report.statistics import places
+from dormant.report.statistics import Statistics, places
 
 NUMBERS_OF_A_PAGE = 400_000  # about 3 bytes each, compressed
 
@@ -36,15 +35,12 @@ class Pool:
         return list(self._known)
 
 
-def page_data(
-    collection: Collection, charts: Sequence[Chart], schema: Schema = SCHEMA
-) -> dict[str, Any]:
+def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]:
     """The object behind the page.
 
     Args:
-      collection: what was read.
+      statistics: of what was read.
       charts: of its whole runs.
-      schema: the measures that are drawn.
 
     Returns:
       "methods", "settings", "games": [{name, look, empty}], where `empty` says that no run of it
@@ -55,13 +51,13 @@ def page_data(
       and the places of its configuration and details in "texts". Planned runs without records come
       last and have no curves.
     """
+    collection = statistics.collection
     shown = collection.runs + collection.partial
-    tau = collection.experiment.tau
     looks, lines, steps, texts = Looks(collection), Pool(), Pool(), Pool()
     for line in looks.lines:
         lines.place(line)
     made = [_chart(chart, lines, steps) for chart in charts if chart.panels]
-    measured = [series_of(run, schema, tau) for run in shown]
+    measured = [statistics.series(run) for run in shown]
     means = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
     left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in means)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
@@ -96,7 +92,7 @@ def page_data(
         "colours": COLOURS,
         "dashes": list(DASHES),
         "symbols": list(SYMBOLS),
-        "quantities": titles(schema, tau),
+        "quantities": titles(statistics.schema, collection.experiment.tau),
         "charts": made,
         "runs": runs,
         "steps": steps.values(),

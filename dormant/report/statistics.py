@@ -9,13 +9,15 @@ from dormant.records.results import Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
+from dormant.report.measurements import Measure, Series, series_of
 from dormant.report.scores import final_score, normalized
 
 
 class Statistics:
     """Aggregates of a collection's runs with 95 % stratified bootstrap intervals.
 
-    The metrics of the final scores are remembered, as tables and figures share them.
+    Metrics of the final scores and what a run measured are remembered, as several parts of a
+    report share them.
 
     Attributes:
       collection: all runs.
@@ -27,6 +29,7 @@ class Statistics:
         self, collection: Collection, bootstrap: Bootstrap = DEFAULT, schema: Schema = SCHEMA
     ):
         self.collection, self.bootstrap, self.schema = collection, bootstrap, schema
+        self._series: dict[int, dict[Measure, Series]] = {}
         self._metrics: dict[tuple[str, str], dict[str, Interval]] = {}
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
         for run in collection.runs:
@@ -34,6 +37,13 @@ class Statistics:
         self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
         for planned in collection.experiment.runs:
             self._games[planned.method, planned.setting].append(planned.game)
+
+    def series(self, run: RunResult) -> dict[Measure, Series]:
+        """All that a run measured, at the experiment's tau."""
+        if id(run) not in self._series:
+            tau = self.collection.experiment.tau
+            self._series[id(run)] = series_of(run, self.schema, tau)
+        return self._series[id(run)]
 
     def runs(self, method: str, setting: str, game: str) -> Sequence[RunResult]:
         """The whole runs of one game."""

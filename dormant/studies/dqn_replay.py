@@ -103,7 +103,7 @@ class DQNReplay:
         there = sorted(int(match[1]) for match in matches if match)
         if not there:
             raise ConfigurationError(
-                "DQNReplay.folder must hold <game>/<run>/replay_logs of the DQN Replay data set"
+                "`DQNReplay.folder` must hold <game>/<run>/replay_logs of the DQN Replay data set"
                 f" (docs/studies.md says where it is); found no {_path(folder, 'observation', 0)};"
                 f" got {self.folder!r}"
             )

@@ -97,9 +97,9 @@ def _read_cifar10(folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:
             content = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                "Images.folder must be the folder of CIFAR-10's binary version (cifar-10-binary.tar"
-                f".gz of cs.toronto.edu/~kriz/cifar.html), with {name} in it; {path} cannot be read"
-                f" ({error.strerror}); got {folder!r}"
+                "`Images.folder` must be the folder of CIFAR-10's binary version (cifar-10-binary."
+                f"tar.gz of cs.toronto.edu/~kriz/cifar.html), with {name} in it; {path} cannot be"
+                f" read ({error.strerror}); got {folder!r}"
             ) from error
         records = np.frombuffer(content, np.uint8)
         size = _RECORDS * _RECORD_BYTES

@@ -140,7 +140,7 @@ def _rounds_of_a_call(
     if unit * _MOST_CALLS < min(shared, tracking):
         nearest = max(1, round(settings.warm_up_rounds / shared)) * shared
         raise ConfigurationError(
-            "VectorizedDQN.min_replay_history must share a large divisor with"
+            "`VectorizedDQN.min_replay_history` must share a large divisor with"
             " VectorizedRun.training_steps and the agent steps between two records, such as"
             f" {nearest * settings.update_period}; got {settings.min_replay_history}"
         )

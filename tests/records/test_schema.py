@@ -153,7 +153,7 @@ def test_it_has_tables_of_its_last_values(statistics):
 
 def test_it_has_curves_on_the_page(statistics):
     charts = all_charts(statistics)
-    data = page_data(statistics.collection, charts, statistics.schema)
+    data = page_data(statistics, charts)
     titles = {"silent_neurons": "silent neurons", "gap": "gap"}
     assert titles.items() <= data["quantities"].items()
     assert data["quantities"]["share_at_taus"] == "share, tau = 0.1"

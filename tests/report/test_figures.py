@@ -227,6 +227,22 @@ def test_fewer_than_three_seeds_are_lines_and_no_band(collection):
         assert values[0] == pytest.approx(np.mean(values[thin > 0 :], axis=0))
 
 
+def test_lines_of_very_different_gradient_steps_are_over_agent_steps(collection, charts):
+    assert charts["dormancy"].across == "gradient steps"
+    slow = "replay ratio 0.25"
+
+    def fewer(run):
+        tracking = [r._replace(gradient_step=r.gradient_step // 4) for r in run.records.tracking]
+        return run._replace(records=run.records._replace(tracking=tuple(tracking)))
+
+    runs = [fewer(run) if run.setting == slow else run for run in collection.runs]
+    changed = collection._replace(runs=tuple(runs))
+    chart = charts_of(changed)["dormancy"]
+    assert chart.across == "agent steps"
+    for axes in panels_of(changed, chart):
+        assert {line.get_xdata()[-1] for line in axes.lines} == {5000}
+
+
 def test_axes_end_where_the_data_do(collection, charts):
     for name in ("sample-efficiency", "returns", "profiles"):
         for axes in panels_of(collection, charts[name]):

@@ -293,7 +293,7 @@ def test_it_fits_a_phone_and_follows_the_dark_scheme(page):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    fill = page.locator("#charts .plot .xtick text").first.evaluate(
-        "one => getComputedStyle(one).fill"
-    )
-    assert fill == "rgb(232, 232, 228)"  # light on dark
+    page.wait_for_function("""() => {
+        const text = document.querySelector('#charts .plot .xtick text');
+        return text && getComputedStyle(text).fill === 'rgb(232, 232, 228)';
+    }""")  # light on dark

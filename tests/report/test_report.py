@@ -115,11 +115,12 @@ def test_many_long_runs_stay_within_the_page(experiment_folder):
     steps = np.arange(1.0, 5001.0)
     long = run._replace(agent_steps=steps, returns=np.where(steps % 7, steps, np.nan))
     measurement = run.records.tracking[-1]
-    tracking = tuple(measurement._replace(gradient_step=number) for number in range(5000))
+    tracking = tuple(measurement._replace(gradient_step=number) for number in range(500))
     long = long._replace(records=run.records._replace(tracking=tracking))
     many = collection._replace(runs=tuple(long._replace(seed=seed) for seed in range(640)))
     many = many._replace(partial=(), absent=())
-    data = page_data(many, all_charts(Statistics(many, Bootstrap(20))))
+    statistics = Statistics(many, Bootstrap(20))
+    data = page_data(statistics, all_charts(statistics))
     numbers = sum(
         len(values)
         for one in data["runs"]
@@ -138,7 +139,7 @@ def test_everything_is_shown_at_the_experiments_tau(experiment_folder):
     at_zero = given._replace(experiment=given.experiment._replace(tau=0.0))
     titles = [table.title for table in experiment_tables(Statistics(at_zero, Bootstrap(20)))]
     assert any(title.startswith("Dormant % at tau 0,") for title in titles)
-    pages = [page_data(collection, ()) for collection in (given, at_zero)]
+    pages = [page_data(Statistics(collection), ()) for collection in (given, at_zero)]
     names = [page["quantities"]["dormant_percent"] for page in pages]
     assert names == ["dormant neurons (%), tau = 0.1", "dormant neurons (%), tau = 0"]
     curves = [page["runs"][0]["curves"]["dormant_percent"][POOLED][2] for page in pages]

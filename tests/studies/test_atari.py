@@ -54,7 +54,7 @@ def test_a_policy_is_shown_the_last_four_frames():
 def test_a_game_that_does_not_exist_is_named():
     with pytest.raises(ConfigurationError, match="no game 'DemonAtack'; did you mean DemonAttack"):
         Atari("DemonAtack")
-    with pytest.raises(ConfigurationError, match="sticky_actions must be True or False"):
+    with pytest.raises(ConfigurationError, match="sticky_actions` must be True or False"):
         Atari("Pong", sticky_actions=0.25)
     assert Atari("Pong").experience().game.num_actions == 6
     assert Atari("Asterix").experience().game.num_actions == 9
@@ -120,7 +120,7 @@ def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
             run = find_run(OPTION, str(damaged), "Asterix")
             run.params(shape)
             run.frames(9)
-        assert str(caught.value).startswith(OPTION)
+        assert str(caught.value).lstrip("`").startswith(OPTION)
 
     shape = template(study_of)
     find_run(OPTION, str(damaged), "Asterix").frames(9)

@@ -157,7 +157,7 @@ MISTAKES = [
     ("fig04", "VectorizedDQN.width", "2", "1: only 'nature' and 'impala' have another width"),
     ("fig04", "OfflineDQN.data", "@DQNReplay", "None or @DQNReplay(), with its parentheses"),
     ("fig04_atari", "VectorizedDQN.update_horizon", "3", "must be 1 with OfflineDQN.data"),
-    ("fig04_atari", "VectorizedDQN.batch_size", "0", "`batch_size` must be a whole number"),
+    ("fig04_atari", "VectorizedDQN.batch_size", "0", "batch_size` must be a whole number"),
     ("fig04_atari", "VectorizedDQN.width", "0", "`VectorizedDQN.width` must be a number > 0"),
     ("fig04_atari", "Atari.game", "'Pongg'", "the ALE has no game 'Pongg'; did you mean Pong?"),
     ("fig04_atari", "Atari.game", "'Asterix'", "found no "),

@@ -181,7 +181,7 @@ def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tm
     }
     assert train_small(tmp_path / "run", changes) == 2
     assert "must share a large divisor" in (error := capfd.readouterr().err)
-    assert "such as 400; received 84" in error
+    assert "such as 400; got 84" in error
 
 
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):
