@@ -90,7 +90,7 @@ class Work(NamedTuple):
     start: Callable[[], State]
     advance: Callable[[State, int], tuple[State, Call]]
     gradient_steps: Callable[[int], int]
-    is_recorded: Callable[[int], bool]
+    is_recorded: Callable[[int], bool | jax.Array]
     learners: Callable[[State], Sequence[LearnerState]]
     acts: bool
     summarize: Callable[[State, int, list[Any]], tuple[Sequence[Summary], str]]
