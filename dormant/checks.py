@@ -59,16 +59,20 @@ def check_number(
     most: float = math.inf,
     *,
     above: float = -math.inf,
+    below: float = math.inf,
 ) -> None:
-    """Raises ValueError unless `value` is a finite number in [least, most] and > above."""
+    """Raises ValueError unless `value` is a finite number in [least, most] and (above, below)."""
     within = is_number(value) and math.isfinite(value) and least <= value <= most
-    if above > -math.inf:
-        allowed = f"a number > {above}" if most == math.inf else f"a number in ({above}, {most}]"
-    elif least > -math.inf:
-        allowed = f"a number >= {least}" if most == math.inf else f"a number in [{least}, {most}]"
-    else:
-        allowed = "a finite number" if most == math.inf else f"a number <= {most}"
-    check(within and value > above, name, allowed, value)
+    low, from_low = (
+        (f"({above}", f"> {above}") if above > -math.inf else (f"[{least}", f">= {least}")
+    )
+    high, to_high = (f"{below})", f"< {below}") if below < math.inf else (f"{most}]", f"<= {most}")
+    allowed = f"a number in {low}, {high}"
+    if max(least, above) == -math.inf:
+        allowed = "a finite number" if min(most, below) == math.inf else f"a number {to_high}"
+    elif min(most, below) == math.inf:
+        allowed = f"a number {from_low}"
+    check(within and above < value < below, name, allowed, value)
 
 
 def check_count(name: str, value: Any, least: int, units: str = "") -> None:

@@ -34,7 +34,10 @@ def test_a_traced_value_is_no_number_that_could_be_compared():
         ({"least": 0, "most": 1}, "a number in [0, 1]", [0, 1], [-0.1, 1.1, "0.5"]),
         ({"above": 0}, "a number > 0", [1e-9, 3], [0, -1, math.nan]),
         ({"above": 0, "most": 1}, "a number in (0, 1]", [0.5, 1], [0, 1.5]),
+        ({"least": 0, "below": 1}, "a number in [0, 1)", [0, 0.5], [-0.1, 1]),
+        ({"above": 0, "below": 1}, "a number in (0, 1)", [0.5], [0, 1, None]),
         ({"most": 2}, "a number <= 2", [-5, 2], [3]),
+        ({"below": 2}, "a number < 2", [-5, 1.9], [2]),
     ],
 )
 def test_a_number_within_its_bounds(bounds, allowed, inside, outside):
@@ -129,7 +132,7 @@ def test_the_same_checks_tell_the_users_mistakes_from_others():
 
 
 def test_errors_of_other_parts_are_reported_as_the_users():
-    problem = "^Run: `steps` must be a whole number >= 1; got 0$"
+    problem = "^`Run.steps` must be a whole number >= 1; got 0$"
     with pytest.raises(checks.ConfigurationError, match=problem):
         with checks.errors_of("Run", {"period": "steps"}):
             checks.check_count("period", 0, 1)

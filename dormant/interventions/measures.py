@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check, is_number
+from dormant.checks import check_number
 from dormant.graph import Entries, NeuronGraph
 
 
@@ -102,8 +102,7 @@ def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
 
 def check_rank_threshold(rank_threshold: float) -> None:
     """Raises ValueError unless `rank_threshold` lies in (0, 1)."""
-    is_inside = is_number(rank_threshold) and 0 < rank_threshold < 1
-    check(is_inside, "rank_threshold", "a number in (0, 1)", rank_threshold)
+    check_number("rank_threshold", rank_threshold, above=0, below=1)
 
 
 def _features(activation: jax.Array) -> jax.Array:

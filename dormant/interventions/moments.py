@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dormant.checks import check_number
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.recycling import touched_entries
 from dormant.interventions.structures import as_made_by, rewrap_as
@@ -112,11 +113,11 @@ def scale_by_adam(
       ValueError: if a decay lies outside [0, 1) or an eps is negative.
     """
     for name, value in (("b1", b1), ("b2", b2)):
-        if not _is_traced(value) and not 0 <= value < 1:
-            raise ValueError(f"`{name}` must lie in [0, 1); got {value!r}")
+        if not _is_traced(value):
+            check_number(name, value, 0, below=1)
     for name, value in (("eps", eps), ("eps_root", eps_root)):
-        if not _is_traced(value) and not value >= 0:
-            raise ValueError(f"`{name}` must be at least 0; got {value!r}")
+        if not _is_traced(value):
+            check_number(name, value, 0)
 
     def init(params: optax.Params) -> PerEntryAdamState:
         count = jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.int32), params)

@@ -14,7 +14,6 @@ import dormant
 from dormant.checks import (
     errors_of,
     is_count,
-    is_number,
     require,
     require_choice,
     require_count,
@@ -111,8 +110,7 @@ class Supervised:
         fits = self.batch_size <= self.images.count
         require(fits, f"{name}batch_size", allowed, self.batch_size)
         require_number(f"{name}learning_rate", self.learning_rate, above=0)
-        in_unit = is_number(self.momentum) and 0 <= self.momentum < 1
-        require(in_unit, f"{name}momentum", "a number in [0, 1)", self.momentum)
+        require_number(f"{name}momentum", self.momentum, 0, below=1)
 
     @property
     def steps_per_epoch(self) -> int:

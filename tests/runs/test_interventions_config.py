@@ -48,7 +48,7 @@ WRONG = [
     (ReDo, {"moments": None}, "one of 'reset', 'keep'; got None"),
     (ReDo, {"adam_count": "reset"}, "one of 'keep', 'per_entry'; got 'reset'"),
     (ReDo, {"flatten_layout": "tile"}, "one of 'channels_last', 'released_code'; got 'tile'"),
-    (ReDo, {"max_fraction": 1.5}, r"in \[0, 1\]; got 1.5"),
+    (ReDo, {"max_fraction": 1.5}, r"a number in \[0, 1\]; got 1.5"),
     (ReDo, {"score": "utility"}, "one of 'activation', 'contribution_utility'; got 'utility'"),
     (ReDo, {"score_batch": 0}, "a whole number >= 1; got 0"),
     (FixedBudget, {"fraction": 1.5}, r"a number in \[0, 1\] or a schedule .*; got 1.5"),
@@ -60,14 +60,14 @@ WRONG = [
     (Reset, {"layers": (1,)}, r"'last_hidden', 'all' or names of layers; got \(1,\)"),
     (Reset, {"moments": "old"}, "one of 'reset', 'keep'; got 'old'"),
     (Prune, {"tau": -1}, "a number >= 0.*; got -1"),
-    (AdaptiveTau, {"target_fraction": 2}, r"in \[0, 1\]; got 2"),
+    (AdaptiveTau, {"target_fraction": 2}, r"a number in \[0, 1\]; got 2"),
     (AdaptiveTau, {"step_size": 0}, "a number > 0; got 0"),
     (AdaptiveTau, {"minimum": 0.0}, "a number > 0; got 0.0"),
     (AdaptiveTau, {"maximum": 1e-5}, "at least `minimum`, 0.0001; got 1e-05"),
-    (AdaptiveTau, {"initial": 2.0}, r"in \[0.0001, 1.0\]; got 2.0"),
+    (AdaptiveTau, {"initial": 2.0}, r"a number in \[0.0001, 1.0\]; got 2.0"),
     (Tracker, {"tracking_period": 0}, "a whole number >= 1; got 0"),
     (Tracker, {"score_batch": -1}, "a whole number >= 1; got -1"),
-    (Tracker, {"rank_threshold": 1.0}, r"in \(0, 1\); got 1.0"),
+    (Tracker, {"rank_threshold": 1.0}, r"a number in \(0, 1\); got 1.0"),
 ]
 
 
@@ -75,7 +75,7 @@ WRONG = [
 def test_an_option_that_is_not_allowed_is_named_as_gin_does(make, options, allowed):
     name = "AdaptiveTau" if make is AdaptiveTau else make.__name__
     option = list(options)[-1]
-    message = rf"^`{name}\.{option}` must (be |lie |name )?{allowed}(\n|$)"
+    message = rf"^`{name}\.{option}` must (be |name )?{allowed}(\n|$)"
     with pytest.raises(ConfigurationError, match=message):
         make(**options)
 
