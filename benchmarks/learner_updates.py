@@ -57,19 +57,14 @@ def random_batch() -> learners.Batch:
     )
 
 
-def learner(
-    network: Network,
-    tracker: dormant.Intervention | None = None,
-    intervention: dormant.Intervention | None = None,
-) -> learners.Learner:
-    """Our DQN learner on the network."""
+def learner(network: Network, **interventions: dormant.Intervention) -> learners.Learner:
+    """Our DQN learner on the network, with the `tracker` and the `intervention` given."""
     return learners.dqn(
         network.apply,
         network.init,
         network.optimizer,
         discount=DISCOUNT,
-        tracker=tracker,
-        intervention=intervention,
+        interventions=learners.Interventions(**interventions),
     )
 
 
@@ -179,7 +174,7 @@ def tables(repeats: int, ours_only: bool) -> list[common.Table]:
     """Milliseconds of one update, tracker and ReDo in place and not due."""
     network = nature_cnn()
     redo = dormant.redo(network.graph, network.init, network.optimizer, period=2**30)
-    made = learner(network, dormant.track(network.graph, period=2**30), redo)
+    made = learner(network, tracker=dormant.track(network.graph, period=2**30), intervention=redo)
     sides = [timer(our_block(made))]
     if not ours_only:
         sides.append(timer(released_block(network)))

@@ -5,12 +5,13 @@ import ast
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import dormant
+from dormant import learners, replay, vectorized
 
 PACKAGE = Path(dormant.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -227,3 +228,16 @@ def test_no_file_uses_what_jax_keeps_to_itself(path):
     private = [f"{line}: {name}" for line, name in imported(path) if name.startswith("jax._src")]
     assert not private, f"{relative(path)} {private}"
     assert "jax._src" not in path.read_text("utf-8")
+
+
+def public_functions() -> Iterator[tuple[str, Callable]]:
+    for module in (dormant, dormant.parts, learners, replay, vectorized):
+        for name in module.__all__:
+            if inspect.isfunction(getattr(module, name)):
+                yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+def test_no_public_function_takes_more_than_eight_parameters():
+    counts = {name: len(inspect.signature(each).parameters) for name, each in public_functions()}
+    assert {"dormant.redo", "dormant.parts.recycling", "dormant.learners.sac"} <= counts.keys()
+    assert {name: count for name, count in counts.items() if count > 8} == {}

@@ -47,14 +47,12 @@ class LearnerParts(NamedTuple):
     init: Callable[[jax.Array], Any]  # init(key) -> params
     optimizer: optax.GradientTransformation
     graph: dormant.NeuronGraph
-    tracker: dormant.Intervention
-    intervention: dormant.Intervention | None
+    interventions: learners.Interventions
     target_period: int | None  # gradient steps; None: the agent syncs by agent steps
 
     def after_step(self) -> dict[str, Any]:
         """What a learner does after its optimizer's step, as keyword arguments."""
-        names = ("target_period", "tracker", "intervention")
-        return {name: getattr(self, name) for name in names}
+        return {"target_period": self.target_period, "interventions": self.interventions}
 
     def step_learner(self, step: Callable, policy: Callable) -> learners.Learner:
         """`learners.step_learner` around an existing optimizer step; see docs/add-an-agent.md."""
@@ -64,8 +62,7 @@ class LearnerParts(NamedTuple):
             step=step,
             policy=policy,
             target_rule=target_rule_of(self.target_period),
-            tracker=self.tracker,
-            intervention=self.intervention,
+            interventions=self.interventions,
         )
 
 
@@ -133,8 +130,10 @@ class LearnerAgent:
             init=init,
             optimizer=optimizer,
             graph=graph,
-            tracker=self._tracker.intervention(graph),
-            intervention=intervention and self._intervention(graph, init, optimizer),
+            interventions=learners.Interventions(
+                tracker=self._tracker.intervention(graph),
+                intervention=intervention and self._intervention(graph, init, optimizer),
+            ),
             target_period=None if self._follows_agent_steps else self.target_update_period,
         )
 

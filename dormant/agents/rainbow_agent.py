@@ -43,7 +43,7 @@ class DormantRainbowAgent(PrioritizedAgent, JaxRainbowAgent):
             init,
             parts.optimizer,
             discount=self.cumulative_gamma,
-            support=self._support,
+            options=learners.RainbowOptions(support=self._support),
             **parts.after_step(),
         )
 
@@ -106,10 +106,12 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
             init,
             parts.optimizer,
             discount=self.cumulative_gamma,
-            support=support if self._distributional else None,
-            double=self._double_dqn,
-            loss="mse" if self._mse_loss else "huber",
-            augment=self._augment,
+            options=learners.RainbowOptions(
+                support=support if self._distributional else None,
+                double=self._double_dqn,
+                loss="mse" if self._mse_loss else "huber",
+                augment=self._augment,
+            ),
             evaluation_apply=without_noise,
             **parts.after_step(),
         )

@@ -100,33 +100,32 @@ class DormantSACAgent(LearnerAgent, SACAgent):
             for name, apply in {"actor": mean_action, "critic": q_values}.items()
         }
         return learners.sac(
-            actor,
-            critic,
-            init,
+            learners.ActorCritic(init, actor, critic),
             parts["actor"].optimizer,
             discount=self.cumulative_gamma,
             target_entropy=self.target_entropy,
             target_smoothing=self.target_smoothing_coefficient if soft else None,
             target_period=None if soft else parts["actor"].target_period,
             reward_scale=self.reward_scale_factor,
-            tracker=dormant.combine(**{name: part.tracker for name, part in parts.items()}),
-            **self._interventions(parts),
+            interventions=self._interventions(parts),
         )
 
-    def _interventions(self, parts: dict[str, LearnerParts]) -> dict[str, Any]:
+    def _interventions(self, parts: dict[str, LearnerParts]) -> learners.Interventions:
+        bundles = {name: part.interventions for name, part in parts.items()}
+        tracker = dormant.combine(**{name: each.tracker for name, each in bundles.items()})
         options = self._options.intervention
         if options is None:
-            return {}
+            return learners.Interventions(tracker)
         known = tuple(name for part in parts.values() for name in part.graph.incoming)
         for option in ("layers", "also"):
             names = getattr(options, option, ())
             for name in () if isinstance(names, str) else names:
                 require_choice(f"{options.name}.{option}", name, known)
-        interventions = {name: part.intervention for name, part in parts.items()}
-        return {
-            "intervention": dormant.combine(**interventions),
-            "target_intervention": self._target_intervention(parts["critic"]),
-        }
+        return learners.Interventions(
+            tracker,
+            dormant.combine(**{name: each.intervention for name, each in bundles.items()}),
+            self._target_intervention(parts["critic"]),
+        )
 
     def _target_intervention(self, critic: LearnerParts) -> Callable | None:
         if not self._change_target_critics:

@@ -229,7 +229,8 @@ def track(
     _check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
 
-    def observe(state, params, inputs, gradient):
+    def observe(operands, gradient):
+        state, params, inputs = operands
         activations = graph.activations(params, *inputs)
         state = _observe(state, dormancy_scores(activations), taus)
         metrics = network_metrics(
@@ -246,7 +247,7 @@ def track(
                 measured = gradient() if callable(gradient) else gradient
                 if measured is not None:
                     measured = as_traced(graph.parameters, measured, "gradient")
-                return observe(*operands, measured)
+                return observe(operands, measured)
 
             operands = (state, as_traced(graph.parameters, params), _rows(inputs, score_batch))
             state = jax.lax.cond(is_due(state.step), act, lambda operands: operands[0], operands)

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from dormant.checks import check_choice, is_number
+from dormant.checks import check, check_choice, check_number, is_number
 from dormant.interventions.actions import check_optimizer
 
 WEIGHT_DECAY_KINDS = ("l2", "decoupled")
@@ -34,25 +34,25 @@ def weight_decay(
       ValueError: if an option is not valid.
     """
     check_optimizer(optimizer)
-    if not is_number(coefficient) or not 0 <= coefficient < float("inf"):
-        raise ValueError(f"`coefficient` must be a number >= 0; got {coefficient!r}")
+    check_number("coefficient", coefficient, 0)
     check_choice("kind", kind, WEIGHT_DECAY_KINDS)
-    if kind == "l2" and learning_rate is not None:
-        raise ValueError(f"`learning_rate` must be None with kind 'l2'; got {learning_rate!r}")
-    is_rate = learning_rate is None or callable(learning_rate) or is_number(learning_rate)
-    if not is_rate or (is_number(learning_rate) and not 0 <= learning_rate < float("inf")):
-        raise ValueError(
-            f"`learning_rate` must be None, a number >= 0 or a schedule; got {learning_rate!r}"
-        )
+    if kind == "l2":
+        check(learning_rate is None, "learning_rate", "None with kind 'l2'", learning_rate)
+    is_rate = (
+        learning_rate is None
+        or callable(learning_rate)
+        or (is_number(learning_rate) and 0 <= learning_rate < float("inf"))
+    )
+    check(is_rate, "learning_rate", "None, a number >= 0 or a schedule", learning_rate)
     if coefficient == 0:
         return optimizer
     if kind == "l2":
         return optax.chain(optax.add_decayed_weights(coefficient), optimizer)
-    if callable(learning_rate):
+    if not callable(learning_rate):
+        rate = 1.0 if learning_rate is None else learning_rate
+        return optax.chain(optimizer, optax.add_decayed_weights(-coefficient * rate))
 
-        def rate(step: jax.Array) -> jax.Array:
-            return -learning_rate(step) * coefficient
+    def decay(step: jax.Array) -> jax.Array:
+        return -learning_rate(step) * coefficient
 
-    else:
-        rate = -coefficient * (1.0 if learning_rate is None else learning_rate)
-    return optax.chain(optimizer, optax.add_decayed_weights(rate))
+    return optax.chain(optimizer, optax.add_decayed_weights(decay))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import is_number
+from dormant.checks import check, is_number
 
 
 def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> dict[str, jax.Array]:
@@ -33,7 +33,7 @@ def dormant_fraction(masks: Mapping[str, jax.Array]) -> jax.Array:
     """
     if not masks:
         raise ValueError(f"`masks` must hold at least one layer; got {masks!r}")
-    dormant = sum(jnp.sum(mask, dtype=jnp.float32) for mask in masks.values())
+    dormant = jnp.asarray(sum(jnp.sum(mask, dtype=jnp.float32) for mask in masks.values()))
     return dormant / sum(mask.shape[0] for mask in masks.values())
 
 
@@ -73,5 +73,4 @@ def check_tau(tau: float | jax.Array, name: str = "tau", besides: str = "") -> N
     may be."""
     if isinstance(tau, jax.core.Tracer):
         return
-    if not is_number(tau) or not float(tau) >= 0:
-        raise ValueError(f"`{name}` must be a number >= 0{besides}; got {tau!r}")
+    check(is_number(tau) and float(tau) >= 0, name, f"a number >= 0{besides}", tau)

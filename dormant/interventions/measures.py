@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import is_number
+from dormant.checks import check, is_number
 from dormant.graph import Entries, NeuronGraph
 
 
@@ -68,7 +68,8 @@ def network_metrics(
 
     weight_norm, weight_norm_total = norms("params", params)
     if gradient is None:
-        gradient_norm, gradient_norm_total = dict.fromkeys(weight_norm, jnp.nan), jnp.nan
+        gradient_norm_total = jnp.asarray(jnp.nan, jnp.float32)
+        gradient_norm = dict.fromkeys(weight_norm, gradient_norm_total)
     else:
         gradient_norm, gradient_norm_total = norms("gradient", gradient)
     metrics = NetworkMetrics(
@@ -101,8 +102,8 @@ def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
 
 def check_rank_threshold(rank_threshold: float) -> None:
     """Raises ValueError unless `rank_threshold` lies in (0, 1)."""
-    if not is_number(rank_threshold) or not 0 < rank_threshold < 1:
-        raise ValueError(f"`rank_threshold` must lie in (0, 1); got {rank_threshold!r}")
+    is_inside = is_number(rank_threshold) and 0 < rank_threshold < 1
+    check(is_inside, "rank_threshold", "a number in (0, 1)", rank_threshold)
 
 
 def _features(activation: jax.Array) -> jax.Array:

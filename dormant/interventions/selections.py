@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_choice, check_schedule, is_number
+from dormant.checks import check, check_choice, check_number, check_schedule, is_number
 from dormant.interventions.masks import check_tau, dormant_masks
 
 ORDERS = ("lowest", "random", "highest")
@@ -100,8 +100,7 @@ def capped(selection: Selection, max_fraction: float) -> Selection:
     Raises:
       ValueError: if `max_fraction` lies outside [0, 1].
     """
-    if not is_number(max_fraction) or not 0 <= max_fraction <= 1:
-        raise ValueError(f"`max_fraction` must lie in [0, 1]; got {max_fraction!r}")
+    check_number("max_fraction", max_fraction, 0, 1)
 
     def cap(mask: jax.Array, scores: jax.Array) -> jax.Array:
         return mask & (_rank(scores) < int(max_fraction * scores.shape[0] + 1e-9))
@@ -143,15 +142,12 @@ def adaptive_tau(
     Raises:
       ValueError: if an option is not valid.
     """
-    if not is_number(target_fraction) or not 0 <= target_fraction <= 1:
-        raise ValueError(f"`target_fraction` must lie in [0, 1]; got {target_fraction!r}")
-    for name, value in (("step_size", step_size), ("minimum", minimum)):
-        if not is_number(value) or not 0 < value < float("inf"):
-            raise ValueError(f"`{name}` must be a number > 0; got {value!r}")
-    if not is_number(maximum) or not maximum >= minimum:
-        raise ValueError(f"`maximum` must be at least `minimum`, {minimum}; got {maximum!r}")
-    if not is_number(initial) or not minimum <= initial <= maximum:
-        raise ValueError(f"`initial` must lie in [{minimum}, {maximum}]; got {initial!r}")
+    check_number("target_fraction", target_fraction, 0, 1)
+    check_number("step_size", step_size, above=0)
+    check_number("minimum", minimum, above=0)
+    is_above = is_number(maximum) and maximum >= minimum
+    check(is_above, "maximum", f"at least `minimum`, {minimum}", maximum)
+    check_number("initial", initial, minimum, maximum)
 
     def init(layers: Sequence[str]) -> dict[str, jax.Array]:
         return {name: jnp.asarray(initial, jnp.float32) for name in layers}
@@ -211,10 +207,8 @@ def cosine_fraction(initial: float, end_step: int) -> optax.Schedule:
     Raises:
       ValueError: if an option is not valid.
     """
-    if not is_number(initial) or not 0 <= initial <= 1:
-        raise ValueError(f"`initial` must lie in [0, 1]; got {initial!r}")
-    if not is_number(end_step) or not end_step >= 1:
-        raise ValueError(f"`end_step` must be at least 1; got {end_step!r}")
+    check_number("initial", initial, 0, 1)
+    check_number("end_step", end_step, 1)
 
     def schedule(step: jax.Array) -> jax.Array:
         progress = jnp.clip(step / end_step, 0.0, 1.0)

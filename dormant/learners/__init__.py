@@ -3,7 +3,13 @@ Every algorithm shares the update skeleton of `step_learner`."""
 
 from dormant.learners.batches import Batch, WeightedBatch
 from dormant.learners.dqn_learner import dqn
-from dormant.learners.learner import Learner, LearnerState, gradient_learner, step_learner
+from dormant.learners.learner import (
+    Interventions,
+    Learner,
+    LearnerState,
+    gradient_learner,
+    step_learner,
+)
 from dormant.learners.losses import huber_loss, mse_loss
 from dormant.learners.networks import ImpalaResNet, NatureCNN
 from dormant.learners.q_learning import (
@@ -11,16 +17,19 @@ from dormant.learners.q_learning import (
     keyed_epsilon_greedy,
     linearly_decaying_epsilon,
 )
-from dormant.learners.rainbow_learner import project_distribution, rainbow
-from dormant.learners.sac_learner import mirror_in_target, sac
+from dormant.learners.rainbow_learner import RainbowOptions, project_distribution, rainbow
+from dormant.learners.sac_learner import ActorCritic, mirror_in_target, sac
 from dormant.learners.targets import keep_target, periodic_target, soft_target
 
 __all__ = [
+    "ActorCritic",
     "Batch",
     "ImpalaResNet",
+    "Interventions",
     "Learner",
     "LearnerState",
     "NatureCNN",
+    "RainbowOptions",
     "WeightedBatch",
     "dqn",
     "epsilon_greedy",

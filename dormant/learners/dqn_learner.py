@@ -7,10 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant import Intervention
 from dormant.checks import check_choice, check_function, check_number
 from dormant.learners.batches import Batch, check_batch, continues
-from dormant.learners.learner import Learner, LossFunction, Metrics, Params, gradient_learner
+from dormant.learners.learner import (
+    NO_INTERVENTIONS,
+    Interventions,
+    Learner,
+    LossFunction,
+    Metrics,
+    Params,
+    gradient_learner,
+)
 from dormant.learners.losses import LOSSES
 from dormant.learners.q_learning import QFunction, check_q_values, epsilon_greedy, of_actions
 from dormant.learners.targets import target_rule_of
@@ -24,8 +31,7 @@ def dqn(
     discount: float,
     loss: str = "huber",
     target_period: int | None = None,
-    tracker: Intervention | None = None,
-    intervention: Intervention | None = None,
+    interventions: Interventions = NO_INTERVENTIONS,
 ) -> Learner:
     """DQN: fits Q to reward + discount * max Q_target(next state) * (1 - terminal).
 
@@ -41,8 +47,7 @@ def dqn(
       target_period: gradient steps between two syncs of the target network, which come at the end
         of gradient steps target_period, 2 * target_period, ... None: the caller syncs with
         `sync_target`, for example by agent steps (the paper: every 8 000).
-      tracker: None, or what `dormant.track` returns.
-      intervention: None, or what `dormant.redo` returns.
+      interventions: what tracks and what acts after the optimizer's step.
 
     Returns:
       A `Learner` of `Batch`es. Besides `loss` its metrics have `q_mean`, the mean Q-value of the
@@ -61,8 +66,7 @@ def dqn(
         loss=_q_learning_loss(apply, float(discount), LOSSES[loss]),
         policy=epsilon_greedy(apply),
         target_rule=target_rule_of(target_period),
-        tracker=tracker,
-        intervention=intervention,
+        interventions=interventions,
     )
 
 

@@ -2,6 +2,7 @@
 An algorithm supplies its step or its loss, its policies and its target rule; nothing here knows
 of Q-values."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,6 +28,40 @@ Gradient = Callable[[Params, Params, Any, jax.Array], Params]
 Policy = Callable[[Params, Any, jax.Array, Any], jax.Array]
 # (params, target_params, state of the intervention) -> target_params
 TargetIntervention = Callable[[Params, Params, Any], Params]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interventions:
+    """What measures and changes the network after the optimizer's step.
+
+    Attributes:
+      tracker: None, or what `dormant.track` returns; sees the parameters first, and is given the
+        gradient as a function, to be computed where something is due.
+      intervention: None, or what `dormant.redo` returns, or `dormant.combine` for several.
+      target_intervention: None, or `target_intervention(params, target_params, state of the
+        intervention) -> target_params`, such as `mirror_in_target` returns; called after the
+        intervention, only when there are `score_inputs`.
+
+    Raises:
+      ValueError: when one is not of the kind asked for.
+    """
+
+    tracker: Intervention | None = None
+    intervention: Intervention | None = None
+    target_intervention: TargetIntervention | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tracker", "intervention"):
+            if getattr(self, name) is not None:
+                check_init_and_update(name, getattr(self, name), "None or ")
+        if self.target_intervention is not None:
+            check_function("target_intervention", self.target_intervention)
+            allowed = "None where there is no `intervention`"
+            has_target = self.intervention is not None
+            check(has_target, "target_intervention", allowed, self.target_intervention)
+
+
+NO_INTERVENTIONS = Interventions()
 
 
 class LearnerState(NamedTuple):
@@ -83,9 +118,7 @@ def gradient_learner(
     policy: Policy,
     evaluation_policy: Policy | None = None,
     target_rule: TargetRule = keep_target,
-    tracker: Intervention | None = None,
-    intervention: Intervention | None = None,
-    target_intervention: TargetIntervention | None = None,
+    interventions: Interventions = NO_INTERVENTIONS,
 ) -> Learner:
     """`step_learner` whose step is one optimizer step down the gradient of a loss.
 
@@ -100,8 +133,7 @@ def gradient_learner(
       init: `init(key) -> params`, the network's own initializer.
       optimizer: any optax transformation; its state is never looked into.
       loss: `loss(params, target_params, batch, key) -> (scalar, metrics)`.
-      policy, evaluation_policy, target_rule, tracker, intervention, target_intervention: as in
-        `step_learner`.
+      policy, evaluation_policy, target_rule, interventions: as in `step_learner`.
 
     Raises:
       ValueError: when an argument is not of the kind asked for.
@@ -127,9 +159,7 @@ def gradient_learner(
         policy=policy,
         evaluation_policy=evaluation_policy,
         target_rule=target_rule,
-        tracker=tracker,
-        intervention=intervention,
-        target_intervention=target_intervention,
+        interventions=interventions,
     )
 
 
@@ -142,9 +172,7 @@ def step_learner(
     policy: Policy,
     evaluation_policy: Policy | None = None,
     target_rule: TargetRule = keep_target,
-    tracker: Intervention | None = None,
-    intervention: Intervention | None = None,
-    target_intervention: TargetIntervention | None = None,
+    interventions: Interventions = NO_INTERVENTIONS,
 ) -> Learner:
     """Builds a learner from a whole optimizer step, for example another library's train function.
 
@@ -164,11 +192,7 @@ def step_learner(
       evaluation_policy: the same without the exploration of the network itself; None: `policy`.
       target_rule: `target_rule(params, target_params, gradient_step) -> target_params`, called last
         with the number of updates made, this one included.
-      tracker: None, or what `dormant.track` returns; sees the parameters first, and is given the
-        gradient as a function, to be computed where something is due.
-      intervention: None, or what `dormant.redo` returns.
-      target_intervention: `target_intervention(params, target_params, state of the intervention) ->
-        target_params`, called after the intervention, only when there are `score_inputs`.
+      interventions: what tracks and what acts after the step.
 
     Raises:
       ValueError: when an argument is not of the kind asked for.
@@ -182,17 +206,15 @@ def step_learner(
         "target_rule": target_rule,
         "evaluation_policy": evaluation_policy,
     }
-    optional = {"gradient": gradient, "target_intervention": target_intervention}
-    functions |= {name: value for name, value in optional.items() if value is not None}
+    if gradient is not None:
+        functions["gradient"] = gradient
     for name, function in functions.items():
         check_function(name, function)
     check_init_and_update("optimizer", optimizer)
-    for name, pair in (("tracker", tracker), ("intervention", intervention)):
-        if pair is not None:
-            check_init_and_update(name, pair, "None or ")
-    has_target = intervention is not None or target_intervention is None
-    allowed = "None where there is no `intervention`"
-    check(has_target, "target_intervention", allowed, target_intervention)
+    are_bundled = isinstance(interventions, Interventions)
+    check(are_bundled, "interventions", "learners.Interventions(...)", interventions)
+    tracker, intervention = interventions.tracker, interventions.intervention
+    target_intervention = interventions.target_intervention
 
     def init_state(key: jax.Array) -> LearnerState:
         # Always three keys: the parameters of a seed do not depend on who watches or recycles them.

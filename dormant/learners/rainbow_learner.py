@@ -1,6 +1,7 @@
 """C51, Rainbow, full Rainbow, DrQ(eps) and DER as one pure learner; what is on, an option says.
 One update computes what Dopamine's (full) Rainbow agent computes on the same batch and key."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dormant import Intervention
 from dormant.checks import check, check_choice, check_flag, check_function, check_number
 from dormant.learners.batches import WeightedBatch, check_batch, continues
-from dormant.learners.learner import Learner, LossFunction, Metrics, Params, gradient_learner
+from dormant.learners.learner import (
+    NO_INTERVENTIONS,
+    Interventions,
+    Learner,
+    LossFunction,
+    Metrics,
+    Params,
+    gradient_learner,
+)
 from dormant.learners.losses import LOSSES
 from dormant.learners.q_learning import (
     KeyedQFunction,
@@ -28,20 +36,49 @@ KeyedNetwork = Callable[[Params, jax.Array, jax.Array], jax.Array]
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class RainbowOptions:
+    """Which parts of Rainbow are on; by default none, which leaves DQN on weighted batches.
+
+    Attributes:
+      support: float (N,), the values of the atoms, increasing and equally spaced; None for Q-values
+        instead of distributions.
+      double: Double DQN's choice of the next action (van Hasselt et al., 2016).
+      loss: without a support, "huber" (delta 1) or "mse"; not used with one.
+      augment: `augment(states, key) -> states`, applied to the batch's state and next_state (two
+        keys) as float32 (B, ...) in the units of the observations (Atari: pixels, 0 to 255).
+
+    Raises:
+      ValueError: when an option is not allowed.
+    """
+
+    support: Any = None
+    double: bool = False
+    loss: str = "huber"
+    augment: Augmentation | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, tuple(LOSSES))
+        check_flag("double", self.double)
+        if self.augment is not None:
+            check_function("augment", self.augment, "(states, key)")
+        if self.support is not None:
+            _check_support(self.support)
+
+
+_DQN = RainbowOptions()
+
+
 def rainbow(
     apply: KeyedNetwork,
     init: Callable[[jax.Array], Params],
     optimizer: optax.GradientTransformation,
     *,
     discount: float,
-    support: Any = None,
-    double: bool = False,
-    loss: str = "huber",
-    augment: Augmentation | None = None,
+    options: RainbowOptions = _DQN,
     evaluation_apply: KeyedNetwork | None = None,
     target_period: int | None = None,
-    tracker: Intervention | None = None,
-    intervention: Intervention | None = None,
+    interventions: Interventions = NO_INTERVENTIONS,
 ) -> Learner:
     """Rainbow (Hessel et al., 2018) and its parts, on weighted batches.
 
@@ -60,17 +97,11 @@ def rainbow(
       init: `init(key) -> params`, the network's own initializer.
       optimizer: any optax transformation.
       discount: gamma ** n for n-step returns, in [0, 1].
-      support: float (N,), the values of the atoms, increasing and equally spaced; None for Q-values
-        instead of distributions.
-      double: Double DQN's choice of a* (van Hasselt et al., 2016).
-      loss: without a support, "huber" (delta 1) or "mse"; not used with one.
-      augment: `augment(states, key) -> states`, applied to the batch's state and next_state (two
-        keys) as float32 (B, ...) in the units of the observations (Atari: pixels, 0 to 255).
+      options: which parts of Rainbow are on.
       evaluation_apply: as `apply`, with the noise off; None: `apply`.
       target_period: gradient steps between two syncs of the target network; None: the caller syncs
         with `sync_target`.
-      tracker: None, or what `dormant.track` returns.
-      intervention: None, or what `dormant.redo` returns.
+      interventions: what tracks and what acts after the optimizer's step.
 
     Returns:
       A `Learner` of `WeightedBatch`es. Besides `loss`, the mean of weight * loss over the batch,
@@ -81,28 +112,21 @@ def rainbow(
     Raises:
       ValueError: when an option is not allowed; on the first update, when shapes do not fit.
     """
-    check_choice("loss", loss, tuple(LOSSES))
     check_number("discount", discount, 0, 1)
-    check_flag("double", double)
+    check(isinstance(options, RainbowOptions), "options", "RainbowOptions(...)", options)
     check_function("apply", apply, "(params, observation, key)")
     if evaluation_apply is None:
         evaluation_apply = apply
     check_function("evaluation_apply", evaluation_apply, "(params, observation, key)")
-    if augment is not None:
-        check_function("augment", augment, "(states, key)")
-    atoms = None if support is None else _checked_support(support)
-    batch_loss = _weighted_loss(
-        apply, float(discount), atoms, double=double, error=LOSSES[loss], augment=augment
-    )
+    atoms = None if options.support is None else jnp.asarray(options.support, jnp.float32)
     return gradient_learner(
         init,
         optimizer,
-        loss=batch_loss,
+        loss=_weighted_loss(apply, float(discount), atoms, options),
         policy=keyed_epsilon_greedy(_q_function(apply, atoms)),
         evaluation_policy=keyed_epsilon_greedy(_q_function(evaluation_apply, atoms)),
         target_rule=target_rule_of(target_period),
-        tracker=tracker,
-        intervention=intervention,
+        interventions=interventions,
     )
 
 
@@ -143,11 +167,9 @@ def _weighted_loss(
     apply: KeyedNetwork,
     discount: float,
     support: jax.Array | None,
-    *,
-    double: bool,
-    error: Callable,
-    augment: Augmentation | None,
+    options: RainbowOptions,
 ) -> LossFunction:
+    error, augment = LOSSES[options.loss], options.augment
     # One key for the whole batch, as in Dopamine: the noise is that of one network.
     batched_apply = jax.vmap(apply, in_axes=(None, 0, None))
 
@@ -157,7 +179,7 @@ def _weighted_loss(
     def targets(params, target_params, batch, key):
         """float (B,), or (B, N) probabilities."""
         outputs = batched_apply(target_params, batch.next_state, key)
-        chooser = batched_apply(params, batch.next_state, key) if double else outputs
+        chooser = batched_apply(params, batch.next_state, key) if options.double else outputs
         best = jnp.argmax(q_values_of(chooser), axis=-1)
         next_outputs = of_actions(outputs, best)
         remaining = discount * continues(batch)
@@ -193,14 +215,13 @@ def _weighted_loss(
     return loss
 
 
-def _checked_support(support: Any) -> jax.Array:
+def _check_support(support: Any) -> None:
     atoms = np.asarray(support, np.float32)
     is_vector = atoms.ndim == 1 and atoms.size > 1 and np.isfinite(atoms).all()
     spacing = np.diff(atoms) if is_vector else np.zeros(1)
     is_even = (spacing > 0).all() and np.allclose(spacing, spacing.mean(), rtol=1e-3)
     allowed = "None or at least 2 increasing, equally spaced values of shape (N,)"
     check(is_even, "support", allowed, support)
-    return jnp.asarray(atoms)
 
 
 def _check_outputs(shape: tuple[int, ...], support: jax.Array | None) -> None:

@@ -1,6 +1,7 @@
 """Soft actor-critic with a learned temperature as a pure learner (Haarnoja et al., 2018).
 One update computes what Dopamine's SAC agent computes on the same batch and key."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant import Intervention
 from dormant.checks import check, check_function, check_number
 from dormant.learners.batches import Batch, check_batch, continues
 from dormant.learners.learner import (
+    NO_INTERVENTIONS,
+    Interventions,
     Learner,
     LossFunction,
     Metrics,
@@ -31,10 +33,33 @@ Critic = Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 _BRANCHES = ("log_alpha", "network")
 
 
+@dataclasses.dataclass(frozen=True)
+class ActorCritic:
+    """SAC's networks, as functions of one observation without a batch dimension.
+
+    Attributes:
+      init: `init(key) -> {"network": the tree of both, "log_alpha": float () or (1,)}`; Dopamine
+        starts with log_alpha 0.
+      actor: `actor(network, observation, key) -> (mean_action, sampled_action, log_probability)`;
+        `network` is `params["network"]`.
+      critic: `critic(network, observation, action) -> (q1, q2)`, each () or (1,).
+
+    Raises:
+      ValueError: when one is not a function.
+    """
+
+    init: Callable[[jax.Array], Params]
+    actor: Actor
+    critic: Critic
+
+    def __post_init__(self) -> None:
+        check_function("init", self.init)
+        check_function("actor", self.actor, "(network, observation, key)")
+        check_function("critic", self.critic, "(network, observation, action)")
+
+
 def sac(
-    actor: Actor,
-    critic: Critic,
-    init: Callable[[jax.Array], Params],
+    networks: ActorCritic,
     optimizer: optax.GradientTransformation,
     *,
     discount: float,
@@ -42,9 +67,7 @@ def sac(
     target_smoothing: float | None = 0.005,
     target_period: int | None = None,
     reward_scale: float = 1.0,
-    tracker: Intervention | None = None,
-    intervention: Intervention | None = None,
-    target_intervention: TargetIntervention | None = None,
+    interventions: Interventions = NO_INTERVENTIONS,
 ) -> Learner:
     """SAC: twin critics, a stochastic actor and a learned temperature alpha.
 
@@ -59,12 +82,9 @@ def sac(
     sampled one; the temperature's loss is linear in log_alpha.
 
     Args:
-      actor: `actor(network, observation, key) -> (mean_action, sampled_action, log_probability)`
-        for one observation without a batch dimension; `network` is `params["network"]`.
-      critic: `critic(network, observation, action) -> (q1, q2)`, each () or (1,).
-      init: `init(key) -> {"network": the network's tree, "log_alpha": float () or (1,)}`; Dopamine
-        starts with log_alpha 0.
-      optimizer: any optax transformation over that tree; `optax.partition` for one per branch.
+      networks: actor, critics and their initializer.
+      optimizer: any optax transformation over the tree of `init`; `optax.partition` for one per
+        branch.
       discount: gamma ** n for n-step returns, in [0, 1].
       target_entropy: entropy the temperature steers to, nats (Dopamine: -0.5 per action dimension).
       target_smoothing: how far the target network moves to the online one at the end of every
@@ -72,9 +92,8 @@ def sac(
       target_period: with target_smoothing None, gradient steps between two copies; None: the caller
         copies with `sync_target`.
       reward_scale: factor of the rewards.
-      tracker: None, or what `dormant.track` returns. Graphs are those of the whole tree of `init`.
-      intervention: None, or what `dormant.redo` returns, or `dormant.combine` for both networks.
-      target_intervention: None, or what `mirror_in_target` returns.
+      interventions: what tracks and what acts after the optimizer's step, `dormant.combine` for
+        both networks. Graphs are those of the whole tree of `init`.
 
     Returns:
       A `Learner` of `Batch`es whose action is float (B, *action_shape). Besides `loss` its metrics,
@@ -86,15 +105,13 @@ def sac(
       ValueError: when an option is not allowed; from the learner's `init`, when the parameters do
         not have the two branches; on the first update, when shapes do not fit.
     """
-    check_function("actor", actor, "(network, observation, key)")
-    check_function("critic", critic, "(network, observation, action)")
-    check_function("init", init)
+    check(isinstance(networks, ActorCritic), "networks", "ActorCritic(...)", networks)
     check_number("discount", discount, 0, 1)
     check_number("target_entropy", target_entropy)
     check_number("reward_scale", reward_scale)
 
     def checked_init(key: jax.Array) -> Params:
-        params = init(key)
+        params = networks.init(key)
         branches = sorted(params) if isinstance(params, dict) else type(params).__name__
         if branches != list(_BRANCHES):
             raise ValueError(
@@ -106,14 +123,12 @@ def sac(
         checked_init,
         optimizer,
         loss=_soft_actor_critic_loss(
-            actor, critic, float(discount), float(target_entropy), float(reward_scale)
+            networks, float(discount), float(target_entropy), float(reward_scale)
         ),
-        policy=_actor_policy(actor, mean=False),
-        evaluation_policy=_actor_policy(actor, mean=True),
+        policy=_actor_policy(networks.actor, mean=False),
+        evaluation_policy=_actor_policy(networks.actor, mean=True),
         target_rule=_target_rule(target_smoothing, target_period),
-        tracker=tracker,
-        intervention=intervention,
-        target_intervention=target_intervention,
+        interventions=interventions,
     )
 
 
@@ -129,19 +144,20 @@ def mirror_in_target(action: Action, name: str | None = None) -> TargetIntervent
       name: the intervention's name within `dormant.combine`; None where it stands alone.
 
     Returns:
-      A function for a learner's `target_intervention`.
+      A function for `Interventions.target_intervention`.
 
     Raises:
       ValueError: if the action cannot be mirrored, such as pruning.
     """
-    if action.mirror is None:
+    mirror = action.mirror
+    if mirror is None:
         raise ValueError(f"`action` must be one that can be mirrored in a target; got {action!r}")
 
     def target_intervention(params: Params, target_params: Params, state: Any) -> Params:
         state = state if name is None else state[name]
         acted = state.report.step == state.step
         masks = {layer: state.masks[layer] for layer in action.layers}
-        return action.mirror(params, target_params, masks, acted)
+        return mirror(params, target_params, masks, acted)
 
     return target_intervention
 
@@ -167,8 +183,10 @@ def _actor_policy(actor: Actor, mean: bool) -> Policy:
 
 
 def _soft_actor_critic_loss(
-    actor: Actor, critic: Critic, discount: float, target_entropy: float, reward_scale: float
+    networks: ActorCritic, discount: float, target_entropy: float, reward_scale: float
 ) -> LossFunction:
+    actor, critic = networks.actor, networks.critic
+
     def q_values(network: Params, observation: jax.Array, action: jax.Array) -> jax.Array:
         """float (2,), of both critics."""
         return jnp.stack([jnp.squeeze(q_value) for q_value in critic(network, observation, action)])

@@ -90,7 +90,7 @@ class Work(NamedTuple):
     start: Callable[[], State]
     advance: Callable[[State, int], tuple[State, Call]]
     gradient_steps: Callable[[int], int]
-    is_recorded: Callable[[int], bool]
+    is_recorded: Callable[[int], bool | jax.Array]
     learners: Callable[[State], Sequence[LearnerState]]
     acts: bool
     summarize: Callable[[State, int, list[Any]], tuple[Sequence[Summary], str]]
@@ -214,10 +214,13 @@ class HostLoop:
                 self._check_finite(call)
                 speed = length.training_steps / (time.monotonic() - start)
                 summaries, text = work.summarize(state, iteration, brought)
-                counters = {"agent_step": step, "gradient_step": work.gradient_steps(step)}
                 records = [
                     metrics.iteration_record(
-                        iteration, **counters, steps_per_second=speed, **summary._asdict()
+                        iteration,
+                        agent_step=step,
+                        gradient_step=work.gradient_steps(step),
+                        steps_per_second=speed,
+                        **summary._asdict(),
                     )
                     for summary in summaries
                 ]

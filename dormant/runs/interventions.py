@@ -192,6 +192,7 @@ def _configured(
         options |= _options_of(part)
     options["adam_count"] = "keep"
     options.pop(without, None)
+    summary = (action.__doc__ or "").partition("\n")[0]
     kind = dataclasses.make_dataclass(
         name,
         [(option, Any, value) for option, value in (options | defaults).items()],
@@ -200,7 +201,7 @@ def _configured(
         namespace={
             "_SELECTION": staticmethod(selection),
             "_ACTION": staticmethod(action),
-            "__doc__": f"{action.__doc__.splitlines()[0]} `{name}.*` in gin; see `Configured`.",
+            "__doc__": f"{summary} `{name}.*` in gin; see `Configured`.",
             "__module__": __name__,
         },
     )

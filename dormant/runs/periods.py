@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 import dormant
+from dormant.learners import Interventions
 from dormant.runs.interventions import tracker_of
 from dormant.runs.options import LearnerOptions
 
@@ -20,8 +21,8 @@ def interventions_of(
     graph: dormant.NeuronGraph,
     init: Callable[[jax.Array], Any],
     optimizer: optax.GradientTransformation,
-) -> dict[str, dormant.Intervention | None]:
-    """`tracker` and `intervention`, as the learners' constructors take them.
+) -> Interventions:
+    """What tracks and what acts in a run, as the learners' constructors take it.
 
     Args:
       options: of the run.
@@ -30,10 +31,10 @@ def interventions_of(
       optimizer: whose state is reset with the neurons.
     """
     acting = options.intervention
-    return {
-        "tracker": tracker_of(options).intervention(graph),
-        "intervention": acting and acting.intervention(graph, init, optimizer),
-    }
+    return Interventions(
+        tracker=tracker_of(options).intervention(graph),
+        intervention=acting and acting.intervention(graph, init, optimizer),
+    )
 
 
 def is_due(options: LearnerOptions, gradient_step: jax.Array) -> jax.Array:

@@ -103,7 +103,7 @@ class Distillation:
         name = "Distillation."
         for option in ("teacher_run", "student_run"):
             value = getattr(self, option)
-            is_path = value is None or (isinstance(value, str) and value)
+            is_path = value is None or (isinstance(value, str) and value != "")
             require(is_path, f"{name}{option}", "None or a run's folder", value)
         require_choice(f"{name}student", self.student, STUDENTS)
         if self.student == "pretrained":
@@ -127,7 +127,11 @@ class Distillation:
         """
         del run
         agent = VectorizedDQN()
-        source = (_from_runs if self.teacher_run else _from_online_runs)(self, agent, options)
+        if self.teacher_run is None:
+            source = _from_online_runs(self, agent, options)
+        else:
+            pretrained = self.student == "pretrained"
+            source = _from_runs(self.teacher_run, self.student_run if pretrained else None)
         experience = source.experience
         network = agent.q_network(experience.game)
         learner = self._learner(agent, options, network)
@@ -183,7 +187,7 @@ class Distillation:
                 optimizer,
                 loss=distilling_loss(network.apply, self.loss),
                 policy=learners.epsilon_greedy(network.apply),
-                **interventions_of(options, network.graph, network.init, optimizer),
+                interventions=interventions_of(options, network.graph, network.init, optimizer),
             )
 
 
@@ -206,19 +210,18 @@ def _from_online_runs(study: Distillation, agent: VectorizedDQN, options: Learne
 
     taught, ring = teacher.shapes()
     start = () if student is None else student.shapes()[0].params
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    scalar: Any = jax.ShapeDtypeStruct((), jnp.float32)  # a shape in an array's place
     prepared = Lesson(taught.params, start, ring, scalar, scalar)
     return Source(online_experience(teacher), lambda network: teach, prepared)
 
 
-def _from_runs(study: Distillation, agent: VectorizedDQN, options: LearnerOptions) -> Source:
-    del agent, options
+def _from_runs(teacher_run: str, student_run: str | None) -> Source:
     experience = Atari().experience()
     game = experience.game
-    teacher = trained_run("Distillation.teacher_run", study.teacher_run, game.name)
+    teacher = trained_run("Distillation.teacher_run", teacher_run, game.name)
     student = None
-    if study.student == "pretrained":
-        student = trained_run("Distillation.student_run", study.student_run, game.name)
+    if student_run is not None:
+        student = trained_run("Distillation.student_run", student_run, game.name)
 
     def load(network: QNetwork) -> Callable[..., tuple]:
         template = jax.eval_shape(network.init, jax.random.key(0))

@@ -49,11 +49,11 @@ class DQNReplay:
         require(isinstance(self.folder, str), f"{name}folder", "a path", self.folder)
         is_run = self.run is None or (is_count(self.run, 1) and self.run <= RUNS)
         require(is_run, f"{name}run", f"None or a whole number from 1 to {RUNS}", self.run)
-        is_list = isinstance(self.files, list | tuple) and len(self.files) > 0
-        distinct = is_list and len(set(self.files)) == len(self.files)
-        whole = distinct and all(is_count(number, 0) for number in self.files)
+        files = self.files
+        distinct = isinstance(files, list | tuple) and 0 < len(set(files)) == len(files)
+        whole = distinct and all(is_count(number, 0) for number in files or ())
         allowed = "None or a tuple of different whole numbers >= 0, such as (0, 10, 20)"
-        require(self.files is None or whole, f"{name}files", allowed, self.files)
+        require(files is None or whole, f"{name}files", allowed, files)
         least = frames.STACK + 1
         require_count(f"{name}steps_per_file", self.steps_per_file, least, "steps")
 
@@ -159,7 +159,7 @@ def _read_into(rows: np.ndarray, path: Path) -> None:
                 f"{name} of at least {len(rows)} steps must be {rows.dtype} {rows.shape[1:]} each;"
                 f" got {dtype} {shape}"
             )
-        buffer = memoryview(rows.reshape(-1).view(np.uint8))
+        buffer = rows.reshape(-1).view(np.uint8).data
         while buffer:
             count = file.readinto(buffer)
             if not count:

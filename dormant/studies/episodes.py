@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dormant.learners.learner import Policy
 from dormant.vectorized import Environment
@@ -16,7 +17,7 @@ _MOST_STEPS = 10_000
 EPSILON = 0.001  # the paper's, in evaluation
 
 # (params, key) -> (undiscounted returns (E,), NaN where given up; agent steps (E,))
-Evaluate = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+Evaluate = Callable[[Any, jax.Array], tuple[ArrayLike, ArrayLike]]
 
 
 def evaluation(
@@ -60,7 +61,7 @@ def evaluation(
     return evaluate
 
 
-def evaluation_entries(returns: jax.Array, lengths: jax.Array) -> Mapping[str, Any]:
+def evaluation_entries(returns: ArrayLike, lengths: ArrayLike) -> Mapping[str, Any]:
     """The entries of the "iteration" record, of the episodes that came to their end."""
     returns, lengths = np.asarray(returns), np.asarray(lengths)
     ended = ~np.isnan(returns)

@@ -114,7 +114,7 @@ class OfflineDQN:
                 loss=agent.loss,
                 # Without a period the target is what the caller makes it.
                 target_period=agent.target_period(options) if self.targets == "periodic" else None,
-                **interventions_of(options, network.graph, network.init, optimizer),
+                interventions=interventions_of(options, network.graph, network.init, optimizer),
             )
 
 

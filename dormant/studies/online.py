@@ -59,8 +59,8 @@ class OnlineRun(NamedTuple):
             if not left or calls % _SAY_EVERY == 0:
                 mean = mean_return(progress.episode_return)
                 ended = "no episode ended" if math.isnan(mean) else f"average return {mean:.2f}"
-                step = f"agent step {int(state.agent_step):,} of {self.agent_steps:,}"
-                say(f"{self.title}: {step}  {ended}")
+                reached = f"agent step {int(state.agent_step):,} of {self.agent_steps:,}"
+                say(f"{self.title}: {reached}  {ended}")
         return _one_seed(state)
 
     def shapes(self) -> tuple[Any, Any]:

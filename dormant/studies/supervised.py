@@ -211,7 +211,7 @@ class Supervised:
             optimizer,
             loss=loss,
             policy=policy,
-            **interventions_of(options, graph, init, optimizer),
+            interventions=interventions_of(options, graph, init, optimizer),
         )
         return apply, learner
 

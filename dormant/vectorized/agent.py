@@ -91,10 +91,10 @@ class VectorizedDQN(vectorized.Settings):
         is_environment = isinstance(self.environment, str | vectorized.Environment)
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
-        is_list = isinstance(self.dense, list | tuple)
-        whole = is_list and all(is_count(neurons, 1) for neurons in self.dense)
+        dense = self.dense
+        whole = isinstance(dense, list | tuple) and all(is_count(neurons, 1) for neurons in dense)
         allowed = "None or a tuple of whole numbers >= 1, such as (128, 128)"
-        require(self.dense is None or whole, f"{name}dense", allowed, self.dense)
+        require(dense is None or whole, f"{name}dense", allowed, dense)
 
     def program(
         self,
@@ -194,8 +194,9 @@ class VectorizedDQN(vectorized.Settings):
         require(fits, "VectorizedDQN.network", allowed, self.network)
         if are_images:
             return _IMAGE_NETWORKS[self.network](actions, width=self.width)
-        options = {} if self.dense is None else {"dense": tuple(self.dense)}
-        options["on_cpu"] = on_cpu
+        options: dict[str, Any] = {"on_cpu": on_cpu}
+        if self.dense is not None:
+            options["dense"] = tuple(self.dense)
         if self.network == "mlp":
             return vectorized.MLP(actions, observation_shape=shape, **options)
         allowed = f"'mlp' for {environment.name}, whose observations have the shape {shape}"
@@ -226,7 +227,7 @@ class VectorizedDQN(vectorized.Settings):
                 discount=self.discount,
                 loss=self.loss,
                 target_period=target_period,
-                **periods.interventions_of(used, graph, init, optimizer),
+                interventions=periods.interventions_of(used, graph, init, optimizer),
             )
 
         # Checked here: inside the program an error would come with JAX's own lines around it.

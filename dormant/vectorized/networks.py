@@ -79,12 +79,17 @@ class MinAtarCNN(nn.Module):
     def __call__(self, observation: jax.Array) -> jax.Array:
         on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
         x = observation.astype(jnp.float32)
-        options = {"padding": self.padding, "name": "Conv_0"}
         if on_cpu:
-            convolution = ConvolutionAsProduct(self.filters, **options)
+            x = ConvolutionAsProduct(self.filters, padding=self.padding, name="Conv_0")(x)
         else:
-            convolution = nn.Conv(self.filters, _KERNEL, kernel_init=_INITIALIZER, **options)
-        x = nn.relu(convolution(x))
+            x = nn.Conv(
+                self.filters,
+                _KERNEL,
+                kernel_init=_INITIALIZER,
+                padding=self.padding,
+                name="Conv_0",
+            )(x)
+        x = nn.relu(x)
         return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions, on_cpu)
 
 

@@ -11,10 +11,16 @@ import jax
 import jax.numpy as jnp
 
 from dormant.checks import check_count, check_function
-from dormant.learners import Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
+from dormant.learners import (
+    Batch,
+    Learner,
+    LearnerState,
+    WeightedBatch,
+    linearly_decaying_epsilon,
+)
 from dormant.vectorized.environments import Environment
 from dormant.vectorized.replay import Transitions, make_replay
-from dormant.vectorized.seeds import axes_of
+from dormant.vectorized.seeds import axes_of, seed_axis_of_all
 from dormant.vectorized.settings import Settings
 from dormant.xla_cpu import holds_keys, is_cpu, laid_out_as_kernels, of_kind, unrolled
 
@@ -64,9 +70,10 @@ class Program(NamedTuple):
         one program for each number of rounds. Both donate the state: it must not be used again.
     """
 
-    init: Callable[..., RunState]
-    fill: Callable[[RunState], tuple[RunState, Progress]]
-    advance: Callable[[RunState, int], tuple[RunState, Progress]]
+    # A state is a `RunState`, or the tuple of them that `xla_cpu.one_by_one` makes of it.
+    init: Callable[..., Any]
+    fill: Callable[[Any], tuple[Any, Progress]]
+    advance: Callable[[Any, int], tuple[Any, Progress]]
 
 
 def make_program(
@@ -139,12 +146,13 @@ def make_program(
 
 def axes_of_run(state: RunState) -> RunState:
     """The prefix tree of a run's state with 0 where a leaf has a seed axis, else None."""
-    axes = RunState(*(0,) * len(RunState._fields))
-    return axes._replace(learner=axes_of(state.learner), agent_step=None)
+    return seed_axis_of_all(RunState)._replace(learner=axes_of(state.learner), agent_step=None)
 
 
 def _check_seeds(keys: jax.Array, hyperparameters: Hyperparameters) -> None:
-    if not jnp.issubdtype(getattr(keys, "dtype", None), jax.dtypes.prng_key) or keys.ndim != 1:
+    dtype = getattr(keys, "dtype", None)
+    are_keys = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not are_keys or keys.ndim != 1:
         raise ValueError(
             "`keys` must be an array (S,) of keys, as `jax.random.split(jax.random.key(0), S)` is;"
             f" got {keys!r}"
@@ -166,7 +174,7 @@ class _OneSeed(NamedTuple):
     is_due: Callable[[jax.Array], jax.Array] | None
     on_cpu: bool
 
-    def init(self, key: jax.Array, hyperparameters: dict[str, jax.Array]) -> RunState:
+    def init(self, key: jax.Array, hyperparameters: Hyperparameters) -> RunState:
         learner = self.make_learner(hyperparameters)
         learner_key, reset_key, run_key = jax.random.split(key, 3)
         environments = self.settings.num_environments
@@ -193,10 +201,12 @@ class _OneSeed(NamedTuple):
         def one_round(state: RunState, _: None) -> tuple[RunState, tuple]:
             return self._interact(learner, state, 1.0)
 
-        state, episodes = jax.lax.scan(one_round, state, length=self.settings.warm_up_rounds)
+        state, (returns, lengths) = jax.lax.scan(
+            one_round, state, length=self.settings.warm_up_rounds
+        )
         metrics = jax.eval_shape(lambda: self._burst(learner, state)[1])
         metrics = {name: jnp.zeros(value.shape) for name, value in metrics.items()}
-        return state, Progress(*episodes, metrics, state.nonfinite_step)
+        return state, Progress(returns, lengths, metrics, state.nonfinite_step)
 
     def advance(self, state: RunState, rounds: int) -> tuple[RunState, Progress]:
         learner, settings = self.make_learner(state.hyperparameters), self.settings
@@ -210,9 +220,9 @@ class _OneSeed(NamedTuple):
             state, metrics = self._burst(learner, state)
             return state, (episodes, metrics)
 
-        state, (episodes, metrics) = jax.lax.scan(one_round, state, length=rounds)
+        state, ((returns, lengths), metrics) = jax.lax.scan(one_round, state, length=rounds)
         metrics = {name: value[-1] for name, value in metrics.items()}
-        return state, Progress(*episodes, metrics, state.nonfinite_step)
+        return state, Progress(returns, lengths, metrics, state.nonfinite_step)
 
     def _interact(
         self, learner: Learner, state: RunState, epsilon: Any
@@ -289,9 +299,9 @@ class _OneSeed(NamedTuple):
 
         def update(index: jax.Array, carry: tuple) -> tuple:
             learner_state, nonfinite_step, _ = carry
-            batch = jax.tree.map(lambda values: values[index], batches)
+            transitions: Batch = jax.tree.map(lambda values: values[index], batches)
             # Weights of 1, for the learners that ask for them; the others do not look at them.
-            batch = WeightedBatch(*batch, weight)
+            batch = WeightedBatch(*transitions, weight)
             learner_state, metrics = step(learner_state, batch)
             gradient_step = learner_state.gradient_step + 1
             is_first = (nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])

@@ -50,7 +50,7 @@ class Replay(NamedTuple):
 
     init: Callable[[], Transitions]
     add: Callable[[Transitions, Transitions, jax.Array], Transitions]
-    draw: Callable[[jax.Array, jax.Array, tuple[int, ...]], jax.Array]
+    draw: Callable[[jax.Array, int | jax.Array, tuple[int, ...]], jax.Array]
     batch: Callable[[Transitions, jax.Array], Batch]
     states: Callable[[Transitions, jax.Array], jax.Array]
 
@@ -94,7 +94,7 @@ def make_replay(environment: Environment, settings: Settings) -> Replay:
 
         return jax.tree.map(write, ring, new)
 
-    def draw(key: jax.Array, agent_step: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def draw(key: jax.Array, agent_step: int | jax.Array, shape: tuple[int, ...]) -> jax.Array:
         # The newest n - 1 steps are not followed by n steps yet; the oldest is at the write head.
         complete = jnp.minimum(agent_step, capacity) - (horizon - 1) * environments
         oldest = jnp.where(agent_step > capacity, agent_step % capacity, 0)

@@ -60,7 +60,7 @@ class VectorizedRunner:
         keys = jax.vmap(jax.random.key)(jnp.array([member.seed for member in members]))
         names = members[0].values
         values = {n: jnp.array([m.values[n] for m in members], jnp.float32) for n in names}
-        self._state = self._program.init(keys, values)
+        self._state: _State = self._program.init(keys, values)
         if self._loop.start_iteration:
             self._resume()
         memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
@@ -75,7 +75,7 @@ class VectorizedRunner:
         steps = [(step, self._settings.gradient_steps(step))] * len(_parts(self._state))
         forms, expected = forms_of(self._state), (_given(self._state), steps)
         # The arrays that were made to know their places go before those of the checkpoint come.
-        self._state = None
+        del self._state
         self._state = self._loop.load(forms, _identity, expected)
 
     def describe(self) -> str:
@@ -151,8 +151,8 @@ def _learners(state: _State) -> list[LearnerState]:
     """Each member's learner, without its parameters: the records hold none."""
     found = []
     for part in _parts(state):
-        learner = part.learner._replace(params=(), target_params=(), opt_state=(), key=())
-        learner = to_host(learner)
+        learner: Any = part.learner
+        learner = to_host(learner._replace(params=(), target_params=(), opt_state=(), key=()))
         seeds = to_host(part.nonfinite_step).size
         found += [vectorized.take_seed(learner, seed) for seed in range(seeds)]
     return found
@@ -164,14 +164,14 @@ def _summarize(
     """The episodes that ended, member by member."""
     del state, iteration
     returns, lengths = (np.concatenate(parts, axis=1) for parts in zip(*brought, strict=True))
-    summaries = []
+    episodes = []
     for values, steps, ended in zip(returns, lengths, ~np.isnan(returns), strict=True):
         found = values[ended].tolist()
         average = float(np.mean(found)) if found else 0.0
-        summaries.append(Summary(Episodes(found, steps[ended].tolist(), average)))
-    means = [summary.train.average for summary in summaries if summary.train.returns]
-    average = f"average return {np.mean(means):.2f}" if means else "no episode ended"
-    return summaries, f"{average} of {len(summaries)} runs"
+        episodes.append(Episodes(found, steps[ended].tolist(), average))
+    means = [each.average for each in episodes if each.returns]
+    text = f"average return {np.mean(means):.2f}" if means else "no episode ended"
+    return [Summary(each) for each in episodes], f"{text} of {len(episodes)} runs"
 
 
 def _devices(asked: int | None, members: int) -> list[jax.Device]:

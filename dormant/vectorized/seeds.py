@@ -23,11 +23,17 @@ def axes_of(state: LearnerState) -> LearnerState:
       A prefix of the state's tree: None for `gradient_step` and for the `step` of every
       `InterventionState` and of its report, 0 for all else.
     """
-    return LearnerState(*(0,) * len(LearnerState._fields))._replace(
+    return seed_axis_of_all(LearnerState)._replace(
         tracker=_intervention_axes(state.tracker),
         intervention=_intervention_axes(state.intervention),
         gradient_step=None,
     )
+
+
+def seed_axis_of_all(kind: Any) -> Any:
+    """The prefix of a NamedTuple's tree by which every field has a seed axis, for exceptions to be
+    put in with `_replace`."""
+    return kind(*(0,) * len(kind._fields))
 
 
 def take_seed(state: LearnerState, index: int) -> LearnerState:
@@ -41,9 +47,8 @@ def take_seed(state: LearnerState, index: int) -> LearnerState:
 
 def _intervention_axes(state: Any) -> Any:
     if isinstance(state, InterventionState):
-        report = Report(*(0,) * len(Report._fields))._replace(step=None)
-        axes = InterventionState(*(0,) * len(InterventionState._fields))
-        return axes._replace(step=None, report=report)
+        report = seed_axis_of_all(Report)._replace(step=None)
+        return seed_axis_of_all(InterventionState)._replace(step=None, report=report)
     if isinstance(state, dict):  # of `dormant.combine`
         return {name: _intervention_axes(part) for name, part in state.items()}
     return 0

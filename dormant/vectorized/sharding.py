@@ -139,7 +139,9 @@ def initialize_distributed(
         )
     if not missing:
         _check_place(coordinator_address, num_processes, process_id)
-    jax.distributed.initialize(**given)
+    jax.distributed.initialize(
+        coordinator_address=coordinator_address, num_processes=num_processes, process_id=process_id
+    )
 
 
 def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) -> None:

@@ -3,7 +3,7 @@
 Goes when XLA lays these products out so by itself: row "gradients laid out as kernels"."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 from jax import lax
@@ -42,7 +42,7 @@ def _lay_out(
     return apply_operation(plain, [lax.optimization_barrier(second.T), first])
 
 
-def _is_kernel_gradient(maker: Made | None) -> bool:
+def _is_kernel_gradient(maker: Made | None) -> TypeGuard[Made]:
     if maker is None or maker[0].name != "dot_general":
         return False
     product, (first, second) = maker

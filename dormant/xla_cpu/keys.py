@@ -26,10 +26,9 @@ def unrolled(key: jax.Array) -> jax.Array:
     Returns:
       Keys of the shape of `key`.
     """
-    is_default = (
-        jax.random.key_impl(key) == "threefry2x32" and jax.config.jax_threefry_partitionable
-    )
-    if not is_default:
+    # JAX sets the attributes of its options when it is imported, where no type checker sees them.
+    is_partitionable = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]
+    if jax.random.key_impl(key) != "threefry2x32" or not is_partitionable:
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
 
@@ -82,9 +81,9 @@ def _random_bits(key: jax.Array, bit_width: int, shape: Sequence[int]) -> jax.Ar
     return bits if bit_width == 32 else bits.astype(f"uint{bit_width}")
 
 
-def _fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
-    data = jnp.asarray(data, jnp.uint32)
-    return jnp.stack(_hash(key, jnp.zeros_like(data), data))
+def _fold_in(key: jax.Array, data: jax.typing.ArrayLike) -> jax.Array:
+    low = jnp.asarray(data, jnp.uint32)
+    return jnp.stack(_hash(key, jnp.zeros_like(low), low))
 
 
 _UNROLLED = define_prng_impl(

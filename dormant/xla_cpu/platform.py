@@ -17,7 +17,8 @@ def is_cpu(devices: Sequence[jax.Device] | None = None) -> bool:
     """
     if devices is not None:
         return devices[0].platform == "cpu"
-    default = jax.config.jax_default_device
+    # JAX sets the attributes of its options when it is imported, where no type checker sees them.
+    default = jax.config.jax_default_device  # type: ignore[attr-defined]
     if default is None:
         return jax.default_backend() == "cpu"
     return getattr(default, "platform", default) == "cpu"

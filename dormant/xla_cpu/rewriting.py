@@ -38,7 +38,7 @@ def rewritten(function: Callable[..., Any], rewrite: Rewrite) -> Callable[..., A
             return leaves
 
         program = read_program(flat, abstract_arguments((), arguments))
-        values, made = dict(program.constants), {}
+        values, made = dict(program.constants), dict[int, Made]()
         values.update(zip(program.inputs, jax.tree.leaves(arguments), strict=True))
         for operation in program.operations:
             inputs = [values[number] for number in operation.inputs]

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 import dormant
-from dormant.learners import Batch, dqn
+from dormant.learners import Batch, Interventions, dqn
 
 
 def apply(params, observation):
@@ -26,8 +26,10 @@ def make_learner(recycle):
     graph = dormant.trace(apply, init(jax.random.key(0)), jnp.zeros((1, 4)))
     return dqn(
         apply, init, optimizer, discount=0.99,
-        tracker=dormant.track(graph, period=2),
-        intervention=dormant.redo(graph, init, optimizer, tau=0.5, period=recycle),
+        interventions=Interventions(
+            dormant.track(graph, period=2),
+            dormant.redo(graph, init, optimizer, tau=0.5, period=recycle),
+        ),
     )  # fmt: skip
 
 

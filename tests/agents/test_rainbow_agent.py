@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_agent):
 def test_a_network_that_fits_no_distribution_is_one_line(make_agent):
     from dormant.checks import ConfigurationError
 
-    with pytest.raises(ConfigurationError, match="DormantFullRainbowAgent: `support` must be"):
+    with pytest.raises(ConfigurationError, match=r"DormantFullRainbowAgent\.support` must be"):
         make_agent(
             "drq_eps", JaxFullRainbowAgent__distributional=True, LearnerOptions__replay_ratio=1
         )

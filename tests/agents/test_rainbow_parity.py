@@ -11,6 +11,7 @@ import pytest
 
 from dormant.agents import dopamine_compat
 from dormant.learners import (
+    RainbowOptions,
     WeightedBatch,
     keyed_epsilon_greedy,
     project_distribution,
@@ -116,7 +117,7 @@ def test_c51_updates_equal_dopamines(optimizer):
         lambda key: network.init(key, jnp.zeros(IMAGE, jnp.uint8), SUPPORT),
         optimizer,
         discount=DISCOUNT,
-        support=SUPPORT,
+        options=RainbowOptions(support=SUPPORT),
     )
     check_three_updates(learner, train)
 
@@ -129,7 +130,8 @@ def test_c51_updates_equal_dopamines(optimizer):
 def test_full_rainbow_updates_equal_dopamines(optimizer, double):
     network = full_network(noisy=True, dueling=True, distributional=True)
     apply, init = outputs(network, "logits")
-    learner = rainbow(apply, init, optimizer, discount=DISCOUNT, support=SUPPORT, double=double)
+    options = RainbowOptions(support=SUPPORT, double=double)
+    learner = rainbow(apply, init, optimizer, discount=DISCOUNT, options=options)
 
     def train(*arguments):
         return full_train(
@@ -166,9 +168,9 @@ def test_drq_updates_equal_dopamines(optimizer, loss):
         init,
         optimizer,
         discount=DISCOUNT,
-        double=True,
-        loss=loss,
-        augment=lambda states, key: augmentation(key, states),
+        options=RainbowOptions(
+            double=True, loss=loss, augment=lambda states, key: augmentation(key, states)
+        ),
     )
     check_three_updates(learner, train)
 
@@ -187,7 +189,8 @@ def test_dopamines_train_wrapped_as_a_step_equals_the_learner(optimizer):
         return params, opt_state, {"loss": mean_loss, "sample_loss": losses}
 
     wrapped = step_learner(init, optimizer, step=step, policy=keyed_epsilon_greedy(apply))
-    learner = rainbow(apply, init, optimizer, discount=DISCOUNT, support=SUPPORT, double=True)
+    options = RainbowOptions(support=SUPPORT, double=True)
+    learner = rainbow(apply, init, optimizer, discount=DISCOUNT, options=options)
     states = [jax.jit(learner.init)(KEY), jax.jit(wrapped.init)(KEY)]
     for batch in batches(2):
         states[0], ours = jax.jit(learner.update)(states[0], batch)
@@ -203,7 +206,7 @@ def test_actions_equal_dopamines_for_the_same_keys(eval_mode):
     apply, init = outputs(network, "logits")
     evaluation_apply, _ = outputs(network, "logits", eval_mode=True)
     learner = rainbow(
-        apply, init, optax.sgd(0.1), discount=DISCOUNT, support=SUPPORT,
+        apply, init, optax.sgd(0.1), discount=DISCOUNT, options=RainbowOptions(support=SUPPORT),
         evaluation_apply=evaluation_apply,
     )  # fmt: skip
     state = jax.jit(learner.init)(KEY)

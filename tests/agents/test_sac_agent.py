@@ -237,7 +237,7 @@ def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(
 def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent, option):
     owner, name = option.split(".")
     known = "_actor/Dense_0.*_critic2/Dense_2.*'Dense_9'"
-    with pytest.raises(ConfigurationError, match=f"{option} must be .*{known}"):
+    with pytest.raises(ConfigurationError, match=f"{option}` must be .*{known}"):
         make_agent(LearnerOptions__intervention=f"@{owner}()", **{f"{owner}__{name}": ["Dense_9"]})
 
 

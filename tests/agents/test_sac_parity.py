@@ -11,7 +11,7 @@ import pytest
 
 import dormant
 from dormant.agents import dopamine_compat
-from dormant.learners import Batch, mirror_in_target, sac
+from dormant.learners import ActorCritic, Batch, Interventions, mirror_in_target, sac
 
 dopamine_compat.install()
 from dopamine.jax import continuous_networks  # noqa: E402
@@ -76,7 +76,7 @@ def make_learner(optimizer, **options):
     defaults = {
         "discount": DISCOUNT, "target_entropy": TARGET_ENTROPY, "reward_scale": REWARD_SCALE
     }  # fmt: skip
-    return sac(actor, critic, init, optimizer, **(defaults | options))
+    return sac(ActorCritic(init, actor, critic), optimizer, **(defaults | options))
 
 
 @pytest.mark.parametrize("target", ["soft", "hard"])
@@ -187,9 +187,11 @@ def test_target_critics_are_recycled_with_the_same_masks_and_fresh_values(graphs
     learner = make_learner(
         optimizer,
         target_smoothing=None,
-        intervention=redo,
-        target_intervention=mirror_in_target(
-            dormant.parts.recycling(graphs["critic"], init, optimizer)
+        interventions=Interventions(
+            intervention=redo,
+            target_intervention=mirror_in_target(
+                dormant.parts.recycling(graphs["critic"], init, optimizer)
+            ),
         ),
     )
     update = jax.jit(learner.update)

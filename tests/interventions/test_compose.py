@@ -2,7 +2,6 @@
 A network of five hidden neurons, of which chosen ones are silenced by hand."""
 
 import functools
-import inspect
 
 import jax
 import jax.numpy as jnp
@@ -310,19 +309,3 @@ def test_combine_checks_what_it_is_given():
     for wrong in (None, SGD):
         with pytest.raises(ValueError, match="^`redo` must be an Intervention; got "):
             dormant.combine(redo=wrong)
-
-
-# -- how many parameters --------------------------------------------------------------------------
-
-
-def public_functions():
-    for module in (dormant, dormant.parts):
-        for name in module.__all__:
-            if inspect.isfunction(getattr(module, name)):
-                yield f"{module.__name__}.{name}", getattr(module, name)
-
-
-def test_no_public_function_takes_more_than_eight_parameters():
-    counts = {name: len(inspect.signature(each).parameters) for name, each in public_functions()}
-    assert {"dormant.redo", "dormant.intervene", "dormant.parts.recycling"} <= counts.keys()
-    assert {name: count for name, count in counts.items() if count > 8} == {}

@@ -233,7 +233,7 @@ def test_a_rank_threshold_that_is_not_allowed(threshold):
         lambda: dormant.track(graph(), rank_threshold=threshold),
         lambda: dormant.network_metrics(graph(), draw(0), {}, rank_threshold=threshold),
     ):
-        with pytest.raises(ValueError, match=r"^`rank_threshold` must lie in \(0, 1\); got "):
+        with pytest.raises(ValueError, match=r"^`rank_threshold` must be a number in \(0, 1\); "):
             call()
 
 

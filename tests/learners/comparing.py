@@ -1,8 +1,19 @@
-"""What the learners' tests share: trees of arrays compared leaf by leaf, random keys included."""
+"""What the learners' tests share: trees of arrays compared leaf by leaf, random keys included, and
+the bundles that learners take, made of flat options."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+
+def bundled(name, bundle, options):
+    """`options` with those that are fields of `bundle` put into one, under `name`."""
+    fields = {field.name for field in dataclasses.fields(bundle)}
+    inside = {option: value for option, value in options.items() if option in fields}
+    outside = {option: value for option, value in options.items() if option not in fields}
+    return outside | {name: bundle(**inside)}
 
 
 def _numbers(leaf):

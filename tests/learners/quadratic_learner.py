@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from dormant import Intervention
-from dormant.learners import gradient_learner
+from dormant.learners import Interventions, gradient_learner
+from tests.learners.comparing import bundled
 
 KEY = jax.random.key(0)
 LEARNING_RATE = 0.1
@@ -63,4 +64,6 @@ def add_observation(params, observation, key, epsilon):
 def build(**options):
     defaults = {"loss": quadratic, "policy": add_observation}
     optimizer = options.pop("optimizer", optax.sgd(LEARNING_RATE))
-    return gradient_learner(options.pop("init", init_params), optimizer, **(defaults | options))
+    init = options.pop("init", init_params)
+    options = bundled("interventions", Interventions, defaults | options)
+    return gradient_learner(init, optimizer, **options)

@@ -10,13 +10,14 @@ import pytest
 import dormant
 from dormant.learners import (
     Batch,
+    Interventions,
     dqn,
     epsilon_greedy,
     huber_loss,
     linearly_decaying_epsilon,
     mse_loss,
 )
-from tests.learners.comparing import close
+from tests.learners.comparing import bundled, close
 from tests.learners.small_networks import ACTIONS, BATCH, FEATURES, MLP, discrete_batches
 
 DISCOUNT = 0.9
@@ -128,7 +129,8 @@ def redo_learner(**options):
         "intervention": dormant.redo(graph, init_mlp, optimizer, tau=0.0, period=2),
         "target_period": 2,
     }
-    return dqn(MLP().apply, init_mlp, optimizer, discount=DISCOUNT, **(defaults | options))
+    options = bundled("interventions", Interventions, defaults | options)
+    return dqn(MLP().apply, init_mlp, optimizer, discount=DISCOUNT, **options)
 
 
 def silence(state, neuron):
@@ -256,7 +258,7 @@ def test_option_errors(options, message):
         "apply": linear_q, "init": init_linear, "optimizer": optax.sgd(0.1), "discount": DISCOUNT
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
-        dqn(**(arguments | options))
+        dqn(**bundled("interventions", Interventions, arguments | options))
 
 
 @pytest.mark.parametrize(

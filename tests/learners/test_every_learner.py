@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import Learner, dqn, rainbow, sac
+from dormant.learners import ActorCritic, Interventions, Learner, RainbowOptions, dqn, rainbow, sac
 from tests.learners.comparing import close, identical
 from tests.learners.small_networks import (
     MLP,
@@ -53,8 +53,7 @@ def make_full_rainbow(**options):
         lambda key: NoisyMLP().init(key, OBSERVATION, key),
         optax.adam(1e-2),
         discount=0.9,
-        support=SUPPORT,
-        double=True,
+        options=RainbowOptions(support=SUPPORT, double=True),
         evaluation_apply=NoisyMLP(noisy=False).apply,
         **({"target_period": 3} | options),
     )
@@ -62,13 +61,14 @@ def make_full_rainbow(**options):
 
 def make_drq(**options):
     return rainbow(
-        keyed_mlp, init_mlp, optax.adam(1e-2), discount=0.9, double=True, augment=jitter, **options
-    )
+        keyed_mlp, init_mlp, optax.adam(1e-2), discount=0.9,
+        options=RainbowOptions(double=True, augment=jitter), **options,
+    )  # fmt: skip
 
 
 def make_sac(**options):
     return sac(
-        actor, critic, init_actor_critic, optax.adam(1e-2),
+        ActorCritic(init_actor_critic, actor, critic), optax.adam(1e-2),
         discount=0.9, target_entropy=-1.0, **options,
     )  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_a_tracked_run_is_bit_equal_to_a_plain_one(family):
     graph = dormant.trace(tracked_function(family.make), plain.params, *inputs)
     tracker = dormant.track(graph, period=1)
     step_plain, after_plain = jax.jit(family.learner.step), jax.jit(family.learner.after_step)
-    learner = family.make(tracker=tracker)
+    learner = family.make(interventions=Interventions(tracker))
     step, after_step = jax.jit(learner.step), jax.jit(learner.after_step)
     state = state._replace(tracker=tracker.init(KEY))
     for seed in range(3):

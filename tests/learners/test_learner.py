@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import gradient_learner, periodic_target, step_learner
+from dormant.learners import Interventions, gradient_learner, periodic_target, step_learner
 from tests.learners.comparing import close
 from tests.learners.quadratic_learner import (
     INPUTS,
@@ -204,16 +204,17 @@ def test_a_whole_step_of_another_library(gives_gradient):
         params, opt_state, value = train(params, opt_state, batch)
         return params, opt_state, {"loss": value}
 
-    options = {"tracker": recorder(0.0), "target_rule": periodic_target(2)}
+    tracker, target_rule = recorder(0.0), periodic_target(2)
     wrapped = step_learner(
         init_params,
         optimizer,
         step=step,
         gradient=gradient_of if gives_gradient else None,
         policy=add_observation,
-        **options,
+        target_rule=target_rule,
+        interventions=Interventions(tracker),
     )
-    learner = build(optimizer=optimizer, **options)
+    learner = build(optimizer=optimizer, tracker=tracker, target_rule=target_rule)
     states = [learner.init(KEY), wrapped.init(KEY)]
     update_wrapped = jax.jit(wrapped.update, donate_argnums=0)
     for _ in range(3):
@@ -291,6 +292,16 @@ def test_step_must_be_a_function():
         step_learner(init_params, optax.sgd(0.1), step=None, policy=add_observation)
 
 
+def test_interventions_must_be_bundled():
+    with pytest.raises(
+        ValueError, match=r"^`interventions` must be learners\.Interventions\(...\)"
+    ):
+        gradient_learner(
+            init_params, optax.sgd(0.1), loss=quadratic, policy=add_observation,
+            interventions=recorder(0),
+        )  # fmt: skip
+
+
 def test_score_inputs_must_be_a_tuple():
     learner = build(tracker=recorder(0))
     with pytest.raises(ValueError, match=r"`score_inputs` must be None or the tuple .* got \w+$"):
@@ -333,7 +344,7 @@ def test_the_gradient_is_computed_only_where_the_tracker_is_due():
     graph = dormant.trace(apply, jax.eval_shape(init, KEY), states)
     learner = gradient_learner(
         init, optax.sgd(0.1), loss=loss, policy=add_observation,
-        tracker=dormant.track(graph, period=3),
+        interventions=Interventions(dormant.track(graph, period=3)),
     )  # fmt: skip
     state, update = learner.init(KEY), jax.jit(learner.update)
     counts = []

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from dormant.learners import WeightedBatch, dqn, project_distribution, rainbow
-from tests.learners.comparing import close, identical
+from dormant.learners import RainbowOptions, WeightedBatch, dqn, project_distribution, rainbow
+from tests.learners.comparing import bundled, close, identical
 from tests.learners.small_networks import (
     ACTIONS,
     ATOMS,
@@ -55,7 +55,7 @@ def make(**options):
         "discount": DISCOUNT,
         "support": SUPPORT,
     }
-    return rainbow(**(arguments | options))
+    return rainbow(**bundled("options", RainbowOptions, arguments | options))
 
 
 def make_q(**options):
@@ -249,6 +249,11 @@ def test_an_action_out_of_range_gives_nan_instead_of_another_actions_value():
 def test_option_errors(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_options_must_be_bundled():
+    with pytest.raises(ValueError, match=r"`options` must be RainbowOptions\(\.\.\.\); got {}$"):
+        rainbow(linear_q, init_linear_q, optax.sgd(0.1), discount=DISCOUNT, options={})
 
 
 @pytest.mark.parametrize("field, shape", [("weight", (BATCH, 1)), ("reward", ()), ("weight", (3,))])

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import mirror_in_target, sac
-from tests.learners.comparing import close, identical
+from dormant.learners import ActorCritic, Interventions, mirror_in_target, sac
+from tests.learners.comparing import bundled, close, identical
 from tests.learners.small_networks import (
     ACTION_SHAPE,
     BATCH,
@@ -53,7 +53,8 @@ def make(**options):
     arguments = {
         "actor": actor, "critic": critic, "init": init_actor_critic, "optimizer": optax.sgd(0.1)
     }  # fmt: skip
-    return sac(**(arguments | OPTIONS | options))
+    arguments = bundled("networks", ActorCritic, arguments | OPTIONS | options)
+    return sac(**bundled("interventions", Interventions, arguments))
 
 
 def make_linear(**options):

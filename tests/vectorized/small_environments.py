@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 import dormant
-from dormant.learners import dqn
+from dormant.learners import Interventions, dqn
 from dormant.vectorized import MLP, Environment, Settings, Step, make_program
 
 TERMINAL_AFTER, CUT_OFF_AFTER = 5, 7
@@ -92,8 +92,10 @@ def learner_factory(*, track=None, redo=None, rate=1e-2, tau=0.1):
             optimizer,
             discount=SETTINGS.discount,
             target_period=5,
-            tracker=dormant.track(traced, period=track) if track else None,
-            intervention=dormant.redo(traced, init, optimizer, threshold, redo) if redo else None,
+            interventions=Interventions(
+                dormant.track(traced, period=track) if track else None,
+                dormant.redo(traced, init, optimizer, threshold, redo) if redo else None,
+            ),
         )
 
     return make_learner

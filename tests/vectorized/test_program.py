@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import rainbow
+from dormant.learners import RainbowOptions, rainbow
 from dormant.vectorized import RunState, make_program, take_seed
 from tests.learners.comparing import close, identical
 from tests.vectorized.small_environments import (
@@ -226,7 +226,7 @@ def test_learners_of_weighted_batches_fit_too():
             init,
             optax.adam(1e-3),
             discount=SETTINGS.discount,
-            double=True,
+            options=RainbowOptions(double=True),
             target_period=5,
         )
 

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 
 import dormant
-from dormant.learners import Batch, dqn
+from dormant.learners import Batch, Interventions, dqn
 from dormant.vectorized import axes_of, take_seed
 from tests.vectorized.small_environments import BLANK, NETWORK, graph, init, keys
 
@@ -20,8 +20,7 @@ def learner():
         init,
         optax.adam(1e-3),
         discount=0.9,
-        tracker=dormant.track(graph(), period=3),
-        intervention=dormant.combine(**parts),
+        interventions=Interventions(dormant.track(graph(), period=3), dormant.combine(**parts)),
     )
 
 
