@@ -17,7 +17,7 @@ from dormant.xla_cpu import split_convolutions
 Burst = Callable[..., tuple[Any, dict[str, Any]]]
 
 
-def make_burst(learner: Learner, platform: str) -> Burst:
+def make_burst(learner: Learner, on_cpu: bool) -> Burst:
     """Builds `burst(state, batches, score_inputs, due, after_update=None) -> (state, metrics)`.
 
     The state is donated: it must not be used again. `batches` yields one batch per update, `due`
@@ -30,16 +30,10 @@ def make_burst(learner: Learner, platform: str) -> Burst:
 
     Args:
       learner: whose `update` is called.
-      platform: of the devices that it is compiled for: "cpu" for a Python loop over compiled
-        updates, anything else for one compiled `lax.scan` over the burst.
+      on_cpu: what it is compiled for: a CPU, for a Python loop over compiled updates, or something
+        else, for one compiled `lax.scan` over the burst.
     """
-    return _host_loop(learner) if platform == "cpu" else _device_scan(learner)
-
-
-def platform_of(state: Any) -> str:
-    """The platform of the devices that hold a pytree of arrays, such as "cpu" or "gpu"."""
-    (platform,) = {device.platform for leaf in jax.tree.leaves(state) for device in leaf.devices()}
-    return platform
+    return _host_loop(learner) if on_cpu else _device_scan(learner)
 
 
 def _host_loop(learner: Learner) -> Burst:

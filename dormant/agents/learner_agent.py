@@ -18,7 +18,7 @@ from flax import serialization
 import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
-from dormant.agents.burst import device_state, make_burst, numpy_state, platform_of
+from dormant.agents.burst import device_state, make_burst, numpy_state
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import (
     ConfigurationError,
@@ -38,6 +38,7 @@ from dormant.runs.options import (
     option_name,
     updates_per_burst,
 )
+from dormant.xla_cpu import is_cpu
 
 
 class LearnerParts(NamedTuple):
@@ -210,7 +211,7 @@ class LearnerAgent:
         self._learner = learner
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)
-        self._burst = make_burst(learner, self.platform)
+        self._burst = make_burst(learner, is_cpu())
         self._act_in_training, self._act_in_evaluation = self._compile_policies(learner)
 
     # What Dopamine's tools read from an agent.
@@ -219,11 +220,6 @@ class LearnerAgent:
     def seed(self) -> int:
         """The one seed of the run."""
         return self._seed
-
-    @property
-    def platform(self) -> str:
-        """The platform of the devices that its programs are compiled for, such as "cpu"."""
-        return platform_of(self._learner_state)
 
     @property
     def replay(self) -> ReplayBuffer:

@@ -18,6 +18,7 @@ from dormant.records.run_file import RunRecord
 from dormant.replay import shortage
 from dormant.runs.members import Member
 from dormant.runs.progress import Progress
+from dormant.xla_cpu import is_cpu
 
 # The compiled programs of an agent, where it has them; the same for agents of one learner.
 _POLICIES = ("_act_in_training", "_act_in_evaluation", "_act_at_random")
@@ -73,8 +74,7 @@ class SideBySide:
             _check_memory([runner.agent for runner in self.runners])
         self._finished: set[int] = set()
         if one_dispatch is None:
-            platforms = {getattr(runner.agent, "platform", "cpu") for runner in self.runners}
-            one_dispatch = platforms != {"cpu"}
+            one_dispatch = not is_cpu()
         together = self._share_programs()
         answer = functools.partial(dispatch.by_program, together if one_dispatch else {})
         self._lockstep = Lockstep(

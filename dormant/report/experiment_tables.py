@@ -267,9 +267,12 @@ def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Tabl
     """A row for each setting and method, a column for each of what is shown."""
     cells, runs = _Cells(statistics), statistics.collection.experiment.runs
     game = runs[0].game
+    settings = list(dict.fromkeys(run.setting for run in runs))
     rows = [
         (setting, method, *(cells.mean(each, Cell(method, setting, game)) for each in columns))
-        for setting, method in dict.fromkeys((run.setting, run.method) for run in runs)
+        for method, setting, _ in sorted(
+            _planned(statistics), key=lambda cell: settings.index(cell.setting)
+        )
     ]
     header = ("method", *(shown.title for shown in columns))
     return cells.table(f"Results in {game} [95 % interval] (runs)", header, rows)

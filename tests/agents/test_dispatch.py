@@ -26,7 +26,7 @@ class Members:
     """Agents reduced to their bursts; member m is `ahead` * m bursts before the first."""
 
     def __init__(self, learner, ahead=0):
-        self.burst = make_burst(learner, "cpu")
+        self.burst = make_burst(learner, on_cpu=True)
         self.states = [learner.init(jax.random.key(member)) for member in range(MEMBERS)]
         self.numbers = [0] * MEMBERS
         self.metrics = [{}] * MEMBERS

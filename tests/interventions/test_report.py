@@ -106,7 +106,7 @@ def test_recycled_counts_are_of_the_last_scoring_and_the_total_of_all():
         (optax.constant_schedule(0.3), (0.0,), [0.0]),  # it could change
         (dormant.adaptive_tau(0.3), (0.0,), [0.0]),
     ],
-    ids=str,
+    ids=["among them", "besides", "unordered", "each once", "a schedule", "adaptive"],
 )
 def test_a_fixed_tau_that_selects_is_among_those_reported(tau, taus, expected):
     report = report_after(redo(tau, taus=taus))
