@@ -63,15 +63,16 @@ def check_number(
 ) -> None:
     """Raises ValueError unless `value` is a finite number in [least, most] and (above, below)."""
     within = is_number(value) and math.isfinite(value) and least <= value <= most
-    low, from_low = (
-        (f"({above}", f"> {above}") if above > -math.inf else (f"[{least}", f">= {least}")
-    )
-    high, to_high = (f"{below})", f"< {below}") if below < math.inf else (f"{most}]", f"<= {most}")
-    allowed = f"a number in {low}, {high}"
-    if max(least, above) == -math.inf:
-        allowed = "a finite number" if min(most, below) == math.inf else f"a number {to_high}"
-    elif min(most, below) == math.inf:
-        allowed = f"a number {from_low}"
+    low, high = max(least, above), min(most, below)
+    left, right = "(" if above == low else "[", ")" if below == high else "]"
+    if math.isinf(low) and math.isinf(high):
+        allowed = "a finite number"
+    elif math.isinf(high):
+        allowed = f"a number {'>' if left == '(' else '>='} {low}"
+    elif math.isinf(low):
+        allowed = f"a number {'<' if right == ')' else '<='} {high}"
+    else:
+        allowed = f"a number in {left}{low}, {high}{right}"
     check(within and above < value < below, name, allowed, value)
 
 

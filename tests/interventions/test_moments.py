@@ -259,8 +259,8 @@ def test_flatten_layout_and_also_follow_the_recycle():
     [
         ({"flatten_layout": "repeat"}, "`flatten_layout`", "got 'repeat'"),
         ({"masks": {"w3": np.ones(2, bool)}}, "one of w1, w2", "got 'w3'"),
-        ({"masks": {"w1": np.ones(3, bool)}}, "(4,)", "got bool with shape (3,)"),
-        ({"masks": {"w1": np.ones(4, int)}}, "must be bool", "got int64 with shape (4,)"),
+        ({"masks": {"w1": np.ones(3, bool)}}, "boolean array of shape (4,)", "got bool (3,)"),
+        ({"masks": {"w1": np.ones(4, int)}}, "boolean array of shape (4,)", "got int64 (4,)"),
         ({"also": ["b1"]}, "one of w1, w2", "got 'b1'"),
     ],
 )
