@@ -209,7 +209,7 @@ def test_no_two_files_import_each_other():
 
 
 def test_the_house_has_at_most_nine_floors():
-    """A floor stands above all that it imports from: a folder is one room, a file of the root one."""
+    """A floor stands above all that it imports from; folders, and files of the root, are rooms."""
     reads = {}
     for path in FILES:
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
