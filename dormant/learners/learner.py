@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant import Intervention
 from dormant.checks import check, check_function, check_init_and_update
+from dormant.interventions.compose import Intervention
 from dormant.learners.targets import Params, TargetRule, keep_target
 
 Metrics = dict[str, jax.Array]

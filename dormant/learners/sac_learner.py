@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import check, check_function, check_number
+from dormant.interventions.actions import Action
 from dormant.learners.batches import Batch, check_batch, continues
 from dormant.learners.learner import (
     NO_INTERVENTIONS,
@@ -24,7 +25,6 @@ from dormant.learners.learner import (
 )
 from dormant.learners.losses import mse_loss
 from dormant.learners.targets import TargetRule, soft_target, target_rule_of
-from dormant.parts import Action
 
 # (network, observation, key) -> (mean_action, sampled_action, log_probability ())
 Actor = Callable[[Params, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
