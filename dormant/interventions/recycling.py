@@ -136,7 +136,7 @@ def _masked_layers(
     found = []
     for name, mask in masks.items():
         layer = graph[name]
-        check_mask(name, mask, layer.neurons)
+        check_mask(f"masks[{name!r}]", mask, layer.neurons)
         if layer.recyclable or name in also:
             found.append((layer, jnp.asarray(mask)))
     return found

@@ -1,6 +1,8 @@
 """Options of a recycle: norms of the living, layers with an obstacle, touched entries, errors.
 What a recycle writes by default is tested in test_recycling.py."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,6 +151,9 @@ def test_under_vmap_each_network_has_its_own_masks():
         assert_same_bits({name: leaf[network] for name, leaf in found.items()}, alone)
 
 
+MASK = "`masks['w1']` must be a boolean array"
+
+
 @pytest.mark.parametrize(
     "options, named, ending",
     [
@@ -157,10 +162,10 @@ def test_under_vmap_each_network_has_its_own_masks():
         ({"flatten_layout": "tile"}, "`flatten_layout` must be one of", "got 'tile'"),
         ({"also": ("w9",)}, "`also` must name layers among w1, w2", "got 'w9'"),
         ({"masks": {"w3": mask(2)}}, "one of w1, w2", "got 'w3'"),
-        ({"masks": {"w1": mask(5)}}, "layer 'w1' must be bool with shape (4,)", "with shape (5,)"),
-        ({"masks": {"w1": np.True_}}, "layer 'w1' must be bool with shape (4,)", "with shape ()"),
-        ({"masks": {"w1": np.ones(4)}}, "layer 'w1' must be bool", "got float64 with shape (4,)"),
-        ({"masks": {"w1": [0, 1, 0, 0]}}, "layer 'w1' must be bool", "got int64 with shape (4,)"),
+        ({"masks": {"w1": mask(5)}}, f"{MASK} of shape (4,)", "got bool (5,)"),
+        ({"masks": {"w1": np.True_}}, f"{MASK} of shape (4,)", "got bool ()"),
+        ({"masks": {"w1": np.ones(4)}}, f"{MASK} of shape (4,)", "got float64 (4,)"),
+        ({"masks": {"w1": [0, 1, 0, 0]}}, f"{MASK} of shape (4,)", "got list of shape (4,)"),
     ],
 )
 def test_errors_name_the_input_and_end_with_the_value(options, named, ending):
@@ -174,9 +179,9 @@ def test_errors_name_the_input_and_end_with_the_value(options, named, ending):
 def test_scores_are_no_masks_traced_or_not(call):
     """Every score that is not 0 would count as True: all live neurons would be recycled."""
     scores = {"w1": jnp.asarray([0.0, 1.2, 0.8, 2.0])}
-    with pytest.raises(ValueError, match=r"'w1' must be bool .* got float32 with shape \(4,\)"):
+    with pytest.raises(ValueError, match=rf"{re.escape(MASK)} .* got float32 \(4,\)"):
         call(mlp_graph(), draw(MLP, 0), draw(MLP, 1), scores)
-    with pytest.raises(ValueError, match=r"'w1' must be bool .* got float32 with shape \(4,\)"):
+    with pytest.raises(ValueError, match=rf"{re.escape(MASK)} .* got float32 \(4,\)"):
         dormant.parts.touched_entries(mlp_graph(), scores)
 
 
