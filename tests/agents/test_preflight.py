@@ -94,7 +94,7 @@ def test_a_wrong_binding_is_explained_in_one_line(refused, binding, line):
 
 def test_a_replay_that_does_not_fit_into_the_machine(refused):
     line = refused("ReplayBuffer.max_capacity = 1_000_000_000_000")
-    assert line.startswith("ReplayBuffer: `max_capacity` must fit into this machine's")
+    assert line.startswith("`ReplayBuffer.max_capacity` must fit into this machine's")
     assert "memory: 7077000.00 GB are needed, " in line and line.endswith("; got 1000000000000")
 
 
