@@ -1,3 +1,17 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The optax face: the same parameters as `update` beside the optimizer gives, in every loop.
 Nine hidden neurons, of which one is silent and stays so, and a teacher that never changes."""
 
@@ -181,7 +195,13 @@ def test_a_tracker_is_given_the_gradient_of_the_update():
 # -- in loops -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("adam", "MultiSteps") else pytest.mark.slow)
+        for name in OPTIMIZERS
+    ],
+)
 def test_scanned_and_vmapped_over_seeds(name):
     optimizer, steps = OPTIMIZERS[name](), 6
     redo = dormant.redo(graph(), init, optimizer, 0.6, period=2)
