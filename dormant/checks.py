@@ -22,6 +22,7 @@ the code and keeps its traceback.
 
 import contextlib
 import functools
+import inspect
 import math
 import re
 import types
@@ -33,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _Arguments = ParamSpec("_Arguments")
+_SHOWN = 400  # characters of a value in an error
 
 
 class ConfigurationError(ValueError):
@@ -50,20 +52,28 @@ def is_number(value: Any) -> bool:
 
 
 def is_count(value: Any, least: int) -> bool:
-    """Whether `value` is a whole number of at least `least`, and no boolean."""
-    whole = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_)
-    return whole and value >= least
+    """Whether `value` is a whole number of at least `least`: no boolean, and nothing traced."""
+    if not is_number(value) or isinstance(value, float):
+        return False
+    return (isinstance(value, int) or jnp.issubdtype(value.dtype, jnp.integer)) and value >= least
 
 
 def is_pair(value: Any) -> bool:
     """Whether `value` has two functions `init` and `update`, as an optax transformation has."""
-    return all(callable(getattr(value, part, None)) for part in ("init", "update"))
+    parts = (getattr(value, part, None) for part in ("init", "update"))
+    return not isinstance(value, type) and all(map(callable, parts))
+
+
+def shown(value: Any) -> str:
+    """The value as errors show it: on one line, and no more of an array than its beginning."""
+    text = re.sub(r"\s*\n\s*", " ", repr(value))
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def check(condition: bool | np.bool_, name: str, allowed: str, value: Any) -> None:
     """Raises ValueError "`name` must be allowed; got value" unless `condition` is true."""
     if not condition:
-        raise ValueError(f"`{name}` must be {allowed}; got {value!r}")
+        raise ValueError(f"`{name}` must be {allowed}; got {shown(value)}")
 
 
 def check_number(
@@ -107,9 +117,23 @@ def check_flag(name: str, value: Any) -> None:
     check(isinstance(value, bool), name, "True or False", value)
 
 
-def check_function(name: str, value: Any, arguments: str = "") -> None:
-    """Raises ValueError unless `value` is callable; `arguments` tells which it is given."""
-    check(callable(value), name, f"a function {arguments}".rstrip(), value)
+def check_function(name: str, value: Any, arguments: str = "", count: int | None = None) -> None:
+    """Raises ValueError unless `value` can be called.
+
+    Args:
+      name, value: the argument.
+      arguments: tells which it is given.
+      count: of those; None does not check it.
+    """
+    takes = callable(value)
+    if takes and count is not None:
+        # A function of a C library does not tell what it takes.
+        with contextlib.suppress(ValueError):
+            try:
+                inspect.signature(value).bind(*[None] * count)
+            except TypeError:
+                takes = False
+    check(takes, name, f"a function {arguments}".rstrip(), value)
 
 
 def check_init_and_update(name: str, value: Any, none_or: str = "") -> None:
@@ -132,18 +156,40 @@ def check_key(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is one key, as `jax.random.key` or `PRNGKey` makes it."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     is_typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-    is_raw = dtype == np.uint32 and np.ndim(value) == 1
-    check((is_typed and shape == ()) or is_raw, name, "one key, such as jax.random.key(0)", value)
+    raw = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    is_key = (is_typed and shape == ()) or (dtype == raw.dtype and shape == raw.shape)
+    check(is_key, name, "one key, such as jax.random.key(0)", value)
+
+
+def check_mapping(name: str, value: Any, holds: str) -> None:
+    """Raises ValueError unless `value` maps names to something; `holds` tells what to what."""
+    check(isinstance(value, Mapping), name, f"a mapping {holds}", value)
 
 
 def check_schedule(name: str, value: Any, allowed: str) -> None:
-    """Raises ValueError unless `value` maps a gradient step to one number."""
+    """Raises ValueError unless `value` maps a gradient step, also a traced one, to one number."""
+    check(_kind_at_a_step(value) == "number", name, allowed, value)
+
+
+def check_when(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` tells of a gradient step, also a traced one, yes or no."""
+    allowed = "a function (step) that returns a boolean, also of a traced step"
+    check(_kind_at_a_step(value) is not None, name, allowed, value)
+
+
+def _kind_at_a_step(function: Any) -> str | None:
+    """What a function makes of a traced step: "number", "boolean", or None for anything else."""
+    if isinstance(function, type) or not callable(function):
+        return None
     try:
-        first = None if isinstance(value, type) or not callable(value) else value(0)
-    except (TypeError, ValueError):
-        first = None
-    is_traced = isinstance(first, jax.core.Tracer) and first.ndim == 0
-    check(is_number(first) or is_traced, name, allowed, value)
+        found = jax.eval_shape(function, jax.ShapeDtypeStruct((), np.int32))
+    except (TypeError, ValueError):  # other arguments, or a branch on the step's value
+        return None
+    dtype = getattr(found, "dtype", None)
+    if dtype is None or found.shape != ():
+        return None
+    is_real = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+    return "boolean" if dtype == np.bool_ else "number" if is_real else None
 
 
 def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, None]:

@@ -233,6 +233,11 @@ class NeuronGraph:
         return "\n".join(lines)
 
 
+def check_graph(graph: Any) -> None:
+    """Raises ValueError unless `graph` is a neuron graph."""
+    check(isinstance(graph, NeuronGraph), "graph", "a NeuronGraph from `dormant.trace`", graph)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Restricted:
     """Measures only the named layers; a dataclass rather than a closure so that graphs compare."""

@@ -101,6 +101,85 @@ def test_what_is_allowed_passes():
     checks.check_init_and_update("x", optax.sgd(0.1))
 
 
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), jnp.int32(3), np.array(3)])
+def test_a_whole_number_may_be_of_python_numpy_or_jax(value):
+    checks.check_count("x", value, 3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, 3.0, np.float32(3), np.array(3.0), jnp.array(3.0), jnp.array(True), [3], int, np.int64]
+    + [np.array([3]), jnp.array([3]), np.array([3, 4])],
+    ids=repr,
+)
+def test_nothing_else_is_a_whole_number(value):
+    with pytest.raises(ValueError, match="^`x` must be a whole number >= 1; got "):
+        checks.check_count("x", value, 1)
+
+
+def test_a_traced_number_is_no_count():
+    with pytest.raises(ValueError, match="^`x` must be a whole number >= 1; got "):
+        jax.jit(lambda x: checks.check_count("x", x, 1))(3)
+
+
+def test_a_class_is_no_pair_of_functions():
+    with pytest.raises(ValueError, match=r"^`x` must be a pair \(init, update\); got <class"):
+        checks.check_init_and_update("x", optax.MultiSteps)
+
+
+@pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey])
+def test_one_key_of_either_kind_is_a_key(make):
+    checks.check_key("key", make(0))
+    jax.vmap(lambda key: checks.check_key("key", key) or key)(jax.random.split(make(0), 3))
+    no_keys = [jax.random.split(make(0), 3), jnp.zeros(3, jnp.uint32), jnp.zeros(2, jnp.int32), 0]
+    for value in no_keys:
+        with pytest.raises(ValueError, match="^`key` must be one key, .*; got ") as error:
+            checks.check_key("key", value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda step: 0.1, "number"),
+        (lambda step: step.astype(jnp.float32), "number"),
+        (optax.linear_schedule(1.0, 0.0, 5), "number"),
+        (lambda step: step > 5, "boolean"),
+        (lambda step: True, "boolean"),
+        (lambda step: 0.1 if step > 5 else 0.0, None),  # needs the step's value
+        (lambda step: jnp.zeros(2), None),
+        (lambda step: None, None),
+        (lambda: 0.1, None),
+        (float, None),
+        (0.1, None),
+    ],
+)
+def test_functions_of_a_traced_step(function, kind):
+    def passes(check, *rest):
+        try:
+            check("x", function, *rest)
+        except ValueError as error:
+            assert str(error).startswith("`x` must be ")
+            return False
+        return True
+
+    assert passes(checks.check_schedule, "a schedule") == (kind == "number")
+    assert passes(checks.check_when) == (kind is not None)
+
+
+def test_a_function_of_other_arguments_is_refused():
+    checks.check_function("x", lambda a, b: a, "(a, b)", 2)
+    checks.check_function("x", lambda *a: a, "(a, b)", 2)
+    with pytest.raises(ValueError, match=r"^`x` must be a function \(a, b\); got <function"):
+        checks.check_function("x", lambda a: a, "(a, b)", 2)
+
+
+def test_a_long_value_is_shown_in_part_and_on_one_line():
+    text = checks.shown(np.random.default_rng(0).normal(size=(40, 40)))
+    assert len(text) == 400 and "\n" not in text and text.endswith("…")
+    assert checks.shown("a\nb") == repr("a\nb")
+
+
 @pytest.mark.parametrize(
     ("mask", "found"),
     [

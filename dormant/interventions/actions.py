@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_choice, is_pair
-from dormant.graph import NeuronGraph
+from dormant.checks import check, check_choice, is_pair, shown
+from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
 from dormant.interventions.recycling import check_recycling, recycle, touched_entries
 
@@ -261,16 +261,11 @@ def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str
     return chosen
 
 
-def check_graph(graph: Any) -> None:
-    """Raises ValueError unless `graph` is a neuron graph."""
-    if not isinstance(graph, NeuronGraph):
-        raise ValueError(f"`graph` must be a NeuronGraph from `dormant.trace`; got {graph!r}")
-
-
 def check_optimizer(optimizer: Any) -> None:
     """Raises ValueError unless `optimizer` is an optax transformation."""
-    if not is_pair(optimizer):
-        raise ValueError(f"`optimizer` must be an optax transformation; got {optimizer!r}")
+    # An intervention has `init` and `update` too.
+    is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
+    check(is_optimizer, "optimizer", "an optax transformation", optimizer)
 
 
 def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:
@@ -278,10 +273,10 @@ def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str)
     check_optimizer(optimizer)
     asked = "`init` must be a function of one key that returns the graph's parameters"
     if not callable(init):
-        raise ValueError(f"{asked}; got {init!r}")
+        raise ValueError(f"{asked}; got {shown(init)}")
     try:
         fresh = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
     except TypeError as error:
         said = str(error).partition("\n")[0]
-        raise ValueError(f"{asked}; got {init!r}, which says {said}") from error
+        raise ValueError(f"{asked}; got {shown(init)}, which says {said}") from error
     graph.parameters.leaves("init(key)", fresh)

@@ -16,16 +16,24 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check_count, check_function, check_key, is_pair
-from dormant.graph import NeuronGraph
-from dormant.interventions.actions import Action, check_graph
+from dormant.checks import (
+    check,
+    check_count,
+    check_function,
+    check_key,
+    check_when,
+    is_number,
+    is_pair,
+)
+from dormant.graph import NeuronGraph, ParameterTree, check_graph
+from dormant.interventions.actions import Action
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import (
     NetworkMetrics,
@@ -98,8 +106,9 @@ class Report(NamedTuple):
           ValueError: if there is no such layer, or outside `jax.jit` no such tau. Inside, where
             taus have no values yet, the fraction is NaN then.
         """
-        if layer is not None and layer not in self.by_layer:
-            raise ValueError(f"`layer` must be one of {', '.join(self.by_layer)}; got {layer!r}")
+        check_tau(tau)
+        is_layer = layer is None or (isinstance(layer, str) and layer in self.by_layer)
+        check(is_layer, "layer", f"one of {', '.join(self.by_layer)}", layer)
         found = self.taus == jnp.float32(tau)
         if not isinstance(found, jax.core.Tracer) and not np.all(np.any(found, axis=-1)):
             known = ", ".join(f"{each:g}" for each in np.unique(self.taus))
@@ -155,21 +164,22 @@ def intervene(
       ValueError: if an argument is not valid.
     """
     check_graph(graph)
-    check_function("score", score, "(graph, params, activations)")
+    check_function("score", score, "(graph, params, activations)", 3)
     for name, part, kind in (("selection", selection, Selection), ("action", action, Action)):
         if not isinstance(part, kind):
             article = "an" if kind is Action else "a"
             raise ValueError(f"`{name}` must be {article} {kind.__name__}; got {part!r}")
-    check_function("when", when, "(step)")
+    check_when("when", when)
     taus = _reported_taus(taus, selection)
     _check_score_batch(score_batch)
     acted_on = graph.select(action.layers)
 
     def act(operands):
         params, opt_state, state, inputs = operands
-        activations = graph.activations(params, *inputs)
+        activations = _measured(graph, params, inputs)
         state = _observe(state, dormancy_scores(activations), taus)
         scores = score(acted_on, params, {name: activations[name] for name in action.layers})
+        _check_scores(acted_on, scores)
         selection_key = jax.random.fold_in(state.key, _SELECTION_KEY)
         thresholds = selection.thresholds(action.layers, state.selection, state.step)
         masks, selection_state = selection.select(
@@ -194,6 +204,7 @@ def intervene(
         del gradient
         given = params
         params = as_traced(graph.parameters, params)
+        _check_state(state, made)
         state = state._replace(step=state.step + 1, masks=_nobody(graph))
         params, opt_state = action.maintain(params, opt_state, state.action)
         if inputs:
@@ -207,6 +218,7 @@ def intervene(
         state = _initial_state(graph, taus, key)
         return state._replace(selection=selection.init(action.layers), action=action.init())
 
+    made = _shapes(init)
     return Intervention(init, update, when)
 
 
@@ -245,7 +257,7 @@ def track(
 
     def observe(operands, gradient):
         state, params, inputs = operands
-        activations = graph.activations(params, *inputs)
+        activations = _measured(graph, params, inputs)
         state = _observe(state, dormancy_scores(activations), taus)
         metrics = network_metrics(
             graph, params, activations, gradient, rank_threshold=rank_threshold
@@ -253,6 +265,7 @@ def track(
         return state._replace(report=state.report._replace(network=metrics))
 
     def update(params, opt_state, state: InterventionState, *inputs, gradient=None):
+        _check_state(state, made)
         state = state._replace(step=state.step + 1)
         if inputs:
             # Only the state comes out of the conditional: the parameters need not be copied.
@@ -271,6 +284,7 @@ def track(
         state = _initial_state(graph, taus, key)
         return state._replace(report=state.report._replace(network=unmeasured(graph)))
 
+    made = _shapes(init)
     return Intervention(init, update, is_due)
 
 
@@ -293,8 +307,7 @@ def combine(**interventions: Intervention) -> Intervention:
     if not interventions:
         raise ValueError(f"`combine` needs at least one intervention; got {interventions!r}")
     for name, intervention in interventions.items():
-        if not is_pair(intervention) or not callable(getattr(intervention, "is_due", None)):
-            raise ValueError(f"`{name}` must be an Intervention; got {intervention!r}")
+        check_intervention(name, intervention)
 
     def init(key: jax.Array) -> dict[str, Any]:
         check_key("key", key)
@@ -304,6 +317,8 @@ def combine(**interventions: Intervention) -> Intervention:
         }
 
     def update(params, opt_state, state: dict[str, Any], *inputs, **keywords):
+        known = isinstance(state, dict) and set(state) == set(interventions)
+        check(known, "state", f"what `init` returns, a dict of {', '.join(interventions)}", state)
         new_state = {}
         for name, intervention in interventions.items():
             params, opt_state, new_state[name] = intervention.update(
@@ -317,6 +332,12 @@ def combine(**interventions: Intervention) -> Intervention:
         )
 
     return Intervention(init, update, is_due)
+
+
+def check_intervention(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is an `Intervention`; an optimizer is none."""
+    is_intervention = is_pair(value) and callable(getattr(value, "is_due", None))
+    check(is_intervention, name, "an Intervention, such as `dormant.redo` returns", value)
 
 
 def _each(graph: NeuronGraph, make: Callable[[int], jax.Array]) -> dict[str, jax.Array]:
@@ -350,7 +371,7 @@ def _initial_state(
     )
     return InterventionState(
         step=jnp.zeros((), jnp.int32),
-        key=jnp.asarray(key),
+        key=jnp.array(key),  # a copy: a state that is donated must not take the caller's with it
         dormant=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
         history=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
         masks=_nobody(graph),
@@ -358,6 +379,46 @@ def _initial_state(
         selection=(),
         action=(),
     )
+
+
+def _shapes(init: Callable[[jax.Array], InterventionState]) -> InterventionState:
+    """The state that `init` returns, without values and without its key, of which there are two
+    kinds."""
+    return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))._replace(key=())
+
+
+def _check_state(state: Any, made: InterventionState) -> None:
+    """Raises ValueError unless `state` has the structure and shapes of the one that was made."""
+    allowed = "the state that this intervention's own `init` returns"
+    check(isinstance(state, InterventionState), "state", allowed, state)
+    # Two keys may have different types.
+    given, own = ParameterTree.of(state._replace(key=())), ParameterTree.of(made)
+    if given != own:
+        raise ValueError(f"`state` must be {allowed}; got that of another intervention or graph")
+
+
+def _measured(graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]) -> dict[str, jax.Array]:
+    """The activations on the inputs; ValueError where the network does not take these."""
+    try:
+        return graph.activations(params, *inputs)
+    except (TypeError, AttributeError) as error:
+        shapes = [
+            f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(np.shape(leaf))}"
+            for leaf in jax.tree.leaves(inputs, is_leaf=lambda leaf: leaf is None)
+        ]
+        said = str(error).partition("\n")[0]
+        raise ValueError(
+            f"`inputs` must be what the network takes; got {', '.join(shapes)}: {said}"
+        ) from error
+
+
+def _check_scores(graph: NeuronGraph, scores: Any) -> None:
+    """Raises ValueError unless there is one score for every neuron of the graph's layers."""
+    wanted = {layer.name: (layer.neurons,) for layer in graph.layers}
+    found = scores
+    if isinstance(scores, Mapping):
+        found = {name: np.shape(score) for name, score in scores.items()}
+    check(found == wanted, "score", f"a function that returns arrays of shapes {wanted}", found)
 
 
 def _observe(
@@ -381,6 +442,9 @@ def _observe(
 
 def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
     """The first `score_batch` rows of every input that has a batch axis."""
+    for leaf in jax.tree.leaves(inputs):
+        rows = np.shape(leaf)[:1]
+        check(rows != (0,), "inputs", "of at least one row", f"shape {np.shape(leaf)}")
     if score_batch is None:
         return inputs
 
@@ -404,11 +468,14 @@ def _check_score_batch(score_batch: int | None) -> None:
 
 def _reported_taus(taus: Sequence[float], selection: Selection | None = None) -> tuple[float, ...]:
     """The taus to report, ascending, with the selection's own; ValueError if one is not valid."""
-    listed = tuple(taus) if hasattr(taus, "__iter__") else ()
+    try:
+        listed = () if isinstance(taus, str) else tuple(taus)
+    except TypeError:
+        listed = ()
     if not listed:
         raise ValueError(f"`taus` must hold at least one threshold; got {taus!r}")
     for tau in listed:
-        check_tau(tau, "taus")
+        check(is_number(tau) and float(tau) >= 0, "taus", "numbers >= 0", tau)
     own = () if selection is None else selection.fixed_taus
     by_value = {np.float32(tau): float(tau) for tau in (*own, *listed)}
     return tuple(by_value[value] for value in sorted(by_value))

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dormant.checks import check, is_number
+from dormant.checks import check, check_mapping, check_mask, is_number
 
 
 def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> dict[str, jax.Array]:
@@ -35,6 +36,7 @@ def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> di
     Raises:
       ValueError: if `tau` is negative.
     """
+    check_mapping("scores", scores, "{layer: (H,) scores}")
     check_tau(tau)
     return {name: score <= tau for name, score in scores.items()}
 
@@ -44,7 +46,11 @@ def dormant_fraction(masks: Mapping[str, jax.Array]) -> jax.Array:
 
     Args:
       masks: `{layer: (H,)}` bool, at least one layer.
+
+    Raises:
+      ValueError: if there is no layer, or if a mask is not boolean.
     """
+    _check_masks("masks", masks)
     if not masks:
         raise ValueError(f"`masks` must hold at least one layer; got {masks!r}")
     dormant = jnp.asarray(sum(jnp.sum(mask, dtype=jnp.float32) for mask in masks.values()))
@@ -64,12 +70,16 @@ def overlap_coefficient(
       `{layer: scalar}` float32; NaN where either set is empty, for which it is undefined.
 
     Raises:
-      ValueError: if the two do not hold the same layers.
+      ValueError: if the two do not hold the same layers, or if a mask is not boolean.
     """
+    _check_masks("masks_a", masks_a)
+    _check_masks("masks_b", masks_b)
     if set(masks_a) != set(masks_b):
         raise ValueError(
             f"`masks_b` must hold the layers of `masks_a`, {sorted(masks_a)}; got {sorted(masks_b)}"
         )
+    for name, mask in masks_a.items():
+        check_mask(f"masks_b[{name!r}]", masks_b[name], mask.shape[0])
     return {name: overlap(mask, masks_b[name]) for name, mask in masks_a.items()}
 
 
@@ -83,8 +93,14 @@ def overlap(mask_a: jax.Array, mask_b: jax.Array) -> jax.Array:
 
 
 def check_tau(tau: float | jax.Array, name: str = "tau", besides: str = "") -> None:
-    """Raises ValueError if a concrete `tau` is negative or not a number; `besides`: what else it
-    may be."""
-    if isinstance(tau, jax.core.Tracer):
-        return
-    check(is_number(tau) and float(tau) >= 0, name, f"a number >= 0{besides}", tau)
+    """Raises ValueError if `tau` is negative or not one number; one that is traced has no value
+    yet. `besides`: what else it may be."""
+    is_traced = isinstance(tau, jax.core.Tracer) and tau.ndim == 0
+    is_tau = is_traced or (is_number(tau) and float(tau) >= 0)
+    check(is_tau, name, f"a number >= 0{besides}", tau)
+
+
+def _check_masks(name: str, masks: Mapping[str, jax.Array]) -> None:
+    check_mapping(name, masks, "{layer: (H,) bool}")
+    for layer, mask in masks.items():
+        check_mask(f"{name}[{layer!r}]", mask, np.size(mask))

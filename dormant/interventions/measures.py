@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check_number
-from dormant.graph import Entries, NeuronGraph
+from dormant.checks import check, check_mapping, check_number
+from dormant.graph import Entries, NeuronGraph, check_graph
 
 
 class NetworkMetrics(NamedTuple):
@@ -70,7 +70,11 @@ def network_metrics(
       ValueError: if `rank_threshold` lies outside (0, 1), or if `params` or `gradient` does not
         have the structure and shapes that the graph was traced with.
     """
+    check_graph(graph)
     check_rank_threshold(rank_threshold)
+    check_mapping("activations", activations, "{layer: (B, …, H)}")
+    missing = [name for name in graph.penultimate if name not in activations]
+    check(not missing, "activations", f"those of {', '.join(missing)} too", [*activations])
     features = {name: _features(activation) for name, activation in activations.items()}
     incoming = graph.incoming
     together = tuple(entries for layer in incoming.values() for entries in layer)

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check_choice, check_mask
-from dormant.graph import Entries, IndexMap, Layer, NeuronGraph
+from dormant.checks import check, check_choice, check_mapping, check_mask
+from dormant.graph import Entries, IndexMap, Layer, NeuronGraph, check_graph
 
 OUTGOING = ("zero", "fresh")
 INCOMING_SCALES = ("fresh", "live_norm")
@@ -100,12 +100,17 @@ def check_recycling(
     check_choice("outgoing", outgoing, OUTGOING)
     check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
     check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
-    also = tuple(also)
+    check_graph(graph)
+    _check_also(graph, also)
+    return tuple(also)
+
+
+def _check_also(graph: NeuronGraph, also: Sequence[str]) -> None:
+    check(isinstance(also, list | tuple), "also", "a list of layers", also)
     for name in also:
         if name not in graph.names:
             known = ", ".join(graph.names)
             raise ValueError(f"`also` must name layers among {known}; got {name!r}")
-    return also
 
 
 class Touched(NamedTuple):
@@ -123,6 +128,8 @@ def touched_entries(
     also: Sequence[str] = (),
 ) -> Touched:
     """The entries that `recycle` rewrites: bool masks in the parameters' structure."""
+    check_graph(graph)
+    _check_also(graph, also)
     wiring = with_flatten_layout(graph, flatten_layout)
     parameters = graph.parameters
     ndims = {
@@ -144,7 +151,8 @@ def touched_entries(
 def _masked_layers(
     graph: NeuronGraph, masks: Mapping[str, jax.Array], also: Sequence[str]
 ) -> list[tuple[Layer, jax.Array]]:
-    for name in [*masks, *also]:
+    check_mapping("masks", masks, "{layer: (H,) bool}")
+    for name in masks:
         if name not in graph.names:
             raise ValueError(f"a layer must be one of {', '.join(graph.names)}; got {name!r}")
     found = []

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dormant.checks import check_mapping
 from dormant.graph import Entries, NeuronGraph
 
 # score(graph, params, activations) -> {layer: (H,) float32}
@@ -41,6 +42,7 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
       `{layer: (H,)}` float32. A wholly silent layer scores 0 everywhere, and a neuron scores
       exactly 0 if and only if it is silent on the whole batch.
     """
+    check_mapping("activations", activations, "{layer: (B, …, H)}")
     return {name: _relative(_magnitude(activation)) for name, activation in activations.items()}
 
 

@@ -87,9 +87,11 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
         check_schedule("tau", tau, f"a number >= 0{besides}")
     else:
         check_tau(tau, besides=besides)
+    is_known = not callable(tau) and not isinstance(tau, jax.core.Tracer)
+    threshold = float(tau) if is_known else tau
 
     def at(step: jax.Array) -> float | jax.Array:
-        return tau(step) if callable(tau) else tau
+        return threshold(step) if callable(threshold) else threshold
 
     def select(scores, state, step, key):
         del key
@@ -99,8 +101,7 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
         del state
         return dict.fromkeys(layers, jnp.asarray(at(step), jnp.float32))
 
-    is_known = not callable(tau) and not isinstance(tau, jax.core.Tracer)
-    return Selection(_no_state, select, thresholds, (float(tau),) if is_known else ())
+    return Selection(_no_state, select, thresholds, (threshold,) if is_known else ())
 
 
 def capped(selection: Selection, max_fraction: float) -> Selection:
@@ -114,6 +115,7 @@ def capped(selection: Selection, max_fraction: float) -> Selection:
     Raises:
       ValueError: if `max_fraction` lies outside [0, 1].
     """
+    check(isinstance(selection, Selection), "selection", "a Selection", selection)
     check_number("max_fraction", max_fraction, 0, 1)
 
     def cap(mask: jax.Array, scores: jax.Array) -> jax.Array:
@@ -164,7 +166,7 @@ def adaptive_tau(
     check_number("initial", initial, minimum, maximum)
 
     def init(layers: Sequence[str]) -> dict[str, jax.Array]:
-        return {name: jnp.asarray(initial, jnp.float32) for name in layers}
+        return {name: jnp.array(initial, jnp.float32) for name in layers}
 
     def update(taus: dict[str, jax.Array], scores: Scores) -> dict[str, jax.Array]:
         def follow(tau: jax.Array, score: jax.Array) -> jax.Array:

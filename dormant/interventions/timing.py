@@ -23,6 +23,8 @@ from dormant.checks import check_count
 # is_due(gradient step, 1 for the first) -> whether to act after that step
 When = Callable[[int | jax.Array], bool | jax.Array]
 
+_LAST_STEP = 2**31 - 1
+
 
 def every(period: int = 1_000, start: int = 0, end: int | None = None) -> When:
     """Acts at the gradient steps that are multiples of `period`, from `start` on and before `end`.
@@ -41,7 +43,10 @@ def every(period: int = 1_000, start: int = 0, end: int | None = None) -> When:
     check_count("period", period, 1)
     check_count("start", start, 0)
     if end is not None:
-        check_count("end", end, start + 1)
+        check_count("end", end, int(start) + 1)
+    # Steps are int32, which larger numbers are not compared with.
+    period, start = min(int(period), _LAST_STEP), min(int(start), _LAST_STEP)
+    end = None if end is None else min(int(end), _LAST_STEP)
 
     def is_due(step: int | jax.Array) -> bool | jax.Array:
         due = (step % period == 0) & (step > 0) & (step >= start)

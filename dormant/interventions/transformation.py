@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_key, is_pair
+from dormant.checks import check, check_key
 from dormant.interventions.actions import check_optimizer
-from dormant.interventions.compose import Intervention
+from dormant.interventions.compose import Intervention, check_intervention
 
 
 class TransformationState(NamedTuple):
@@ -64,11 +64,7 @@ def as_transformation(
       ValueError: if an argument is not valid; from `update`, if `params` is None.
     """
     check_optimizer(optimizer)
-    if not is_pair(intervention):
-        raise ValueError(
-            f"`intervention` must be an Intervention, such as `dormant.redo` returns; got"
-            f" {intervention!r}"
-        )
+    check_intervention("intervention", intervention)
     check_key("key", key)
     optimizer = optax.with_extra_args_support(optimizer)
 
@@ -78,13 +74,14 @@ def as_transformation(
     def update(gradients, state, params=None, *, inputs=None, gradient=None, **extra):
         if params is None:
             raise ValueError("`params` must be given to `update`; got None")
+        check(isinstance(state, TransformationState), "state", "what `init` returns", state)
         updates, opt_state = optimizer.update(gradients, state.optimizer, params, **extra)
         stepped = optax.apply_updates(params, updates)
         scored = () if inputs is None else inputs if isinstance(inputs, tuple) else (inputs,)
         changed, opt_state, intervention_state = intervention.update(
             stepped,
             opt_state,
-            TransformationState(*state).intervention,
+            state.intervention,
             *scored,
             gradient=gradients if gradient is None else gradient,
         )

@@ -30,6 +30,8 @@ from dormant.checks import ConfigurationError
 from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
 CONFIGURATION_ERROR = 2
+# What gin adds to the TypeError of a function whose arguments no file and no binding gives.
+_UNBOUND = "No values supplied by Gin"
 _BASE_DIR = "Folder of the run; continued where it holds a checkpoint."
 _GIN_FILES = "Gin file: a path, or the name of one that comes with dormant, such as dqn_redo.gin"
 _GIN_BINDINGS = "Binding that overrides the files, such as 'ReDo.tau = 0.025'"
@@ -63,6 +65,11 @@ def run_command(
         run = prepare(given, base_dir)
     except ConfigurationError as error:
         print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        return CONFIGURATION_ERROR
+    except TypeError as error:
+        if _UNBOUND not in str(error):
+            raise
+        print(f"{program}: error: gin: {one_line(error)}", file=sys.stderr)
         return CONFIGURATION_ERROR
     run()
     return 0

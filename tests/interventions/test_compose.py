@@ -192,7 +192,7 @@ def test_the_selection_key_changes_with_the_step_and_is_not_the_initializers():
     [
         ({"selection": 0.1}, "`selection` must be a Selection; got 0.1"),
         ({"action": None}, "`action` must be an Action; got None"),
-        ({"when": 100}, r"`when` must be a function \(step\); got 100"),
+        ({"when": 100}, r"`when` must be a function \(step\) that .*; got 100"),
         ({"score": "activation"}, r"`score` must be a function \(graph, .*\); got 'activation'"),
         ({"score_batch": 0}, "`score_batch` must be a whole number >= 1; got 0"),
         ({"taus": ()}, r"`taus` must hold at least one threshold; got \(\)"),
