@@ -107,7 +107,13 @@ def recycling(
         )
         if moments == "reset":
             opt_state = reset_moments(
-                optimizer, graph, opt_state, masks, flatten_layout=flatten_layout, also=also
+                optimizer,
+                graph,
+                opt_state,
+                masks,
+                params=params,
+                flatten_layout=flatten_layout,
+                also=also,
             )
         return params, opt_state, masks, state
 
@@ -187,7 +193,7 @@ def redrawing(
         entries = redrawn(masks)
         params = redraw(entries, "fresh", init(key), params)
         if moments == "reset":
-            opt_state = reset_entries(optimizer, parameters, opt_state, entries)
+            opt_state = reset_entries(optimizer, parameters, opt_state, entries, params)
         return params, opt_state, masks, state
 
     def mirror(params, others, masks, acted):
@@ -227,8 +233,8 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
         del key
         newly = {name: mask & ~pruned[name] for name, mask in masks.items()}
         pruned = {name: pruned[name] | mask for name, mask in masks.items()}
-        opt_state = reset_entries(optimizer, graph.parameters, opt_state, of(newly))
         params, opt_state = maintain(params, opt_state, pruned)
+        opt_state = reset_entries(optimizer, graph.parameters, opt_state, of(newly), params)
         return params, opt_state, newly, pruned
 
     def maintain(params, opt_state, pruned):

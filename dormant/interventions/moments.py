@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_number
+from dormant.checks import check_number, shown
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.recycling import touched_entries
-from dormant.interventions.structures import as_made_by, rewrap_as
+from dormant.interventions.structures import as_made_by, as_traced, rewrap_as
 
 
 def reset_moments(
@@ -33,11 +33,13 @@ def reset_moments(
     opt_state: Any,
     masks: Mapping[str, jax.Array],
     *,
+    params: Any = None,
     flatten_layout: str = "channels_last",
     also: Sequence[str] = (),
 ) -> Any:
-    """Sets the moments of every entry that a recycle rewrites to zero.
+    """Resets the moments of every entry that a recycle rewrites to what `optimizer.init` gives it.
 
+    That is 0 for Adam, the initial accumulator for Adagrad, the new weight for schedule-free's z.
     Works on any optax state by its structure: every copy of the parameter tree in it (first and
     second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
@@ -50,6 +52,7 @@ def reset_moments(
       graph: the network's neuron graph.
       opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
       masks: `{layer: (H,)}` bool, the recycled neurons.
+      params: the recycled parameters; None for zeros, of which most optimizers begin alike.
       flatten_layout: as in `dormant.recycle`.
       also: as in `dormant.recycle`.
 
@@ -62,7 +65,7 @@ def reset_moments(
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     either = jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
-    return reset_entries(optimizer, graph.parameters, opt_state, either)
+    return reset_entries(optimizer, graph.parameters, opt_state, either, params)
 
 
 def reset_entries(
@@ -70,6 +73,7 @@ def reset_entries(
     parameters: ParameterTree,
     opt_state: Any,
     entries: Any,
+    params: Any = None,
 ) -> Any:
     """`reset_moments` for any parameter entries, given as bool masks in the parameters' structure.
 
@@ -78,15 +82,36 @@ def reset_entries(
       parameters: of the graph.
       opt_state: its state.
       entries: for every parameter array, a bool mask broadcastable to its shape.
+      params: as in `reset_moments`.
     """
 
-    def reset(value: Any, mask: jax.Array) -> Any:
-        if _is_masked(value) or not _has_an_entry_each(value, mask):
+    def own_entries(value: Any, mask: jax.Array) -> Any:
+        if _is_masked(value):
             return value
-        return jnp.where(mask, jnp.zeros((), value.dtype), value)
+        return mask if _has_an_entry_each(value, mask) else False
+
+    def reset(value: jax.Array, initial: jax.Array, mask: Any) -> jax.Array:
+        return value if mask is False else jnp.where(mask, initial.astype(value.dtype), value)
 
     made = as_made_by(optimizer, parameters, opt_state)
-    made = optax.tree_utils.tree_map_params(optimizer, reset, made, entries, is_leaf=_is_masked)
+    try:
+        masks = optax.tree_utils.tree_map_params(
+            optimizer,
+            own_entries,
+            made,
+            entries,
+            transform_non_params=lambda value: False,
+            is_leaf=_is_masked,
+        )
+    except ValueError as error:  # such as SM3's lists of one accumulator for each axis
+        raise ValueError(
+            f"`optimizer` must keep its state in trees like the parameters; got {shown(optimizer)}"
+        ) from error
+    if params is None:
+        zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
+        params = jax.tree.unflatten(parameters.treedef, zeros)
+    params = as_traced(parameters, params)
+    made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
 
 

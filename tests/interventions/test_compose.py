@@ -321,5 +321,5 @@ def test_combine_checks_what_it_is_given():
     with pytest.raises(ValueError, match="^`combine` needs at least one intervention; got {}$"):
         dormant.combine()
     for wrong in (None, SGD):
-        with pytest.raises(ValueError, match="^`redo` must be an Intervention; got "):
+        with pytest.raises(ValueError, match="^`redo` must be an Intervention, such as .*; got "):
             dormant.combine(redo=wrong)

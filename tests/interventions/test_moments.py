@@ -295,3 +295,51 @@ def test_errors_name_the_input_and_end_with_the_value(call, named, ending):
 def test_adam_options_are_validated(make, name, value):
     with pytest.raises(ValueError, match=f"^`{name}` must .* got {value!r}$"):
         make(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adagrad(0.1),
+        optax.contrib.schedule_free_sgd(0.1),
+        optax.contrib.cocob(),
+        optax.contrib.prodigy(1.0),
+        optax.adam(0.1),
+    ],
+    ids=["adagrad", "schedule_free", "cocob", "prodigy", "adam"],
+)
+def test_recycled_entries_get_the_state_of_a_new_optimizer(optimizer):
+    old, new = draw(SHAPES, 0), draw(SHAPES, 1)
+    state = optimizer.init(old)
+    for seed in (2, 3):
+        _, state = optimizer.update(draw(SHAPES, seed), state, old)
+    masks = {"w1": np.array([True, False, False, True]), "w2": np.zeros(5, bool)}
+    found = dormant.reset_moments(optimizer, mlp_graph(), state, masks, params=new)
+    touched = dormant.parts.touched_entries(mlp_graph(), masks)
+    either = jax.tree.map(lambda one, other: one | other, *touched)
+
+    wanted = optax.tree_utils.tree_map_params(
+        optimizer, lambda value, mask: (value, mask), state, either
+    )
+    compared = 0
+
+    def is_pair(leaf):
+        return isinstance(leaf, tuple) and len(leaf) == 2 and hasattr(leaf[1], "ndim")
+
+    for leaf, pair, initial in zip(
+        jax.tree.leaves(found),
+        jax.tree.leaves(wanted, is_leaf=is_pair),
+        jax.tree.leaves(optimizer.init(new)),
+        strict=True,
+    ):
+        if is_pair(pair):
+            compared += 1
+            np.testing.assert_array_equal(leaf, jnp.where(pair[1], initial, pair[0]))
+    assert compared >= len(SHAPES)
+
+
+def test_a_state_that_is_not_kept_like_the_parameters_is_refused():
+    optimizer, params = optax.sm3(0.1), draw(SHAPES, 0)
+    masks = {"w1": np.ones(4, bool)}
+    with pytest.raises(ValueError, match="^`optimizer` must keep its state in trees like the par"):
+        dormant.reset_moments(optimizer, mlp_graph(), optimizer.init(params), masks)
