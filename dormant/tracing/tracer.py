@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 
+from dormant.checks import check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments, evaluate, read_program
@@ -48,7 +49,9 @@ def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] =
     Raises:
       TraceError: (a ValueError) if a layer cannot be followed, naming it and the primitive; if
         `leave_out` names no layer; if nothing is left to measure; if `apply` is not hashable.
+      ValueError: if `apply` cannot be called.
     """
+    check_function("apply", apply, "(params, *inputs)")
     try:
         hash(apply)
     except TypeError as error:

@@ -74,6 +74,7 @@ WRONG = {
     "graph": lambda: dormant.recycle(PARAMS, PARAMS, PARAMS, MASKS),
     "graph ": lambda: dormant.reset_moments(nine_graph(), ADAM, ADAM.init(PARAMS), MASKS),
     "graph  ": lambda: dormant.network_metrics(PARAMS, PARAMS, {}),
+    "apply": lambda: dormant.trace(None, PARAMS, NINE_STATES),
     "activations": lambda: dormant.network_metrics(nine_graph(), PARAMS, {}),
     "activations ": lambda: dormant.dormancy_scores([NINE_STATES]),
     "scores": lambda: dormant.dormant_masks([NINE_STATES], 0.1),
