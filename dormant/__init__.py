@@ -17,7 +17,7 @@ What the interventions are composed of is in `dormant.parts`."""
 
 from dormant import parts
 from dormant.graph import NeuronGraph, manual_graph
-from dormant.interventions.compose import Intervention, Report, combine, intervene, track
+from dormant.interventions.compose import Intervention, combine, intervene, track
 from dormant.interventions.decay import weight_decay
 from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
 from dormant.interventions.masks import dormant_fraction, dormant_masks, overlap_coefficient
@@ -26,6 +26,7 @@ from dormant.interventions.moments import adam, reset_moments
 from dormant.interventions.recycling import recycle
 from dormant.interventions.scores import dormancy_scores
 from dormant.interventions.selections import adaptive_tau, cosine_fraction
+from dormant.interventions.state import Report
 from dormant.interventions.transformation import as_transformation
 from dormant.tracing.connections import TraceError
 from dormant.tracing.tracer import trace

@@ -16,7 +16,6 @@
 
 from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
-from dormant.interventions.compose import InterventionState
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.moments import scale_by_adam
 from dormant.interventions.recycling import touched_entries
@@ -29,6 +28,7 @@ from dormant.interventions.selections import (
     capped,
     whole_layers,
 )
+from dormant.interventions.state import InterventionState
 from dormant.interventions.timing import When, every
 
 __all__ = [

@@ -29,24 +29,30 @@ from dormant.checks import (
     check_function,
     check_key,
     check_when,
-    is_number,
     is_pair,
 )
-from dormant.graph import NeuronGraph, ParameterTree, check_graph
+from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
-from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import (
-    NetworkMetrics,
     check_rank_threshold,
     network_metrics,
     unmeasured,
 )
 from dormant.interventions.scores import Score, activation_score, dormancy_scores
 from dormant.interventions.selections import Selection
+from dormant.interventions.state import (
+    DEFAULT_TAUS,
+    InterventionState,
+    check_state,
+    initial_state,
+    nobody,
+    observe,
+    reported_taus,
+    shapes_of,
+)
 from dormant.interventions.structures import as_traced, rewrap_as
 from dormant.interventions.timing import When, every
 
-DEFAULT_TAUS = (0.0, 0.025, 0.1)
 # Steps are int32, so none of them folds a key with this number.
 _SELECTION_KEY = 2**32 - 1
 
@@ -75,60 +81,6 @@ class Intervention(NamedTuple):
     init: Callable[[jax.Array], Any]
     update: Callable[..., tuple[Any, Any, Any]]
     is_due: When = _always
-
-
-class Report(NamedTuple):
-    """What the last scoring found, before anything was done. T is the number of reported taus.
-
-    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds and metrics
-    NaN.
-    """
-
-    step: jax.Array  # int32 (): gradient step of the scoring
-    taus: jax.Array  # float32 (T,): the thresholds of every (T,) below, ascending
-    pooled: jax.Array  # float32 (T,): dormant neurons / neurons over all layers
-    by_layer: dict[str, jax.Array]  # float32 (T,): dormant neurons / neurons of each layer
-    overlap: dict[str, jax.Array]  # float32 (T,): with the previous scoring's set; NaN if undefined
-    overlap_history: dict[str, jax.Array]  # float32 (T,): with the union of all earlier sets
-    threshold: dict[str, jax.Array]  # float32 () per layer: the tau that selected; NaN without one
-    recycled: dict[str, jax.Array]  # int32 () per layer: neurons acted on at the last scoring
-    recycled_total: jax.Array  # int32 (): since the start, over all layers
-    network: NetworkMetrics | tuple[()]  # of `track`; () for the others
-
-    def dormant_fraction(self, tau: float, layer: str | None = None) -> jax.Array:
-        """Dormant neurons over neurons at one of `taus`: float32 scalar in [0, 1].
-
-        Args:
-          tau: one of the reported thresholds.
-          layer: of this layer; None for all hidden layers together.
-
-        Raises:
-          ValueError: if there is no such layer, or outside `jax.jit` no such tau. Inside, where
-            taus have no values yet, the fraction is NaN then.
-        """
-        check_tau(tau)
-        is_layer = layer is None or (isinstance(layer, str) and layer in self.by_layer)
-        check(is_layer, "layer", f"one of {', '.join(self.by_layer)}", layer)
-        found = self.taus == jnp.float32(tau)
-        if not isinstance(found, jax.core.Tracer) and not np.all(np.any(found, axis=-1)):
-            known = ", ".join(f"{each:g}" for each in np.unique(self.taus))
-            raise ValueError(f"`tau` must be one of the reported taus, {known}; got {tau!r}")
-        fractions = self.pooled if layer is None else self.by_layer[layer]
-        at_tau = jnp.sum(jnp.where(found, fractions, 0.0), axis=-1)
-        return jnp.where(jnp.any(found, axis=-1), at_tau, jnp.nan)
-
-
-class InterventionState(NamedTuple):
-    """State of every periodic intervention. T is the number of reported taus."""
-
-    step: jax.Array  # int32 (): gradient steps so far
-    key: jax.Array  # folded with the step at every scoring, never advanced
-    dormant: dict[str, jax.Array]  # bool (T, H): the dormant sets of the last scoring
-    history: dict[str, jax.Array]  # bool (T, H): the union of the sets of all scorings before it
-    masks: dict[str, jax.Array]  # bool (H,): neurons acted on at this very step
-    report: Report
-    selection: Any  # state of the selection
-    action: Any  # state of the action
 
 
 def intervene(
@@ -170,14 +122,14 @@ def intervene(
             article = "an" if kind is Action else "a"
             raise ValueError(f"`{name}` must be {article} {kind.__name__}; got {part!r}")
     check_when("when", when)
-    taus = _reported_taus(taus, selection)
+    taus = reported_taus(taus, selection)
     _check_score_batch(score_batch)
     acted_on = graph.select(action.layers)
 
     def act(operands):
         params, opt_state, state, inputs = operands
         activations = _measured(graph, params, inputs)
-        state = _observe(state, dormancy_scores(activations), taus)
+        state = observe(state, dormancy_scores(activations), taus)
         scores = score(acted_on, params, {name: activations[name] for name in action.layers})
         _check_scores(acted_on, scores)
         selection_key = jax.random.fold_in(state.key, _SELECTION_KEY)
@@ -204,8 +156,8 @@ def intervene(
         del gradient
         given = params
         params = as_traced(graph.parameters, params)
-        _check_state(state, made)
-        state = state._replace(step=state.step + 1, masks=_nobody(graph))
+        check_state(state, made)
+        state = state._replace(step=state.step + 1, masks=nobody(graph))
         params, opt_state = action.maintain(params, opt_state, state.action)
         if inputs:
             operands = (params, opt_state, state, _rows(inputs, score_batch))
@@ -215,10 +167,10 @@ def intervene(
         return rewrap_as(params, given), opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
-        state = _initial_state(graph, taus, key)
+        state = initial_state(graph, taus, key)
         return state._replace(selection=selection.init(action.layers), action=action.init())
 
-    made = _shapes(init)
+    made = shapes_of(init)
     return Intervention(init, update, when)
 
 
@@ -250,22 +202,22 @@ def track(
       ValueError: if an option is not valid.
     """
     check_graph(graph)
-    taus = _reported_taus(taus)
+    taus = reported_taus(taus)
     is_due = every(period, start, end)
     _check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
 
-    def observe(operands, gradient):
+    def measure(operands, gradient):
         state, params, inputs = operands
         activations = _measured(graph, params, inputs)
-        state = _observe(state, dormancy_scores(activations), taus)
+        state = observe(state, dormancy_scores(activations), taus)
         metrics = network_metrics(
             graph, params, activations, gradient, rank_threshold=rank_threshold
         )
         return state._replace(report=state.report._replace(network=metrics))
 
     def update(params, opt_state, state: InterventionState, *inputs, gradient=None):
-        _check_state(state, made)
+        check_state(state, made)
         state = state._replace(step=state.step + 1)
         if inputs:
             # Only the state comes out of the conditional: the parameters need not be copied.
@@ -274,17 +226,17 @@ def track(
                 measured = gradient() if callable(gradient) else gradient
                 if measured is not None:
                     measured = as_traced(graph.parameters, measured, "gradient")
-                return observe(operands, measured)
+                return measure(operands, measured)
 
             operands = (state, as_traced(graph.parameters, params), _rows(inputs, score_batch))
             state = jax.lax.cond(is_due(state.step), act, lambda operands: operands[0], operands)
         return params, opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
-        state = _initial_state(graph, taus, key)
+        state = initial_state(graph, taus, key)
         return state._replace(report=state.report._replace(network=unmeasured(graph)))
 
-    made = _shapes(init)
+    made = shapes_of(init)
     return Intervention(init, update, is_due)
 
 
@@ -340,63 +292,6 @@ def check_intervention(name: str, value: Any) -> None:
     check(is_intervention, name, "an Intervention, such as `dormant.redo` returns", value)
 
 
-def _each(graph: NeuronGraph, make: Callable[[int], jax.Array]) -> dict[str, jax.Array]:
-    return {layer.name: make(layer.neurons) for layer in graph.layers}
-
-
-def _nobody(graph: NeuronGraph) -> dict[str, jax.Array]:
-    return _each(graph, lambda neurons: jnp.zeros(neurons, bool))
-
-
-def _initial_state(
-    graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array
-) -> InterventionState:
-    check_key("key", key)
-    count = len(taus)
-
-    def undefined(*shape: int) -> jax.Array:
-        return jnp.full(shape, jnp.nan, jnp.float32)  # each its own, so that all can be donated
-
-    report = Report(
-        step=jnp.asarray(-1, jnp.int32),
-        taus=jnp.asarray(taus, jnp.float32),
-        pooled=jnp.zeros(count, jnp.float32),
-        by_layer=_each(graph, lambda _: jnp.zeros(count, jnp.float32)),
-        overlap=_each(graph, lambda _: undefined(count)),
-        overlap_history=_each(graph, lambda _: undefined(count)),
-        threshold=_each(graph, lambda _: undefined()),
-        recycled=_each(graph, lambda _: jnp.zeros((), jnp.int32)),
-        recycled_total=jnp.zeros((), jnp.int32),
-        network=(),
-    )
-    return InterventionState(
-        step=jnp.zeros((), jnp.int32),
-        key=jnp.array(key),  # a copy: a state that is donated must not take the caller's with it
-        dormant=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
-        history=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
-        masks=_nobody(graph),
-        report=report,
-        selection=(),
-        action=(),
-    )
-
-
-def _shapes(init: Callable[[jax.Array], InterventionState]) -> InterventionState:
-    """The state that `init` returns, without values and without its key, of which there are two
-    kinds."""
-    return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))._replace(key=())
-
-
-def _check_state(state: Any, made: InterventionState) -> None:
-    """Raises ValueError unless `state` has the structure and shapes of the one that was made."""
-    allowed = "the state that this intervention's own `init` returns"
-    check(isinstance(state, InterventionState), "state", allowed, state)
-    # Two keys may have different types.
-    given, own = ParameterTree.of(state._replace(key=())), ParameterTree.of(made)
-    if given != own:
-        raise ValueError(f"`state` must be {allowed}; got that of another intervention or graph")
-
-
 def _measured(graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]) -> dict[str, jax.Array]:
     """The activations on the inputs; ValueError where the network does not take these."""
     try:
@@ -419,25 +314,6 @@ def _check_scores(graph: NeuronGraph, scores: Any) -> None:
     if isinstance(scores, Mapping):
         found = {name: np.shape(score) for name, score in scores.items()}
     check(found == wanted, "score", f"a function that returns arrays of shapes {wanted}", found)
-
-
-def _observe(
-    state: InterventionState, scores: dict[str, jax.Array], taus: tuple[float, ...]
-) -> InterventionState:
-    """Writes what the dormancy scores say into the state."""
-    per_tau = [dormant_masks(scores, tau) for tau in taus]
-    dormant = {name: jnp.stack([masks[name] for masks in per_tau]) for name in scores}
-    history = {name: state.history[name] | state.dormant[name] for name in scores}
-    report = state.report._replace(
-        step=state.step,
-        by_layer={
-            name: jnp.mean(mask, axis=-1, dtype=jnp.float32) for name, mask in dormant.items()
-        },
-        pooled=jnp.stack([dormant_fraction(masks) for masks in per_tau]),
-        overlap={name: overlap(mask, state.dormant[name]) for name, mask in dormant.items()},
-        overlap_history={name: overlap(mask, history[name]) for name, mask in dormant.items()},
-    )
-    return state._replace(dormant=dormant, history=history, report=report)
 
 
 def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
@@ -464,18 +340,3 @@ def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
 def _check_score_batch(score_batch: int | None) -> None:
     if score_batch is not None:
         check_count("score_batch", score_batch, 1)
-
-
-def _reported_taus(taus: Sequence[float], selection: Selection | None = None) -> tuple[float, ...]:
-    """The taus to report, ascending, with the selection's own; ValueError if one is not valid."""
-    try:
-        listed = () if isinstance(taus, str) else tuple(taus)
-    except TypeError:
-        listed = ()
-    if not listed:
-        raise ValueError(f"`taus` must hold at least one threshold; got {taus!r}")
-    for tau in listed:
-        check(is_number(tau) and float(tau) >= 0, "taus", "numbers >= 0", tau)
-    own = () if selection is None else selection.fixed_taus
-    by_value = {np.float32(tau): float(tau) for tau in (*own, *listed)}
-    return tuple(by_value[value] for value in sorted(by_value))

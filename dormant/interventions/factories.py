@@ -20,7 +20,7 @@ import optax
 
 from dormant.graph import NeuronGraph
 from dormant.interventions.actions import Initializer, pruning, recycling, redrawing
-from dormant.interventions.compose import DEFAULT_TAUS, Intervention, intervene
+from dormant.interventions.compose import Intervention, intervene
 from dormant.interventions.scores import Score, activation_score
 from dormant.interventions.selections import (
     ThresholdRule,
@@ -28,6 +28,7 @@ from dormant.interventions.selections import (
     budget,
     whole_layers,
 )
+from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.timing import every
 
 

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.interventions.compose import Report
 from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.state import Report
 from dormant.records.files import write_atomically
 from dormant.records.metrics import Episodes, MetricsFile, iteration_record, tracking_record
 from dormant.records.reading import read_run

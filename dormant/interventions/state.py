@@ -1,0 +1,173 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What an intervention carries from step to step, and what it reports of the last scoring."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dormant.checks import check, check_key, is_number
+from dormant.graph import NeuronGraph, ParameterTree
+from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
+from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.selections import Selection
+
+DEFAULT_TAUS = (0.0, 0.025, 0.1)
+
+
+class Report(NamedTuple):
+    """What the last scoring found, before anything was done. T is the number of reported taus.
+
+    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds and metrics
+    NaN.
+    """
+
+    step: jax.Array  # int32 (): gradient step of the scoring
+    taus: jax.Array  # float32 (T,): the thresholds of every (T,) below, ascending
+    pooled: jax.Array  # float32 (T,): dormant neurons / neurons over all layers
+    by_layer: dict[str, jax.Array]  # float32 (T,): dormant neurons / neurons of each layer
+    overlap: dict[str, jax.Array]  # float32 (T,): with the previous scoring's set; NaN if undefined
+    overlap_history: dict[str, jax.Array]  # float32 (T,): with the union of all earlier sets
+    threshold: dict[str, jax.Array]  # float32 () per layer: the tau that selected; NaN without one
+    recycled: dict[str, jax.Array]  # int32 () per layer: neurons acted on at the last scoring
+    recycled_total: jax.Array  # int32 (): since the start, over all layers
+    network: NetworkMetrics | tuple[()]  # of `track`; () for the others
+
+    def dormant_fraction(self, tau: float, layer: str | None = None) -> jax.Array:
+        """Dormant neurons over neurons at one of `taus`: float32 scalar in [0, 1].
+
+        Args:
+          tau: one of the reported thresholds.
+          layer: of this layer; None for all hidden layers together.
+
+        Raises:
+          ValueError: if there is no such layer, or outside `jax.jit` no such tau. Inside, where
+            taus have no values yet, the fraction is NaN then.
+        """
+        check_tau(tau)
+        is_layer = layer is None or (isinstance(layer, str) and layer in self.by_layer)
+        check(is_layer, "layer", f"one of {', '.join(self.by_layer)}", layer)
+        found = self.taus == jnp.float32(tau)
+        if not isinstance(found, jax.core.Tracer) and not np.all(np.any(found, axis=-1)):
+            known = ", ".join(f"{each:g}" for each in np.unique(self.taus))
+            raise ValueError(f"`tau` must be one of the reported taus, {known}; got {tau!r}")
+        fractions = self.pooled if layer is None else self.by_layer[layer]
+        at_tau = jnp.sum(jnp.where(found, fractions, 0.0), axis=-1)
+        return jnp.where(jnp.any(found, axis=-1), at_tau, jnp.nan)
+
+
+class InterventionState(NamedTuple):
+    """State of every periodic intervention. T is the number of reported taus."""
+
+    step: jax.Array  # int32 (): gradient steps so far
+    key: jax.Array  # folded with the step at every scoring, never advanced
+    dormant: dict[str, jax.Array]  # bool (T, H): the dormant sets of the last scoring
+    history: dict[str, jax.Array]  # bool (T, H): the union of the sets of all scorings before it
+    masks: dict[str, jax.Array]  # bool (H,): neurons acted on at this very step
+    report: Report
+    selection: Any  # state of the selection
+    action: Any  # state of the action
+
+
+def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:
+    check_key("key", key)
+    count = len(taus)
+
+    def undefined(*shape: int) -> jax.Array:
+        return jnp.full(shape, jnp.nan, jnp.float32)  # each its own, so that all can be donated
+
+    report = Report(
+        step=jnp.asarray(-1, jnp.int32),
+        taus=jnp.asarray(taus, jnp.float32),
+        pooled=jnp.zeros(count, jnp.float32),
+        by_layer=_each(graph, lambda _: jnp.zeros(count, jnp.float32)),
+        overlap=_each(graph, lambda _: undefined(count)),
+        overlap_history=_each(graph, lambda _: undefined(count)),
+        threshold=_each(graph, lambda _: undefined()),
+        recycled=_each(graph, lambda _: jnp.zeros((), jnp.int32)),
+        recycled_total=jnp.zeros((), jnp.int32),
+        network=(),
+    )
+    return InterventionState(
+        step=jnp.zeros((), jnp.int32),
+        key=jnp.array(key),  # a copy: a state that is donated must not take the caller's with it
+        dormant=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
+        history=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
+        masks=nobody(graph),
+        report=report,
+        selection=(),
+        action=(),
+    )
+
+
+def observe(
+    state: InterventionState, scores: dict[str, jax.Array], taus: tuple[float, ...]
+) -> InterventionState:
+    """Writes what the dormancy scores say into the state."""
+    per_tau = [dormant_masks(scores, tau) for tau in taus]
+    dormant = {name: jnp.stack([masks[name] for masks in per_tau]) for name in scores}
+    history = {name: state.history[name] | state.dormant[name] for name in scores}
+    report = state.report._replace(
+        step=state.step,
+        by_layer={
+            name: jnp.mean(mask, axis=-1, dtype=jnp.float32) for name, mask in dormant.items()
+        },
+        pooled=jnp.stack([dormant_fraction(masks) for masks in per_tau]),
+        overlap={name: overlap(mask, state.dormant[name]) for name, mask in dormant.items()},
+        overlap_history={name: overlap(mask, history[name]) for name, mask in dormant.items()},
+    )
+    return state._replace(dormant=dormant, history=history, report=report)
+
+
+def nobody(graph: NeuronGraph) -> dict[str, jax.Array]:
+    return _each(graph, lambda neurons: jnp.zeros(neurons, bool))
+
+
+def _each(graph: NeuronGraph, make: Callable[[int], jax.Array]) -> dict[str, jax.Array]:
+    return {layer.name: make(layer.neurons) for layer in graph.layers}
+
+
+def shapes_of(init: Callable[[jax.Array], InterventionState]) -> InterventionState:
+    """The state that `init` returns, without values and without its key, of which there are two
+    kinds."""
+    return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))._replace(key=())
+
+
+def check_state(state: Any, made: InterventionState) -> None:
+    """Raises ValueError unless `state` has the structure and shapes of the one that was made."""
+    allowed = "the state that this intervention's own `init` returns"
+    check(isinstance(state, InterventionState), "state", allowed, state)
+    # Two keys may have different types.
+    given, own = ParameterTree.of(state._replace(key=())), ParameterTree.of(made)
+    if given != own:
+        raise ValueError(f"`state` must be {allowed}; got that of another intervention or graph")
+
+
+def reported_taus(taus: Sequence[float], selection: Selection | None = None) -> tuple[float, ...]:
+    """The taus to report, ascending, with the selection's own; ValueError if one is not valid."""
+    try:
+        listed = () if isinstance(taus, str) else tuple(taus)
+    except TypeError:
+        listed = ()
+    if not listed:
+        raise ValueError(f"`taus` must hold at least one threshold; got {taus!r}")
+    for tau in listed:
+        check(is_number(tau) and float(tau) >= 0, "taus", "numbers >= 0", tau)
+    own = () if selection is None else selection.fixed_taus
+    by_value = {np.float32(tau): float(tau) for tau in (*own, *listed)}
+    return tuple(by_value[value] for value in sorted(by_value))
