@@ -47,7 +47,8 @@ def redo(
 
     Call it right after the optimizer's step. Every `period`-th call scores the neurons on `inputs`,
     draws the incoming entries of the dormant ones anew with `init`, zeroes their outgoing entries
-    and the optimizer's moments of both. At tau = 0 the network's outputs on `inputs` do not change.
+    and begins the optimizer's moments of both anew. At tau = 0 the network's outputs on `inputs` do
+    not change.
 
     Variants are composed with `dormant.intervene`: of `parts.below_threshold`, `parts.capped`,
     `parts.recycling`, which says how neurons are recycled, and `parts.every`.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Optimizer state of recycled entries: moments set to zero, and Adam's count kept per entry."""
+"""Optimizer state of recycled entries: moments begun anew, and Adam's count kept per entry."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -53,8 +53,7 @@ def interventions_of(
 
 def is_due(options: LearnerOptions, gradient_step: jax.Array) -> jax.Array:
     """bool (): whether either does something at a gradient step, 1 for the first."""
-    acting = [] if options.intervention is None else [options.intervention]
-    due = [part.is_due(gradient_step) for part in (tracker_of(options), *acting)]
+    due = [part.is_due(gradient_step) for part in _parts(options)]
     return functools.reduce(jnp.logical_or, due)
 
 
@@ -72,5 +71,10 @@ def tracking_period(options: LearnerOptions) -> int:
 
 def score_batch(options: LearnerOptions) -> int:
     """Observations on which neurons are scored; each takes the first ones that it asks for."""
-    acting = [] if options.intervention is None else [options.intervention]
-    return max(part.score_batch for part in (tracker_of(options), *acting))
+    return max(part.score_batch for part in _parts(options))
+
+
+def _parts(options: LearnerOptions) -> list[Any]:
+    """The tracker's options and, where something acts, the intervention's."""
+    acting = options.intervention
+    return [tracker_of(options), *([] if acting is None else [acting])]
