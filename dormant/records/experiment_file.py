@@ -17,7 +17,6 @@
 
 import json
 import sys
-import types
 import typing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,10 +107,9 @@ class ExperimentFile(NamedTuple):
 
 
 def log_path(name: str) -> str:
-    """Where the output of the process of that name is kept, relative to experiment.json's folder.
+    """Where the output of a process is kept, relative to experiment.json's folder.
 
-    Args:
-      name: the folder of its run, or that of the runs of all its seeds, with "/" between its parts.
+    Its name is the folder of its run, or that of the runs of all its seeds, with "/" between parts.
     """
     return f"logs/{name.replace('/', '__')}.log"
 
@@ -143,8 +141,6 @@ def read_experiment(folder: str | Path) -> ExperimentFile:
 
 
 def _all(form: Any, entries: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(entries, list):
-        raise ValueError(f"{where} must be a list; got {entries!r}")
     return tuple(_take(form, entry, f"{where}[{index}]") for index, entry in enumerate(entries))
 
 
@@ -152,14 +148,11 @@ def _take(form: Any, entries: Any, where: str) -> Any:
     """A NamedTuple of an object's entries; those it does not know are passed over."""
     if not isinstance(entries, dict):
         raise ValueError(f"{where} must be an object; got {entries!r}")
-    missing = [
-        name for name in form._fields if name not in entries and name not in form._field_defaults
-    ]
-    if missing:
+    known = form._field_defaults | {name: entries[name] for name in form._fields if name in entries}
+    if missing := [name for name in form._fields if name not in known]:
         raise ValueError(f"{where} must have the entries {missing}; got {sorted(entries)}")
-    known = {name: entries[name] for name in form._fields if name in entries}
     for name, hint in typing.get_type_hints(form).items():
-        if name in known and not _fits(known[name], hint):
+        if not _fits(known[name], hint):
             expected = getattr(hint, "__name__", str(hint))
             raise ValueError(f"{where}: {name} must be {expected}; got {known[name]!r}")
     return form(**known)
@@ -167,18 +160,12 @@ def _take(form: Any, entries: Any, where: str) -> Any:
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value read from JSON is of a field's type; a tuple is written as a list."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if isinstance(value, bool):
-        return hint is bool
-    if hint is float:
-        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    options = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)[0]
         # The runs and values inside are looked at one by one, each with its own place.
-        return isinstance(value, list) and (inner is not str or all(map(_is_text, value)))
-    return isinstance(value, hint)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+        return isinstance(value, list) and (options[0] is not str or set(map(type, value)) <= {str})
+    if options:
+        return any(_fits(value, option) for option in options)
+    if hint is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) is hint

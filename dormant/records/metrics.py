@@ -53,7 +53,7 @@ def tracking_record(
     agent_step: int,
     schema: Schema = SCHEMA,
 ) -> Record:
-    """The record of the last scoring.
+    """The "tracking" record of the last scoring: what the schema finds, then metrics' scalars.
 
     Args:
       tracker: state of `dormant.track`, or {network: state} where an agent has several networks.
@@ -62,35 +62,27 @@ def tracking_record(
       agent_step: training agent steps taken so far.
       schema: what is recorded.
 
-    Returns:
-      The "tracking" record: what the schema finds, then the scalars of metrics.
-
     Raises:
       FloatingPointError: when the loss is not finite; a run that diverged stops.
     """
     scalars = {name: value for name, value in metrics.items() if np.ndim(value) == 0}
     acting = tracker if intervention is None else intervention
-    found = {
-        measure.name: {
-            network: measure.find(state)
-            for network, state in _networks(acting if measure.of_intervention else tracker).items()
-        }
-        for measure in schema.tracking
-        if measure.find is not None
-    }
-    # One transfer for everything that the record holds.
-    found, scalars = jax.device_get((found, scalars))
-    record: Record = {"kind": "tracking"}
+    found = {}
     for measure in schema.tracking:
-        value = joined(measure, found[measure.name]) if measure.name in found else None
-        if measure.name == "agent_step":
-            value = agent_step
-        if value is not None:
-            record[measure.name] = entry(measure, value)
+        state = acting if measure.of_intervention else tracker
+        networks = state if isinstance(state, dict) else {"": state}
+        if measure.find is not None:
+            found[measure] = {name: measure.find(each) for name, each in networks.items()}
+        elif measure.name == "agent_step":
+            found[measure] = {"": agent_step}
+    # One transfer for everything that the record holds.
+    networks_of, scalars = jax.device_get((list(found.values()), scalars))
+    values = {each.name: joined(each, of) for each, of in zip(found, networks_of, strict=True)}
+    values = {name: value for name, value in values.items() if value is not None} | scalars
     if not math.isfinite(scalars["loss"]):
-        step = record["gradient_step"]
+        step = int(values["gradient_step"])
         raise FloatingPointError(f"the loss is {scalars['loss']} at gradient step {step}")
-    return record | _entries(schema.tracking, scalars)
+    return {"kind": "tracking", **_entries(schema.tracking, values)}
 
 
 def iteration_record(
@@ -103,7 +95,7 @@ def iteration_record(
     evaluation: Episodes | None = None,
     measured: Mapping[str, Any] = MappingProxyType({}),
 ) -> Record:
-    """The record of one iteration.
+    """The "iteration" record; its `eval_` entries only where there was an evaluation.
 
     Args:
       iteration: its number, from 0.
@@ -113,15 +105,8 @@ def iteration_record(
       train: the episodes of training; None where nothing acts.
       evaluation: those of evaluation; None where there was none.
       measured: what else was measured, by the names of the schema.
-
-    Returns:
-      The "iteration" record; the `eval_` entries only where there was an evaluation.
     """
-    values: Record = {
-        "iteration": iteration,
-        "agent_step": agent_step,
-        "gradient_step": gradient_step,
-    }
+    values: Record = dict(iteration=iteration, agent_step=agent_step, gradient_step=gradient_step)
     for phase, episodes in (("train", train), ("eval", evaluation)):
         if episodes is not None:
             values[f"{phase}_returns"] = episodes.returns
@@ -131,10 +116,6 @@ def iteration_record(
     if train is None:
         values |= {"train_returns": [], "train_episode_lengths": []}
     return {"kind": "iteration", **_entries(SCHEMA.iteration, {**values, **measured})}
-
-
-def _networks(state: Any) -> dict[str, Any]:
-    return state if isinstance(state, dict) else {"": state}
 
 
 def _entries(measures: Sequence[Measure], values: Mapping[str, Any]) -> Record:

@@ -25,9 +25,12 @@ from dormant.records.files import METRICS_FILE
 from dormant.records.schema import NAMES, SCHEMA, Measure, Schema
 
 LARGEST = 1e100  # of a result: means and variances of such numbers stay finite
-_KINDS = {int: (int,), float: (float, int)}
-# JSON's numbers may have any size.
-_LARGEST: dict[type, float] = {int: 2**63 - 1, float: LARGEST}
+# {form of a measure: (what it may be in JSON, the largest, as JSON's numbers may have any size)}.
+# JSON has one kind of number: a float may be written 3 and an int never as 3.5 or true.
+_NUMBERS: dict[type, tuple[tuple[type, ...], float]] = {
+    int: ((int,), 2**63 - 1),
+    float: ((float, int), LARGEST),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +87,6 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
         was killed leaves it.
       schema: the entries that are read.
 
-    Returns:
-      The run's records.
-
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: the file has no records, a line is cut off or no JSON object, an entry is missing
@@ -100,24 +100,28 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
             f"no {METRICS_FILE} in {path.parent}: give the folder that was the run's --base_dir; "
             f"got {str(base_dir)!r}"
         )
-    iterations: list[Any] = []
-    tracking: list[Any] = []
+    found: dict[str, list[Any]] = {"iteration": [], "tracking": []}
     kinds = {
-        "iteration": (IterationRecord, schema.iteration, iterations, "iteration"),
-        "tracking": (TrackingRecord, schema.tracking, tracking, "gradient_step"),
+        "iteration": (IterationRecord, schema.iteration, "iteration"),
+        "tracking": (TrackingRecord, schema.tracking, "gradient_step"),
     }
     for where, line in _json_lines(path, allow_partial):
         kind = _required(line, "kind", where)
         if not isinstance(kind, str):
             raise ValueError(f"{where}: 'kind' must be a text; got {kind!r}")
         if kind in kinds:
-            form, measures, records, rising = kinds[kind]
+            form, measures, rising = kinds[kind]
             record = form({each.name: _value(each, line, where) for each in measures})
-            _check_order(records, record, rising, where)
-            records.append(record)
-    if not iterations and not tracking:
+            before, step = found[kind][-1:], getattr(record, rising)
+            if before and getattr(before[0], rising) >= step:
+                raise ValueError(
+                    f"{where}: {rising!r} must rise from record to record (did two runs write into"
+                    f" one folder?); got {step} after {getattr(before[0], rising)}"
+                )
+            found[kind].append(record)
+    if not any(found.values()):
         raise ValueError(f"{path} holds no records: the run wrote none before it ended")
-    return Run(path, tuple(iterations), tuple(tracking))
+    return Run(path, *map(tuple, found.values()))
 
 
 def tau_index(record: TrackingRecord, tau: float) -> int:
@@ -135,9 +139,8 @@ def tau_index(record: TrackingRecord, tau: float) -> int:
 def values_at(record: TrackingRecord, measure: Measure, tau: float) -> dict[str, float | None]:
     """The numbers of a measure in a record, at one threshold where it has several.
 
-    Returns:
-      {layer or network: number}; {"": number} of a measure without them; {} where the record lacks
-      it or was not measured at this tau.
+    They are {layer or network: number}; {"": number} of a measure without them; {} where the record
+    lacks it or was not measured at this tau.
     """
     value = getattr(record, measure.name)
     named = value if measure.axes and measure.axes[0] in NAMES else {"": value}
@@ -148,14 +151,6 @@ def values_at(record: TrackingRecord, measure: Measure, tau: float) -> dict[str,
     except ValueError:
         return {}
     return {name: values[at] for name, values in named.items() if values}
-
-
-def _check_order(records: list[Any], record: Any, field: str, where: str) -> None:
-    if records and getattr(records[-1], field) >= getattr(record, field):
-        raise ValueError(
-            f"{where}: {field!r} must rise from record to record (did two runs write into one "
-            f"folder?); got {getattr(record, field)} after {getattr(records[-1], field)}"
-        )
 
 
 def _json_lines(path: Path, allow_partial: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -220,13 +215,12 @@ def _value(measure: Measure, line: dict[str, Any], where: str) -> Any:
 def _number(value: Any, measure: Measure, where: str) -> Any:
     if value is None and measure.undefined:
         return None
-    # JSON has one kind of number: a float may be written 3 and an int never as 3.5 or true.
-    form, kinds = measure.form, _KINDS[measure.form]
+    kinds, largest = _NUMBERS[measure.form]
+    problem = ""
     if type(value) not in kinds:
-        raise ValueError(
-            f"{where}: {measure.name!r} must hold {form.__name__} values; got {value!r}"
-        )
-    if not abs(value) <= _LARGEST[form]:
-        largest = f"±{_LARGEST[form]:g}"
-        raise ValueError(f"{where}: {measure.name!r} must be within {largest}; got a larger number")
-    return form(value)
+        problem = f"hold {measure.form.__name__} values; got {value!r}"
+    elif not abs(value) <= largest:
+        problem = f"be within ±{largest:g}; got a larger number"
+    if problem:
+        raise ValueError(f"{where}: {measure.name!r} must {problem}")
+    return measure.form(value)

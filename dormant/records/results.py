@@ -26,13 +26,8 @@ from dormant.records.reading import Run
 
 FINISHED = "finished"
 # Of a run that is not whole: why.
-RUNNING, FAILED, INTERRUPTED, NOT_STARTED, UNREADABLE = (
-    "running",
-    "failed",
-    "interrupted",
-    "not started",
-    "unreadable",
-)
+RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
+NOT_STARTED, UNREADABLE = "not started", "unreadable"
 
 
 class RunResult(NamedTuple):

@@ -14,8 +14,10 @@
 
 """Our run folders as results: metrics.jsonl, config.gin and run.json of each."""
 
+import itertools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
 from dormant.records.files import CONFIG_FILE, METRICS_FILE, RUN_FILE, read_object
-from dormant.records.reading import IterationRecord, Run, read_run, tau_index
+from dormant.records.reading import Run, read_run, tau_index
 from dormant.records.results import (
     FAILED,
     FINISHED,
@@ -60,27 +62,22 @@ class Reading(NamedTuple):
 
 
 def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
-    """Reads the folder of a planned run; whatever is wrong with it becomes its `Absence`.
+    """Reads the folder, relative to root, of a planned run, at the tau of `dormant_percent`.
 
-    Args:
-      root: the folder that run.folder is relative to.
-      run: which.
-      tau: the threshold of `RunResult.dormant_percent`.
+    Whatever is wrong with it becomes its `Absence`.
     """
     folder = root / run.folder
     try:
-        details = _details(folder)
-    except ValueError as unreadable:
-        return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
-    status, error = str(details.get("status", RUNNING)), details.get("error")
-    if not (folder / METRICS_FILE).is_file():
-        if not details:
-            return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
-        if status == FINISHED:
-            problem = f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
-            return Reading(None, Absence(run, UNREADABLE, problem))
-        return Reading(None, Absence(run, status, str(error or "it has no records yet")))
-    try:
+        details = read_details(folder)
+        status, error = str(details.get("status", RUNNING)), details.get("error")
+        if not (folder / METRICS_FILE).is_file():
+            if not details:
+                return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
+            if status == FINISHED:
+                raise ValueError(
+                    f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
+                )
+            return Reading(None, Absence(run, status, str(error or "it has no records yet")))
         records = read_run(folder, allow_partial=status != FINISHED)
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
@@ -102,46 +99,31 @@ def find_runs(root: Path) -> list[PlannedRun]:
     run.json or the folder's name. Each is taken to be as long as it says that it is.
     """
     # A run that failed at its start has no records, but says so in run.json.
-    folders = sorted({
-        path.parent
-        for name in (METRICS_FILE, RUN_FILE)
-        for path in root.rglob(name)
-        if not _passed(path, root)
-    })  # fmt: skip
-    return [_as_planned(root, folder) for folder in folders]
+    folders = {path.parent for name in (METRICS_FILE, RUN_FILE) for path in root.rglob(name)}
+    return [
+        _as_planned(root, folder)
+        for folder in sorted(folders)
+        # In hidden folders lie such things as a report that is being made.
+        if not any(part.startswith(".") for part in folder.relative_to(root).parts)
+    ]
 
 
 def _as_planned(root: Path, folder: Path) -> PlannedRun:
     try:
-        details = _details(folder)
+        details = read_details(folder)
     except ValueError:
         details = {}  # `read_planned` says so
-    game = _game(folder)
-    parts = folder.relative_to(root).parts
+    game, path = _game(read_config(folder)), folder.relative_to(root)
     numbered = _SEED_FOLDER.match(folder.name)
     seed = details.get("seed")
     if type(seed) is not int:
         seed = int(numbered.group(1)) if numbered else 0
-    kept = [part for part in parts if part != game and not _SEED_FOLDER.match(part)]
-    return PlannedRun(
-        folder=folder.relative_to(root).as_posix(),
-        method="/".join(kept) or root.resolve().name,
-        setting="",
-        value=None,
-        game=game,
-        seed=seed,
-        agent_steps=0,
-        command=str(details.get("command", "")),
-    )
+    kept = [part for part in path.parts if part != game and not _SEED_FOLDER.match(part)]
+    method, command = "/".join(kept) or root.resolve().name, str(details.get("command", ""))
+    return PlannedRun(path.as_posix(), method, "", None, game, seed, 0, command)
 
 
-def _passed(path: Path, root: Path) -> bool:
-    """Whether it lies in a hidden folder, such as that of a report that is being made."""
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
-def _game(folder: Path) -> str:
-    config = _config(folder)
+def _game(config: str) -> str:
     # A study on Atari has other options, too, which name an environment that it does not play.
     found = _ATARI_STUDY.search(config) or _GAME.search(config)
     if not found:
@@ -150,12 +132,18 @@ def _game(folder: Path) -> str:
     return found.group(1) + (" (MinAtar 1.0)" if "create_minatar_env" in found.group(0) else "")
 
 
-def _config(folder: Path) -> str:
+def read_config(folder: Path) -> str:
+    """A run's config.gin; "" where there is none."""
     path = folder / CONFIG_FILE
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _details(folder: Path) -> dict[str, Any]:
+def read_details(folder: Path) -> dict[str, Any]:
+    """A run's run.json; {} where there is none.
+
+    Raises:
+      ValueError: it holds something else than an object.
+    """
     path = folder / RUN_FILE
     return read_object(path) if path.is_file() else {}
 
@@ -163,40 +151,27 @@ def _details(folder: Path) -> dict[str, Any]:
 def _result(
     folder: Path, run: PlannedRun, records: Run, details: dict[str, Any], tau: float
 ) -> RunResult:
-    iterations = records.iterations
+    steps = [record.agent_step for record in records.iterations]
+    returns = [_mean(record.eval_returns or record.train_returns) for record in records.iterations]
+    measured = [record for record in records.tracking if tau in record.taus]
+    percents = [
+        _mean([
+            record.dormant_percent_pooled[tau_index(record, tau)]
+            for record in measured
+            if start < record.agent_step <= end
+        ])
+        for start, end in itertools.pairwise([0, *steps])
+    ]  # fmt: skip
     return RunResult(
-        method=run.method,
-        setting=run.setting,
-        value=run.value,
-        game=run.game,
-        seed=run.seed,
-        agent_steps=np.array([record.agent_step for record in iterations], float),
-        returns=np.array([_mean(_returns(record)) for record in iterations], float),
-        dormant_percent=_dormant_percent(records, tau),
+        *run[1:6],
+        *(np.array(values, float) for values in (steps, returns, percents)),
         folder=Path(os.path.abspath(folder)),
         records=records,
-        config=_config(folder),
+        config=read_config(folder),
         command=str(details.get("command", "")),
         details=details,
     )
 
 
-def _returns(record: IterationRecord) -> tuple[float, ...]:
-    return record.eval_returns or record.train_returns
-
-
-def _dormant_percent(records: Run, tau: float) -> np.ndarray:
-    """(P,) the mean of the measurements inside each iteration; NaN where there is none."""
-    percents, start = [], 0
-    for iteration in records.iterations:
-        inside = []
-        for record in records.tracking:
-            if start < record.agent_step <= iteration.agent_step and tau in record.taus:
-                inside.append(record.dormant_percent_pooled[tau_index(record, tau)])
-        percents.append(_mean(inside))
-        start = iteration.agent_step
-    return np.array(percents, float)
-
-
-def _mean(values: tuple[float, ...] | list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else np.nan

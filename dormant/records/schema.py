@@ -373,10 +373,8 @@ def document(schema: Schema = SCHEMA) -> str:
     """The text of docs/metrics.md."""
     parts = [_INTRODUCTION]
     for kind, measures in schema._asdict().items():
-        rows: list[tuple[str, ...]] = [
-            ("entry", "shape", "unit", "meaning", "TensorBoard", "report")
-        ]
-        rows.append(("---",) * len(rows[0]))
+        header = ("entry", "shape", "unit", "meaning", "TensorBoard", "report")
+        rows: list[tuple[str, ...]] = [header, ("---",) * len(header)]
         for each in measures:
             tag = f"`{each.tag}`" if each.tag else ""
             report = "; ".join(filter(None, (each.chart, each.final and "table")))

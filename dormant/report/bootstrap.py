@@ -21,6 +21,7 @@ draws anew at each step, while here a resample is of whole runs, so that each st
 that rliable gives for it alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -88,18 +89,12 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def of_metrics(scores: np.ndarray, bootstrap: Bootstrap) -> dict[str, Interval]:
-    """All of `METRICS` with their intervals, from the same resamples.
-
-    Args:
-      scores: (runs, games).
-      bootstrap: how intervals are made.
-    """
+    """All of `METRICS` of (runs, games) scores with their intervals, from the same resamples."""
 
     def values(resampled: np.ndarray) -> np.ndarray:
         return np.stack([metric(resampled) for metric in METRICS.values()], axis=1)
 
-    samples = [values(_taken(scores, at)) for at in _draws(scores.shape, bootstrap)]
-    band = np.transpose(_band(values(scores[None])[0], samples, scores))
+    band = np.transpose(_of_resamples(values, scores, bootstrap))
     return {name: _interval(of, scores.size) for name, of in zip(METRICS, band, strict=True)}
 
 
@@ -117,37 +112,28 @@ def of_profile(scores: np.ndarray, thresholds: np.ndarray, bootstrap: Bootstrap)
         at_most = np.cumsum(counts.reshape(len(rows), places), axis=1)[:, :-1]
         return ((scores.size - at_most) / scores.size)[:, back]
 
-    samples = [shares(_taken(below, at)) for at in _draws(scores.shape, bootstrap)]
-    return _band(shares(below[None])[0], samples, scores)
+    return _of_resamples(shares, below, bootstrap)
 
 
 def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> Interval:
     """How likely a run of the first beats one of the second on the same game, ties counting half.
 
-    Args:
-      first: (runs, games) scores.
-      second: (its runs, the same games) scores.
-      bootstrap: how intervals are made.
+    Both are (runs, games) scores, of the same games.
     """
     # (games, runs, its runs): 1, 1/2 or 0, summed over the pairs that a resample draws.
     better = 0.5 * (1.0 + np.sign(first.T[:, :, None] - second.T[:, None]))
-    chances = np.empty(bootstrap.repetitions)
-    done = 0
-    for drawn in _draws_of_two(first.shape, second.shape, bootstrap):
+    chances = []
+    for drawn in _draws(bootstrap, first.shape, second.shape):
         one, other = (_counts(each).swapaxes(0, 1) for each in drawn)  # (games, R, runs)
-        wins = (one @ better * other).sum(axis=(0, 2))
-        chances[done : done + len(wins)] = wins / better.size
-        done += len(wins)
-    fewest = first if len(first) < len(second) else second
-    ends = _band(better.mean(), [chances], fewest)
+        chances.append((one @ better * other).sum(axis=(0, 2)) / better.size)
+    ends = _band(better.mean(), chances, min(first, second, key=len))
     return _interval(ends, first.size + second.size)
 
 
 def of_mean(values: np.ndarray, bootstrap: Bootstrap) -> Interval:
     """The mean of (runs,) values, one a run."""
-    column = values[:, None]
-    samples = [_taken(column, at)[..., 0].mean(axis=1) for at in _draws(column.shape, bootstrap)]
-    return _interval(_band(values.mean(), samples, column), len(values))
+    band = _of_resamples(lambda drawn: drawn[..., 0].mean(axis=1), values[:, None], bootstrap)
+    return _interval(band, len(values))
 
 
 def of_mean_curve(values: np.ndarray, bootstrap: Bootstrap) -> Band:
@@ -158,15 +144,10 @@ def of_mean_curve(values: np.ndarray, bootstrap: Bootstrap) -> Band:
     for number, pattern in enumerate(patterns.T):
         at = np.flatnonzero(which.ravel() == number)
         kept = values[pattern][:, at]
-        if not len(kept):
-            continue
-        means[at] = kept.mean(axis=0)
-        if len(kept) == 1:
-            continue
-        counts = np.concatenate([
-            _counts(drawn)[:, 0] for drawn in _draws((len(kept), 1), bootstrap)
-        ])  # fmt: skip
-        low[at], high[at] = np.percentile(counts @ kept / len(kept), PERCENTILES, axis=0)
+        if len(kept):
+            counts = [_counts(drawn)[:, 0] for (drawn,) in _draws(bootstrap, (len(kept), 1))]
+            samples = [np.concatenate(counts) @ kept / len(kept)]
+            means[at], low[at], high[at] = _band(kept.mean(axis=0), samples, kept)
     return Band(means, low, high)
 
 
@@ -179,7 +160,7 @@ def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
     order = np.argsort(flat, axis=0)
     ordered = np.take_along_axis(flat, order, axis=0)
     samples = []
-    for drawn in _draws((runs, games), bootstrap):
+    for (drawn,) in _draws(bootstrap, (runs, games)):
         # How often each score was drawn; of those only what is not trimmed counts.
         counts = np.ascontiguousarray(_counts(drawn).reshape(len(drawn), -1).T)
         found = np.empty((len(drawn), steps))
@@ -190,6 +171,18 @@ def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
             found[:, step] += ordered[1:, step] @ np.diff(until, axis=0)
         samples.append(found / (len(flat) - 2 * cut))
     return _band(values, samples, scores)
+
+
+def _of_resamples(
+    summed_up: Callable[[np.ndarray], np.ndarray], scores: np.ndarray, bootstrap: Bootstrap
+) -> Band:
+    """What (R, runs, games) scores come to, of all (runs, games) and of the resamples."""
+    games = scores.shape[1]
+    samples = [
+        summed_up(scores.ravel().take(drawn * games + np.arange(games)))
+        for (drawn,) in _draws(bootstrap, scores.shape)
+    ]
+    return _band(summed_up(scores[None])[0], samples, scores)
 
 
 def _band(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> Band:
@@ -206,40 +199,21 @@ def _interval(band: Sequence[float] | Band, runs: int) -> Interval:
     return Interval(value, low if has_ends else None, high if has_ends else None, runs)
 
 
-def _draws(shape: tuple[int, int], bootstrap: Bootstrap) -> Iterator[np.ndarray]:
-    """Yields (R, runs, games) numbers of runs, R at a time, in the order of rliable's draws."""
+def _draws(bootstrap: Bootstrap, *shapes: tuple[int, ...]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields for each (runs, games) shape (R, runs, games) numbers of runs, R resamples at a time.
+
+    They come in the order of rliable's draws: each resample draws one shape after the other.
+    """
     generator = np.random.RandomState(bootstrap.seed)
-    for some in _chunks(bootstrap.repetitions, shape[0] * shape[1]):
-        yield generator.randint(0, shape[0], size=(some, *shape))
-
-
-def _draws_of_two(
-    first: tuple[int, int], second: tuple[int, int], bootstrap: Bootstrap
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """As `_draws`, of two methods: each resample draws the first and then the second."""
-    generator = np.random.RandomState(bootstrap.seed)
-    for some in _chunks(bootstrap.repetitions, first[0] * first[1] + second[0] * second[1]):
-        if first == second:  # all at once
-            both = generator.randint(0, first[0], size=(some, 2, *first))
-            yield both[:, 0], both[:, 1]
-            continue
-        drawn = [
-            [generator.randint(0, shape[0], size=shape) for shape in (first, second)]
-            for _ in range(some)
-        ]
-        yield np.array([one for one, _ in drawn]), np.array([other for _, other in drawn])
-
-
-def _chunks(repetitions: int, numbers: int) -> Iterator[int]:
-    most = max(1, NUMBERS_AT_ONCE // numbers)
-    for start in range(0, repetitions, most):
-        yield min(most, repetitions - start)
-
-
-def _taken(scores: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(R, runs, games): for each resample the scores of the runs drawn."""
-    games = scores.shape[1]
-    return scores.ravel().take(drawn * games + np.arange(games))
+    most = max(1, NUMBERS_AT_ONCE // sum(map(math.prod, shapes)))
+    for start in range(0, bootstrap.repetitions, most):
+        some = min(most, bootstrap.repetitions - start)
+        if len(set(shapes)) == 1:  # all at once
+            drawn = generator.randint(0, shapes[0][0], size=(some, len(shapes), *shapes[0]))
+            yield tuple(drawn.swapaxes(0, 1))
+        else:
+            each = [[generator.randint(0, of[0], size=of) for of in shapes] for _ in range(some)]
+            yield tuple(map(np.array, zip(*each, strict=True)))
 
 
 def _counts(drawn: np.ndarray) -> np.ndarray:
