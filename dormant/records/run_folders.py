@@ -164,7 +164,9 @@ def _result(
     ]  # fmt: skip
     return RunResult(
         *run[1:6],
-        *(np.array(values, float) for values in (steps, returns, percents)),
+        agent_steps=np.array(steps, float),
+        returns=np.array(returns, float),
+        dormant_percent=np.array(percents, float),
         folder=Path(os.path.abspath(folder)),
         records=records,
         config=read_config(folder),

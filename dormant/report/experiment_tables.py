@@ -14,23 +14,15 @@
 
 """The tables of an experiment: rows and columns as in the paper, its values beside ours."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from dormant.records.experiment_file import PaperValue
+from dormant.records.reading import values_at
 from dormant.records.results import Collection, RunResult
 from dormant.records.schema import FinalTable, Measure
 from dormant.report.bootstrap import METRICS, Interval
-from dormant.report.scores import (
-    SOURCES,
-    final_dormant_percent,
-    final_score,
-    final_values,
-    normalization,
-)
+from dormant.report.scores import SOURCES, last_finite, normalization
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, sentence
 
@@ -69,12 +61,14 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     A cell is made of the runs that are whole. An aggregate over games is given only where every
     planned game has one; otherwise the cell is "-" and a note says what is missing. An experiment
     of one game that shows its return first has one table with a row for each setting and method.
-
-    Args:
-      statistics: of what was read.
     """
     experiment = statistics.collection.experiment
-    by_game = {shown.name: [shown] for shown in _of_iterations(experiment.tau)}
+    percent = f"Dormant % at tau {experiment.tau:g}, last iteration"
+    of_iterations = (
+        Shown("return", lambda run: last_finite(run.returns), "Final return"),
+        Shown("dormant_percent", lambda run: last_finite(run.dormant_percent), percent),
+    )
+    by_game = {shown.name: [shown] for shown in of_iterations}
     shows = list(experiment.shows)
     for measure in statistics.schema.tracking:
         if measure.final:
@@ -84,7 +78,7 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     tables = []
     one_game = len({run.game for run in experiment.runs}) == 1
     if one_game and shows[:1] == ["return"] and "dormant_percent" in shows:
-        tables.append(_table_of_one_game(statistics, _of_iterations(experiment.tau)))
+        tables.append(_table_of_one_game(statistics, of_iterations))
         shows = [show for show in shows if show not in ("return", "dormant_percent")]
     for show in shows:
         # Without reference scores of its games an experiment has no scores to take an IQM of.
@@ -95,18 +89,15 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     return tables + _absences(statistics.collection)
 
 
-def _of_iterations(tau: float) -> tuple[Shown, ...]:
-    percent = f"Dormant % at tau {tau:g}, last iteration"
-    return (
-        Shown("return", _return, "Final return"),
-        Shown("dormant_percent", final_dormant_percent, percent),
-    )
-
-
 def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> list[Shown]:
     """A measure at the last record, of each layer or network or of the last one."""
     tau = collection.experiment.tau
-    found = {id(run): final_values(run, measure, tau) for run in collection.runs}
+    found: dict[int, dict[str, float | None]] = {
+        id(run): values_at(run.records.tracking[-1], measure, tau)
+        if run.records and run.records.tracking
+        else {}
+        for run in collection.runs
+    }
 
     def shown(name: str) -> Shown:
         def value(run: RunResult) -> float | None:
@@ -135,22 +126,22 @@ class _Cells:
         runs = self.statistics.runs(*cell)
         found = [value for value in map(shown.of, runs) if value is not None]
         if found and len(found) < len(runs):
+            without = f"{len(runs) - len(found)} of {len(runs)}"
             name = ", ".join(filter(None, cell))
-            without = len(runs) - len(found)
-            self.notes.append(f"{name}: {without} of {len(runs)} whole runs have no such value")
+            self.notes.append(f"{name}: {without} whole runs have no such value")
         interval = self.statistics.mean(found) if found else None
-        return self._with_paper(interval, shown.digits, self._paper(shown.name, cell))
+        return self._with_paper(interval, shown.digits, self.paper(shown.name, cell))
 
     def aggregate(
-        self, digits: int, make: Callable[[], Interval], of_paper: tuple[str, Cell] | None = None
+        self, digits: int, make: Callable[..., Interval], *of: str, paper: PaperValue | None = None
     ) -> str:
-        """What make returns, beside the paper's value; its error is a note."""
-        paper = self._paper(*of_paper) if of_paper else None
+        """What make returns of these names, beside the paper's value; its error is a note."""
+        interval = None
         try:
-            return self._with_paper(make(), digits, paper)
+            interval = make(*of)
         except ValueError as error:
             self._problems.append(str(error))
-            return self._with_paper(None, digits, paper)
+        return self._with_paper(interval, digits, paper)
 
     def table(
         self, title: str, header: Sequence[str], rows: Sequence[tuple[str, ...]], *notes: str
@@ -165,16 +156,18 @@ class _Cells:
         found = (*self.notes, *self._reduced, *abridged(self._problems), *missing)
         return Table(title, (setting, *header), rows, (*dict.fromkeys(found), *notes))
 
-    def _paper(self, measure: str, cell: Cell) -> PaperValue | None:
-        paper = self.experiment.paper
-        if self.experiment.reduced and any(value.measure == measure for value in paper):
+    def paper(self, measure: str, cell: Cell) -> PaperValue | None:
+        """What the paper reports of a cell; None where it does not."""
+        found = {
+            Cell(value.method, value.setting, value.game or ""): value
+            for value in reversed(self.experiment.paper)
+            if value.measure == measure
+        }
+        if self.experiment.reduced and found:
             self._reduced.append(
                 f"the paper's values are of the whole experiment; here {self.experiment.reduced}"
             )
-        for value in paper:
-            if (value.measure, value.method, value.setting, value.game or "") == (measure, *cell):
-                return value
-        return None
+        return found.get(cell)
 
     def _with_paper(self, interval: Interval | None, digits: int, paper: PaperValue | None) -> str:
         """Our value, and the paper's with the difference."""
@@ -199,33 +192,31 @@ class _Cells:
 
 def _iqm_table(statistics: Statistics) -> Table:
     """A row for each setting, a column for each method."""
-    cells, runs = _Cells(statistics), statistics.collection.experiment.runs
-    known = [normalization(run.game) for run in runs]
-    kinds = sorted({each.kind for each in known if each})
+    cells, planned = _Cells(statistics), _planned(statistics)
     not_used: list[str] = []
+
+    def iqm(method: str, setting: str) -> Interval:
+        found = statistics.aggregate(method, setting)
+        if over := statistics.runs_not_used(method, setting):
+            names = sentence([f"{run.game}, seed {run.seed}" for run in over])
+            not_used.append(
+                f"{', '.join(filter(None, (method, setting)))}: as many runs of every game are"
+                f" taken; not in its IQM: {names}"
+            )
+        return found
 
     def text(cell: Cell) -> str:
         if cell not in planned:
             return MISSING
-        return cells.aggregate(3, lambda: iqm(cell), ("iqm", cell))
+        return cells.aggregate(3, iqm, *cell[:2], paper=cells.paper("iqm", cell))
 
-    def iqm(cell: Cell) -> Interval:
-        found = statistics.aggregate(cell.method, cell.setting)
-        over = statistics.runs_not_used(cell.method, cell.setting)
-        if over:
-            names = sentence([f"{run.game}, seed {run.seed}" for run in over])
-            not_used.append(
-                f"{', '.join(filter(None, cell))}: as many runs of every game are taken; not in its"
-                f" IQM: {names}"
-            )
-        return found
-
-    planned = _planned(statistics)
     methods = dict.fromkeys(cell.method for cell in planned)
     rows = [
         (setting, *(text(Cell(method, setting)) for method in methods))
         for setting in dict.fromkeys(cell.setting for cell in planned)
     ]
+    known = [normalization(run.game) for run in statistics.collection.experiment.runs]
+    kinds = sorted({each.kind for each in known if each})
     scales = [
         f"{kind}-normalized: 0 is a random policy's return, 1 the reference's: {SOURCES[kind]}"
         for kind in kinds
@@ -239,29 +230,16 @@ def _aggregates(statistics: Statistics) -> Table:
     cells, baseline = _Cells(statistics), statistics.collection.experiment.baseline
     planned = _planned(statistics)
 
-    def improvement(method: str, setting: str) -> str:
-        if method == baseline or Cell(baseline, setting) not in planned:
-            return MISSING
-        return cells.aggregate(
-            2, lambda: statistics.probability_of_improvement(method, baseline, setting)
-        )
-
-    rows = [
-        (
-            setting,
-            method,
-            *(
-                cells.aggregate(3, functools.partial(statistics.aggregate, method, setting, metric))
-                for metric in METRICS
-            ),
-            improvement(method, setting),
-        )
-        for method, setting, _ in planned
-    ]
-    header = (
-        "method", "IQM", "median", "mean", "optimality gap", f"P(better than {baseline})"
-    )  # fmt: skip
-    return cells.table("Aggregates of normalized scores [95 % interval]", header, rows)
+    rows = []
+    for method, setting, _ in planned:
+        of = [cells.aggregate(3, statistics.aggregate, method, setting, each) for each in METRICS]
+        better = MISSING
+        if method != baseline and Cell(baseline, setting) in planned:
+            compare = statistics.probability_of_improvement
+            better = cells.aggregate(2, compare, method, baseline, setting)
+        rows.append((setting, method, *of, better))
+    names = ("method", "IQM", "median", "mean", "optimality gap", f"P(better than {baseline})")
+    return cells.table("Aggregates of normalized scores [95 % interval]", names, rows)
 
 
 def _table_by_game(statistics: Statistics, shown: Shown) -> Table:
@@ -279,14 +257,13 @@ def _table_by_game(statistics: Statistics, shown: Shown) -> Table:
 
 def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Table:
     """A row for each setting and method, a column for each of what is shown."""
-    cells, runs = _Cells(statistics), statistics.collection.experiment.runs
-    game = runs[0].game
-    settings = list(dict.fromkeys(run.setting for run in runs))
+    cells, planned = _Cells(statistics), _planned(statistics)
+    game = statistics.collection.experiment.runs[0].game
     rows = [
         (setting, method, *(cells.mean(each, Cell(method, setting, game)) for each in columns))
-        for method, setting, _ in sorted(
-            _planned(statistics), key=lambda cell: settings.index(cell.setting)
-        )
+        for setting in dict.fromkeys(cell.setting for cell in planned)
+        for method, its_setting, _ in planned
+        if its_setting == setting
     ]
     header = ("method", *(shown.title for shown in columns))
     return cells.table(f"Results in {game} [95 % interval] (runs)", header, rows)
@@ -305,12 +282,6 @@ def _without_empty_column(table: Table) -> Table:
 
 
 def _absences(collection: Collection) -> list[Table]:
-    rows = tuple(
-        (absence.run.folder, absence.status, absence.problem) for absence in collection.absent
-    )
+    rows = tuple((run.folder, status, problem) for run, status, problem in collection.absent)
     title = f"Runs that are not whole: {len(rows)} of {len(collection.experiment.runs)}"
     return [Table(title, ("run", "status", "problem"), rows)] if rows else []
-
-
-def _return(run: RunResult) -> float | None:
-    return final_score(run) if np.isfinite(run.returns).any() else None

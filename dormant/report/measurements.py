@@ -14,14 +14,15 @@
 
 """What a run measured, as arrays over its steps."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, tau_index
+from dormant.records.reading import TrackingRecord, values_at
 from dormant.records.results import RunResult
-from dormant.records.schema import NAMES, POOLED, Schema, charts_of
+from dormant.records.schema import POOLED, Schema, charts_of
 
 PENULTIMATE = "overlap_penultimate"
 
@@ -73,9 +74,8 @@ def titles(schema: Schema, tau: float) -> dict[str, str]:
 def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Series]:
     """All that a run measured, without measures that have no value at all."""
     found = {RETURN: Series(run.agent_steps, None, run.returns)}
-    tracking = run.records.tracking if run.records else ()
-    if tracking:
-        found |= _tracked(tracking, schema, tau)
+    if run.records and run.records.tracking:
+        found |= _tracked(run.records.tracking, schema, tau)
     else:
         found[DORMANT_PERCENT] = Series(run.agent_steps, None, run.dormant_percent)
     return {
@@ -88,32 +88,14 @@ def _tracked(
 ) -> dict[Measure, Series]:
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
-    at = _places(records, tau)
     found = {}
     for name, measures in charts_of(schema).items():
         for measure in measures:
-            entries = [getattr(record, measure.name) for record in records]
-            if not measure.axes or measure.axes[0] not in NAMES:
-                entries = [{"": entry} for entry in entries]
-            for layer in dict.fromkeys(layer for entry in entries for layer in entry):
-                values = [entry.get(layer) for entry in entries]
-                if "tau" in measure.axes:
-                    pairs = zip(values, at, strict=True)
-                    values = [of[n] if of and n is not None else None for of, n in pairs]
-                series = Series(agent, gradient, np.array(values, float))
-                found[Measure(name, layer or measure.line)] = series
+            entries = [values_at(record, measure, tau) for record in records]
+            for layer in dict.fromkeys(itertools.chain.from_iterable(entries)):
+                values = np.array([entry.get(layer) for entry in entries], float)
+                found[Measure(name, layer or measure.line)] = Series(agent, gradient, values)
     overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
     if overlaps:
         found[OVERLAP] = overlaps[-1]  # of the last hidden layer
     return found
-
-
-def _places(records: Sequence[TrackingRecord], tau: float) -> list[int | None]:
-    """Where the threshold stands in each record; None where it was not measured."""
-    known: dict[tuple[float, ...], int | None] = {}
-    for taus, record in {record.taus: record for record in records}.items():
-        try:
-            known[taus] = tau_index(record, tau)
-        except ValueError:
-            known[taus] = None
-    return [known[record.taus] for record in records]

@@ -26,9 +26,8 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from dormant.records.results import Collection
+from dormant.records.results import Absence, Collection
 from dormant.report.charts import Chart
-from dormant.report.missing_runs import HEADER, grouped
 from dormant.report.page_data import page_data, script_json
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table
@@ -47,15 +46,9 @@ def page_text(
     charts: Sequence[Chart],
     notes: Sequence[str],
 ) -> str:
-    """The HTML of the report.
+    """The HTML of the report; Plotly and the data in it are compressed, and unpacked by its script.
 
-    Plotly and the data are in it compressed, and unpacked by its script.
-
-    Args:
-      statistics: of what was read.
-      tables: shown in this order; that of the missing runs is not, as they have a section.
-      charts: of its whole runs.
-      notes: what was left out, a sentence each.
+    The table of the missing runs is not shown, as they have a section of their own.
     """
     collection = statistics.collection
     plotly, script = _script(get_plotlyjs()), _script(_asset("report.js"))
@@ -121,14 +114,35 @@ def _summary(statistics: Statistics) -> str:
 def _absent(collection: Collection) -> str:
     if not collection.absent:
         return "<p>None: every planned run is whole.</p>"
-    rows = grouped(collection.absent)
+    rows = _grouped(collection.absent)
     planned, command = len(collection.experiment.runs), collection.experiment.command
     text = f"<p>{len(collection.absent)} of {planned} planned runs are not whole.</p>"
     if command:
         text += f"<p>This starts or continues them:</p><pre>{escape(command)}</pre>"
     state = " open" if len(rows) <= OPEN_ROWS else ""
     summary = "<summary>By method, setting and game</summary>"
-    return f"{text}<details{state}>{summary}{_rows(HEADER, rows)}</details>"
+    table = _rows(("method", "setting", "game", "seeds", "status", "problem"), rows)
+    return f"{text}<details{state}>{summary}{table}</details>"
+
+
+def _grouped(absences: Sequence[Absence]) -> list[tuple[str, ...]]:
+    """A row for the seeds of one method, setting and game with the same problem."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for run, status, problem in absences:
+        group = (run.method, run.setting, run.game, status, problem)
+        groups.setdefault(group, []).append(run.seed)
+    return [(*group[:3], _ranges(seeds), *group[3:]) for group, seeds in groups.items()]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """The numbers in order, neighbours as one range: "0-3, 7"."""
+    found: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
 
 
 def _table(table: Table) -> str:

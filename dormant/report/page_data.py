@@ -15,6 +15,7 @@
 """What the page's script draws: the charts, the curves of each run, thinned to a bounded size, and
 what each run was. NaN and infinities become null; what several curves share stands once."""
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -23,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from dormant.records.experiment_file import PlannedRun
+from dormant.records.experiment_file import PlannedRun, log_path
 from dormant.records.results import FINISHED, Absence, RunResult
+from dormant.records.run_folders import read_config, read_details
 from dormant.report.charts import POINTS, Chart, Curve
 from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
 from dormant.report.measurements import titles
-from dormant.report.missing_runs import known_of, log_of, which
 from dormant.report.statistics import Statistics, places
 
 NUMBERS_OF_A_PAGE = 400_000  # about 3 bytes each, compressed
@@ -50,20 +51,14 @@ class Pool:
 
 
 def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]:
-    """The object behind the page.
+    """The object behind the page, with the charts of the whole runs.
 
-    Args:
-      statistics: of what was read.
-      charts: of its whole runs.
-
-    Returns:
-      "methods", "settings", "games": [{name, look, empty}], where `empty` says that no run of it
-      has records; "lines": [{method, setting, label, look, apart}], by places in those, the setting
-      null of a line over the settings; "charts": their panels' curves, each {line, x, agent, y,
-      low, high, each, runs, planned}, of which `x` and `agent` are places in "steps"; "runs":
-      for each run its labels, curves {quantity: {layer: [agent steps, gradient steps, values]}},
-      and the places of its configuration and details in "texts". Planned runs without records come
-      last and have no curves.
+    "methods", "settings", "games": [{name, look, empty}], where `empty` says that no run of it has
+    records; "lines": [{method, setting, label, look, apart}], by places in those, the setting null
+    of a line over the settings; "charts": their panels' curves, each {line, x, agent, y, low, high,
+    each, runs, planned}, of which `x` and `agent` are places in "steps"; "runs": for each run its
+    labels, curves {quantity: {layer: [agent steps, gradient steps, values]}}, and the places of its
+    configuration and details in "texts". Planned runs without records come last and have no curves.
     """
     collection = statistics.collection
     shown = collection.runs + collection.partial
@@ -75,20 +70,18 @@ def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]
     means = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
     left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in means)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
-    absences = {which(absence.run): absence for absence in collection.absent}
+    absences = {_which(absence.run): absence for absence in collection.absent}
     runs = []
     for run, series in zip(shown, measured, strict=True):
-        absence = absences.pop(which(run), None)
-        known = (run.config, run.details or {}, run.folder)
-        runs.append(_run(run, absence, known, collection.folder, texts))
+        runs.append(_run(run, absences.pop(_which(run), None), collection.folder, texts))
         for (quantity, layer), (*over, values) in series.items():
             kept = places(len(values), points)
             at = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
             curves = runs[-1]["curves"].setdefault(quantity, {})
             curves[layer] = [*at, _numbers(values[kept])]
     for absence in absences.values():
-        known = known_of(collection.folder, absence.run)
-        runs.append(_run(absence.run, absence, known, collection.folder, texts))
+        run = _without_records(absence.run, collection.folder)
+        runs.append(_run(run, absence, collection.folder, texts))
     methods = _choices(looks.methods, {run.method for run in shown})
     settings = _choices(looks.settings, {run.setting for run in shown})
     for choice in methods:  # the dash is the setting's where there are several
@@ -174,27 +167,49 @@ def _curve(line: int, curve: Curve, steps: Pool) -> dict[str, Any]:
     return found | {"runs": curve.runs, "planned": curve.planned}
 
 
-def _run(
-    run: RunResult | PlannedRun,
-    absence: Absence | None,
-    known: tuple[str, dict[str, Any], Path | None],
-    root: Path | None,
-    texts: Pool,
-) -> dict[str, Any]:
-    """All of a run but its curves, with what is known of it: configuration, details and folder."""
-    config, details, folder = known
+def _which(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:
+    """What tells a run from the others of its experiment."""
+    return run.method, run.setting, run.game, run.seed
+
+
+def _without_records(run: PlannedRun, root: Path | None) -> RunResult:
+    """A planned run with its configuration, details and folder, as far as they are there."""
+    nothing = np.empty(0)
+    known = RunResult(*run[1:6], nothing, nothing, nothing, command=run.command)
+    folder = root and root / run.folder
+    if folder is None or not folder.is_dir():
+        return known
+    known = known._replace(folder=folder, config=read_config(folder))
+    with contextlib.suppress(OSError, ValueError):  # the problem says so
+        known = known._replace(details=read_details(folder))
+    return known
+
+
+def _run(run: RunResult, absence: Absence | None, root: Path | None, texts: Pool) -> dict[str, Any]:
+    """All of a run but its curves."""
     return {
-        **dict(zip(("method", "setting", "game", "seed"), which(run), strict=True)),
+        "method": run.method,
+        "setting": run.setting,
+        "game": run.game,
+        "seed": run.seed,
         "status": absence.status if absence else FINISHED,
         "whole": absence is None,
-        "folder": "" if folder is None else str(folder),
+        "folder": "" if run.folder is None else str(run.folder),
         "command": run.command,
-        "config": texts.place(config),
-        "details": texts.place(json.dumps(details, indent=1, default=str)),
+        "config": texts.place(run.config),
+        "details": texts.place(json.dumps(run.details or {}, indent=1, default=str)),
         "curves": {},
         "problem": absence.problem if absence else "",
-        "log": log_of(root, absence.run) if absence else "",
+        "log": _log_of(absence.run, root) if absence else "",
     }
+
+
+def _log_of(run: PlannedRun, root: Path | None) -> str:
+    """Its output, relative to the root: that of its job, which may be of all seeds; "" if none."""
+    for name in (run.folder, run.folder.rpartition("/")[0]):
+        if root and name and (root / log_path(name)).is_file():
+            return log_path(name)
+    return ""
 
 
 def _numbers(values: np.ndarray) -> tuple[float | int | None, ...]:

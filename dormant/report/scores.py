@@ -23,9 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import values_at
 from dormant.records.results import RunResult
-from dormant.records.schema import Measure
 
 # {kind of reference: where its numbers are from}
 SOURCES = {
@@ -62,14 +60,7 @@ def normalization(game: str) -> Normalization | None:
 
 
 def normalized(game: str, returns: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns as normalized scores, (return - random) / (reference - random).
-
-    Args:
-      game: the environment's name.
-      returns: any shape.
-
-    Returns:
-      float64 of the same shape.
+    """Returns of any shape as normalized scores, (return - random) / (reference - random), float64.
 
     Raises:
       ValueError: no reference scores of the game are known.
@@ -89,33 +80,26 @@ def final_score(result: RunResult) -> float:
     Raises:
       ValueError: no episode has ended.
     """
-    finite = result.returns[np.isfinite(result.returns)]
-    if not finite.size:
+    score = last_finite(result.returns)
+    if score is None:
         where = result.folder or f"{result.method}, {result.game}, seed {result.seed}"
         raise ValueError(f"a run must hold an episode that has ended; got none in {where}")
-    return float(finite[-1])
+    return score
 
 
-def final_dormant_percent(result: RunResult) -> float | None:
-    """The dormant percentage of the last iteration that was measured; None without any."""
-    finite = result.dormant_percent[np.isfinite(result.dormant_percent)]
+def last_finite(values: np.ndarray) -> float | None:
+    """The value of the last iteration that has one; None without any."""
+    finite = values[np.isfinite(values)]
     return float(finite[-1]) if finite.size else None
-
-
-def final_values(result: RunResult, measure: Measure, tau: float) -> dict[str, float | None]:
-    """A measure's numbers at the last record, by layer or network; see `values_at`."""
-    tracking = result.records.tracking if result.records else ()
-    return values_at(tracking[-1], measure, tau) if tracking else {}
 
 
 @functools.cache
 def _table() -> dict[str, Normalization]:
     text = resources.files("dormant.report").joinpath(_DATA).read_text(encoding="utf-8")
+    _, *rows = csv.reader(text.splitlines())
     return {
-        game_key(row["game"]): Normalization(
-            row["kind"], float(row["random"]), float(row["reference"])
-        )
-        for row in csv.DictReader(text.splitlines())
+        game_key(game): Normalization(kind, float(low), float(high))
+        for kind, game, low, high in rows
     }
 
 
