@@ -52,8 +52,7 @@ class PaperValue(NamedTuple):
     """What the paper reports for one cell of the experiment's table.
 
     Attributes:
-      method: as in the `PlannedRun`s it is compared with.
-      setting: the same.
+      method, setting: as in the `PlannedRun`s it is compared with.
       measure: "iqm" (of normalized scores), "return" (mean), "dormant_percent", the same of one of
         an agent's networks ("dormant_percent, actor"), "overlap" or "rank".
       game: the game it is of; None where it is of all games.

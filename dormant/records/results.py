@@ -34,10 +34,7 @@ class RunResult(NamedTuple):
     """One run that can be shown: whole, or as far as it came.
 
     Attributes:
-      method: what is compared, such as "DQN + ReDo".
-      setting: under what, such as "replay ratio 1"; "" where nothing varies.
-      value: the number in the setting; None where it is none.
-      game: the environment's name.
+      method, setting, value, game: as in `PlannedRun`.
       seed: its seed, or its number where the source has none.
       agent_steps: (P,) float64, rising: agent steps at the end of each iteration.
       returns: (P,) float64: the mean undiscounted return of the episodes of that iteration, of

@@ -91,17 +91,15 @@ class RunRecord:
 
     def finish(self) -> None:
         """Records that the run ended as it should."""
-        self._end("finished", None)
+        self._write(status="finished", end_time=_now(), error=None)
 
     def fail(self, error: BaseException) -> None:
         """Records that the run ended with an error, or was interrupted."""
-        self._end("failed", f"{type(error).__name__}: {error}".strip(": "))
+        text = f"{type(error).__name__}: {error}".strip(": ")
+        self._write(status="failed", end_time=_now(), error=text)
 
-    def _end(self, status: str, error: str | None) -> None:
-        self._entries |= {"status": status, "end_time": _now(), "error": error}
-        self._write()
-
-    def _write(self) -> None:
+    def _write(self, **changed: Any) -> None:
+        self._entries |= changed
         write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
 
 

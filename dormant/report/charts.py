@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dormant.records.results import RunResult
+from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Band, Interval, of_mean_curve
 from dormant.report.looks import Line, Looks
 from dormant.report.measurements import (
@@ -134,9 +136,9 @@ def sweep(statistics: Statistics) -> Chart:
     lines = {}
     for number, (method, of_method) in enumerate(points.items()):
         at = sorted(of_method)
-        steps = [values.index(value) + _SHIFT * (number - (len(points) - 1) / 2) for value in at]
+        steps = np.searchsorted(values, at) + _SHIFT * (number - (len(points) - 1) / 2)
         ends = np.array([of_method[value][:3] for value in at], float).T
-        lines[Line(method, "")] = Curve(np.array(steps), *ends)
+        lines[Line(method, "")] = Curve(steps, *ends)
     name = collection.experiment.setting_name or "setting"
     panels, ticks = {"all games": lines} if lines else {}, tuple(f"{value:g}" for value in values)
     return Chart("sweep", f"IQM over the {name}", name, IQM, panels, tuple(left_out), ticks=ticks)
@@ -196,29 +198,25 @@ def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
 
     A figure is over gradient steps, or over agent steps where some run has no others or lines have
     very different numbers of them. Where a run has no value, the mean is over the others, which is
-    named.
-
-    Args:
-      statistics: of the collection.
-      measure: what was measured.
-      points: at most so many of a line.
+    named. No line has more than so many points.
     """
     collection = statistics.collection
     panels: dict[str, dict[Line, Curve]] = {}
     left_out: list[str] = []
-    of_runs = [statistics.series(run) for run in collection.runs]
-    by_gradient = all(
-        each[measure].gradient_steps is not None for each in of_runs if measure in each
-    )
+
+    def measured(runs: Sequence[RunResult]) -> list[Series]:
+        of_runs = map(statistics.series, runs)
+        return [series[measure] for series in of_runs if measure in series]
+
+    by_gradient = all(each.gradient_steps is not None for each in measured(collection.runs))
     lines = Looks(collection).lines
     for game in dict.fromkeys(run.game for run in collection.runs):
         for line in lines:
             runs = statistics.runs(*line, game)
-            of_runs = [statistics.series(run) for run in runs]
-            series = [each[measure] for each in of_runs if measure in each]
-            planned = max(len(runs), statistics.planned(*line, game))
+            series = measured(runs)
             if not series:
                 continue
+            planned = max(len(runs), statistics.planned(*line, game))
             if len(series) < planned:
                 left_out.append(
                     f"{game}, {line.label}: {planned - len(series)} of {planned} runs, which are"
@@ -247,8 +245,7 @@ def layers_of_games(charts: Sequence[Chart], tau: float) -> list[Chart]:
     if len(by_layer) < 2:  # no layers
         return []
     games = dict.fromkeys(game for chart in by_layer.values() for game in chart.panels)
-    pooled = by_layer.pop(DORMANT_PERCENT.layer)
-    by_layer[DORMANT_PERCENT.layer] = pooled  # the last
+    by_layer[POOLED] = pooled = by_layer.pop(POOLED)  # the last
     return [
         Chart(
             f"{LAYERS}-{number:02d}-{file_name(game)}",
@@ -274,13 +271,13 @@ def _mean_curve(
         each.values[np.isin(steps, shared)] for each, steps in zip(series, steps_of, strict=True)
     ])  # fmt: skip
     counts = np.isfinite(values).sum(axis=0)
-    if not counts.any():
+    kept = np.flatnonzero(counts)
+    if not kept.size:
         return None, "its runs share no step"
-    fewer = int(((counts > 0) & (counts < len(series))).sum())
+    fewer = int((counts[kept] < len(series)).sum())
     reason = (
         f"runs without a value at {fewer} of {len(shared)} steps; the mean there is over the others"
     )
-    kept = np.flatnonzero(counts)
     kept = kept[places(len(kept), points)]
     steps, values = shared[kept], values[:, kept]
     if len(series) < FEW_SEEDS:

@@ -29,12 +29,8 @@ import numpy as np
 from dormant.records.results import RunResult
 
 AGENT_STEPS_PER_ITERATION = 250_000  # of the baselines: 1M frames
-_LOG = re.compile(r"log_(\d+)$")
+_NUMBER = re.compile(r"(?:log|iteration)_(\d+)$")
 _PLACES = ("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET")
-_DAMAGE = (
-    pickle.UnpicklingError, ValueError, EOFError, AttributeError, IndexError, KeyError, TypeError,
-    OverflowError, MemoryError,
-)  # fmt: skip
 # What a log is made of. Other names in it would be code that runs when it is read.
 _HARMLESS = {
     ("builtins", "list"), ("builtins", "dict"), ("collections", "defaultdict"),
@@ -84,12 +80,16 @@ def read_logs(folder: str | Path) -> RunResult:
       ValueError: it cannot be read, or holds more than lists and numbers.
     """
     folder = Path(folder)
-    found = [(_LOG.match(path.name), path) for path in folder.glob("log_*")]
-    numbered = {int(match[1]): path for match, path in found if match}
+    numbered = _numbered((path.name, path) for path in folder.glob("log_*"))
     if not numbered:
         raise FileNotFoundError(f"no log_<iteration> in {folder}")
-    path = numbered[max(numbered)]
-    iterations = _iterations(_unpickle(path), path)
+    *_, path = numbered
+    data = _unpickle(path)
+    entries = data.items() if isinstance(data, dict) else ()
+    iterations = _numbered((name, of) for name, of in entries if isinstance(of, dict))
+    needed = ("train_episode_lengths", "train_episode_returns")
+    if not iterations or not all(set(needed) <= set(each) for each in iterations):
+        raise ValueError(f"{path} must hold {' and '.join(needed)} of each iteration")
     try:
         steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
         episodes = [
@@ -101,6 +101,12 @@ def read_logs(folder: str | Path) -> RunResult:
         raise ValueError(f"{path} must hold lists of numbers: {error}") from error
     nothing = np.full(len(iterations), np.nan)
     return RunResult("", "", None, "", 0, steps, np.array(returns), nothing, folder=folder)
+
+
+def _numbered(named: Iterable[tuple[Any, Any]]) -> list[Any]:
+    """What is named `log_<number>` or `iteration_<number>`, in the order of the numbers."""
+    found = {int(at[1]): value for name, value in named if (at := _NUMBER.match(str(name)))}
+    return [found[number] for number in sorted(found)]
 
 
 def _baselines_of(
@@ -131,22 +137,6 @@ def _baselines_of(
     return results
 
 
-def _iterations(data: Any, path: Path) -> list[dict[str, list[float]]]:
-    found = {}
-    for name, statistics in data.items() if isinstance(data, dict) else ():
-        number = re.match(r"iteration_(\d+)$", str(name))
-        if number and isinstance(statistics, dict):
-            found[int(number.group(1))] = statistics
-    whole = all(
-        {"train_episode_lengths", "train_episode_returns"} <= set(each) for each in found.values()
-    )
-    if not found or not whole:
-        raise ValueError(
-            f"{path} must hold train_episode_lengths and train_episode_returns of each iteration"
-        )
-    return [found[number] for number in sorted(found)]
-
-
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _HARMLESS:
@@ -162,5 +152,5 @@ def _unpickle(path: Path) -> Any:
             if opcode.name in _PLACES and int(argument or 0) > len(data):
                 raise ValueError(f"{opcode.name} {argument} lies beyond its end")
         return _Unpickler(io.BytesIO(data)).load()
-    except _DAMAGE as error:
+    except Exception as error:  # a damaged pickle can raise any
         raise ValueError(f"{path} cannot be read: {error}") from error

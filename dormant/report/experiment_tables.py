@@ -22,6 +22,7 @@ from dormant.records.reading import values_at
 from dormant.records.results import Collection, RunResult
 from dormant.records.schema import FinalTable, Measure
 from dormant.report.bootstrap import METRICS, Interval
+from dormant.report.looks import Line
 from dormant.report.scores import SOURCES, last_finite, normalization
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, sentence
@@ -198,11 +199,10 @@ def _iqm_table(statistics: Statistics) -> Table:
     def iqm(method: str, setting: str) -> Interval:
         found = statistics.aggregate(method, setting)
         if over := statistics.runs_not_used(method, setting):
+            name = Line(method, setting).label
             names = sentence([f"{run.game}, seed {run.seed}" for run in over])
-            not_used.append(
-                f"{', '.join(filter(None, (method, setting)))}: as many runs of every game are"
-                f" taken; not in its IQM: {names}"
-            )
+            note = f"{name}: as many runs of every game are taken; not in its IQM: {names}"
+            not_used.append(note)
         return found
 
     def text(cell: Cell) -> str:

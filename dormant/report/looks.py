@@ -42,12 +42,7 @@ OPEN = "-open"  # of a marker that is not filled
 
 
 class Line(NamedTuple):
-    """Whose values a line has.
-
-    Attributes:
-      method: as in `RunResult`.
-      setting: the same; "" where the line is over the settings.
-    """
+    """Whose values a line has: a method's in a setting; "" where the line is over the settings."""
 
     method: str
     setting: str
@@ -74,16 +69,15 @@ class Looks:
     only one, dash and marker are the method's.
 
     Attributes:
-      methods: all, in the order of the plan, also those that have no run yet.
-      settings: the same.
+      methods, settings, lines: all, in the order of the plan, also those that have no run yet.
     """
 
     def __init__(self, collection: Collection):
         runs: list[PlannedRun | RunResult] = list(collection.experiment.runs)
         runs += collection.runs + collection.partial
-        self.methods = tuple(dict.fromkeys(run.method for run in runs))
-        self.settings = tuple(dict.fromkeys(run.setting for run in runs))
         self.lines = tuple(dict.fromkeys(Line(run.method, run.setting) for run in runs))
+        self.methods = tuple(dict.fromkeys(line.method for line in self.lines))
+        self.settings = tuple(dict.fromkeys(line.setting for line in self.lines))
 
     def of(self, line: Line, apart: bool = False) -> Look:
         """Of a line; `apart` says that its panel has no other setting."""

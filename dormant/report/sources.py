@@ -14,6 +14,7 @@
 
 """From what a person has, folders or files, to one `Collection`."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -50,15 +51,14 @@ def read_folder(folder: str | Path) -> Collection:
     planned = find_runs(path)
     if planned:
         return _of_plan(_experiment(planned, path.resolve().name), path)
-    readers: tuple[tuple[str, Callable[[Path], list[RunResult]]], ...] = (
-        ("*_*.json", read_baselines),
-        (
-            "*.csv",
-            lambda given: [run for file in sorted(given.glob("*.csv")) for run in read_csv(file)],
-        ),
-        ("**/logs/log_*", _logs),
-    )
-    for pattern, reader in readers:
+    readers: dict[str, Callable[[Path], list[RunResult]]] = {
+        "*_*.json": read_baselines,
+        "*.csv": lambda root: [
+            run for file in sorted(root.glob("*.csv")) for run in read_csv(file)
+        ],
+        "**/logs/log_*": _logs,
+    }
+    for pattern, reader in readers.items():
         if any(path.glob(pattern)):
             return _of_results(reader(path), path.resolve().name, path)
     raise FileNotFoundError(
@@ -68,17 +68,13 @@ def read_folder(folder: str | Path) -> Collection:
 
 
 def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
-    """The first collection with the whole runs of the others added.
+    """The first collection, whose plan, title and tau stay, with the whole runs of the others.
 
     Both are compared at one length: measurements after the longest run of the first are left out.
     A game has the name that the first gives it; games that the first lacks are left out, and one of
     the first's that another lacks is missing there, so that no average is of fewer games. Where the
     first compares settings, a run without one gets its collection's name for a setting. A method
     that both have in one setting is told apart by that name too.
-
-    Args:
-      first: whose plan, title and tau stay.
-      others: what to compare it with.
 
     Raises:
       ValueError: a collection has no whole run of the first's games within its length.
@@ -93,18 +89,15 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         for run in other.runs:
             setting = run.setting or (name if first.experiment.setting_name else "")
             method = f"{run.method} ({name})" if (run.method, setting) in known else run.method
+            game = games.get(game_key(run.game))
             inside = run.agent_steps <= longest
-            if game_key(run.game) in games and inside.any():
-                added.append(
-                    run._replace(
-                        method=method,
-                        setting=setting,
-                        game=games[game_key(run.game)],
-                        agent_steps=run.agent_steps[inside],
-                        returns=run.returns[inside],
-                        dormant_percent=run.dormant_percent[inside],
-                    )
+            if game is not None and inside.any():
+                cut = run._replace(
+                    agent_steps=run.agent_steps[inside],
+                    returns=run.returns[inside],
+                    dormant_percent=run.dormant_percent[inside],
                 )
+                added.append(cut._replace(method=method, setting=setting, game=game))
         if not added:
             raise ValueError(
                 f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
@@ -113,13 +106,12 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         runs += added
         planned += map(_as_planned, added)
         there = {(run.method, run.setting, run.game) for run in added}
-        for run in {(run.method, run.setting): run for run in reversed(added)}.values():
-            for game in games.values():
-                if (run.method, run.setting, game) not in there:
-                    missing = _as_planned(run._replace(game=game, seed=0))
-                    missing = missing._replace(agent_steps=longest)
-                    planned.append(missing)
-                    absent.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
+        first_of_each = {(run.method, run.setting): run for run in reversed(added)}.values()
+        for run, game in itertools.product(first_of_each, games.values()):
+            if (run.method, run.setting, game) not in there:
+                missing = _as_planned(run._replace(game=game, seed=0))._replace(agent_steps=longest)
+                planned.append(missing)
+                absent.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
     experiment = first.experiment._replace(runs=tuple(planned))
     return first._replace(experiment=experiment, runs=tuple(runs), absent=tuple(absent))
 
@@ -153,15 +145,14 @@ def _as_planned(run: RunResult) -> PlannedRun:
 
 
 def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
-    names = {
-        run.setting.removesuffix(f" {run.value:g}") for run in planned if run.value is not None
-    }
+    # "replay ratio" of "replay ratio 1"
+    varied = {r.setting.removesuffix(f" {r.value:g}") for r in planned if r.value is not None}
     return ExperimentFile(
         name=name,
         scale="",
         title=f"All runs of {name}",
         expected="",
-        setting_name=names.pop() if len(names) == 1 else "",  # "replay ratio" of "replay ratio 1"
+        setting_name=varied.pop() if len(varied) == 1 else "",
         shows=_SHOWS,
         baseline=planned[0].method,
         command="",

@@ -23,6 +23,7 @@ from dormant.records.results import Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
+from dormant.report.looks import Line
 from dormant.report.measurements import Measure, Series, series_of
 from dormant.report.scores import final_score, normalized
 
@@ -66,14 +67,9 @@ class Statistics:
     def aggregate(self, method: str, setting: str, metric: str = "iqm") -> Interval:
         """One of `METRICS` of the final normalized scores of a method in a setting.
 
-        Args:
-          method: of the runs.
-          setting: of the runs.
-          metric: "iqm", "median", "mean" or "optimality_gap".
-
         Raises:
           ValueError: a planned game has no whole run, a game has no reference scores, or metric is
-            none of these.
+            none of "iqm", "median", "mean" and "optimality_gap".
         """
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
@@ -86,12 +82,8 @@ class Statistics:
     def iqm_curve(self, method: str, setting: str, points: int) -> tuple[np.ndarray, Band, str]:
         """Sample efficiency: the IQM of normalized scores over agent steps.
 
-        Iterations that some run lacks, or in which no episode of it ended, are left out.
-
-        Args:
-          method: of the runs.
-          setting: of the runs.
-          points: at most so many steps, evenly spread over those there are.
+        Iterations that some run lacks, or in which no episode of it ended, are left out; of the
+        steps that remain at most `points` are taken, evenly spread.
 
         Returns:
           (P,) float64 agent steps, the values there, and how many iterations are left out.
@@ -105,10 +97,8 @@ class Statistics:
         with_returns = [run.agent_steps[np.isfinite(run.returns)] for run in everyone]
         steps = shared_steps([shared, *with_returns])
         if not steps.size:
-            raise ValueError(
-                "runs must share iterations to have one curve; got none in"
-                f" {_name(method, setting)}"
-            )
+            name = Line(method, setting).label
+            raise ValueError(f"runs must share iterations to have one curve; got none in {name}")
         kept = steps[places(len(steps), points)]
         scores = [
             [normalized(run.game, run.returns[np.isin(run.agent_steps, kept)]) for run in runs]
@@ -170,15 +160,14 @@ class Statistics:
           ValueError: nothing was planned, or a planned game has no whole run. An average over the
             others would be of other games than those of the rest of the table.
         """
-        games = self._planned_games(method, setting)
+        games, name = self._planned_games(method, setting), Line(method, setting).label
         if not games:
-            raise ValueError(f"method and setting must be planned; got {_name(method, setting)}")
+            raise ValueError(f"method and setting must be planned; got {name}")
         found = {game: self.runs(method, setting, game) for game in games}
-        missing = [game for game, runs in found.items() if not runs]
-        if missing:
+        if missing := [game for game, runs in found.items() if not runs]:
             raise ValueError(
-                f"all {len(games)} games of {_name(method, setting)} must have a whole run; got"
-                f" none of {', '.join(missing)}"
+                f"all {len(games)} games of {name} must have a whole run; got none of"
+                f" {', '.join(missing)}"
             )
         fewest = min(len(runs) for runs in found.values())
         return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
@@ -219,7 +208,3 @@ def shared_steps(steps: Sequence[np.ndarray]) -> np.ndarray:
         if not np.array_equal(shared, others):
             shared = np.intersect1d(shared, others)
     return shared
-
-
-def _name(method: str, setting: str) -> str:
-    return f"{method}, {setting}" if setting else method

@@ -55,12 +55,7 @@ def write_report(
 ) -> Report:
     """Writes page, tables, figures and raw results; an earlier report there is replaced.
 
-    Everything is made in a folder beside it and renamed, so no part is ever seen.
-
-    Args:
-      collection: what was read.
-      output: the report's folder; new, empty, or that of an earlier report.
-      bootstrap: how intervals are made.
+    Everything is made in a folder beside `output` and renamed, so no part is ever seen.
 
     Raises:
       ValueError: there is nothing to report, or output holds something else.
