@@ -25,83 +25,55 @@ from dormant.records.files import EXPERIMENT_FILE, read_object
 
 
 class PlannedRun(NamedTuple):
-    """One run of an experiment.
+    """One run of an experiment."""
 
-    Attributes:
-      folder: the run's folder, relative to that of experiment.json, with "/" between its parts.
-      method: what is compared, such as "DQN + ReDo": a column of the table, a curve of a plot.
-      setting: under what it is compared, such as "replay ratio 1": a row; "" where nothing varies.
-      value: the number in the setting, a plot's horizontal axis; None where it is none.
-      game: the environment's name as its configuration has it, such as "Asterix" or "Ant-v4".
-      seed: the run's seed.
-      agent_steps: how many the whole run has.
-      command: the shell command that starts it or goes on with it, from where it was planned.
-    """
-
-    folder: str
-    method: str
+    folder: str  # the run's folder, relative to that of experiment.json, with "/" between its parts
+    method: str  # what is compared, such as "DQN + ReDo": a column of the table, a curve of a plot
+    # Under what it is compared, such as "replay ratio 1": a row; "" where nothing varies.
     setting: str
+    # The number in the setting, a plot's horizontal axis; None where it is none.
     value: float | None
-    game: str
-    seed: int
-    agent_steps: int
-    command: str
+    game: str  # the environment's name as its configuration has it, such as "Asterix" or "Ant-v4"
+    seed: int  # the run's seed
+    agent_steps: int  # how many the whole run has
+    command: str  # the shell command that starts it or goes on with it, from where it was planned
 
 
 class PaperValue(NamedTuple):
-    """What the paper reports for one cell of the experiment's table.
+    """What the paper reports for one cell of the experiment's table."""
 
-    Attributes:
-      method, setting: as in the `PlannedRun`s it is compared with.
-      measure: "iqm" (of normalized scores), "return" (mean), "dormant_percent", the same of one of
-        an agent's networks ("dormant_percent, actor"), "overlap" or "rank".
-      game: the game it is of; None where it is of all games.
-      value: the number.
-      source: "figure 10", "table 6".
-      read_off: whether it was read off a figure, to within 10 %.
-      spread: what the paper gives after a plus-minus sign; None where it gives none.
-    """
-
+    # Method and setting are those of the `PlannedRun`s it is compared with.
     method: str
     setting: str
+    # "iqm" (of normalized scores), "return" (mean), "dormant_percent", the same of one of an
+    # agent's networks ("dormant_percent, actor"), "overlap" or "rank".
     measure: str
-    game: str | None
-    value: float
-    source: str
-    read_off: bool
+    game: str | None  # the game it is of; None where it is of all games
+    value: float  # the number
+    source: str  # "figure 10", "table 6"
+    read_off: bool  # whether it was read off a figure, to within 10 %
+    # What the paper gives after a plus-minus sign; None where it gives none.
     spread: float | None = None
 
 
 class ExperimentFile(NamedTuple):
-    """An experiment as it was planned.
+    """An experiment as it was planned."""
 
-    Attributes:
-      name: its name, such as "fig10".
-      scale: "paper", "mini" or "smoke".
-      title: what it is, in a line.
-      expected: what the paper finds, in a line or two.
-      setting_name: what varies between the rows, such as "replay ratio"; "" where nothing does.
-      shows: what the figure shows, in the order of importance, of "iqm", "return",
-        "dormant_percent", "dormant_percent_by_network", "overlap", "rank".
-      baseline: the method that the others are compared with.
-      command: the shell command that runs or continues the whole experiment.
-      runs: all runs.
-      paper: what the paper reports.
-      tau: the threshold at which dormant neurons are counted and their overlap is taken.
-      reduced: what these runs lack of the whole experiment, such as "3 of 17 games"; "" for none.
-    """
-
-    name: str
-    scale: str
-    title: str
-    expected: str
-    setting_name: str
+    name: str  # its name, such as "fig10"
+    scale: str  # "paper", "mini" or "smoke"
+    title: str  # what it is, in a line
+    expected: str  # what the paper finds, in a line or two
+    setting_name: str  # what varies between the rows, such as "replay ratio"; "" where nothing does
+    # What the figure shows, in the order of importance, of "iqm", "return", "dormant_percent",
+    # "dormant_percent_by_network", "overlap", "rank".
     shows: tuple[str, ...]
-    baseline: str
-    command: str
-    runs: tuple[PlannedRun, ...]
-    paper: tuple[PaperValue, ...]
+    baseline: str  # the method that the others are compared with
+    command: str  # the shell command that runs or continues the whole experiment
+    runs: tuple[PlannedRun, ...]  # all runs
+    paper: tuple[PaperValue, ...]  # what the paper reports
+    # The threshold at which dormant neurons are counted and their overlap is taken.
     tau: float = 0.1
+    # What these runs lack of the whole experiment, such as "3 of 17 games"; "" for none.
     reduced: str = ""
 
 

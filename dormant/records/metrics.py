@@ -32,17 +32,11 @@ Record = dict[str, Any]
 
 
 class Episodes(NamedTuple):
-    """The episodes that ended in a phase of an iteration.
+    """The episodes that ended in a phase of an iteration."""
 
-    Attributes:
-      returns: undiscounted, one for each.
-      lengths: in agent steps.
-      average: the mean return; 0 where none ended.
-    """
-
-    returns: Sequence[float]
-    lengths: Sequence[int]
-    average: float
+    returns: Sequence[float]  # undiscounted, one for each
+    lengths: Sequence[int]  # in agent steps
+    average: float  # the mean return; 0 where none ended
 
 
 def tracking_record(

@@ -63,17 +63,11 @@ class TrackingRecord(Record):
 
 
 class Run(NamedTuple):
-    """The records of one run, each list in the order of its steps.
+    """The records of one run, each list in the order of its steps."""
 
-    Attributes:
-      path: the file they were read from.
-      iterations: one record per iteration.
-      tracking: one record per measurement of dormancy.
-    """
-
-    path: Path
-    iterations: tuple[IterationRecord, ...]
-    tracking: tuple[TrackingRecord, ...]
+    path: Path  # the file they were read from
+    iterations: tuple[IterationRecord, ...]  # one record per iteration
+    tracking: tuple[TrackingRecord, ...]  # one record per measurement of dormancy
 
 
 def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schema = SCHEMA) -> Run:

@@ -31,69 +31,46 @@ NOT_STARTED, UNREADABLE = "not started", "unreadable"
 
 
 class RunResult(NamedTuple):
-    """One run that can be shown: whole, or as far as it came.
+    """One run that can be shown: whole, or as far as it came."""
 
-    Attributes:
-      method, setting, value, game: as in `PlannedRun`.
-      seed: its seed, or its number where the source has none.
-      agent_steps: (P,) float64, rising: agent steps at the end of each iteration.
-      returns: (P,) float64: the mean undiscounted return of the episodes of that iteration, of
-        evaluation where there was one and of training elsewhere; NaN where no episode ended.
-      dormant_percent: (P,) float64: mean over the iteration's measurements of the percentage of all
-        hidden neurons that were dormant before any recycling, at the experiment's tau; NaN where
-        there were none.
-      status: `FINISHED`, or one of the reasons above.
-      folder: its folder; None where the source is not a run folder.
-      records: all of its records; None where the source has returns only.
-      config: its operative gin configuration; "" where unknown.
-      command: the command that started it; "" where unknown.
-      details: what else its run.json says ({"versions": ..., "git_commit": ..., "error": ...}).
-    """
-
+    # The first four are as in `PlannedRun`.
     method: str
     setting: str
     value: float | None
     game: str
-    seed: int
-    agent_steps: np.ndarray
+    seed: int  # its seed, or its number where the source has none
+    agent_steps: np.ndarray  # (P,) float64, rising: agent steps at the end of each iteration
+    # (P,) float64: the mean undiscounted return of the episodes of that iteration, of evaluation
+    # where there was one and of training elsewhere; NaN where no episode ended.
     returns: np.ndarray
+    # (P,) float64: mean over the iteration's measurements of the percentage of all hidden neurons
+    # that were dormant before any recycling, at the experiment's tau; NaN where there were none.
     dormant_percent: np.ndarray
-    status: str = FINISHED
-    folder: Path | None = None
-    records: Run | None = None
-    config: str = ""
-    command: str = ""
+    status: str = FINISHED  # `FINISHED`, or one of the reasons above
+    folder: Path | None = None  # its folder; None where the source is not a run folder
+    records: Run | None = None  # all of its records; None where the source has returns only
+    config: str = ""  # its operative gin configuration; "" where unknown
+    command: str = ""  # the command that started it; "" where unknown
+    # What else its run.json says ({"versions": ..., "git_commit": ..., "error": ...}).
     details: dict | None = None
 
 
 class Absence(NamedTuple):
-    """A planned run that is not whole, and so in no table.
+    """A planned run that is not whole, and so in no table."""
 
-    Attributes:
-      run: which.
-      status: one of the reasons above.
-      problem: what is known of it, in a line: how far it came, its error, which line of which
-        file cannot be read.
-    """
-
-    run: PlannedRun
-    status: str
+    run: PlannedRun  # which
+    status: str  # one of the reasons above
+    # What is known of it, in a line: how far it came, its error, which line of which file cannot be
+    # read.
     problem: str
 
 
 class Collection(NamedTuple):
-    """All runs of an experiment or of a folder.
+    """All runs of an experiment or of a folder."""
 
-    Attributes:
-      experiment: what was planned; of a folder without experiment.json, made of what is there.
-      runs: those that are whole, in the order of the plan.
-      partial: those that have records but are not whole, for curves alone.
-      absent: a line for each planned run that is not whole.
-      folder: where it was read from; None where from several places.
-    """
-
+    # What was planned; of a folder without experiment.json, made of what is there.
     experiment: ExperimentFile
-    runs: tuple[RunResult, ...]
-    partial: tuple[RunResult, ...]
-    absent: tuple[Absence, ...]
-    folder: Path | None
+    runs: tuple[RunResult, ...]  # those that are whole, in the order of the plan
+    partial: tuple[RunResult, ...]  # those that have records but are not whole, for curves alone
+    absent: tuple[Absence, ...]  # a line for each planned run that is not whole
+    folder: Path | None  # where it was read from; None where from several places

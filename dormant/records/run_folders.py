@@ -50,15 +50,10 @@ _SEED_FOLDER = re.compile(r"seed_(\d+)$")
 
 
 class Reading(NamedTuple):
-    """What a planned run's folder holds.
+    """What a planned run's folder holds."""
 
-    Attributes:
-      result: its records; None where there are none.
-      absence: why it is not whole; None where it is.
-    """
-
-    result: RunResult | None
-    absence: Absence | None
+    result: RunResult | None  # its records; None where there are none
+    absence: Absence | None  # why it is not whole; None where it is
 
 
 def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:

@@ -38,62 +38,42 @@ Found = Mapping[str, Any]
 
 
 class FinalTable(NamedTuple):
-    """The report's table of a measure at the last record of each run.
+    """The report's table of a measure at the last record of each run."""
 
-    Attributes:
-      title: what it shows; {tau}, {layer} and {network} stand for where the value is.
-      digits: after the decimal point.
-      each: whether each layer or network has a table, rather than the last one alone.
-      asked_as: the name by which an experiment's `shows` asks for it; "" for always.
-      paper: the name that the paper's values have, as a template; "" for `asked_as`.
-    """
-
-    title: str
-    digits: int = 1
-    each: bool = False
-    asked_as: str = ""
-    paper: str = ""
+    title: str  # what it shows; {tau}, {layer} and {network} stand for where the value is
+    digits: int = 1  # after the decimal point
+    each: bool = False  # whether each layer or network has a table, rather than the last one alone
+    asked_as: str = ""  # the name by which an experiment's `shows` asks for it; "" for always
+    paper: str = ""  # the name that the paper's values have, as a template; "" for `asked_as`
 
 
 class Measure(NamedTuple):
-    """An entry of a record.
+    """An entry of a record."""
 
-    Attributes:
-      name: of the entry.
-      axes: its shape: one of the constants above.
-      meaning: in a line, for docs/metrics.md.
-      unit: of its numbers; "" for none.
-      find: what a state of `dormant.track` holds of it; None for what the host or the update gives.
-      of_intervention: whether it is found in the state of the intervention, where there is one.
-      join: of what was found in each network, the entry, or None to leave it out. None stands for
-        the layers of all networks, and where there are no layers for the first network's.
-      form: float or int.
-      scale: the entry is so many times what was found: 100 for the percentage of a fraction.
-      required: whether a record without it cannot be read.
-      undefined: whether its numbers may be null.
-      tag: the name of its scalars in TensorBoard, {tau}, {layer} and {network} as in a title; ""
-        for what is not sent.
-      chart: the title of its chart on the report's page; "" for none. Measures with one title
-        share a chart.
-      line: the name of its line in the chart, where it has no layers.
-      final: its table in the report.
-    """
-
-    name: str
-    axes: tuple[str, ...]
-    meaning: str
-    unit: str = ""
+    name: str  # of the entry
+    axes: tuple[str, ...]  # its shape: one of the constants above
+    meaning: str  # in a line, for docs/metrics.md
+    unit: str = ""  # of its numbers; "" for none
+    # What a state of `dormant.track` holds of it; None for what the host or the update gives.
     find: Callable[[Any], Any] | None = None
+    # Whether it is found in the state of the intervention, where there is one.
     of_intervention: bool = False
+    # Of what was found in each network, the entry, or None to leave it out. None stands for the
+    # layers of all networks, and where there are no layers for the first network's.
     join: Callable[[Found], Any] | None = None
-    form: type = float
+    form: type = float  # float or int
+    # The entry is so many times what was found: 100 for the percentage of a fraction.
     scale: int = 1
-    required: bool = False
-    undefined: bool = True
+    required: bool = False  # whether a record without it cannot be read
+    undefined: bool = True  # whether its numbers may be null
+    # The name of its scalars in TensorBoard, {tau}, {layer} and {network} as in a title; "" for
+    # what is not sent.
     tag: str = ""
+    # The title of its chart on the report's page; "" for none. Measures with one title share a
+    # chart.
     chart: str = ""
-    line: str = ""
-    final: FinalTable | None = None
+    line: str = ""  # the name of its line in the chart, where it has no layers
+    final: FinalTable | None = None  # its table in the report
 
 
 class Schema(NamedTuple):

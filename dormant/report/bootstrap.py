@@ -45,29 +45,20 @@ DEFAULT = Bootstrap()
 
 
 class Interval(NamedTuple):
-    """A value with its 95 % interval.
+    """A value with its 95 % interval."""
 
-    Attributes:
-      value: of all runs.
-      low, high: the interval's ends; None where a game has one run, of which nothing can be drawn.
-      runs: how many runs the value is of.
-    """
-
-    value: float
+    value: float  # of all runs
+    # The interval's ends; None where a game has one run, of which nothing can be drawn.
     low: float | None
     high: float | None
-    runs: int = 0
+    runs: int = 0  # how many runs the value is of
 
 
 class Band(NamedTuple):
-    """A curve with its 95 % intervals.
+    """A curve with its 95 % intervals."""
 
-    Attributes:
-      values: (P,) float64.
-      low, high: (P,) float64, the intervals' ends; NaN where there are none.
-    """
-
-    values: np.ndarray
+    values: np.ndarray  # (P,) float64
+    # (P,) float64, the intervals' ends; NaN where there are none.
     low: np.ndarray
     high: np.ndarray
 

@@ -53,52 +53,34 @@ _SHIFT = 0.06  # of the distance between two settings, so that intervals do not 
 
 
 class Curve(NamedTuple):
-    """One line of a chart.
+    """One line of a chart."""
 
-    Attributes:
-      steps: (P,) float64, rising: where its points are.
-      values: (P,) float64.
-      low, high: (P,) float64, the ends of the 95 % intervals; NaN where there are none.
-      agent_steps: (P,) where `steps` are gradient steps: the agent steps there; else None.
-      each: of a mean over fewer than three seeds, their own (P,) values.
-      runs: how many it is of.
-      planned: how many were planned.
-    """
-
-    steps: np.ndarray
-    values: np.ndarray
+    steps: np.ndarray  # (P,) float64, rising: where its points are
+    values: np.ndarray  # (P,) float64
+    # (P,) float64, the ends of the 95 % intervals; NaN where there are none.
     low: np.ndarray
     high: np.ndarray
+    # (P,) where `steps` are gradient steps: the agent steps there; else None.
     agent_steps: np.ndarray | None = None
+    # Of a mean over fewer than three seeds, their own (P,) values.
     each: tuple[np.ndarray, ...] = ()
-    runs: int = 0
-    planned: int = 0
+    runs: int = 0  # how many it is of
+    planned: int = 0  # how many were planned
 
 
 class Chart(NamedTuple):
-    """Panels with lines.
+    """Panels with lines."""
 
-    Attributes:
-      name: of its files.
-      title: what it shows.
-      across: what its lines run over.
-      up: what their values are.
-      panels: {title: its lines}, those without a line left out.
-      left_out: why lines or points are missing, a sentence each.
-      measure: what it is the mean of over the seeds; None of an aggregate over games.
-      ticks: what the whole numbers across mean; () where they are numbers.
-      apart: whether each panel has one setting.
-    """
-
-    name: str
-    title: str
-    across: str
-    up: str
-    panels: dict[str, dict[Line, Curve]]
-    left_out: tuple[str, ...] = ()
+    name: str  # of its files
+    title: str  # what it shows
+    across: str  # what its lines run over
+    up: str  # what their values are
+    panels: dict[str, dict[Line, Curve]]  # {title: its lines}, those without a line left out
+    left_out: tuple[str, ...] = ()  # why lines or points are missing, a sentence each
+    # What it is the mean of over the seeds; None of an aggregate over games.
     measure: Measure | None = None
-    ticks: tuple[str, ...] = ()
-    apart: bool = False
+    ticks: tuple[str, ...] = ()  # what the whole numbers across mean; () where they are numbers
+    apart: bool = False  # whether each panel has one setting
 
 
 def all_charts(statistics: Statistics) -> list[Chart]:

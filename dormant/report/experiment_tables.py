@@ -33,19 +33,12 @@ _ONE_SEED = "one seed: no interval"
 
 
 class Shown(NamedTuple):
-    """What a cell shows: the mean over its runs.
+    """What a cell shows: the mean over its runs."""
 
-    Attributes:
-      name: as in `PaperValue.measure`.
-      of: its value of a run; None where it has none.
-      title: of its table.
-      digits: after the point.
-    """
-
-    name: str
-    of: Callable[[RunResult], float | None]
-    title: str
-    digits: int = 1
+    name: str  # as in `PaperValue.measure`
+    of: Callable[[RunResult], float | None]  # its value of a run; None where it has none
+    title: str  # of its table
+    digits: int = 1  # after the point
 
 
 class Cell(NamedTuple):

@@ -28,15 +28,10 @@ PENULTIMATE = "overlap_penultimate"
 
 
 class Measure(NamedTuple):
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-      quantity: "return", `PENULTIMATE` or the first measure of one chart of the schema.
-      layer: of which layer or network, or the name of its line; "" where it is of none.
-    """
-
-    quantity: str
-    layer: str = ""
+    quantity: str  # "return", `PENULTIMATE` or the first measure of one chart of the schema
+    layer: str = ""  # of which layer or network, or the name of its line; "" where it is of none
 
 
 RETURN = Measure("return")
@@ -45,17 +40,11 @@ OVERLAP = Measure(PENULTIMATE)
 
 
 class Series(NamedTuple):
-    """A measure of one run.
+    """A measure of one run."""
 
-    Attributes:
-      agent_steps: (P,) float64, rising.
-      gradient_steps: (P,) float64; None where they are unknown.
-      values: (P,) float64; NaN where there is none.
-    """
-
-    agent_steps: np.ndarray
-    gradient_steps: np.ndarray | None
-    values: np.ndarray
+    agent_steps: np.ndarray  # (P,) float64, rising
+    gradient_steps: np.ndarray | None  # (P,) float64; None where they are unknown
+    values: np.ndarray  # (P,) float64; NaN where there is none
 
 
 def titles(schema: Schema, tau: float) -> dict[str, str]:

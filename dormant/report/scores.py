@@ -37,17 +37,11 @@ _DATA = "data/reference_scores.csv"
 
 
 class Normalization(NamedTuple):
-    """The two returns that a game's scores are measured by.
+    """The two returns that a game's scores are measured by."""
 
-    Attributes:
-      kind: "human", "expert" or "PPO".
-      random: the mean return of a random policy: score 0.
-      reference: score 1.
-    """
-
-    kind: str
-    random: float
-    reference: float
+    kind: str  # "human", "expert" or "PPO"
+    random: float  # the mean return of a random policy: score 0
+    reference: float  # score 1
 
 
 def normalization(game: str) -> Normalization | None:

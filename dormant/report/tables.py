@@ -28,19 +28,12 @@ _LATEX = {
 
 
 class Table(NamedTuple):
-    """Rows of text under a header.
+    """Rows of text under a header."""
 
-    Attributes:
-      title: what it shows.
-      header: C names.
-      rows: each of C texts.
-      notes: what has to be known to read it.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+    title: str  # what it shows
+    header: tuple[str, ...]  # C names
+    rows: tuple[tuple[str, ...], ...]  # each of C texts
+    notes: tuple[str, ...] = ()  # what has to be known to read it
 
 
 def markdown(table: Table) -> str:

@@ -37,17 +37,11 @@ RESULTS = "results.csv"
 
 
 class Report(NamedTuple):
-    """A report that was written.
+    """A report that was written."""
 
-    Attributes:
-      tables: the first is the main one.
-      notes: what was left out, and why.
-      paths: {what: where}.
-    """
-
-    tables: tuple[Table, ...]
-    notes: tuple[str, ...]
-    paths: dict[str, Path]
+    tables: tuple[Table, ...]  # the first is the main one
+    notes: tuple[str, ...]  # what was left out, and why
+    paths: dict[str, Path]  # {what: where}
 
 
 def write_report(
