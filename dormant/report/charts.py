@@ -24,14 +24,7 @@ from dormant.records.results import RunResult
 from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Band, Interval, of_mean_curve
 from dormant.report.looks import Line, Looks
-from dormant.report.measurements import (
-    DORMANT_PERCENT,
-    OVERLAP,
-    RETURN,
-    Measure,
-    Series,
-    titles,
-)
+from dormant.report.measurements import DORMANT_PERCENT, OVERLAP, RETURN, Measure, Series, titles
 from dormant.report.scores import final_score, normalization, normalized
 from dormant.report.statistics import Statistics, places, shared_steps
 from dormant.report.tables import file_name

@@ -79,8 +79,7 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
         if show == "iqm" and all(normalization(run.game) for run in experiment.runs):
             tables += [_iqm_table(statistics), _aggregates(statistics)]
         tables += [_table_by_game(statistics, shown) for shown in by_game.get(show, ())]
-    tables = [_without_empty_column(table) for table in tables if table.rows]
-    return tables + _absences(statistics.collection)
+    return [table for table in tables if table.rows] + _absences(statistics.collection)
 
 
 def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> list[Shown]:
@@ -142,13 +141,16 @@ class _Cells:
     ) -> Table:
         """The table of rows that begin with the setting, with all notes."""
         setting = self.experiment.setting_name or "setting"
+        header = (setting, *header)
         # The setting without the column's name before it: "0.25" under "replay ratio".
         rows = tuple((row[0].removeprefix(f"{setting} "), *row[1:]) for row in rows)
+        if not any(row[0] for row in rows):  # nothing is set
+            header, rows = header[1:], tuple(row[1:] for row in rows)
         names = [absence.run.folder for absence in self.statistics.collection.absent]
         count = "1 run is" if len(names) == 1 else f"{len(names)} runs are"
         missing = [f"{count} not whole: {sentence(names)}"] if names else []
         found = (*self.notes, *self._reduced, *abridged(self._problems), *missing)
-        return Table(title, (setting, *header), rows, (*dict.fromkeys(found), *notes))
+        return Table(title, header, rows, (*dict.fromkeys(found), *notes))
 
     def paper(self, measure: str, cell: Cell) -> PaperValue | None:
         """What the paper reports of a cell; None where it does not."""
@@ -265,13 +267,6 @@ def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Tabl
 def _planned(statistics: Statistics) -> tuple[Cell, ...]:
     runs = statistics.collection.experiment.runs
     return tuple(dict.fromkeys(Cell(run.method, run.setting) for run in runs))
-
-
-def _without_empty_column(table: Table) -> Table:
-    """Without the settings' column where nothing is set."""
-    if any(row[0] for row in table.rows):
-        return table
-    return table._replace(header=table.header[1:], rows=tuple(row[1:] for row in table.rows))
 
 
 def _absences(collection: Collection) -> list[Table]:

@@ -15,12 +15,11 @@
 """What a run measured, as arrays over its steps."""
 
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.reading import TrackingRecord, values_at
+from dormant.records.reading import values_at
 from dormant.records.results import RunResult
 from dormant.records.schema import POOLED, Schema, charts_of
 
@@ -63,21 +62,11 @@ def titles(schema: Schema, tau: float) -> dict[str, str]:
 def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Series]:
     """All that a run measured, without measures that have no value at all."""
     found = {RETURN: Series(run.agent_steps, None, run.returns)}
-    if run.records and run.records.tracking:
-        found |= _tracked(run.records.tracking, schema, tau)
-    else:
+    records = run.records.tracking if run.records else ()
+    if not records:
         found[DORMANT_PERCENT] = Series(run.agent_steps, None, run.dormant_percent)
-    return {
-        measure: series for measure, series in found.items() if np.isfinite(series.values).any()
-    }
-
-
-def _tracked(
-    records: Sequence[TrackingRecord], schema: Schema, tau: float
-) -> dict[Measure, Series]:
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
-    found = {}
     for name, measures in charts_of(schema).items():
         for measure in measures:
             entries = [values_at(record, measure, tau) for record in records]
@@ -87,4 +76,6 @@ def _tracked(
     overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
     if overlaps:
         found[OVERLAP] = overlaps[-1]  # of the last hidden layer
-    return found
+    return {
+        measure: series for measure, series in found.items() if np.isfinite(series.values).any()
+    }

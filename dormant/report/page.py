@@ -41,10 +41,7 @@ ABSENCES = ("run", "status", "problem")  # the header of their table, which the 
 
 
 def page_text(
-    statistics: Statistics,
-    tables: Sequence[Table],
-    charts: Sequence[Chart],
-    notes: Sequence[str],
+    statistics: Statistics, tables: Sequence[Table], charts: Sequence[Chart], notes: Sequence[str]
 ) -> str:
     """The HTML of the report; Plotly and the data in it are compressed, and unpacked by its script.
 
@@ -54,7 +51,8 @@ def page_text(
     plotly, script = _script(get_plotlyjs()), _script(_asset("report.js"))
     tables = [table for table in tables if table.header != ABSENCES]
     first = [table for table in tables[:1] if len(table.rows) <= ROWS_BEFORE_CURVES]
-    hashes = " ".join(f"'sha256-{_digest(text)}'" for text in (plotly, script))
+    digests = [hashlib.sha256(text.encode("utf-8")).digest() for text in (plotly, script)]
+    hashes = " ".join(f"'sha256-{base64.b64encode(each).decode('ascii')}'" for each in digests)
     return Template(_asset("report.html")).substitute(
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline';"
         " img-src data: blob:; base-uri 'none'; form-action 'none'",
@@ -86,10 +84,6 @@ def _script(text: str) -> str:
 def _packed(text: str) -> str:
     """Gzipped, without a date in it, as base64."""
     return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def _summary(statistics: Statistics) -> str:

@@ -14,7 +14,8 @@
 
 """What the tables, figures and the page say of a method in a setting, each computed once."""
 
-from collections import defaultdict
+import functools
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,12 +33,7 @@ class Statistics:
     """Aggregates of a collection's runs with 95 % stratified bootstrap intervals.
 
     Metrics of the final scores and what a run measured are remembered, as several parts of a
-    report share them.
-
-    Attributes:
-      collection: all runs.
-      bootstrap: how intervals are made.
-      schema: the measures that tables and charts are of.
+    report share them. The schema has the measures that tables and charts are of.
     """
 
     def __init__(
@@ -49,9 +45,8 @@ class Statistics:
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
         for run in collection.runs:
             self._runs[run.method, run.setting, run.game].append(run)
-        self._games: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for planned in collection.experiment.runs:
-            self._games[planned.method, planned.setting].append(planned.game)
+        planned = collection.experiment.runs
+        self._planned = Counter((run.method, run.setting, run.game) for run in planned)
 
     def series(self, run: RunResult) -> dict[Measure, Series]:
         """All that a run measured, at the experiment's tau."""
@@ -187,11 +182,11 @@ class Statistics:
 
     def planned(self, method: str, setting: str, game: str) -> int:
         """How many runs of one game were planned."""
-        return self._games.get((method, setting), []).count(game)
+        return self._planned[method, setting, game]
 
     def _planned_games(self, method: str, setting: str) -> list[str]:
         """In an order of their own: the strata are drawn in it, so it decides the digits."""
-        return sorted(set(self._games.get((method, setting), ())))
+        return sorted(game for *of, game in self._planned if of == [method, setting])
 
 
 def places(length: int, points: int) -> np.ndarray:
@@ -203,8 +198,4 @@ def places(length: int, points: int) -> np.ndarray:
 
 def shared_steps(steps: Sequence[np.ndarray]) -> np.ndarray:
     """The steps that are in all of them, rising."""
-    shared = steps[0]
-    for others in steps[1:]:
-        if not np.array_equal(shared, others):
-            shared = np.intersect1d(shared, others)
-    return shared
+    return functools.reduce(np.intersect1d, steps)
