@@ -62,10 +62,7 @@ def read_csv(path: str | Path) -> list[RunResult]:
             points = _points(file, path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    return [
-        RunResult(method, setting, value, game, seed, *np.array(curve, float).T)
-        for (method, setting, game, seed, value), curve in points.items()
-    ]
+    return [RunResult(*labels, *np.array(curve, float).T) for labels, curve in points.items()]
 
 
 def _points(file: TextIO, path: str | Path) -> dict[tuple, list[tuple[float, float, float]]]:
@@ -80,8 +77,8 @@ def _points(file: TextIO, path: str | Path) -> dict[tuple, list[tuple[float, flo
     points: dict[tuple, list[tuple[float, float, float]]] = {}
     for row in rows:
         where = f"{path}, line {rows.line_num}"
-        key, point = _point(row, where)
-        curve = points.setdefault(key, [])
+        labels, point = _point(row, where)
+        curve = points.setdefault(labels, [])
         if curve and point[0] <= curve[-1][0]:
             raise ValueError(
                 f"{where}: agent_step of a run must rise (two runs of one seed?); got"
@@ -101,12 +98,12 @@ def _point(row: dict[str, str], where: str) -> tuple[tuple, tuple[float, float, 
     if seed != int(seed):
         raise ValueError(f"{where}: seed must be a whole number; got {row['seed']!r}")
     value = _number(row, "value", where) if row.get("value") else None
-    key = (row["method"], row.get("setting") or "", row["game"], int(seed), value)
+    labels = (row["method"], row.get("setting") or "", value, row["game"], int(seed))
     step = _number(row, "agent_step", where, least=0)
     returned = _number(row, "return", where) if row.get("return") else math.nan
     has_percent = row.get("dormant_percent")
     percent = _number(row, "dormant_percent", where, 0, 100) if has_percent else math.nan
-    return key, (step, returned, percent)
+    return labels, (step, returned, percent)
 
 
 def _number(

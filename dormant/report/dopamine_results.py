@@ -125,15 +125,10 @@ def _baselines_of(
         values = runs[agent]
         for number in range(max(map(len, values.values()))):
             # A run that ended early has no value at the later iterations.
-            points = [
-                ((iteration + 1) * AGENT_STEPS_PER_ITERATION, values[iteration][number])
-                for iteration in sorted(values)
-                if number < len(values[iteration])
-            ]
-            steps, returns = np.array(points, float).T
-            nothing = np.full(len(steps), np.nan)
-            method = f"{agent}, {network}"
-            results.append(RunResult(method, "", None, game, number, steps, returns, nothing))
+            found = {at: of[number] for at, of in sorted(values.items()) if number < len(of)}
+            steps = (np.array(list(found), float) + 1) * AGENT_STEPS_PER_ITERATION
+            curves = (steps, np.array(list(found.values())), np.full(len(steps), np.nan))
+            results.append(RunResult(f"{agent}, {network}", "", None, game, number, *curves))
     return results
 
 

@@ -28,8 +28,6 @@ from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, sentence
 
 MISSING = "-"
-_READ_OFF = "read from a figure, ±10 %"
-_ONE_SEED = "one seed: no interval"
 
 
 class Shown(NamedTuple):
@@ -171,19 +169,21 @@ class _Cells:
         if interval is not None:
             ours = f"{interval.value:.{digits}f}"
             if interval.low is None:
-                self.notes.append(_ONE_SEED)
+                self.notes.append("one seed: no interval")
             else:
                 ours += f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
             ours += f" ({interval.runs})"
         if paper is None:
             return ours
-        spread = "" if paper.spread is None else f" ± {paper.spread:g}"
-        theirs = f"{ours}; paper {paper.value:g}{spread}{'*' if paper.read_off else ''}"
+        both = f"{ours}; paper {paper.value:g}"
+        if paper.spread is not None:
+            both += f" ± {paper.spread:g}"
         if paper.read_off:
-            self.notes.append(f"* {_READ_OFF} ({paper.source})")
-        if interval is None:
-            return theirs
-        return f"{theirs}, difference {interval.value - paper.value:+.{digits}f}"
+            both += "*"
+            self.notes.append(f"* read from a figure, ±10 % ({paper.source})")
+        if interval is not None:
+            both += f", difference {interval.value - paper.value:+.{digits}f}"
+        return both
 
 
 def _iqm_table(statistics: Statistics) -> Table:

@@ -86,7 +86,7 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
         for (title, setting), axes in zip(row, all_axes, strict=False):
             apart = chart.apart or setting is not None
             lines = [
-                (line.method if apart else line.label, looks.of(line, apart), _over(chart, curve))
+                (line.method if apart else line.label, looks.of(line, apart), curve)
                 for line, curve in chart.panels[title].items()
                 if setting in (None, line.setting)
             ]
@@ -110,18 +110,14 @@ def new_figure(chart: Chart, looks: Looks) -> Figure:
     return figure
 
 
-def _over(chart: Chart, curve: Curve) -> Curve:
-    if chart.across == "agent steps" and curve.agent_steps is not None:
-        return curve._replace(steps=curve.agent_steps)
-    return curve
-
-
 def _draw_panel(
     axes: Axes, chart: Chart, lines: list[tuple[str, Look, Curve]], texts: tuple[str, str, str]
 ) -> None:
     """Lines with their labels; texts are the title and what is written across and up."""
     title, across, up = map(_plain, texts)
     for label, look, curve in lines:
+        if chart.across == "agent steps" and curve.agent_steps is not None:
+            curve = curve._replace(steps=curve.agent_steps)
         _draw_line(axes, curve, look, label, bars=bool(chart.ticks))
     if not lines:
         axes.text(0.5, 0.5, "no whole run", transform=axes.transAxes, ha="center", color="0.4")
