@@ -92,10 +92,7 @@ def iteration_record(
     """The "iteration" record; its `eval_` entries only where there was an evaluation.
 
     Args:
-      iteration: its number, from 0.
-      agent_step: training agent steps taken so far.
-      gradient_step: gradient updates made so far.
-      steps_per_second: training steps over wall time.
+      iteration, agent_step, gradient_step, steps_per_second: as the schema has them.
       train: the episodes of training; None where nothing acts.
       evaluation: those of evaluation; None where there was none.
       measured: what else was measured, by the names of the schema.
@@ -126,11 +123,8 @@ class MetricsFile:
     def __init__(self, base_dir: str, *, iteration: int, agent_step: int, gradient_step: int):
         """Makes it ready to continue after a checkpoint; at the start of a run all counters are 0.
 
-        Args:
-          base_dir: the run's folder.
-          iteration: the next iteration; records of this one and later are dropped.
-          agent_step: records after this agent step are dropped.
-          gradient_step: records after this gradient step are dropped.
+        Records of `iteration`, the next one, and later are dropped, as are those after `agent_step`
+        or `gradient_step`.
         """
 
         def is_kept(line: str) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from dormant.records.results import RunResult
 from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Band, Interval, of_mean_curve
-from dormant.report.looks import Line, Looks
+from dormant.report.looks import Line
 from dormant.report.measurements import DORMANT_PERCENT, OVERLAP, RETURN, Measure, Series, titles
 from dormant.report.scores import final_score, normalization, normalized
 from dormant.report.statistics import Statistics, places, shared_steps
@@ -160,7 +160,7 @@ def _of_each_line(
 ) -> tuple[dict[Line, Any], list[str]]:
     """What make returns of each line, and why others have none."""
     found, left_out = {}, []
-    for line in Looks(statistics.collection).lines:
+    for line in statistics.lines:
         try:
             found[line] = make(line)
         except ValueError as error:
@@ -184,9 +184,8 @@ def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
         return [series[measure] for series in of_runs if measure in series]
 
     by_gradient = all(each.gradient_steps is not None for each in measured(collection.runs))
-    lines = Looks(collection).lines
     for game in dict.fromkeys(run.game for run in collection.runs):
-        for line in lines:
+        for line in statistics.lines:
             runs = statistics.runs(*line, game)
             series = measured(runs)
             if not series:

@@ -46,12 +46,8 @@ def read_baselines(
     """Reads the JSON that Dopamine publishes (`baselines/atari/data`): `<game>_<network>.json`.
 
     The returns are of training; an iteration has 250 000 agent steps. Runs have no seeds there and
-    are numbered in the order of the file. The method is "<agent>, <network>".
-
-    Args:
-      folder: with the files.
-      agents: which, such as ["DQN"]; None for all.
-      networks: which, such as ["CNN", "Impala"]; None for all.
+    are numbered in the order of the file. The method is "<agent>, <network>", of the wanted agents,
+    such as ["DQN"], and networks, such as ["CNN", "Impala"]; None stands for all.
 
     Raises:
       FileNotFoundError: there are no such files.

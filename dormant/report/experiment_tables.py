@@ -83,23 +83,21 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
 def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> list[Shown]:
     """A measure at the last record, of each layer or network or of the last one."""
     tau = collection.experiment.tau
-    found: dict[int, dict[str, float | None]] = {
-        id(run): values_at(run.records.tracking[-1], measure, tau)
-        if run.records and run.records.tracking
-        else {}
-        for run in collection.runs
-    }
+
+    def last(run: RunResult) -> dict[str, float | None]:
+        tracking = run.records.tracking if run.records else ()
+        return values_at(tracking[-1], measure, tau) if tracking else {}
 
     def shown(name: str) -> Shown:
         def value(run: RunResult) -> float | None:
-            values = found[id(run)]
+            values = last(run)
             return values.get(name) if final.each else list(values.values() or [None])[-1]
 
         where = {"tau": tau, "layer": name, "network": name}
         paper = (final.paper or final.asked_as).format(**where)
         return Shown(paper, value, final.title.format(**where), final.digits)
 
-    names = dict.fromkeys(name for values in found.values() for name in values)
+    names = dict.fromkeys(name for run in collection.runs for name in last(run))
     return [shown(name) for name in (names if final.each else [""])]
 
 
@@ -188,7 +186,7 @@ class _Cells:
 
 def _iqm_table(statistics: Statistics) -> Table:
     """A row for each setting, a column for each method."""
-    cells, planned = _Cells(statistics), _planned(statistics)
+    cells = _Cells(statistics)
     not_used: list[str] = []
 
     def iqm(method: str, setting: str) -> Interval:
@@ -200,15 +198,15 @@ def _iqm_table(statistics: Statistics) -> Table:
             not_used.append(note)
         return found
 
-    def text(cell: Cell) -> str:
-        if cell not in planned:
+    def text(line: Line) -> str:
+        if line not in statistics.lines:
             return MISSING
-        return cells.aggregate(3, iqm, *cell[:2], paper=cells.paper("iqm", cell))
+        return cells.aggregate(3, iqm, *line, paper=cells.paper("iqm", Cell(*line)))
 
-    methods = dict.fromkeys(cell.method for cell in planned)
+    methods = dict.fromkeys(line.method for line in statistics.lines)
     rows = [
-        (setting, *(text(Cell(method, setting)) for method in methods))
-        for setting in dict.fromkeys(cell.setting for cell in planned)
+        (setting, *(text(Line(method, setting)) for method in methods))
+        for setting in dict.fromkeys(line.setting for line in statistics.lines)
     ]
     known = [normalization(run.game) for run in statistics.collection.experiment.runs]
     kinds = sorted({each.kind for each in known if each})
@@ -223,13 +221,11 @@ def _iqm_table(statistics: Statistics) -> Table:
 def _aggregates(statistics: Statistics) -> Table:
     """The other aggregates, and how likely each method improves on the baseline."""
     cells, baseline = _Cells(statistics), statistics.collection.experiment.baseline
-    planned = _planned(statistics)
-
     rows = []
-    for method, setting, _ in planned:
+    for method, setting in statistics.lines:
         of = [cells.aggregate(3, statistics.aggregate, method, setting, each) for each in METRICS]
         better = MISSING
-        if method != baseline and Cell(baseline, setting) in planned:
+        if method != baseline and Line(baseline, setting) in statistics.lines:
             compare = statistics.probability_of_improvement
             better = cells.aggregate(2, compare, method, baseline, setting)
         rows.append((setting, method, *of, better))
@@ -252,21 +248,16 @@ def _table_by_game(statistics: Statistics, shown: Shown) -> Table:
 
 def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Table:
     """A row for each setting and method, a column for each of what is shown."""
-    cells, planned = _Cells(statistics), _planned(statistics)
+    cells, lines = _Cells(statistics), statistics.lines
     game = statistics.collection.experiment.runs[0].game
     rows = [
-        (setting, method, *(cells.mean(each, Cell(method, setting, game)) for each in columns))
-        for setting in dict.fromkeys(cell.setting for cell in planned)
-        for method, its_setting, _ in planned
-        if its_setting == setting
+        (line.setting, line.method, *(cells.mean(each, Cell(*line, game)) for each in columns))
+        for setting in dict.fromkeys(line.setting for line in lines)
+        for line in lines
+        if line.setting == setting
     ]
     header = ("method", *(shown.title for shown in columns))
     return cells.table(f"Results in {game} [95 % interval] (runs)", header, rows)
-
-
-def _planned(statistics: Statistics) -> tuple[Cell, ...]:
-    runs = statistics.collection.experiment.runs
-    return tuple(dict.fromkeys(Cell(run.method, run.setting) for run in runs))
 
 
 def _absences(collection: Collection) -> list[Table]:

@@ -24,7 +24,7 @@ from dormant.records.results import Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
-from dormant.report.looks import Line
+from dormant.report.looks import Line, Looks
 from dormant.report.measurements import Measure, Series, series_of
 from dormant.report.scores import final_score, normalized
 
@@ -34,12 +34,17 @@ class Statistics:
 
     Metrics of the final scores and what a run measured are remembered, as several parts of a
     report share them. The schema has the measures that tables and charts are of.
+
+    Raises:
+      ValueError: by what aggregates over games: a planned game has no whole run, or a game has no
+        reference scores.
     """
 
     def __init__(
         self, collection: Collection, bootstrap: Bootstrap = DEFAULT, schema: Schema = SCHEMA
     ):
         self.collection, self.bootstrap, self.schema = collection, bootstrap, schema
+        self.lines = Looks(collection).lines
         self._series: dict[int, dict[Measure, Series]] = {}
         self._metrics: dict[tuple[str, str], dict[str, Interval]] = {}
         self._runs: dict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
@@ -63,8 +68,7 @@ class Statistics:
         """One of `METRICS` of the final normalized scores of a method in a setting.
 
         Raises:
-          ValueError: a planned game has no whole run, a game has no reference scores, or metric is
-            none of "iqm", "median", "mean" and "optimality_gap".
+          ValueError: metric is none of "iqm", "median", "mean" and "optimality_gap".
         """
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {sorted(METRICS)}; got {metric!r}")
@@ -84,7 +88,7 @@ class Statistics:
           (P,) float64 agent steps, the values there, and how many iterations are left out.
 
         Raises:
-          ValueError: as `aggregate`, or no iteration is in all runs.
+          ValueError: no iteration is in all runs.
         """
         levelled = self.runs_of_each_game(method, setting)
         everyone = [run for runs in levelled for run in runs]
@@ -104,11 +108,7 @@ class Statistics:
         return kept, band, f"{left_out} of {len(shared)} iterations" if left_out else ""
 
     def performance_profile(self, method: str, setting: str, thresholds: np.ndarray) -> Band:
-        """For each of (T,) thresholds the share of runs with a final normalized score above it.
-
-        Raises:
-          ValueError: as `aggregate`.
-        """
+        """For each of (T,) thresholds the share of runs with a final normalized score above it."""
         scores = self.score_matrix(method, setting)
         return stratified.of_profile(scores, np.asarray(thresholds, float), self.bootstrap)
 
@@ -116,7 +116,7 @@ class Statistics:
         """How likely a run of a method beats one of the other on the same game, over games.
 
         Raises:
-          ValueError: as `aggregate`, for either method, or they have different games.
+          ValueError: the methods have different games.
         """
         games = [self._planned_games(each, setting) for each in (method, other)]
         if games[0] != games[1]:
@@ -138,11 +138,7 @@ class Statistics:
         return stratified.of_mean(np.asarray(values, float), self.bootstrap)
 
     def score_matrix(self, method: str, setting: str) -> np.ndarray:
-        """(runs, games) float64: final normalized scores, games in the order of their names.
-
-        Raises:
-          ValueError: as `aggregate`.
-        """
+        """(runs, games) float64: final normalized scores, games in the order of their names."""
         levelled = self.runs_of_each_game(method, setting)
         return np.array(
             [[normalized(run.game, [final_score(run)])[0] for run in runs] for runs in levelled]
@@ -168,11 +164,7 @@ class Statistics:
         return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
 
     def runs_not_used(self, method: str, setting: str) -> list[RunResult]:
-        """The whole runs that no aggregate takes, as another game has fewer.
-
-        Raises:
-          ValueError: as `runs_of_each_game`.
-        """
+        """The whole runs that no aggregate takes, as another game has fewer."""
         used = {id(run) for runs in self.runs_of_each_game(method, setting) for run in runs}
         return [
             run
