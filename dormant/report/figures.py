@@ -35,13 +35,11 @@ _SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "dormant"}
 
 
 def draw(chart: Chart, looks: Looks, folder: Path) -> list[Path]:
-    """Writes a chart with at least one line as PNG and SVG; the same chart gives the same bytes.
+    """Writes a chart with at least one line as PNG and SVG, and returns their paths.
 
+    The same chart gives the same bytes.
     Where a panel would have more than eight lines, each setting has a row of panels of its own
     (each panel has a row where there are more than four), with one vertical axis for all settings.
-
-    Returns:
-      The paths written.
 
     Raises:
       OSError: the folder does not exist or cannot be written.

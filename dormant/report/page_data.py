@@ -35,19 +35,12 @@ from dormant.report.statistics import Statistics, places
 NUMBERS_OF_A_PAGE = 400_000  # about 3 bytes each, compressed
 
 
-class Pool:
-    """Values that stand once and are named by their place."""
-
-    def __init__(self) -> None:
-        self._known: dict[Any, int] = {}
+class Pool(dict[Any, int]):
+    """{value: its place}: values that stand once, in the order of their places."""
 
     def place(self, value: Any) -> int:
         """Where a text or a tuple of numbers stands."""
-        return self._known.setdefault(value, len(self._known))
-
-    def values(self) -> list[Any]:
-        """All, in the order of their places."""
-        return list(self._known)
+        return self.setdefault(value, len(self))
 
 
 def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]:
@@ -95,15 +88,15 @@ def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]
         "methods": methods,
         "settings": settings,
         "games": _choices(games, {run.game for run in shown}),
-        "lines": [_line(line, looks) for line in lines.values()],
+        "lines": [_line(line, looks) for line in lines],
         "colours": COLOURS,
         "dashes": list(DASHES),
         "symbols": list(SYMBOLS),
         "quantities": titles(statistics.schema, collection.experiment.tau),
         "charts": made,
         "runs": runs,
-        "steps": steps.values(),
-        "texts": texts.values(),
+        "steps": list(steps),
+        "texts": list(texts),
     }
 
 
