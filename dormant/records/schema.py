@@ -58,8 +58,8 @@ class Measure(NamedTuple):
     find: Callable[[Any], Any] | None = None
     # Whether it is found in the state of the intervention, where there is one.
     of_intervention: bool = False
-    # Of what was found in each network, the entry, or None to leave it out. None stands for the
-    # layers of all networks, and where there are no layers for the first network's.
+    # Makes the entry of what was found in each network, or None to leave it out. Without it the
+    # entry has the layers of all networks, or where there are no layers the first network's value.
     join: Callable[[Found], Any] | None = None
     form: type = float  # float or int
     # The entry is so many times what was found: 100 for the percentage of a fraction.

@@ -48,8 +48,7 @@ def read_folder(folder: str | Path) -> Collection:
         return _of_results(read_csv(path), path.stem, None)
     if (path / EXPERIMENT_FILE).is_file():
         return _of_plan(read_experiment(path), path)
-    planned = find_runs(path)
-    if planned:
+    if planned := find_runs(path):
         return _of_plan(_experiment(planned, path.resolve().name), path)
     readers: dict[str, Callable[[Path], list[RunResult]]] = {
         "*_*.json": read_baselines,
@@ -118,16 +117,11 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
 
 def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
-    runs: list[RunResult] = []
-    partial: list[RunResult] = []
-    absent = []
-    for run in experiment.runs:
-        result, absence = read_planned(root, run, experiment.tau)
-        if absence is not None:
-            absent.append(absence)
-        if result is not None:
-            (partial if absence else runs).append(result)
-    return Collection(experiment, tuple(runs), tuple(partial), tuple(absent), root)
+    found = [read_planned(root, run, experiment.tau) for run in experiment.runs]
+    runs = tuple(result for result, absence in found if result and not absence)
+    partial = tuple(result for result, absence in found if result and absence)
+    absent = tuple(absence for _, absence in found if absence)
+    return Collection(experiment, runs, partial, absent, root)
 
 
 def _of_results(results: list[RunResult], name: str, root: Path | None) -> Collection:
@@ -145,14 +139,15 @@ def _as_planned(run: RunResult) -> PlannedRun:
 
 
 def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
-    # "replay ratio" of "replay ratio 1"
-    varied = {r.setting.removesuffix(f" {r.value:g}") for r in planned if r.value is not None}
+    names = {
+        run.setting.removesuffix(f" {run.value:g}") for run in planned if run.value is not None
+    }
     return ExperimentFile(
         name=name,
         scale="",
         title=f"All runs of {name}",
         expected="",
-        setting_name=varied.pop() if len(varied) == 1 else "",
+        setting_name=names.pop() if len(names) == 1 else "",  # "replay ratio" of "replay ratio 1"
         shows=_SHOWS,
         baseline=planned[0].method,
         command="",
