@@ -165,15 +165,15 @@ def of_iqm_curve(scores: np.ndarray, bootstrap: Bootstrap) -> Band:
 
 
 def _of_resamples(
-    summed_up: Callable[[np.ndarray], np.ndarray], scores: np.ndarray, bootstrap: Bootstrap
+    summary: Callable[[np.ndarray], np.ndarray], scores: np.ndarray, bootstrap: Bootstrap
 ) -> Band:
-    """What (R, runs, games) scores come to, of all (runs, games) and of the resamples."""
+    """The summary, (R, runs, games) to (R, ...), of (runs, games) scores and of their resamples."""
     games = scores.shape[1]
     samples = [
-        summed_up(scores.ravel().take(drawn * games + np.arange(games)))
+        summary(scores.ravel().take(drawn * games + np.arange(games)))
         for (drawn,) in _draws(bootstrap, scores.shape)
     ]
-    return _band(summed_up(scores[None])[0], samples, scores)
+    return _band(summary(scores[None])[0], samples, scores)
 
 
 def _band(values: np.ndarray, samples: list[np.ndarray], scores: np.ndarray) -> Band:
