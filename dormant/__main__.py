@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     name, *others = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
-        print(_help())
+        print("usage: dormant COMMAND [flags]; dormant COMMAND --help shows the flags\n")
+        for command, what in COMMANDS.items():
+            print(f"  {command:{max(map(len, COMMANDS))}}  {what}")
         return 0
     if name not in COMMANDS:
         known = ", ".join(COMMANDS)
@@ -51,18 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.argv[1:] = others
     runpy.run_module(f"dormant.{name}", run_name="__main__", alter_sys=True)
     return 0
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: dormant COMMAND [flags]; dormant COMMAND --help shows the flags",
-            "",
-            *lines,
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -70,15 +70,21 @@ class Entries:
             spread = neurons
         else:
             spread = jnp.where(index >= 0, neurons[np.maximum(index, 0)], False)
+        return self.along_axes(spread, ndim)
+
+    def along_axes(self, values: Any, ndim: int) -> Any:
+        """`values`, an array of shape `index.shape`, broadcastable to the array's `ndim` axes."""
         shape = [1] * ndim
-        for axis, size in zip(self.axes, index.shape, strict=True):
+        for axis, size in zip(self.axes, self.index.shape, strict=True):
             shape[axis] = size
-        return spread.reshape(shape)
+        return values.reshape(shape)
 
     def sums(self, values: jax.Array, neurons: int) -> jax.Array:
-        """Adds up an array over `axes`, shape `index.shape`, by neuron: (H,); -1 counts nowhere."""
+        """Adds up values of the array's shape by neuron: (H,); -1 counts nowhere."""
+        others = tuple(axis for axis in range(values.ndim) if axis not in self.axes)
         owner = np.where(self.index.array >= 0, self.index.array, neurons)
-        return jnp.zeros(neurons + 1, values.dtype).at[owner].add(values)[:neurons]
+        totals = jnp.zeros(neurons + 1, values.dtype)
+        return totals.at[owner].add(jnp.sum(values, axis=others))[:neurons]
 
 
 @functools.lru_cache(maxsize=128)
@@ -107,18 +113,13 @@ class ParameterTree:
 
     def leaves(self, name: str, tree: Any) -> dict[str, Any]:
         """The leaves of `tree` by path; ValueError unless structure and shapes are these."""
-        leaves, treedef = jax.tree.flatten(tree)
-        shapes = tuple(tuple(np.shape(leaf)) for leaf in leaves)
-        if treedef != self.treedef or shapes != self.shapes:
+        given = ParameterTree.of(tree)
+        if given != self:
             raise ValueError(
                 f"`{name}` must have the structure and shapes that the graph was traced with, "
-                f"{self.treedef} {self.shapes}; got {treedef} {shapes}"
+                f"{self.treedef} {self.shapes}; got {given.treedef} {given.shapes}"
             )
-        return dict(zip(self.paths, leaves, strict=True))
-
-    def broadcastable_leaves(self, tree: Any) -> dict[str, Any]:
-        """The leaves of `tree` by path, whatever their shapes."""
-        return dict(zip(self.paths, self.treedef.flatten_up_to(tree), strict=True))
+        return dict(zip(self.paths, jax.tree.leaves(tree), strict=True))
 
     def unflatten(self, leaves: Mapping[str, Any]) -> Any:
         return jax.tree.unflatten(self.treedef, [leaves[path] for path in self.paths])
@@ -212,22 +213,13 @@ class NeuronGraph:
         return dataclasses.replace(self, layers=kept, measure=measure)
 
     def __str__(self) -> str:
-        header = ("layer", "neurons", "fed by", "read by", "recyclable")
-        rows = [
-            (
-                layer.name,
-                str(layer.neurons),
-                ", ".join(layer.fed_by),
-                ", ".join(layer.read_by),
-                "yes" if layer.recyclable else f"no: {layer.obstacle}",
-            )
-            for layer in self.layers
-        ]
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [header, *rows]
-        ]
+        rows = [("layer", "neurons", "fed by", "read by", "recyclable")]
+        for layer in self.layers:
+            fed_by, read_by = ", ".join(layer.fed_by), ", ".join(layer.read_by)
+            recyclable = "yes" if layer.recyclable else f"no: {layer.obstacle}"
+            rows.append((layer.name, str(layer.neurons), fed_by, read_by, recyclable))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
         lines.append(f"output layers: {', '.join(self.output_layers) or 'none'}")
         return "\n".join(lines)

@@ -24,19 +24,15 @@ import optax
 from dormant.checks import check, check_choice, is_pair, shown
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
-from dormant.interventions.recycling import check_recycling, recycle, touched_entries
+from dormant.interventions.recycling import (
+    check_recycling,
+    entry_masks,
+    recycle,
+    touched_entries,
+)
 
 MOMENTS = ("reset", "keep")
 Initializer = Callable[[jax.Array], Any]
-
-
-def _no_state() -> tuple[()]:
-    return ()
-
-
-def _keep(params, opt_state, state):
-    del state
-    return params, opt_state
 
 
 class Action(NamedTuple):
@@ -58,8 +54,8 @@ class Action(NamedTuple):
 
     layers: tuple[str, ...]
     act: Callable[..., tuple[Any, Any, dict[str, jax.Array], Any]]
-    init: Callable[[], Any] = _no_state
-    maintain: Callable[[Any, Any, Any], tuple[Any, Any]] = _keep
+    init: Callable[[], Any] = tuple
+    maintain: Callable[..., tuple[Any, Any]] = lambda params, opt_state, state: (params, opt_state)
     mirror: Callable[[Any, Any, dict[str, jax.Array], jax.Array], Any] | None = None
 
 
@@ -80,54 +76,27 @@ def recycling(
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.
       optimizer: the optimizer whose state is reset with the neurons.
-      outgoing: `"zero"` or `"fresh"` (paper, figure 22).
-      incoming_scale: `"fresh"` or `"live_norm"` (paper, figure 23).
       moments: `"reset"` or `"keep"`: the optimizer's moments of recycled entries.
-      flatten_layout: `"channels_last"` or `"released_code"`; see `dormant.recycle`.
-      also: layers to recycle although the graph names an obstacle; outputs may then change.
+      outgoing, incoming_scale, flatten_layout, also: as in `dormant.recycle`.
 
     Raises:
       ValueError: if an option is not valid, or `init` does not give the graph's parameters.
     """
-    check_graph(graph)
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     _check_training(graph, init, optimizer, moments)
     layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
+    wiring: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
+    options = wiring | {"outgoing": outgoing}
 
     def act(params, opt_state, masks, key, state):
-        params = recycle(
-            graph,
-            params,
-            init(key),
-            masks,
-            outgoing=outgoing,
-            incoming_scale=incoming_scale,
-            flatten_layout=flatten_layout,
-            also=also,
-        )
+        params = recycle(graph, params, init(key), masks, incoming_scale=incoming_scale, **options)
         if moments == "reset":
-            opt_state = reset_moments(
-                optimizer,
-                graph,
-                opt_state,
-                masks,
-                params=params,
-                flatten_layout=flatten_layout,
-                also=also,
-            )
+            opt_state = reset_moments(optimizer, graph, opt_state, masks, params=params, **wiring)
         return params, opt_state, masks, state
 
     def mirror(params, others, masks, acted):
         del acted
-        return recycle(
-            graph,
-            others,
-            params,
-            masks,
-            outgoing=outgoing,
-            flatten_layout=flatten_layout,
-            also=also,
-        )
+        return recycle(graph, others, params, masks, **options)
 
     return Action(layers, act, mirror=mirror)
 
@@ -159,26 +128,18 @@ def redrawing(
     check_graph(graph)
     chosen = _chosen_layers(graph, layers)
     _check_training(graph, init, optimizer, moments)
-    everything = isinstance(layers, str) and layers == "all"
-    outputs = [name for name in chosen if name in graph.output_layers]
     parameters = graph.parameters
-    ndims = {
-        path: len(shape) for path, shape in zip(parameters.paths, parameters.shapes, strict=True)
-    }
+    outputs = [graph.incoming[name] for name in chosen if name in graph.output_layers]
 
     def redrawn(masks: dict[str, jax.Array]) -> Any:
-        if everything:
-            return parameters.unflatten(
-                {path: jnp.ones((1,) * ndim, bool) for path, ndim in ndims.items()}
-            )
-        touched = touched_entries(graph, masks, also=tuple(masks)).incoming
-        found = parameters.broadcastable_leaves(touched)
-        for name in outputs:
-            for entries in graph.incoming[name]:
-                path, neurons = entries.path, entries.index.array.max() + 1
-                whole = entries.mask(jnp.ones(neurons, bool), ndims[path])
-                found[path] = found[path] | whole
-        return parameters.unflatten(found)
+        if layers == "all":
+            return jax.tree.map(jnp.logical_not, entry_masks(parameters, ()))
+        hidden = touched_entries(graph, masks, also=tuple(masks)).incoming
+        whole = [
+            (layer, jnp.ones(max(entries.index.array.max() for entries in layer) + 1, bool))
+            for layer in outputs
+        ]
+        return jax.tree.map(jnp.logical_or, hidden, entry_masks(parameters, whole))
 
     def redraw(entries: Any, name: str, fresh: Any, params: Any) -> Any:
         fresh = parameters.unflatten(parameters.leaves(name, fresh))
@@ -222,10 +183,6 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
     check_optimizer(optimizer)
     layers = {layer.name: layer.neurons for layer in graph.layers if layer.recyclable}
 
-    def of(pruned: dict[str, jax.Array]) -> Any:
-        touched = touched_entries(graph, pruned)
-        return jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
-
     def init() -> dict[str, jax.Array]:
         return {name: jnp.zeros(neurons, bool) for name, neurons in layers.items()}
 
@@ -234,14 +191,15 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
         newly = {name: mask & ~pruned[name] for name, mask in masks.items()}
         pruned = {name: pruned[name] | mask for name, mask in masks.items()}
         params, opt_state = maintain(params, opt_state, pruned)
-        opt_state = reset_entries(optimizer, graph.parameters, opt_state, of(newly), params)
+        entries = touched_entries(graph, newly).either
+        opt_state = reset_entries(optimizer, graph.parameters, opt_state, entries, params)
         return params, opt_state, newly, pruned
 
     def maintain(params, opt_state, pruned):
         def zero(mask: jax.Array, value: jax.Array) -> jax.Array:
             return jnp.where(mask, jnp.zeros((), value.dtype), value)
 
-        return jax.tree.map(zero, of(pruned), params), opt_state
+        return jax.tree.map(zero, touched_entries(graph, pruned).either, params), opt_state
 
     return Action(tuple(layers), act, init, maintain)
 
@@ -249,14 +207,16 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
 def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
     """The names of the layers that `redrawing` redraws; ValueError unless `layers` is valid."""
     known = tuple(graph.incoming)
-    if isinstance(layers, str) and layers in ("last_hidden", "all"):
-        chosen = known if layers == "all" else graph.penultimate
-    elif isinstance(layers, list | tuple) and all(isinstance(name, str) for name in layers):
-        chosen = tuple(layers)
+    if layers == "all":
+        chosen = known
+    elif layers == "last_hidden":
+        chosen = graph.penultimate
     else:
-        raise ValueError(
-            f"`layers` must be 'last_hidden', 'all' or names of layers; got {layers!r}"
+        is_names = isinstance(layers, list | tuple) and all(
+            isinstance(name, str) for name in layers
         )
+        check(is_names, "layers", "'last_hidden', 'all' or names of layers", layers)
+        chosen = tuple(layers)
     for name in chosen:
         if name not in known:
             raise ValueError(f"`layers` must name layers among {', '.join(known)}; got {name!r}")

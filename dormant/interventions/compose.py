@@ -23,21 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import (
-    check,
-    check_count,
-    check_function,
-    check_key,
-    check_when,
-    is_pair,
-)
+from dormant.checks import check, check_count, check_function, check_key, check_when, is_pair
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
-from dormant.interventions.measures import (
-    check_rank_threshold,
-    network_metrics,
-    unmeasured,
-)
+from dormant.interventions.measures import check_rank_threshold, network_metrics, unmeasured
 from dormant.interventions.scores import Score, activation_score, dormancy_scores
 from dormant.interventions.selections import Selection
 from dormant.interventions.state import (
@@ -57,11 +46,6 @@ from dormant.interventions.timing import When, every
 _SELECTION_KEY = 2**32 - 1
 
 
-def _always(step: int | jax.Array) -> bool:
-    del step
-    return True
-
-
 class Intervention(NamedTuple):
     """Something done to a network while it trains.
 
@@ -70,17 +54,17 @@ class Intervention(NamedTuple):
       update: `update(params, opt_state, state, *inputs, gradient=None) -> (params, opt_state,
         state)`. One call is one gradient step. `inputs` are the network's inputs to score on;
         without any, nothing is scored and the step is only counted, for callers who know on the
-        host that nothing is due. `gradient` is the loss gradient, or a function without arguments
-        that computes it; `track` alone reads it. Parameters and optimizer state come back in the
-        structure in which they were given: trees of arrays, states of `flax.nnx`, or the variables
-        of `nnx.Optimizer`.
+        host that nothing is due. `gradient` is the loss gradient, a tree like the parameters, or a
+        function without arguments that computes it; `track` alone reads it. Parameters and
+        optimizer state come back in the structure in which they were given: trees of arrays, states
+        of `flax.nnx`, or the variables of `nnx.Optimizer`.
       is_due: `is_due(step) -> bool`, whether the update numbered `step` (the first is 1) scores and
         acts when it is given inputs; for whole numbers and integer arrays.
     """
 
     init: Callable[[jax.Array], Any]
     update: Callable[..., tuple[Any, Any, Any]]
-    is_due: When = _always
+    is_due: When = lambda step: True
 
 
 def intervene(
@@ -117,10 +101,8 @@ def intervene(
     """
     check_graph(graph)
     check_function("score", score, "(graph, params, activations)", 3)
-    for name, part, kind in (("selection", selection, Selection), ("action", action, Action)):
-        if not isinstance(part, kind):
-            article = "an" if kind is Action else "a"
-            raise ValueError(f"`{name}` must be {article} {kind.__name__}; got {part!r}")
+    check(isinstance(selection, Selection), "selection", "a Selection", selection)
+    check(isinstance(action, Action), "action", "an Action", action)
     check_when("when", when)
     taus = reported_taus(taus, selection)
     _check_score_batch(score_batch)
@@ -195,8 +177,7 @@ def track(
 
     Returns:
       An `Intervention` whose state is an `InterventionState`. Gradient norms are measured when its
-      update is given `gradient=`, the loss gradient, a tree like the parameters, or a function
-      without arguments that computes it, which is called only where something is due.
+      update is given `gradient=`; a function is called only where something is due.
 
     Raises:
       ValueError: if an option is not valid.
@@ -207,8 +188,12 @@ def track(
     _check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
 
-    def measure(operands, gradient):
+    def measure(gradient, operands):
         state, params, inputs = operands
+        if callable(gradient):
+            gradient = gradient()
+        if gradient is not None:
+            gradient = as_traced(graph.parameters, gradient, "gradient")
         activations = _measured(graph, params, inputs)
         state = observe(state, dormancy_scores(activations), taus)
         metrics = network_metrics(
@@ -222,14 +207,9 @@ def track(
         if inputs:
             # Only the state comes out of the conditional: the parameters need not be copied.
             # A function is called inside it, so that an undue gradient is not computed.
-            def act(operands):
-                measured = gradient() if callable(gradient) else gradient
-                if measured is not None:
-                    measured = as_traced(graph.parameters, measured, "gradient")
-                return measure(operands, measured)
-
+            due = functools.partial(measure, gradient)
             operands = (state, as_traced(graph.parameters, params), _rows(inputs, score_batch))
-            state = jax.lax.cond(is_due(state.step), act, lambda operands: operands[0], operands)
+            state = jax.lax.cond(is_due(state.step), due, lambda operands: operands[0], operands)
         return params, opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
@@ -269,7 +249,7 @@ def combine(**interventions: Intervention) -> Intervention:
         }
 
     def update(params, opt_state, state: dict[str, Any], *inputs, **keywords):
-        known = isinstance(state, dict) and set(state) == set(interventions)
+        known = isinstance(state, dict) and state.keys() == interventions.keys()
         check(known, "state", f"what `init` returns, a dict of {', '.join(interventions)}", state)
         new_state = {}
         for name, intervention in interventions.items():
@@ -279,9 +259,8 @@ def combine(**interventions: Intervention) -> Intervention:
         return params, opt_state, new_state
 
     def is_due(step: int | jax.Array) -> bool | jax.Array:
-        return functools.reduce(
-            operator.or_, (each.is_due(step) for each in interventions.values())
-        )
+        due = [intervention.is_due(step) for intervention in interventions.values()]
+        return functools.reduce(operator.or_, due)
 
     return Intervention(init, update, is_due)
 

@@ -12,7 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The paper's interventions, each composed of a score, a selection, an action and their timing."""
+"""The paper's interventions, each composed of a score, a selection, an action and their timing.
+All are what `dormant.intervene` returns: jit, vmap, scan and sharding safe."""
 
 from collections.abc import Sequence
 
@@ -22,12 +23,7 @@ from dormant.graph import NeuronGraph
 from dormant.interventions.actions import Initializer, pruning, recycling, redrawing
 from dormant.interventions.compose import Intervention, intervene
 from dormant.interventions.scores import Score, activation_score
-from dormant.interventions.selections import (
-    ThresholdRule,
-    below_threshold,
-    budget,
-    whole_layers,
-)
+from dormant.interventions.selections import ThresholdRule, below_threshold, budget, whole_layers
 from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.timing import every
 
@@ -99,18 +95,11 @@ def fixed_budget(
     and the schedule's unit, which is a gradient step here.
 
     Args:
-      graph: the network's neuron graph.
-      init: `init(key) -> params`, the network's own initializer.
-      optimizer: the optimizer whose state `update` is given.
+      graph, init, optimizer, score_batch, taus: as in `redo`.
       fraction: of each layer, in [0, 1]; or a schedule of the gradient step, in the paper
         `dormant.cosine_fraction(0.1, gradient_steps)`.
       period: gradient steps between two recycles.
       order: the neurons of `"lowest"` score, of `"highest"` score, or `"random"` ones.
-      score_batch: score on the first rows of the inputs only; None for all of them.
-      taus: the thresholds to report.
-
-    Returns:
-      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
 
     Raises:
       ValueError: if an option is not valid.
@@ -142,16 +131,9 @@ def layer_reset(
     kernels Xavier-uniform, everything gets its original distribution.
 
     Args:
-      graph: the network's neuron graph.
-      init: `init(key) -> params`, the network's own initializer.
-      optimizer: the optimizer whose state `update` is given.
+      graph, init, optimizer, score_batch, taus: as in `redo`.
       layers: `"last_hidden"`, `"all"` or names of layers, as `parts.redrawing` takes them.
       period: gradient steps between two resets.
-      score_batch: report on the first rows of the inputs only; None for all of them.
-      taus: the thresholds to report.
-
-    Returns:
-      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
 
     Raises:
       ValueError: if an option is not valid, or if a layer shares its incoming weights.
@@ -183,15 +165,8 @@ def prune(
     all of them. At tau = 0 the network's outputs on `inputs` do not change.
 
     Args:
-      graph: the network's neuron graph.
-      optimizer: the optimizer whose state `update` is given.
-      tau: as in `redo`.
+      graph, optimizer, tau, score_batch, taus: as in `redo`.
       period: gradient steps between two prunings.
-      score_batch: score on the first rows of the inputs only; None for all of them.
-      taus: the thresholds to report; a fixed `tau` is reported besides.
-
-    Returns:
-      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
 
     Raises:
       ValueError: if an option is not valid.

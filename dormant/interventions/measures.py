@@ -141,9 +141,7 @@ def _norm(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Ar
     """Euclidean norm of the given entries, each counted once."""
     covered: dict[str, np.ndarray] = {}
     for entries in layer:
-        shape = np.ones(jnp.ndim(leaves[entries.path]), int)
-        shape[list(entries.axes)] = entries.index.shape
-        own = (entries.index.array >= 0).reshape(shape)
+        own = entries.along_axes(entries.index.array >= 0, jnp.ndim(leaves[entries.path]))
         covered[entries.path] = covered.get(entries.path, False) | own
     squares = jnp.zeros((), jnp.float32)
     for path, mask in covered.items():

@@ -14,6 +14,7 @@
 
 """Optimizer state of recycled entries: moments begun anew, and Adam's count kept per entry."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,8 +54,7 @@ def reset_moments(
       opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
       masks: `{layer: (H,)}` bool, the recycled neurons.
       params: the recycled parameters; None for zeros, of which most optimizers begin alike.
-      flatten_layout: as in `dormant.recycle`.
-      also: as in `dormant.recycle`.
+      flatten_layout, also: as in `dormant.recycle`.
 
     Returns:
       The new state, same structure, shapes and dtypes.
@@ -64,8 +64,7 @@ def reset_moments(
         state of `optimizer`.
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
-    either = jax.tree.map(jnp.logical_or, touched.incoming, touched.outgoing)
-    return reset_entries(optimizer, graph.parameters, opt_state, either, params)
+    return reset_entries(optimizer, graph.parameters, opt_state, touched.either, params)
 
 
 def reset_entries(
@@ -75,15 +74,8 @@ def reset_entries(
     entries: Any,
     params: Any = None,
 ) -> Any:
-    """`reset_moments` for any parameter entries, given as bool masks in the parameters' structure.
-
-    Args:
-      optimizer: the transformation that made `opt_state`.
-      parameters: of the graph.
-      opt_state: its state.
-      entries: for every parameter array, a bool mask broadcastable to its shape.
-      params: as in `reset_moments`.
-    """
+    """`reset_moments` for any parameter entries: in the parameters' structure, bool masks that are
+    broadcastable to the shapes of the arrays."""
 
     def own_entries(value: Any, mask: jax.Array) -> Any:
         if _is_masked(value):
@@ -151,12 +143,10 @@ def scale_by_adam(
     Raises:
       ValueError: if a decay lies outside [0, 1) or an eps is negative.
     """
-    for name, value in (("b1", b1), ("b2", b2)):
-        if not _is_traced(value):
-            check_number(name, value, 0, below=1)
-    for name, value in (("eps", eps), ("eps_root", eps_root)):
-        if not _is_traced(value):
-            check_number(name, value, 0)
+    for name, value in {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}.items():
+        # Under `optax.inject_hyperparams` it has no value yet.
+        if not isinstance(value, jax.core.Tracer):
+            check_number(name, value, 0, below=1 if name in ("b1", "b2") else math.inf)
 
     def init(params: optax.Params) -> PerEntryAdamState:
         count = jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.int32), params)
@@ -178,11 +168,6 @@ def scale_by_adam(
         return jax.tree.map(direction, mu, nu, count), PerEntryAdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
-
-
-def _is_traced(value: Any) -> bool:
-    """Whether a hyperparameter has no value yet, as under `optax.inject_hyperparams`."""
-    return isinstance(value, jax.core.Tracer)
 
 
 def adam(

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import check, check_choice, check_mapping, check_mask
-from dormant.graph import Entries, IndexMap, Layer, NeuronGraph, check_graph
+from dormant.graph import Entries, IndexMap, Layer, NeuronGraph, ParameterTree, check_graph
 
 OUTGOING = ("zero", "fresh")
 INCOMING_SCALES = ("fresh", "live_norm")
@@ -97,10 +97,10 @@ def check_recycling(
     also: Sequence[str],
 ) -> tuple[str, ...]:
     """`also` as a tuple; ValueError unless the options of `recycle` are valid."""
+    check_graph(graph)
     check_choice("outgoing", outgoing, OUTGOING)
     check_choice("incoming_scale", incoming_scale, INCOMING_SCALES)
     check_choice("flatten_layout", flatten_layout, FLATTEN_LAYOUTS)
-    check_graph(graph)
     _check_also(graph, also)
     return tuple(also)
 
@@ -119,6 +119,10 @@ class Touched(NamedTuple):
     incoming: Any
     outgoing: Any
 
+    @property
+    def either(self) -> Any:
+        return jax.tree.map(jnp.logical_or, self.incoming, self.outgoing)
+
 
 def touched_entries(
     graph: NeuronGraph,
@@ -130,22 +134,24 @@ def touched_entries(
     """The entries that `recycle` rewrites: bool masks in the parameters' structure."""
     check_graph(graph)
     _check_also(graph, also)
-    wiring = with_flatten_layout(graph, flatten_layout)
-    parameters = graph.parameters
-    ndims = {
-        path: len(shape) for path, shape in zip(parameters.paths, parameters.shapes, strict=True)
-    }
-    layers = _masked_layers(wiring, masks, also)
+    layers = _masked_layers(with_flatten_layout(graph, flatten_layout), masks, also)
+    return Touched(
+        entry_masks(graph.parameters, [(layer.incoming, mask) for layer, mask in layers]),
+        entry_masks(graph.parameters, [(layer.outgoing, mask) for layer, mask in layers]),
+    )
 
-    def collect(side: str) -> Any:
-        found = {path: jnp.zeros((1,) * ndim, bool) for path, ndim in ndims.items()}
-        for layer, mask in layers:
-            for entries in getattr(layer, side):
-                path = entries.path
-                found[path] = found[path] | entries.mask(mask, ndims[path])
-        return parameters.unflatten(found)
 
-    return Touched(collect("incoming"), collect("outgoing"))
+def entry_masks(
+    parameters: ParameterTree, neurons: Sequence[tuple[tuple[Entries, ...], jax.Array]]
+) -> Any:
+    """For every parameter leaf a bool mask broadcastable to its shape, of the entries of the masked
+    neurons: pairs of a layer's entries and its (H,) mask."""
+    ndims = dict(zip(parameters.paths, map(len, parameters.shapes), strict=True))
+    found = {path: jnp.zeros((1,) * ndim, bool) for path, ndim in ndims.items()}
+    for layer, mask in neurons:
+        for entries in layer:
+            found[entries.path] |= entries.mask(mask, ndims[entries.path])
+    return parameters.unflatten(found)
 
 
 def _masked_layers(
@@ -168,11 +174,9 @@ def _scaled_to_live(
     entries: Entries, mask: jax.Array, old: jax.Array, fresh: jax.Array
 ) -> jax.Array:
     """Scales each neuron's fresh entries to the mean norm of the neurons that stay."""
-    index = entries.index.array
-    other_axes = tuple(a for a in range(old.ndim) if a not in entries.axes)
 
     def norms(array: jax.Array) -> jax.Array:
-        squares = jnp.sum(jnp.square(array.astype(jnp.float32)), axis=other_axes)
+        squares = jnp.square(array.astype(jnp.float32))
         return jnp.sqrt(entries.sums(squares, mask.shape[0]))
 
     live = ~mask
@@ -180,10 +184,8 @@ def _scaled_to_live(
     fresh_norms = norms(fresh)
     usable = (fresh_norms > 0) & jnp.any(live)
     factor = jnp.where(usable, mean_norm / jnp.where(fresh_norms > 0, fresh_norms, 1.0), 1.0)
-    shape = [1] * old.ndim
-    for axis, size in zip(entries.axes, index.shape, strict=True):
-        shape[axis] = size
-    return fresh * factor[np.maximum(index, 0)].reshape(shape).astype(fresh.dtype)
+    factors = factor[np.maximum(entries.index.array, 0)]
+    return fresh * entries.along_axes(factors, old.ndim).astype(fresh.dtype)
 
 
 @functools.lru_cache(maxsize=64)

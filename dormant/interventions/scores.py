@@ -43,7 +43,10 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
       exactly 0 if and only if it is silent on the whole batch.
     """
     check_mapping("activations", activations, "{layer: (B, …, H)}")
-    return {name: _relative(_magnitude(activation)) for name, activation in activations.items()}
+    return {
+        name: _relative(jnp.abs(activation.astype(jnp.float32)))
+        for name, activation in activations.items()
+    }
 
 
 def activation_score(
@@ -98,10 +101,6 @@ def contribution_utility(
     return found
 
 
-def _magnitude(activation: jax.Array) -> jax.Array:
-    return jnp.abs(activation.astype(jnp.float32))
-
-
 def _deviation(activation: jax.Array) -> jax.Array:
     """Distance from the neuron's mean; exactly 0 for a constant, whatever the mean rounds to."""
     activation = activation.astype(jnp.float32)
@@ -116,9 +115,7 @@ def _absolute_sums(
     """(H,) float32: the sum of the absolute values of each neuron's entries."""
     total = jnp.zeros(neurons, jnp.float32)
     for entries in parts:
-        values = jnp.abs(leaves[entries.path].astype(jnp.float32))
-        other_axes = tuple(a for a in range(values.ndim) if a not in entries.axes)
-        total += entries.sums(jnp.sum(values, axis=other_axes), neurons)
+        total += entries.sums(jnp.abs(leaves[entries.path].astype(jnp.float32)), neurons)
     return total
 
 

@@ -29,11 +29,6 @@ Scores = dict[str, jax.Array]  # {layer: (H,) float32}
 Masks = dict[str, jax.Array]  # {layer: (H,) bool}
 
 
-def _no_thresholds(layers: Sequence[str], state: Any, step: jax.Array) -> dict[str, jax.Array]:
-    del layers, state, step
-    return {}
-
-
 class Selection(NamedTuple):
     """Which neurons an intervention acts on.
 
@@ -48,7 +43,9 @@ class Selection(NamedTuple):
 
     init: Callable[[Sequence[str]], Any]
     select: Callable[[Scores, Any, jax.Array, jax.Array], tuple[Masks, Any]]
-    thresholds: Callable[[Sequence[str], Any, jax.Array], dict[str, jax.Array]] = _no_thresholds
+    thresholds: Callable[[Sequence[str], Any, jax.Array], dict[str, jax.Array]] = (
+        lambda layers, state, step: {}
+    )
     fixed_taus: tuple[float, ...] = ()
 
 
@@ -101,7 +98,7 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
         del state
         return dict.fromkeys(layers, jnp.asarray(at(step), jnp.float32))
 
-    return Selection(_no_state, select, thresholds, (threshold,) if is_known else ())
+    return Selection(lambda layers: (), select, thresholds, (threshold,) if is_known else ())
 
 
 def capped(selection: Selection, max_fraction: float) -> Selection:
@@ -210,7 +207,7 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
             masks[name] = rank < jnp.where(share > 0, count, 0)
         return masks, state
 
-    return Selection(_no_state, select)
+    return Selection(lambda layers: (), select)
 
 
 def cosine_fraction(initial: float, end_step: int) -> optax.Schedule:
@@ -241,9 +238,4 @@ def whole_layers() -> Selection:
         del step, key
         return {name: jnp.ones(score.shape, bool) for name, score in scores.items()}, state
 
-    return Selection(_no_state, select)
-
-
-def _no_state(layers: Sequence[str]) -> tuple[()]:
-    del layers
-    return ()
+    return Selection(lambda layers: (), select)

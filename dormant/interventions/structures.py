@@ -27,14 +27,8 @@ from dormant.graph import ParameterTree, leaf_paths
 def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any:
     """The network's parameters, or their gradient, in the structure that the graph was traced with.
 
-    Args:
-      parameters: of the graph.
-      tree: in that structure, or wrapped otherwise: bare arrays for the variables of `flax.nnx`, or
-        the other way round.
-      name: what errors call it.
-
-    Raises:
-      ValueError: if it does not have the arrays of the traced network's parameters.
+    `tree` may be wrapped otherwise: bare arrays for the variables of `flax.nnx`, or the other way
+    round. Raises ValueError, which calls it `name`, if it has not the parameters' arrays.
     """
     if hasattr(tree, "params") and hasattr(tree, "tx"):
         raise ValueError(
@@ -47,16 +41,8 @@ def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any
 
 
 def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any:
-    """`opt_state` in the structure that `optimizer.init` gives it.
-
-    Args:
-      optimizer: an optax transformation.
-      parameters: of the graph.
-      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
-
-    Raises:
-      ValueError: if it is not a state of this optimizer.
-    """
+    """`opt_state` in the structure that `optimizer.init` gives it; `nnx.Optimizer` keeps variables.
+    Raises ValueError if it is not a state of this optimizer."""
     leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
     expected = jax.eval_shape(optimizer.init, jax.tree.unflatten(parameters.treedef, leaves))
     shapes = tuple(leaf.shape for leaf in jax.tree.leaves(expected))

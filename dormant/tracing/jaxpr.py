@@ -26,19 +26,12 @@ import jax.extend.core as jex
 import numpy as np
 from jax.tree_util import PyTreeDef
 
-# The parameter that holds the body, per call-like primitive; inlining does not change a value.
-_BODY_OF_CALL = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat": "jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-}
+# Inlining these does not change a value; one of their parameters holds the body.
+_CALLS = frozenset(
+    "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
+    "custom_vjp_call_jaxpr".split()
+)
+_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 
 class Operation(NamedTuple):
@@ -74,24 +67,25 @@ class Abstract(NamedTuple):
     """Shapes and dtypes of a call's arguments; hashable, so a program is read once per shape."""
 
     treedef: PyTreeDef  # of (params, inputs)
-    leaves: tuple[tuple[tuple[int, ...], Any], ...]
+    leaves: tuple[jax.ShapeDtypeStruct, ...]
     num_parameters: int
 
 
 def abstract_arguments(params: Any, inputs: Sequence[Any]) -> Abstract:
     """The shapes and dtypes of `params` and `inputs` (arrays, tracers or `ShapeDtypeStruct`s)."""
     leaves, treedef = jax.tree.flatten((params, tuple(inputs)))
-    described = tuple(
-        (tuple(np.shape(leaf)), leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf))
+    structs = tuple(
+        jax.ShapeDtypeStruct(
+            np.shape(leaf), leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
+        )
         for leaf in leaves
     )
-    return Abstract(treedef, described, len(jax.tree.leaves(params)))
+    return Abstract(treedef, structs, len(jax.tree.leaves(params)))
 
 
 def read_program(apply: Callable, arguments: Abstract) -> Program:
     """Traces `apply(params, *inputs)` once and flattens its jaxpr into a `Program`."""
-    structs = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in arguments.leaves]
-    params, inputs = jax.tree.unflatten(arguments.treedef, structs)
+    params, inputs = jax.tree.unflatten(arguments.treedef, arguments.leaves)
     closed = jax.make_jaxpr(apply)(params, *inputs)
     return _Flattener().flatten(closed, arguments.num_parameters)
 
@@ -138,8 +132,8 @@ class _Flattener:
 
         for eqn in jaxpr.eqns:
             inputs = [read(atom) for atom in eqn.invars]
-            body = eqn.params.get(_BODY_OF_CALL.get(eqn.primitive.name, ""))
-            if body is not None:
+            if eqn.primitive.name in _CALLS:
+                body = next(eqn.params[name] for name in _BODIES if name in eqn.params)
                 closed = body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
                 inner = [self._constant(value) for value in closed.consts]
                 outputs = self._walk(closed.jaxpr, inner, inputs)
@@ -161,21 +155,16 @@ def apply_operation(operation: Operation, operands: Sequence[Any]) -> Sequence[A
     return results if operation.primitive.multiple_results else [results]
 
 
-def needed_operations(program: Program, wanted: Sequence[int]) -> list[Operation]:
-    """The operations, in order, that the `wanted` values depend on."""
-    needed, kept = set(wanted), []
-    for operation in reversed(program.operations):
-        if needed.intersection(operation.outputs):
-            kept.append(operation)
-            needed.update(operation.inputs)
-    return kept[::-1]
-
-
 def evaluate(program: Program, wanted: Sequence[int], arguments: Sequence[Any]) -> list[Any]:
     """The `wanted` values for the given leaves of (params, inputs); the rest is never computed."""
+    needed, operations = set(wanted), []
+    for operation in reversed(program.operations):
+        if needed.intersection(operation.outputs):
+            operations.append(operation)
+            needed.update(operation.inputs)
     values = dict(program.constants)
     values.update(zip(program.parameters + program.inputs, arguments, strict=True))
-    for operation in needed_operations(program, wanted):
+    for operation in reversed(operations):
         results = apply_operation(operation, [values[number] for number in operation.inputs])
         values.update(zip(operation.outputs, results, strict=True))
     return [values[number] for number in wanted]

@@ -41,6 +41,12 @@ class Label(NamedTuple):
         """Where the value holds exactly one neuron."""
         return self.index >= 0
 
+    def constant_along(self, axes: Sequence[int], primitive: str) -> "Label":
+        """The label with `axes` reduced to size 1; mixed where it was not constant along them."""
+        index, same = constant_along(self.index, axes)
+        mixing = self.mixing or (None if same else f"mixed by {primitive}")
+        return self._replace(index=index, mixing=mixing)
+
 
 def compact(index: np.ndarray) -> np.ndarray:
     """The same array with stride 0 along every axis on which it is constant."""
@@ -52,10 +58,11 @@ def compact(index: np.ndarray) -> np.ndarray:
     return index
 
 
-def varying_axes(index: np.ndarray) -> tuple[int, ...]:
-    """The axes along which the array changes."""
+def along_varying_axes(index: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+    """The axes along which the array changes, and the array without the others."""
     index = compact(index)
-    return tuple(a for a in range(index.ndim) if index.shape[a] > 1 and index.strides[a])
+    axes = tuple(a for a in range(index.ndim) if index.shape[a] > 1 and index.strides[a])
+    return axes, index[tuple(slice(None) if a in axes else 0 for a in range(index.ndim))]
 
 
 def constant_along(index: np.ndarray, axes: Sequence[int]) -> tuple[np.ndarray, bool]:
@@ -120,13 +127,6 @@ def combine(labels: Sequence[Label], shape: tuple[int, ...], primitive: str) -> 
 _Move = Callable[[dict[str, Any], list[np.ndarray], tuple[int, ...]], np.ndarray]
 
 
-def _broadcast_in_dim(params, operands, shape):
-    intermediate = [1] * len(shape)
-    for size, axis in zip(operands[0].shape, params["broadcast_dimensions"], strict=True):
-        intermediate[int(axis)] = size
-    return np.broadcast_to(operands[0].reshape(intermediate), shape)
-
-
 def _reshape(params, operands, shape):
     operand = operands[0]
     if params.get("dimensions") is not None:
@@ -156,7 +156,9 @@ def _pad(params, operands, shape):
 
 
 MOVES: dict[str, _Move] = {
-    "broadcast_in_dim": _broadcast_in_dim,
+    "broadcast_in_dim": lambda params, operands, shape: spread(
+        operands[0], params["broadcast_dimensions"], shape
+    ),
     "reshape": _reshape,
     "slice": _slice,
     "pad": _pad,
@@ -177,43 +179,34 @@ IDENTITIES = frozenset(
 EVALUATED_MOVES = frozenset("gather dynamic_slice tile".split())
 
 
-def split(params: dict[str, Any], operand: np.ndarray) -> list[np.ndarray]:
+def split(params: dict[str, Any], label: Label) -> list[Label]:
     """The pieces that the `split` primitive makes."""
-    cuts = np.cumsum(params["sizes"])[:-1]
-    return np.split(operand, cuts, params["axis"])
+    pieces = np.split(label.index, np.cumsum(params["sizes"])[:-1], params["axis"])
+    return [label._replace(index=compact(piece)) for piece in pieces]
 
 
 def reduce_axes(label: Label, axes: Sequence[int], primitive: str) -> Label:
     """The label of a reduction over `axes`."""
     axes = tuple(int(axis) for axis in axes)
-    if all(label.index.shape[axis] == 1 for axis in axes):
-        return label._replace(index=np.squeeze(label.index, axes))
-    index, same = constant_along(label.index, axes)
-    mixing = label.mixing or (None if same else f"mixed by {primitive}")
-    return label._replace(index=np.squeeze(index, axes), statistic=True, mixing=mixing)
+    if any(label.index.shape[axis] != 1 for axis in axes):
+        label = label.constant_along(axes, primitive)._replace(statistic=True)
+    return label._replace(index=np.squeeze(label.index, axes))
 
 
 def pool(label: Label, window: Sequence[int], shape: tuple[int, ...], primitive: str) -> Label:
     """The label of a pooling with the given window; neurons must not lie along a pooled axis."""
     axes = [a for a in range(len(shape)) if window[a] > 1 or shape[a] != label.index.shape[a]]
-    index, same = constant_along(label.index, axes)
-    mixing = label.mixing or (None if same else f"mixed by {primitive}")
-    return label._replace(index=np.broadcast_to(index, shape), mixing=mixing)
+    label = label.constant_along(axes, primitive)
+    return label._replace(index=np.broadcast_to(label.index, shape))
 
 
 def scatter_entries(
     leaf_shape: tuple[int, ...], entries: np.ndarray, neurons: np.ndarray
 ) -> tuple[tuple[int, ...], np.ndarray, bool]:
-    """Which neuron each entry of a parameter array belongs to.
+    """The axes, index and `shared` of the `EntryMap` of a parameter array of the given shape.
 
-    Args:
-      leaf_shape: shape of the parameter array.
-      entries: int32 flat entries, NONE or MIXED where there is none.
-      neurons: int32 neurons, broadcastable against `entries`.
-
-    Returns:
-      (axes, index, shared): the index over the axes of the array along which it changes, and
-      whether some entry serves several neurons (those entries are left out).
+    `entries` are flat entries of the array, NONE or MIXED where there is none; `neurons` are
+    broadcastable against them. Entries that serve several neurons are left out.
     """
     entries, neurons = np.broadcast_arrays(entries, neurons)
     # Axes along which nothing changes need one look only.
@@ -230,7 +223,4 @@ def scatter_entries(
     owner[flat_entries[clash]] = NONE
     owner[flat_entries[flat_neurons < 0]] = NONE
     shared = bool(clash.any() or (flat_neurons == MIXED).any())
-    full = compact(owner.reshape(leaf_shape))
-    axes = varying_axes(full)
-    index = full[tuple(slice(None) if a in axes else 0 for a in range(full.ndim))]
-    return axes, index, shared
+    return *along_varying_axes(owner.reshape(leaf_shape)), shared

@@ -14,6 +14,7 @@
 
 """From the connections within a program to layers: names, activations, obstacles, ensembles."""
 
+import collections
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -62,10 +63,7 @@ class Analysis(NamedTuple):
 
 def build_layers(program: Program, connections: Connections, paths: tuple[str, ...]) -> Analysis:
     """The hidden layers of a program whose parameter leaves have the given paths.
-
-    Raises:
-      TraceError: if there is no hidden layer.
-    """
+    Raises TraceError if there is none."""
     return _Builder(program, connections, paths).build()
 
 
@@ -81,10 +79,9 @@ class _Builder:
         for read in connections.reads:
             self.reads.setdefault(read.layer, []).append(read)
         self.members = {layer: self._members(layer) for layer in self.reads}
-        self.kernel_uses: dict[int, int] = {}
-        for linear_map in connections.maps:
-            for leaf in linear_map.leaves:
-                self.kernel_uses[leaf] = self.kernel_uses.get(leaf, 0) + 1
+        self.kernel_uses = collections.Counter(
+            leaf for linear_map in connections.maps for leaf in linear_map.leaves
+        )
 
     def build(self) -> Analysis:
         layers, sites = [], {}
@@ -100,22 +97,21 @@ class _Builder:
                 "the network must have a hidden layer, that is a linear map by a parameter which "
                 f"another one reads; output layers found: {', '.join(output_layers) or 'none'}"
             )
-        output_incoming = tuple(map(self._output_incoming, output_numbers))
+        output_incoming = tuple(
+            self._entries(self._incoming(number), np.arange(self.maps[number].neurons))
+            for number in output_numbers
+        )
         return Analysis(self.program, tuple(layers), output_layers, output_incoming, sites)
 
     # -- one layer -----------------------------------------------------------------------------
 
     def _layer(self, number: int) -> list[tuple[Layer, Site]]:
-        linear_map, reads = self.maps[number], self.reads[number]
+        reads = self.reads[number]
         activation = self._activation(number, reads[0])
         obstacle = self._obstacle(number, activation)
-        path_values = self._ancestors(number, activation)
-        incoming = [("kernel", entries) for entries in linear_map.columns] + [
-            ("elementwise", each.entries)
-            for each in self.connections.elementwise
-            if each.layer == number and each.output in path_values and not each.entries.shared
-        ]
+        incoming = self._incoming(number, self._ancestors(number, activation))
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
+        feeding = [read.layer for read in self.connections.reads if read.reader == number]
         index = self.labels_of[activation][number].index
         built = []
         members = self.members[number]
@@ -129,19 +125,21 @@ class _Builder:
                 neurons,
                 self._entries(incoming, local),
                 self._entries(outgoing, local),
-                self._fed_by(number, suffix),
+                self._member_names(feeding, suffix) or ("input",),
                 self._member_names([read.reader for read in reads], suffix),
                 obstacle,
             )
             built.append((layer, self._site(activation, _renumber(index, local), neurons)))
         return built
 
-    def _output_incoming(self, number: int) -> tuple[Entries, ...]:
-        linear_map = self.maps[number]
-        biases = [each.entries for each in self.connections.elementwise if each.layer == number]
-        maps = [("kernel", entries) for entries in linear_map.columns]
-        maps += [("elementwise", entries) for entries in biases if not entries.shared]
-        return self._entries(maps, np.arange(linear_map.neurons))
+    def _incoming(self, number: int, until: set[int] | None = None) -> list[tuple[str, EntryMap]]:
+        """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
+        return [("kernel", entries) for entries in self.maps[number].columns] + [
+            ("elementwise", each.entries)
+            for each in self.connections.elementwise
+            if each.layer == number and not each.entries.shared
+            if until is None or each.output in until
+        ]
 
     def _member_names(self, numbers: Sequence[int], suffix: str) -> tuple[str, ...]:
         """Names of layers as seen from member `suffix` of an ensemble, or from outside of one."""
@@ -151,10 +149,6 @@ class _Builder:
             suffixes = [suffix] if suffix else [f"[{member}]" for member in range(count)]
             names += [self.names[number] + (s if count > 1 else "") for s in suffixes]
         return tuple(dict.fromkeys(names))
-
-    def _fed_by(self, number: int, suffix: str) -> tuple[str, ...]:
-        feeding = [read.layer for read in self.connections.reads if read.reader == number]
-        return self._member_names(feeding, suffix) or ("input",)
 
     def _entries(self, maps: list[tuple[str, EntryMap]], local: np.ndarray) -> tuple[Entries, ...]:
         found = []
@@ -166,9 +160,8 @@ class _Builder:
         return tuple(dict.fromkeys(found))
 
     def _site(self, value: int, index: np.ndarray, neurons: int) -> Site:
-        axes = lb.varying_axes(index)
-        flat = index[tuple(slice(None) if a in axes else 0 for a in range(index.ndim))].ravel()
-        positions = [np.flatnonzero(flat == neuron) for neuron in range(neurons)]
+        axes, varying = lb.along_varying_axes(index)
+        positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in range(neurons)]
         copies = math.lcm(*(len(found) for found in positions))
         order = np.stack([np.resize(found, copies) for found in positions], axis=1)
         return Site(value, axes, order)
@@ -177,13 +170,11 @@ class _Builder:
 
     def _activation(self, number: int, first_read: Read) -> int:
         """The value after the last non-linearity before the first reader."""
-        label = self.labels_of[first_read.operand][number]
-        value = None
-        if label.single().any():
+        if self.labels_of[first_read.operand][number].single().any():
             value = self._last_nonlinearity(number, first_read.operand)
-        if value is None or not self._is_whole(number, value):
-            value = self._last_whole_value(number)
-        return value
+            if self._is_whole(number, value):
+                return value
+        return self._last_whole_value(number)
 
     def _is_whole(self, number: int, value: int) -> bool:
         """Whether `value` holds every neuron of the layer, each by itself."""
@@ -286,14 +277,15 @@ class _Builder:
         for mine in own:
             if mine.shared:
                 continue
-            if self.kernel_uses.get(mine.leaf):
+            if self.kernel_uses[mine.leaf]:
                 return True
-            for other in others:
-                # One array may hold the biases of two concatenated layers, each its own entries.
-                if other.leaf == mine.leaf and (
-                    other.axes != mine.axes or ((other.index >= 0) & (mine.index >= 0)).any()
-                ):
-                    return True
+            # One array may hold the biases of two concatenated layers, each its own entries.
+            if any(
+                other.axes != mine.axes or ((other.index >= 0) & (mine.index >= 0)).any()
+                for other in others
+                if other.leaf == mine.leaf
+            ):
+                return True
         return False
 
     def _sharing(self, number: int, value: int) -> list[str]:

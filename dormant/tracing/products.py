@@ -16,7 +16,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,28 +24,11 @@ from dormant.tracing import labels as lb
 from dormant.tracing.labels import MIXED, Label
 
 
-class Product(Protocol):
-    """The geometry of a product of two operands, of which `side` may be a kernel."""
-
-    @property
-    def neurons(self) -> int:
-        """The number of neurons that a kernel makes."""
-
-    def columns(self) -> np.ndarray:
-        """The neuron that every element of the kernel feeds; the kernel's shape."""
-
-    def outputs(self) -> np.ndarray:
-        """The neuron that every element of the output holds; the output's shape."""
-
-    def rows(self, label: Label) -> tuple[np.ndarray, bool]:
-        """The neuron that every element of the kernel reads, and whether it reads several."""
-
-    def plain(self, label: Label, side: int) -> Label | None:
-        """The label behind a product without a parameter; None if it cannot be followed."""
-
-
 class DotGeneral(NamedTuple):
-    """Geometry of `dot_general`; each pair is (left, right)."""
+    """Geometry of `dot_general`; each pair is (left, right).
+
+    The functions are those of `Convolution` too: of two operands, `side` may be a kernel.
+    """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
     out_shape: tuple[int, ...]
@@ -79,16 +62,20 @@ class DotGeneral(NamedTuple):
 
     @property
     def neurons(self) -> int:
+        """The number of neurons that a kernel makes."""
         return self._numbered().size
 
     def columns(self) -> np.ndarray:
+        """The neuron that every element of the kernel feeds; the kernel's shape."""
         axes = self.batch[self.side] + self.free[self.side]
         return lb.spread(self._numbered(), axes, self.shapes[self.side])
 
     def outputs(self) -> np.ndarray:
+        """The neuron that every element of the output holds; the output's shape."""
         return lb.spread(self._numbered(), self._places(self.side), self.out_shape)
 
     def rows(self, label: Label) -> tuple[np.ndarray, bool]:
+        """The neuron that every element of the kernel reads, and whether it reads several."""
         other = 1 - self.side
         index, same = lb.constant_along(label.index, self.free[other])
         rows = _only_axes(index, self.batch[other] + self.contract[other], self.free[other])
@@ -96,11 +83,10 @@ class DotGeneral(NamedTuple):
         return lb.spread(rows, axes, self.shapes[self.side]), not same
 
     def plain(self, label: Label, side: int) -> Label | None:
-        index, same = lb.constant_along(label.index, self.contract[side])
-        index = _only_axes(index, self.batch[side] + self.free[side], self.contract[side])
-        mixing = label.mixing or (None if same else "mixed by a product without a parameter")
-        index = lb.spread(index, self._places(side), self.out_shape)
-        return label._replace(index=index, mixing=mixing)
+        """The label behind a product without a parameter; None if it cannot be followed."""
+        label = label.constant_along(self.contract[side], "a product without a parameter")
+        index = _only_axes(label.index, self.batch[side] + self.free[side], self.contract[side])
+        return label._replace(index=lb.spread(index, self._places(side), self.out_shape))
 
 
 class Convolution(NamedTuple):

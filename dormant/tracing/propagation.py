@@ -19,6 +19,7 @@ reads, and which parameters act on single neurons (biases, scales).
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -35,7 +36,7 @@ from dormant.tracing.connections import (
 )
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
-from dormant.tracing.products import Convolution, DotGeneral, Product
+from dormant.tracing.products import Convolution, DotGeneral
 
 LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
 ELEMENTWISE = LINEAR | frozenset(
@@ -55,17 +56,17 @@ SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 
 def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Connections:
-    """Follows every neuron of `program`.
+    """Follows every neuron of `program`, whose parameter leaves have the paths `names`.
 
-    Args:
-      program: the flattened network.
-      names: path of every parameter leaf.
-      left_out: leaves to treat as plain data.
-
-    Raises:
-      TraceError: if a parameter is used by a primitive that cannot be followed.
+    The leaves `left_out` are plain data. Raises TraceError if a parameter is used by a primitive
+    that cannot be followed.
     """
-    return _Propagation(program, names, left_out).run()
+    found = _Propagation(program, names, left_out)
+    for operation in program.operations:
+        found.step(operation)
+    return Connections(
+        tuple(found.maps), tuple(found.reads), tuple(found.elementwise), found.layers_of
+    )
 
 
 class _Propagation:
@@ -84,13 +85,7 @@ class _Propagation:
             else:
                 self.leaves_of[value] = {leaf: None}
 
-    def run(self) -> Connections:
-        for operation in self.program.operations:
-            self._step(operation)
-        found = tuple(self.maps), tuple(self.reads), tuple(self.elementwise)
-        return Connections(*found, self.layers_of)
-
-    def _step(self, operation: Operation) -> None:
+    def step(self, operation: Operation) -> None:
         inputs, outputs, name = operation.inputs, operation.outputs, operation.name
         if self.known.issuperset(inputs):
             self.known.update(outputs)
@@ -107,13 +102,13 @@ class _Propagation:
         elif name in lb.MOVES:
             self._move(operation)
         elif name == "split":
-            self._split(operation)
+            self._relabel(operation, lambda label, k: lb.split(operation.params, label)[k])
         elif name in REDUCTIONS:
             axes = operation.params["axes"]
             self._relabel(operation, lambda label, _: lb.reduce_axes(label, axes, name))
         elif name in POOLS:
-            window = operation.params["window_dimensions"]
-            self._relabel(operation, lambda label, shape: lb.pool(label, window, shape, name))
+            window, shape = operation.params["window_dimensions"], self.program.shapes[outputs[0]]
+            self._relabel(operation, lambda label, _: lb.pool(label, window, shape, name))
         elif name in SCANS and self._follow_scan(operation):
             pass
         elif name == "dot_general" or (
@@ -143,50 +138,53 @@ class _Propagation:
             label = Label(np.arange(math.prod(shape), dtype=np.int32).reshape(shape))
         return label
 
-    def _labels(self, values, source, table) -> list[Label]:
+    def _labels(self, values, source, table) -> dict[int, Label]:
+        """The labels of one source by the value that holds it, of those values that do."""
+        holders = [v for v in dict.fromkeys(values) if source in table.get(v, ())]
         if table is self.layers_of:
-            return [table[v][source] for v in values if source in table.get(v, ())]
-        return [self._leaf_label(v, source) for v in values if source in table.get(v, ())]
+            return {v: table[v][source] for v in holders}
+        return {v: self._leaf_label(v, source) for v in holders}
 
     def _sources(self, values, table) -> list[int]:
         return sorted({source for v in values for source in table.get(v, ())})
 
-    def _relabel(self, operation: Operation, rule) -> None:
-        """Applies `rule(label, output shape)` to the labels of a one-operand primitive."""
-        value = operation.inputs[0]
-        for target in operation.outputs:
-            shape = self.program.shapes[target]
-            for table in self._tables:
-                for source in self._sources([value], table):
-                    (label,) = self._labels([value], source, table)
-                    table.setdefault(target, {})[source] = rule(label, shape)
+    def _held(self, values) -> Iterator[tuple[dict[int, dict[int, Any]], int, dict[int, Label]]]:
+        """Every layer and every leaf that a value holds: its table, itself, its labels by value."""
+        for table in self._tables:
+            for source in self._sources(values, table):
+                yield table, source, self._labels(values, source, table)
+
+    def _relabel(self, operation: Operation, rule: Callable[[Label, int], Label]) -> None:
+        """Applies `rule(label, number of the output)` to the labels of a one-operand primitive."""
+        for table, source, labels in self._held(operation.inputs[:1]):
+            (label,) = labels.values()
+            for number, target in enumerate(operation.outputs):
+                table.setdefault(target, {})[source] = rule(label, number)
 
     def _combine(self, operation: Operation) -> None:
         inputs, (output,) = operation.inputs, operation.outputs
         shape = self.program.shapes[output]
-        layers: dict[int, Label] = {}
+
+        def combined(source: int, table: dict[int, dict[int, Any]]) -> Label:
+            labels = self._labels(inputs, source, table)
+            return lb.combine([*labels.values()], shape, operation.name)
+
+        held = self._sources(inputs, self.layers_of)
+        layers = {layer: combined(layer, self.layers_of) for layer in held}
         leaves: dict[int, Label | None] = {}
-        for layer in self._sources(inputs, self.layers_of):
-            found = self._labels(inputs, layer, self.layers_of)
-            layers[layer] = lb.combine(found, shape, operation.name)
-        whole = len([v for v in inputs if self.leaves_of.get(v)]) == 1 and not layers
+        holders = [v for v in inputs if self.leaves_of.get(v)]
+        whole = not layers and len(holders) == 1 and self.program.shapes[holders[0]] == shape
         for leaf in self._sources(inputs, self.leaves_of):
-            moved = [self.leaves_of[v][leaf] for v in inputs if leaf in self.leaves_of.get(v, ())]
-            same_shape = self.program.shapes[self._holder(inputs, leaf)] == shape
-            if whole and moved[0] is None and same_shape:
+            if whole and self.leaves_of[holders[0]][leaf] is None:
                 leaves[leaf] = None  # still the whole leaf: a cast, a scaling
             else:
-                found = self._labels(inputs, leaf, self.leaves_of)
-                leaves[leaf] = lb.combine(found, shape, operation.name)
+                leaves[leaf] = combined(leaf, self.leaves_of)
         if layers:
             self.layers_of[output] = layers
         if any(label.single().any() for label in layers.values()):
             self._record_elementwise(output, layers, leaves)
         elif leaves:
             self.leaves_of[output] = leaves
-
-    def _holder(self, values, leaf: int) -> int:
-        return next(v for v in values if leaf in self.leaves_of.get(v, ()))
 
     def _record_elementwise(self, output, layers, leaves) -> None:
         for leaf, label in leaves.items():
@@ -203,55 +201,41 @@ class _Propagation:
         shape = self.program.shapes[output]
         move = lb.MOVES[operation.name]
         operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
-        for table in self._tables:
-            for source in self._sources(operands, table):
-                found = self._labels(operands, source, table)
-                indices = [self._index(v, source, table) for v in operands]
-                index = np.broadcast_to(move(operation.params, indices, shape), shape)
-                table.setdefault(output, {})[source] = Label(
-                    index,
-                    all(label.statistic for label in found),
-                    next((label.mixing for label in found if label.mixing), None),
-                    next((label.lost for label in found if label.lost), None),
-                )
-
-    def _index(self, value: int, source: int, table) -> np.ndarray:
-        if source in table.get(value, ()):
-            return self._labels([value], source, table)[0].index
-        return np.broadcast_to(np.int32(NONE), self.program.shapes[value])
-
-    def _split(self, operation: Operation) -> None:
-        (value,) = operation.inputs
-        for table in self._tables:
-            for source in self._sources([value], table):
-                (label,) = self._labels([value], source, table)
-                pieces = lb.split(operation.params, label.index)
-                for target, piece in zip(operation.outputs, pieces, strict=True):
-                    table.setdefault(target, {})[source] = label._replace(index=lb.compact(piece))
+        for table, source, labels in self._held(operands):
+            indices = [
+                labels[v].index
+                if v in labels
+                else np.broadcast_to(np.int32(NONE), self.program.shapes[v])
+                for v in operands
+            ]
+            table.setdefault(output, {})[source] = Label(
+                np.broadcast_to(move(operation.params, indices, shape), shape),
+                all(label.statistic for label in labels.values()),
+                next((label.mixing for label in labels.values() if label.mixing), None),
+                next((label.lost for label in labels.values() if label.lost), None),
+            )
 
     def _follow_scan(self, operation: Operation) -> bool:
         axis = operation.params.get("axis", operation.params.get("dimension"))
         value = operation.inputs[0]
-        found = [label for label in self.layers_of.get(value, {}).values()]
-        varies = any(axis in lb.varying_axes(label.index) for label in found)
+        found = self.layers_of.get(value, {}).values()
+        varies = any(axis in lb.along_varying_axes(label.index)[0] for label in found)
         if varies or self.leaves_of.get(value) or len(operation.inputs) > 1:
             return False
         self._copy(value, operation.outputs[0])
         return True
 
     def _evaluated_move(self, operation: Operation) -> None:
-        constants = evaluate(self.program, operation.inputs[1:], (None,) * len(self._arguments()))
+        arguments = self.program.parameters + self.program.inputs
+        constants = evaluate(self.program, operation.inputs[1:], (None,) * len(arguments))
 
-        def rule(label: Label, shape: tuple[int, ...]) -> Label:
+        def rule(label: Label, _: int) -> Label:
             with jax.ensure_compile_time_eval():
                 index = np.ascontiguousarray(label.index)
                 (moved,) = apply_operation(operation, [index, *constants])
             return label._replace(index=lb.compact(np.asarray(moved)))
 
         self._relabel(operation, rule)
-
-    def _arguments(self) -> tuple[int, ...]:
-        return self.program.parameters + self.program.inputs
 
     def _lose(self, operation: Operation) -> None:
         """The primitive is unknown: what goes in cannot be followed any further."""
@@ -291,7 +275,7 @@ class _Propagation:
         shapes = [self.program.shapes[v] for v in (lhs, rhs)]
         out_shape = self.program.shapes[output]
         side = self._kernel_side(lhs, rhs)
-        product: Product
+        product: DotGeneral | Convolution
         if operation.name == "dot_general":
             product = DotGeneral.of(operation.params, shapes, out_shape, side)
         else:
@@ -305,23 +289,22 @@ class _Propagation:
         for source, label in self.layers_of.get(operand, {}).items():
             self._read(source, layer, operand, kernel, *product.rows(label))
 
-    def _plain_product(self, operation: Operation, product: Product) -> None:
+    def _plain_product(self, operation: Operation, product: DotGeneral | Convolution) -> None:
         """A product without a parameter: attention, or a fixed projection."""
         (output,) = operation.outputs
-        for table in self._tables:
-            for source in self._sources(operation.inputs, table):
-                found = []
-                for side, value in enumerate(operation.inputs):
-                    if source in table.get(value, ()):
-                        label = product.plain(self._labels([value], source, table)[0], side)
-                        if label is None:
-                            self._lose(operation)
-                            return
-                        found.append(label)
-                shape = self.program.shapes[output]
-                table.setdefault(output, {})[source] = lb.combine(found, shape, operation.name)
+        for table, source, labels in self._held(operation.inputs):
+            found = []
+            for side, value in enumerate(operation.inputs):
+                if value in labels:
+                    label = product.plain(labels[value], side)
+                    if label is None:
+                        self._lose(operation)
+                        return
+                    found.append(label)
+            combined = lb.combine(found, self.program.shapes[output], operation.name)
+            table.setdefault(output, {})[source] = combined
 
-    def _new_layer(self, kernel: int, output: int, product: Product) -> int:
+    def _new_layer(self, kernel: int, output: int, product: DotGeneral | Convolution) -> int:
         leaves = self.leaves_of[kernel]
         for leaf, label in leaves.items():
             kernel_name = f"the layer of kernel {self.names[leaf]!r}"
@@ -342,9 +325,7 @@ class _Propagation:
         """Entries of `leaf` by the neuron that owns each element of the kernel."""
         label = self.leaves_of[kernel][leaf]
         if label is None:
-            owners = lb.compact(owners)
-            axes = lb.varying_axes(owners)
-            index = owners[tuple(slice(None) if a in axes else 0 for a in range(owners.ndim))]
+            axes, index = lb.along_varying_axes(owners)
             return EntryMap(leaf, axes, index, bool((index == MIXED).any()))
         leaf_shape = self.program.shapes[self.program.parameters[leaf]]
         return EntryMap(leaf, *lb.scatter_entries(leaf_shape, label.index, owners))

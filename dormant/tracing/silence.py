@@ -37,12 +37,6 @@ _KEEP_ZERO = (
 _ALL_ZERO = frozenset("add add_any sub max min select_n".split())
 
 
-def _known_zero(program: Program, value: int) -> bool:
-    """Whether a constant is zero everywhere."""
-    constant = program.constants.get(value)
-    return constant is not None and np.size(constant) > 0 and not np.any(np.asarray(constant))
-
-
 def silenced_values(
     program: Program, connections: Connections, layer: int, activation: int
 ) -> set[int]:
@@ -65,7 +59,10 @@ def silenced_values(
         return bool((here | ~there).all())
 
     def vanishes(value: int, output: int) -> bool:
-        return _known_zero(program, value) or (value in zero and covers(value, output))
+        constant = program.constants.get(value)
+        if constant is not None:
+            return np.size(constant) > 0 and not np.any(np.asarray(constant))
+        return value in zero and covers(value, output)
 
     def keeps(operation: Operation, output: int) -> bool:
         name, inputs = operation.name, operation.inputs

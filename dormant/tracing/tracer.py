@@ -85,14 +85,12 @@ class _TracedMeasure:
 @functools.lru_cache(maxsize=64)
 def _analyse(apply: Callable, arguments: Abstract, leave_out: tuple[str, ...]) -> Analysis:
     program = read_program(apply, arguments)
-    params_def = arguments.treedef.children()[0]
-    paths = leaf_paths(params_def)
-    left_out = frozenset(
-        leaf for leaf, path in enumerate(paths) if _is_left_out(layer_name(path), leave_out)
-    )
+    paths = leaf_paths(arguments.treedef.children()[0])
+    layers = [layer_name(path) for path in paths]
+    left_out = frozenset(leaf for leaf, name in enumerate(layers) if _is_left_out(name, leave_out))
     for name in leave_out:
-        if not any(_is_left_out(layer_name(path), (name,)) for path in paths):
-            known = ", ".join(dict.fromkeys(layer_name(path) for path in paths))
+        if not any(_is_left_out(layer, (name,)) for layer in layers):
+            known = ", ".join(dict.fromkeys(layers))
             raise TraceError(f"`leave_out` must name layers among {known}; got {name!r}")
     connections = propagate(program, paths, left_out)
     return build_layers(program, connections, paths)
