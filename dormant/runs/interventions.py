@@ -270,8 +270,3 @@ class Tracker:
 
     def _told(self) -> Any:
         return errors_of("Tracker", {"period": "tracking_period"})
-
-
-def tracker_of(options: Any) -> Tracker:
-    """The tracker of a run's `LearnerOptions`; as gin configures it where they name none."""
-    return Tracker() if options.tracker is None else options.tracker

@@ -23,11 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
-from dormant.runs import periods
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
-from dormant.runs.interventions import tracker_of
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
 from dormant.studies.fitting import Data, FitState, make_fit
@@ -66,12 +64,12 @@ class StudyRunner:
         require(self._seed < 2**31, "LearnerOptions.seed", "below 2**31", self._seed)
         self._study = run.study.study(options, run)
         # Everything that is due, is so at the end of a call of the compiled program.
-        self._due_every = periods.shared_period(options, run.training_steps)
+        self._due_every = options.shared_period(run.training_steps)
         self._unit = 1
         if not (self._study.has_convolutions and is_cpu()):
             most = min(self._due_every, _MOST_STEPS)
             self._unit = max(n for n in range(1, most + 1) if self._due_every % n == 0)
-        self._fit = make_fit(self._study.task, periods.score_batch(options))
+        self._fit = make_fit(self._study.task, options.score_batch)
         self._prepared = ArrayCheckpoints(folder / "prepared")
         self._loop = HostLoop(folder, {folder: Member(self._seed, {})}, run)
         self._data = self._state = None
@@ -121,7 +119,7 @@ class StudyRunner:
             start=self._start,
             advance=self._advance,
             gradient_steps=lambda step: step,
-            is_recorded=tracker_of(self._options).is_due,
+            is_recorded=self._options.tracker.is_due,
             learners=lambda state: [state.learner],
             acts=self._options.intervention is not None,
             summarize=self._summarize,

@@ -15,7 +15,6 @@
 """The gin face of DQN in runs on the device: `VectorizedDQN.*` beside `LearnerOptions.*`."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +34,6 @@ from dormant.checks import (
     require_count,
     require_number,
 )
-from dormant.runs import periods
 from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.xla_cpu import is_cpu
 
@@ -137,7 +135,7 @@ class VectorizedDQN(vectorized.Settings):
                 environment,
                 self._learner_maker(options, environment, devices),
                 settings,
-                is_due=functools.partial(periods.is_due, options),
+                is_due=options.is_due,
                 devices=devices,
             )
         return program, settings, environment
@@ -150,7 +148,7 @@ class VectorizedDQN(vectorized.Settings):
         """
         found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
         found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
-        found["score_batch"] = periods.score_batch(options)
+        found["score_batch"] = options.score_batch
         return vectorized.Settings(**found)
 
     def _check_side_by_side(
@@ -241,7 +239,7 @@ class VectorizedDQN(vectorized.Settings):
                 discount=self.discount,
                 loss=self.loss,
                 target_period=target_period,
-                interventions=periods.interventions_of(used, graph, init, optimizer),
+                interventions=used.interventions(graph, init, optimizer),
             )
 
         # Checked here: inside the program an error would come with JAX's own lines around it.

@@ -28,7 +28,6 @@ from dormant.learners import LearnerState
 from dormant.records.metrics import Episodes
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
-from dormant.runs.interventions import tracker_of
 from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
@@ -109,7 +108,7 @@ class VectorizedRunner:
             start=lambda: self._state,
             advance=self._advance,
             gradient_steps=self._settings.gradient_steps,
-            is_recorded=tracker_of(self._options).is_due,
+            is_recorded=self._options.tracker.is_due,
             learners=_learners,
             acts=self._options.intervention is not None,
             summarize=_summarize,
@@ -142,7 +141,7 @@ def _rounds_of_a_call(
     allowed = f"more than the {settings.warm_up_steps} agent steps of"
     allowed += " VectorizedDQN.min_replay_history"
     require(rounds > settings.warm_up_rounds, name, allowed, run.training_steps)
-    period = tracker_of(options).tracking_period
+    period = options.tracker.tracking_period
     tracking, rest = divmod(period, settings.updates_per_burst)
     allowed = (
         f"a multiple of the {settings.updates_per_burst} gradient steps of one burst"
