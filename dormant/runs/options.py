@@ -182,8 +182,8 @@ def _bases_with(agent: type, parameter: str) -> Iterator[tuple[type, inspect.Par
 
 def option_name(agent: type, parameter: str) -> str:
     """Where gin sets an option of the Dopamine agent that `agent` extends: `JaxDQNAgent.gamma`."""
-    names = [f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter)]
-    return names[0] if names else parameter
+    names = (f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter))
+    return next(names, parameter)
 
 
 def inherited_option(agent: type, parameter: str, default: Any) -> Any:

@@ -107,21 +107,13 @@ class StudyRunner:
         return f"{self._study.name}, seed {self._seed}, {self._loop.left()}"
 
     def run_experiment(self, command: list[str]) -> None:
-        """Runs the iterations that are left, with a checkpoint after each.
-
-        Args:
-          command: the process's arguments, for run.json.
-
-        Raises:
-          FloatingPointError: when a loss is not finite, naming the gradient step.
-        """
+        """Runs the iterations that are left: `HostLoop.run`."""
         work = Work(
             start=self._start,
             advance=self._advance,
             gradient_steps=lambda step: step,
-            is_recorded=self._options.tracker.is_due,
             learners=lambda state: [state.learner],
-            acts=self._options.intervention is not None,
+            options=self._options,
             summarize=self._summarize,
         )
         self._loop.run(work, command)
