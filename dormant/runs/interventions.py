@@ -186,14 +186,8 @@ def _configured(
     without: str = "",
     **defaults: Any,
 ) -> type:
-    """Registers an intervention in gin.
-
-    Args:
-      name: in gin.
-      selection, action: its parts.
-      without: an option that would have no effect on it.
-      **defaults: those that are not the parts' own.
-    """
+    """Registers an intervention in gin, with the options of its parts but one that would have no
+    effect, and with their defaults but those given."""
     options: dict[str, Any] = {}
     for part in (selection, action, parts.every, scoring):
         options |= _options_of(part)
