@@ -27,7 +27,7 @@ import optax
 
 import dormant
 from benchmarks import common
-from dormant import learners, xla_cpu
+from dormant import learners
 
 NUM_ACTIONS, BATCH, DISCOUNT = 18, 32, 0.99
 UPDATES_PER_BLOCK = 10
@@ -84,9 +84,7 @@ def learner(network: Network, **interventions: dormant.Intervention) -> learners
 
 def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Callable[[], Any]:
     """Each call makes a block of updates, dispatched as our agent does on a CPU."""
-    on_cpu = jax.default_backend() == "cpu"
-    optimizer_step = xla_cpu.split_convolutions(made.step) if on_cpu else made.step
-    step = jax.jit(optimizer_step, donate_argnums=0)
+    step = jax.jit(made.step, donate_argnums=0)
     after_step = jax.jit(made.after_step, donate_argnums=0)
     state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
     seen = None if score_inputs is None else batch

@@ -42,16 +42,6 @@ SEEDS, BATCH, TURNS = 5, 32, 100
 Pair = tuple[Callable[[], Any], Callable[[], Any]]  # ours, then the plain program
 
 
-def split_convolutions() -> Pair:
-    """One DQN update of the nature CNN."""
-    made = learner_updates.learner(learner_updates.nature_cnn())
-    state, batch = jax.jit(made.init)(jax.random.key(0)), learner_updates.random_batch()
-    return tuple(
-        functools.partial(jax.jit(step), state, batch)
-        for step in (xla_cpu.split_convolutions(made.step), made.step)
-    )
-
-
 def kernel_gradients() -> Pair:
     """DQN updates of a dense layer of 128 neurons in a loop, 5 seeds under `vmap`."""
     network = MLP(6, (1_024,), dense=(128,), on_cpu=True)
@@ -139,7 +129,6 @@ def one_by_one() -> Pair:
 
 # By the names that the ways around XLA give their rows.
 PAIRS = {
-    "split convolutions": split_convolutions,
     "gradients laid out as kernels": kernel_gradients,
     "unrolled keys": unrolled_keys,
     "convolution as a product": convolution,

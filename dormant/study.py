@@ -24,15 +24,8 @@ from dormant.runs.options import LearnerOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains one run of a study.
-
-    Args:
-      arguments: the flags; None for those of the command line.
-
-    Returns:
-      The exit code: 0, or 2 where a flag, a gin file or an option is wrong; then nothing was
-      created.
-    """
+    """Trains one run of a study, with these flags or those of the command line. Returns the exit
+    code: 0, or 2 where a flag, a gin file or an option is wrong; then nothing was created."""
 
     def load():
         # They register what gin files bind.

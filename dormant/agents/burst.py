@@ -25,7 +25,6 @@ import numpy as np
 
 from dormant.learners import Learner
 from dormant.runs.host_arrays import forms_of, to_device, to_host
-from dormant.xla_cpu import split_convolutions
 
 # (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
 Burst = Callable[..., tuple[Any, dict[str, Any]]]
@@ -51,7 +50,7 @@ def make_burst(learner: Learner, on_cpu: bool) -> Burst:
 
 
 def _host_loop(learner: Learner) -> Burst:
-    step = jax.jit(split_convolutions(learner.step), donate_argnums=0)
+    step = jax.jit(learner.step, donate_argnums=0)
     after_step = jax.jit(learner.after_step, donate_argnums=0)
 
     def burst(state, batches, score_inputs, due, after_update=None):

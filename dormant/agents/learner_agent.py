@@ -44,7 +44,6 @@ from dormant.checks import (
 from dormant.learners.targets import target_rule_of
 from dormant.records import metrics
 from dormant.replay import DamagedCheckpoint, ReplayBuffer
-from dormant.runs.interventions import tracker_of
 from dormant.runs.options import (
     LearnerOptions,
     check_no_dead_bindings,
@@ -107,7 +106,7 @@ class LearnerAgent:
         """
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = LearnerOptions() if options is None else options
-        self._tracker = tracker_of(self._options)
+        self._tracker = self._options.tracker
         seed = seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._evaluation_steps = 0

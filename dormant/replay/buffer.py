@@ -16,7 +16,6 @@
 All its randomness comes from one NumPy generator, whose state is part of a checkpoint."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,12 +41,8 @@ class Sample(NamedTuple):
     probabilities: np.ndarray  # (B,), float64, of each among all that could be drawn
 
 
-class ReplayBuffer:
-    """Transitions of the past, drawn uniformly or in proportion to their priority.
-
-    Which transitions there are, and what is in them at the edges of episodes and of the buffer, is
-    said at `TransitionStore`.
-    """
+class ReplayBuffer(TransitionStore):
+    """Transitions of the past, drawn uniformly or in proportion to their priority."""
 
     def __init__(self, options: ReplayOptions, seed: int | np.random.SeedSequence):
         """An empty buffer. Its arrays take up memory only as they are filled.
@@ -60,21 +55,16 @@ class ReplayBuffer:
           ValueError: when the full buffer would not fit into the machine's memory.
         """
         self.bytes_needed = check_memory(options)
-        self.options = options
-        self._store = TransitionStore(options)
+        super().__init__(options)
         self._tree = SumTree(options.capacity) if options.prioritized else None
         self._generator = np.random.default_rng(seed)
         # Of transitions that were never drawn: the highest ever set, and 1 at the least.
         self._highest = 1.0
 
-    def __len__(self) -> int:
-        """The transitions that can be drawn."""
-        return len(self._store)
-
     @property
     def add_count(self) -> int:
         """How many transitions could ever be drawn, those since overwritten included."""
-        return self._store.end_key
+        return self.end_key
 
     def add(
         self,
@@ -83,19 +73,15 @@ class ReplayBuffer:
         reward: float,
         terminal: bool,
         episode_end: bool = False,
-    ) -> None:
-        """Adds one step, overwriting the oldest where the buffer is full: `TransitionStore.add`."""
-        first, end = self._store.add(observation, action, reward, terminal, episode_end)
-        if self._tree is None:
-            return
-        for key in range(first, self._store.first_key):
-            self._tree.set_one(key % self.options.capacity, 0.0)
-        for key in range(end, self._store.end_key):
-            self._tree.set_one(key % self.options.capacity, self._highest)
-
-    def cut(self) -> None:
-        """Has the next step start an episode, whatever the last one was: `TransitionStore.cut`."""
-        self._store.cut()
+    ) -> tuple[int, int]:
+        """`TransitionStore.add`; transitions that are new have the highest priority ever set."""
+        first, end = super().add(observation, action, reward, terminal, episode_end)
+        if self._tree is not None:
+            for key in range(first, self.first_key):
+                self._tree.set_one(key % self.options.capacity, 0.0)
+            for key in range(end, self.end_key):
+                self._tree.set_one(key % self.options.capacity, self._highest)
+        return first, end
 
     # Drawing.
 
@@ -106,7 +92,7 @@ class ReplayBuffer:
           size: B; None for the batch size of the options.
 
         Returns:
-          The batch, in new arrays whose contents never change; see `TransitionStore.gather`.
+          The batch, in new arrays whose contents never change; see `gather`.
 
         Raises:
           ValueError: when there are no transitions.
@@ -119,10 +105,10 @@ class ReplayBuffer:
         else:
             leaves = tree.find(self._generator.uniform(0.0, tree.total, size))
             probabilities = tree.get(leaves) / tree.total
-            first = self._store.first_key
+            first = self.first_key
             # The one key in [first, first + C) of that leaf.
             keys = first + (leaves - first) % self.options.capacity
-        return Sample(self._store.gather(keys), keys, probabilities)
+        return Sample(self.gather(keys), keys, probabilities)
 
     def draw_uniformly(self, generator: np.random.Generator, size: int) -> np.ndarray:
         """Keys of transitions, int64 (size,), drawn uniformly and with replacement.
@@ -135,22 +121,7 @@ class ReplayBuffer:
         """
         if len(self) == 0:
             raise ValueError("a sample needs a transition in the replay; got none")
-        return generator.integers(self._store.first_key, self._store.end_key, size)
-
-    def gather(self, keys: np.ndarray) -> Batch:
-        """The transitions of keys that were drawn, unless since overwritten."""
-        return self._store.gather(keys)
-
-    def contents(self) -> Mapping[str, np.ndarray]:
-        """All that is stored, and which of it can be drawn, for those who draw by themselves.
-
-        Returns:
-          The filled rows R of a ring of C, views: observation (R, *observation_shape), action
-          (R, *action_shape), reward float32 (R,), terminal bool (R,), age int32 (R,), the steps
-          before it in its episode; and row int64 (E,), the rows of the transitions that can be
-          drawn, the oldest first. Rows count modulo C; R is C where one wraps round.
-        """
-        return self._store.contents()
+        return generator.integers(self.first_key, self.end_key, size)
 
     def set_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
         """Sets the priorities of transitions that were drawn; those since overwritten stay gone.
@@ -173,7 +144,7 @@ class ReplayBuffer:
             values = np.where(given == 0.0, 0.0, given**exponent)
         if not np.isfinite(values).all():
             raise ValueError(f"`priorities` ** {exponent} must be finite; got {given}")
-        stored = keys >= self._store.first_key
+        stored = keys >= self.first_key
         self._tree.set(keys[stored] % self.options.capacity, values[stored])
         self._highest = max(self._highest, values.max(initial=0.0))
 
@@ -188,13 +159,13 @@ class ReplayBuffer:
           keep: how many saves stay, this one and those of the iterations before it, >= 1; the one
             before it always does.
         """
-        arrays = self._store.filled()
+        arrays = self.filled()
         if self._tree is not None:
-            keys = np.arange(self._store.first_key, self._store.end_key)
+            keys = np.arange(self.first_key, self.end_key)
             arrays["priority"] = self._tree.get(keys % self.options.capacity)
         state = {
             "fixed": self.options.fixed(),
-            "counters": self._store.counters(),
+            "counters": self.counters(),
             "highest_priority": self._highest,
             "generator": self._generator.bit_generator.state,
         }
@@ -224,10 +195,10 @@ class ReplayBuffer:
             self._restore(folder, state)
 
     def _restore(self, folder: Path, state: dict[str, Any]) -> None:
-        self._store.restore(state["counters"])
-        checkpoints.read_into(folder, self._store.filled())
+        self.restore(state["counters"])
+        checkpoints.read_into(folder, self.filled())
         if self._tree is not None:
-            keys = np.arange(self._store.first_key, self._store.end_key)
+            keys = np.arange(self.first_key, self.end_key)
             priorities = np.zeros(len(keys))
             checkpoints.read_into(folder, {"priority": priorities})
             values = np.zeros(self.options.capacity)

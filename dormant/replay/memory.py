@@ -14,6 +14,7 @@
 
 """The bytes that a replay will need, and whether the machine has them."""
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -42,10 +43,8 @@ def machine_memory(
     None where neither can be told, as on systems without `sysconf`.
     """
     found = _control_group_limits(groups, own_group)
-    try:
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        pass
     return min(found, default=None)
 
 
@@ -112,18 +111,15 @@ def _control_group_limits(groups: Path, own_group: Path) -> list[int]:
         lines = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        parts = [part for part in path.split("/") if part]
-        for depth in range(1, len(parts) + 1):
-            group = Path(*parts[:depth])
+        own = Path(path.strip("/"))
+        for group in (own, *own.parents):
             if not controllers:
                 files.append(groups / group / "memory.max")
             elif "memory" in controllers.split(","):
                 files.append(groups / "memory" / group / "memory.limit_in_bytes")
     limits = []
     for file in files:
-        try:
+        # No such group, or "max": no limit.
+        with contextlib.suppress(OSError, ValueError):
             limits.append(int(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            # No such group, or "max": no limit.
-            continue
     return limits

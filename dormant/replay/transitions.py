@@ -70,15 +70,16 @@ class TransitionStore:
         """The eligible transitions."""
         return self.end_key - self.first_key
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays, filled or not."""
-        return sum(array.nbytes for array in self._arrays.values())
-
     def add(
-        self, observation: Any, action: Any, reward: float, terminal: bool, episode_end: bool
+        self,
+        observation: Any,
+        action: Any,
+        reward: float,
+        terminal: bool,
+        episode_end: bool = False,
     ) -> tuple[int, int]:
-        """Adds one step: an observation, the action taken there and what came of it.
+        """Adds one step, an observation, the action taken there and what came of it; it overwrites
+        the oldest where all C rows are filled.
 
         Args:
           observation: of `observation_shape`; its dtype must be castable without loss of kind.
@@ -186,7 +187,14 @@ class TransitionStore:
         return reward.astype(np.float32), terminal, (~ended).sum(axis=1)
 
     def contents(self) -> dict[str, np.ndarray]:
-        """The filled rows of each array, as views, and those of the eligible transitions."""
+        """All that is stored, and which of it can be drawn, for those who draw by themselves.
+
+        Returns:
+          The filled rows R of a ring of C, views: observation (R, *observation_shape), action
+          (R, *action_shape), reward float32 (R,), terminal bool (R,), age int32 (R,), the steps
+          before it in its episode; and row int64 (E,), the rows of the transitions that can be
+          drawn, the oldest first. Rows count modulo C; R is C where one wraps round.
+        """
         found, capacity = self.filled(), self.options.capacity
         numbers = found.pop("eligible")[np.arange(self.first_key, self.end_key) % capacity]
         return {**found, "row": numbers % capacity}

@@ -53,8 +53,8 @@ def run_command(
         `gin_files` can be read, and the absolute path of `base_dir`, which can be written.
 
     Returns:
-      The exit code: 0, or 2 where a flag is wrong or `prepare` raised ConfigurationError, which is
-      one line on stderr.
+      The exit code: 0, or 2 where a flag, a gin file or an option is wrong, for which `prepare`
+      raises ConfigurationError; then nothing was created, and one line on stderr says why.
     """
     try:
         given = _parse(program, description, list(arguments))
@@ -81,17 +81,9 @@ def run_compiled(
     arguments: Sequence[str] | None,
     load: Callable[[], Callable[[str], Any]],
 ) -> int:
-    """A command of a run whose training is compiled; no Dopamine.
-
-    Args:
-      program, description: as for `run_command`.
-      arguments: the flags; None for those of this process.
-      load: imports what gin files bind and returns what makes a runner for a folder, from what gin
-        then configures.
-
-    Returns:
-      The exit code, as of `run_command`.
-    """
+    """`run_command` for a run whose training is compiled, without Dopamine: `load` imports what gin
+    files bind and returns what makes a runner for a folder, from what gin then configures. Where
+    `arguments` are None, those of this process count."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
 
     def prepare(given: flags.FlagValues, base_dir: str) -> Callable[[], None]:

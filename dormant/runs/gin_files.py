@@ -141,20 +141,18 @@ def _explain_gin_error(error: Exception) -> str:
         where = f' in "{file}", line {location["line"]}' if file else " in --gin_bindings"
     # A KeyError prints its text in quotes.
     problem = one_line(error).partition(". Searched config paths")[0].strip('".')
-    return f"gin: {problem}{where}{_gin_suggestion(text)}{_missing_package(text)}"
-
-
-def _missing_package(text: str) -> str:
     missing = "No module named 'minatar'" in text
-    return "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
+    install = "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
+    return f"gin: {problem}{where}{_gin_suggestion(text)}{install}"
 
 
 def _gin_suggestion(text: str) -> str:
+    # gin offers no public list of what was registered.
+    known = {selector.rsplit(".", 1)[-1] for selector, _ in gin.config._REGISTRY.items()}
     unknown = re.search(r"No configurable matching (?:reference )?'@?([^'()]+)", text)
     if unknown:
         wanted = unknown[1].rsplit("/", 1)[-1].rsplit(".", 1)[-1]
-        names = {selector.rsplit(".", 1)[-1] for selector in _gin_selectors()}
-        return did_you_mean(close_matches(wanted, names))
+        return did_you_mean(close_matches(wanted, known))
     unknown = re.search(r"Configurable '(.+?)' doesn't have a parameter named '(.+?)'", text)
     if not unknown:
         return ""
@@ -162,19 +160,14 @@ def _gin_suggestion(text: str) -> str:
     configurable = gin.get_configurable(selector)
     # Our agents inherit parameters from Dopamine's, and gin binds each under the class that has it.
     bases = inspect.getmro(configurable)[1:] if inspect.isclass(configurable) else ()
-    names = {base.__name__ for base in bases} & {s.rsplit(".", 1)[-1] for s in _gin_selectors()}
-    found = [f"{name}.{wanted}" for name in sorted(names) if wanted in _parameters(name)]
+    names = sorted({base.__name__ for base in bases} & known)
+    found = [f"{name}.{wanted}" for name in names if wanted in _parameters(name)]
     found += [f"{selector}.{name}" for name in close_matches(wanted, _parameters(selector))]
     return did_you_mean(found)
 
 
-def _gin_selectors() -> list[str]:
-    # gin offers no public list of what was registered.
-    return [selector for selector, _ in gin.config._REGISTRY.items()]
-
-
 def _parameters(selector: str) -> list[str]:
-    return [name for name in inspect.signature(gin.get_configurable(selector)).parameters]
+    return list(inspect.signature(gin.get_configurable(selector)).parameters)
 
 
 def close_matches(wanted: str, names: Iterable[str]) -> list[str]:

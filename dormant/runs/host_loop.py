@@ -34,6 +34,7 @@ from dormant.records import metrics
 from dormant.records.run_file import RunRecord
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.members import Member
+from dormant.runs.options import LearnerOptions
 from dormant.runs.progress import Progress, iterations_left
 
 State = Any  # what a run carries on, a pytree of arrays; M members of this process
@@ -94,9 +95,8 @@ class Work(NamedTuple):
       advance: `advance(state, step) -> (state, Call)`, from that step on, to the next tracking
         record and the end of the iteration at most. The state is donated.
       gradient_steps: `gradient_steps(step) -> int`, those of each member after so many steps.
-      is_recorded: `is_recorded(gradient_step) -> bool`: whether a tracking record follows it.
       learners: `learners(state) -> M LearnerStates`, whose reports are recorded.
-      acts: whether an intervention acts on them.
+      options: of the run: when its tracker is due, and whether an intervention acts.
       summarize: `summarize(state, iteration, brought) -> (M Summaries, text for a person)`, given
         the `Call.brought` of all calls of an iteration.
     """
@@ -104,9 +104,8 @@ class Work(NamedTuple):
     start: Callable[[], State]
     advance: Callable[[State, int], tuple[State, Call]]
     gradient_steps: Callable[[int], int]
-    is_recorded: Callable[[int], bool | jax.Array]
     learners: Callable[[State], Sequence[LearnerState]]
-    acts: bool
+    options: LearnerOptions
     summarize: Callable[[State, int, list[Any]], tuple[Sequence[Summary], str]]
 
 
@@ -164,7 +163,7 @@ class HostLoop:
         return state
 
     def run(self, work: Work, command: list[str]) -> None:
-        """Runs the iterations that are left.
+        """Runs the iterations that are left, with a checkpoint after each.
 
         Args:
           work: what the run does.
@@ -220,7 +219,7 @@ class HostLoop:
                     step += call.steps
                     progress.step(call.steps)
                     brought.append(call.brought)
-                    if work.is_recorded(work.gradient_steps(step)):
+                    if work.options.tracker.is_due(work.gradient_steps(step)):
                         self._check_finite(call)
                         records = _tracking_records(work, state, call, step)
                         _write(files, records)
@@ -257,9 +256,10 @@ def _write(files: Sequence[metrics.MetricsFile], records: Sequence[metrics.Recor
 
 
 def _tracking_records(work: Work, state: State, call: Call, step: int) -> list[metrics.Record]:
+    acts = work.options.intervention is not None
     return [
         metrics.tracking_record(
-            learner.tracker, learner.intervention if work.acts else None, scalars, agent_step=step
+            learner.tracker, learner.intervention if acts else None, scalars, agent_step=step
         )
         for learner, scalars in zip(work.learners(state), call.metrics, strict=True)
     ]

@@ -20,7 +20,7 @@ it. Here parts are put together under one name, and errors are told in gin's ter
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gin
@@ -42,10 +42,7 @@ for _schedule in (
     gin.external_configurable(_schedule, module="optax")
 gin.external_configurable(dormant.cosine_fraction, module="dormant")
 
-SCORES = {
-    "activation": parts.activation_score,
-    "contribution_utility": parts.contribution_utility,
-}
+SCORES = {"activation": parts.activation_score, "contribution_utility": parts.contribution_utility}
 ADAM_COUNTS = ("keep", "per_entry")
 # What an action is given of the network; all else that it takes is an option.
 _NETWORK = ("graph", "init", "optimizer")
@@ -128,8 +125,7 @@ class Configured:
           ConfigurationError: when an option is not allowed or does not fit the network.
         """
         with errors_of(self.name):
-            network = {"graph": graph, "init": init, "optimizer": optimizer}
-            return self._made_by(type(self)._ACTION, network)
+            return self._made_by(type(self)._ACTION, graph=graph, init=init, optimizer=optimizer)
 
     def intervention(
         self, graph: dormant.NeuronGraph, init: Callable, optimizer: Any
@@ -150,15 +146,12 @@ class Configured:
             for option, stand_in in (("also", ()), ("layers", ("hidden",)))
             if _is_names(getattr(self, option, None))
         }
-        self._made_by(type(self)._ACTION, _smallest_network() | stand_ins)
+        self._made_by(type(self)._ACTION, **_smallest_network() | stand_ins)
 
-    def _made_by(self, part: Callable[..., Any], given: Mapping[str, Any] | None = None) -> Any:
+    def _made_by(self, part: Callable[..., Any], **given: Any) -> Any:
         """Calls a part with what it takes of the options and of what is given besides."""
-        options = {name: getattr(self, name) for name in _options_of(part) if hasattr(self, name)}
-        taken = inspect.signature(part).parameters
-        return part(
-            **options | {name: value for name, value in (given or {}).items() if name in taken}
-        )
+        values, taken = vars(self) | given, inspect.signature(part).parameters
+        return part(**{name: values[name] for name in taken if name in values})
 
 
 def _options_of(part: Callable[..., Any]) -> dict[str, Any]:
@@ -193,14 +186,8 @@ def _configured(
     without: str = "",
     **defaults: Any,
 ) -> type:
-    """Registers an intervention in gin.
-
-    Args:
-      name: in gin.
-      selection, action: its parts.
-      without: an option that would have no effect on it.
-      **defaults: those that are not the parts' own.
-    """
+    """Registers an intervention in gin, with the options of its parts but one that would have no
+    effect, and with their defaults but those given."""
     options: dict[str, Any] = {}
     for part in (selection, action, parts.every, scoring):
         options |= _options_of(part)
@@ -270,8 +257,3 @@ class Tracker:
 
     def _told(self) -> Any:
         return errors_of("Tracker", {"period": "tracking_period"})
-
-
-def tracker_of(options: Any) -> Tracker:
-    """The tracker of a run's `LearnerOptions`; as gin configures it where they name none."""
-    return Tracker() if options.tracker is None else options.tracker

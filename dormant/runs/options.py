@@ -16,17 +16,24 @@
 No Dopamine here, so that a check never waits for TensorFlow's import."""
 
 import dataclasses
+import functools
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gin
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
+import dormant
 from dormant import checks
 from dormant.checks import ConfigurationError, require
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
+from dormant.learners import Interventions
+from dormant.runs.interventions import Tracker
 
 _CHOICES = {
     "target_update_unit": ("agent_steps", "gradient_steps"),
@@ -117,11 +124,46 @@ class LearnerOptions:
         require(tracks, f"{name}tracker", allowed, self.tracker)
         if self.seed is not None:
             checks.require_count(f"{name}seed", self.seed, 0)
+        if self.tracker is None:
+            object.__setattr__(self, "tracker", Tracker())
 
     @property
     def per_entry_count(self) -> bool:
         """Whether Adam counts the steps of each parameter entry, as the intervention may ask."""
         return getattr(self.intervention, "adam_count", "keep") == "per_entry"
+
+    @property
+    def _parts(self) -> list[Any]:
+        return [self.tracker, *([] if self.intervention is None else [self.intervention])]
+
+    @property
+    def score_batch(self) -> int:
+        """Observations on which neurons are scored; each takes the first ones that it asks for."""
+        return max(part.score_batch for part in self._parts)
+
+    def is_due(self, gradient_step: jax.Array) -> jax.Array:
+        """bool (): whether either does something at a gradient step, 1 for the first."""
+        due = [part.is_due(gradient_step) for part in self._parts]
+        return functools.reduce(jnp.logical_or, due)
+
+    def shared_period(self, *lengths: int) -> int:
+        """The largest number of gradient steps that divides both periods and the lengths given."""
+        acting = [] if self.intervention is None else [self.intervention.period]
+        return math.gcd(self.tracker.tracking_period, *acting, *lengths)
+
+    def interventions(
+        self,
+        graph: dormant.NeuronGraph,
+        init: Callable[[jax.Array], Any],
+        optimizer: optax.GradientTransformation,
+    ) -> Interventions:
+        """What tracks and what acts on a network, as the learners' constructors take it; arguments
+        and errors as those of `Configured.action`."""
+        acting = self.intervention
+        return Interventions(
+            tracker=self.tracker.intervention(graph),
+            intervention=acting and acting.intervention(graph, init, optimizer),
+        )
 
 
 def _has(value: Any, attribute: str) -> bool:
@@ -140,8 +182,8 @@ def _bases_with(agent: type, parameter: str) -> Iterator[tuple[type, inspect.Par
 
 def option_name(agent: type, parameter: str) -> str:
     """Where gin sets an option of the Dopamine agent that `agent` extends: `JaxDQNAgent.gamma`."""
-    names = [f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter)]
-    return names[0] if names else parameter
+    names = (f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter))
+    return next(names, parameter)
 
 
 def inherited_option(agent: type, parameter: str, default: Any) -> Any:

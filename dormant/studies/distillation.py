@@ -29,7 +29,6 @@ from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
 from dormant.learners.losses import LOSSES
 from dormant.runs.options import LearnerOptions
-from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
 from dormant.studies.experience import Source, given_once, online_experience
@@ -201,7 +200,7 @@ class Distillation:
                 optimizer,
                 loss=distilling_loss(network.apply, self.loss),
                 policy=learners.epsilon_greedy(network.apply),
-                interventions=interventions_of(options, network.graph, network.init, optimizer),
+                interventions=options.interventions(network.graph, network.init, optimizer),
             )
 
 

@@ -25,7 +25,6 @@ from dormant import learners
 from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import Learner, LearnerState
 from dormant.runs.options import LearnerOptions
-from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
@@ -128,7 +127,7 @@ class OfflineDQN:
                 loss=agent.loss,
                 # Without a period the target is what the caller makes it.
                 target_period=agent.target_period(options) if self.targets == "periodic" else None,
-                interventions=interventions_of(options, network.graph, network.init, optimizer),
+                interventions=options.interventions(network.graph, network.init, optimizer),
             )
 
 

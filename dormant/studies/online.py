@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 
 from dormant import vectorized
-from dormant.checks import require, require_count
+from dormant.checks import require_count
 from dormant.learners import LearnerState
 from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
@@ -105,11 +105,7 @@ def online_run(
       ConfigurationError: when an option is not allowed.
     """
     require_count(option, agent_steps, 1, "agent steps")
-    allowed = f"a multiple of VectorizedDQN.update_period, {agent.update_period}"
-    require(agent_steps % agent.update_period == 0, option, allowed, agent_steps)
-    warm_up = agent.warm_up_steps
-    allowed = f"more than the {warm_up} agent steps of VectorizedDQN.min_replay_history"
-    require(agent_steps > warm_up, option, allowed, agent_steps)
+    agent.rounds(option, agent_steps)
     if keeps_all:
         agent = dataclasses.replace(agent, replay_capacity=agent_steps)
     program, settings, environment = agent.program(options)

@@ -23,11 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
-from dormant.runs import periods
 from dormant.runs.array_checkpoints import ArrayCheckpoints
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
-from dormant.runs.interventions import tracker_of
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
 from dormant.studies.fitting import Data, FitState, make_fit
@@ -66,12 +64,12 @@ class StudyRunner:
         require(self._seed < 2**31, "LearnerOptions.seed", "below 2**31", self._seed)
         self._study = run.study.study(options, run)
         # Everything that is due, is so at the end of a call of the compiled program.
-        self._due_every = periods.shared_period(options, run.training_steps)
+        self._due_every = options.shared_period(run.training_steps)
         self._unit = 1
         if not (self._study.has_convolutions and is_cpu()):
             most = min(self._due_every, _MOST_STEPS)
             self._unit = max(n for n in range(1, most + 1) if self._due_every % n == 0)
-        self._fit = make_fit(self._study.task, periods.score_batch(options))
+        self._fit = make_fit(self._study.task, options.score_batch)
         self._prepared = ArrayCheckpoints(folder / "prepared")
         self._loop = HostLoop(folder, {folder: Member(self._seed, {})}, run)
         self._data = self._state = None
@@ -109,21 +107,13 @@ class StudyRunner:
         return f"{self._study.name}, seed {self._seed}, {self._loop.left()}"
 
     def run_experiment(self, command: list[str]) -> None:
-        """Runs the iterations that are left, with a checkpoint after each.
-
-        Args:
-          command: the process's arguments, for run.json.
-
-        Raises:
-          FloatingPointError: when a loss is not finite, naming the gradient step.
-        """
+        """Runs the iterations that are left: `HostLoop.run`."""
         work = Work(
             start=self._start,
             advance=self._advance,
             gradient_steps=lambda step: step,
-            is_recorded=tracker_of(self._options).is_due,
             learners=lambda state: [state.learner],
-            acts=self._options.intervention is not None,
+            options=self._options,
             summarize=self._summarize,
         )
         self._loop.run(work, command)

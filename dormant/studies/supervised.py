@@ -35,7 +35,6 @@ from dormant.checks import (
 )
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
 from dormant.runs.options import LearnerOptions
-from dormant.runs.periods import interventions_of
 from dormant.studies.fitting import Task
 from dormant.studies.images import CLASSES, Images
 from dormant.studies.options import Study, StudyRun
@@ -223,7 +222,7 @@ class Supervised:
             optimizer,
             loss=loss,
             policy=policy,
-            interventions=interventions_of(options, graph, init, optimizer),
+            interventions=options.interventions(graph, init, optimizer),
         )
         return apply, learner
 

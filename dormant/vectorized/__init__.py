@@ -17,27 +17,11 @@ program, for several seeds side by side, on one device or many."""
 
 from dormant.vectorized.environments import Environment, Step, from_gymnax, gymnax_environment
 from dormant.vectorized.networks import MLP, MinAtarCNN
-from dormant.vectorized.program import (
-    Program,
-    Progress,
-    RunState,
-    axes_of_run,
-    make_program,
-)
-from dormant.vectorized.replay import (
-    Replay,
-    Transitions,
-    bytes_per_transition,
-    make_replay,
-)
+from dormant.vectorized.program import Program, Progress, RunState, axes_of_run, make_program
+from dormant.vectorized.replay import Replay, Transitions, bytes_per_transition, make_replay
 from dormant.vectorized.seeds import axes_of, take_seed
 from dormant.vectorized.settings import Settings
-from dormant.vectorized.sharding import (
-    initialize_distributed,
-    local_seeds,
-    shard,
-    usable_devices,
-)
+from dormant.vectorized.sharding import initialize_distributed, local_seeds, shard, usable_devices
 
 __all__ = [
     "MLP",

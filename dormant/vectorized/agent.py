@@ -15,7 +15,6 @@
 """The gin face of DQN in runs on the device: `VectorizedDQN.*` beside `LearnerOptions.*`."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +34,6 @@ from dormant.checks import (
     require_count,
     require_number,
 )
-from dormant.runs import periods
 from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.xla_cpu import is_cpu
 
@@ -132,26 +130,30 @@ class VectorizedDQN(vectorized.Settings):
             environment = self.environment
             if isinstance(environment, str):
                 environment = vectorized.gymnax_environment(environment)
-            settings = self.settings(options)
+            found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
+            found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
+            settings = vectorized.Settings(**found | {"score_batch": options.score_batch})
             program = vectorized.make_program(
                 environment,
-                self._learner_maker(options, environment, devices),
+                self._learner_maker(options, self.q_network(environment, devices)),
                 settings,
-                is_due=functools.partial(periods.is_due, options),
+                is_due=options.is_due,
                 devices=devices,
             )
         return program, settings, environment
 
-    def settings(self, options: LearnerOptions) -> vectorized.Settings:
-        """How often a seed acts and learns, and on what.
+    def rounds(self, option: str, agent_steps: int) -> int:
+        """Rounds of so many agent steps, which `option` has in gin.
 
         Raises:
-          ConfigurationError: when an option is not allowed or does not fit another.
+          ConfigurationError: when they are not whole, or no more than the warm-up.
         """
-        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
-        found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
-        found["score_batch"] = periods.score_batch(options)
-        return vectorized.Settings(**found)
+        rounds, rest = divmod(agent_steps, self.update_period)
+        allowed = f"a multiple of VectorizedDQN.update_period, {self.update_period}"
+        require(rest == 0, option, allowed, agent_steps)
+        warm_up = f"{self.warm_up_steps} agent steps of VectorizedDQN.min_replay_history"
+        require(rounds > self.warm_up_rounds, option, f"more than the {warm_up}", agent_steps)
+        return rounds
 
     def _check_side_by_side(
         self, options: LearnerOptions, side_by_side: Mapping[str, Sequence[float]]
@@ -218,12 +220,9 @@ class VectorizedDQN(vectorized.Settings):
         return vectorized.MinAtarCNN(actions, **options)
 
     def _learner_maker(
-        self,
-        options: LearnerOptions,
-        environment: vectorized.Environment,
-        devices: Sequence[jax.Device] | None,
+        self, options: LearnerOptions, network: QNetwork
     ) -> Callable[[Mapping[str, jax.Array]], learners.Learner]:
-        q_function, init, graph = self.q_network(environment, devices)
+        q_function, init, graph = network
         target_period = self.target_period(options)
 
         def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:
@@ -241,7 +240,7 @@ class VectorizedDQN(vectorized.Settings):
                 discount=self.discount,
                 loss=self.loss,
                 target_period=target_period,
-                interventions=periods.interventions_of(used, graph, init, optimizer),
+                interventions=used.interventions(graph, init, optimizer),
             )
 
         # Checked here: inside the program an error would come with JAX's own lines around it.

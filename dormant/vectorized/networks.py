@@ -14,6 +14,7 @@
 
 """Networks for MinAtar and classic control: one convolution and dense layers, or dense layers."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -92,18 +93,10 @@ class MinAtarCNN(nn.Module):
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
-        x = observation.astype(jnp.float32)
-        if on_cpu:
-            x = ConvolutionAsProduct(self.filters, padding=self.padding, name="Conv_0")(x)
-        else:
-            x = nn.Conv(
-                self.filters,
-                _KERNEL,
-                kernel_init=_INITIALIZER,
-                padding=self.padding,
-                name="Conv_0",
-            )(x)
-        x = nn.relu(x)
+        plain = functools.partial(nn.Conv, kernel_size=_KERNEL, kernel_init=_INITIALIZER)
+        convolution = ConvolutionAsProduct if on_cpu else plain
+        layer = convolution(self.filters, padding=self.padding, name="Conv_0")
+        x = nn.relu(layer(observation.astype(jnp.float32)))
         return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions, on_cpu)
 
 

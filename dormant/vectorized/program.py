@@ -24,14 +24,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check_count, check_function
-from dormant.learners import (
-    Batch,
-    Learner,
-    LearnerState,
-    WeightedBatch,
-    linearly_decaying_epsilon,
-)
+from dormant.checks import check, check_count, check_function
+from dormant.learners import Batch, Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
 from dormant.vectorized.environments import Environment
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of, seed_axis_of_all
@@ -112,19 +106,15 @@ def make_program(
         asked at every gradient step, with states drawn for them.
       devices: those that it is compiled for; None for JAX's default device.
 
-    Returns:
-      A `Program`.
-
     Raises:
       ValueError: when an argument is not of the kind asked for.
     """
     check_function("make_learner", make_learner, "(hyperparameters)")
     if is_due is not None:
         check_function("is_due", is_due, "(gradient_step)")
-    if not isinstance(environment, Environment):
-        raise ValueError(f"`environment` must be an `Environment`; got {environment!r}")
-    if not isinstance(settings, Settings):
-        raise ValueError(f"`settings` must be a `Settings`; got {settings!r}")
+    is_environment = isinstance(environment, Environment)
+    check(is_environment, "environment", "an `Environment`", environment)
+    check(isinstance(settings, Settings), "settings", "a `Settings`", settings)
     one_seed = _OneSeed(environment, make_learner, settings, is_due, is_cpu(devices))
 
     @jax.jit
@@ -166,11 +156,8 @@ def axes_of_run(state: RunState) -> RunState:
 def _check_seeds(keys: jax.Array, hyperparameters: Hyperparameters) -> None:
     dtype = getattr(keys, "dtype", None)
     are_keys = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not are_keys or keys.ndim != 1:
-        raise ValueError(
-            "`keys` must be an array (S,) of keys, as `jax.random.split(jax.random.key(0), S)` is;"
-            f" got {keys!r}"
-        )
+    allowed = "an array (S,) of keys, as `jax.random.split(jax.random.key(0), S)` is"
+    check(are_keys and keys.ndim == 1, "keys", allowed, keys)
     for name, values in hyperparameters.items():
         if jnp.shape(values) != keys.shape:
             raise ValueError(

@@ -28,7 +28,6 @@ from dormant.learners import LearnerState
 from dormant.records.metrics import Episodes
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
-from dormant.runs.interventions import tracker_of
 from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
@@ -66,7 +65,8 @@ class VectorizedRunner:
         members = run.members(first)
         devices = _devices(run.devices, len(members))
         program, self._settings, environment = agent.program(options, run.side_by_side, devices)
-        self._unit = _rounds_of_a_call(self._settings, run, options)
+        rounds = agent.rounds("VectorizedRun.training_steps", run.training_steps)
+        self._unit = _rounds_of_a_call(rounds, self._settings, options.tracker.tracking_period)
         self._program = _over(program, devices, run.threads)
         self._options = options
         local = [members[index] for index in local_seeds(len(members), devices)]
@@ -97,21 +97,13 @@ class VectorizedRunner:
         return self._description
 
     def run_experiment(self, command: list[str]) -> None:
-        """Runs the iterations that are left, with a checkpoint after each.
-
-        Args:
-          command: the process's arguments, for run.json.
-
-        Raises:
-          FloatingPointError: when a loss is not finite, naming the gradient step and the seed.
-        """
+        """Runs the iterations that are left: `HostLoop.run`."""
         work = Work(
             start=lambda: self._state,
             advance=self._advance,
             gradient_steps=self._settings.gradient_steps,
-            is_recorded=tracker_of(self._options).is_due,
             learners=_learners,
-            acts=self._options.intervention is not None,
+            options=self._options,
             summarize=_summarize,
         )
         self._loop.run(work, command)
@@ -131,18 +123,9 @@ class VectorizedRunner:
         return state, Call(rounds * steps, scalars, progress.nonfinite_step, episodes)
 
 
-def _rounds_of_a_call(
-    settings: vectorized.Settings, run: VectorizedRun, options: LearnerOptions
-) -> int:
-    """What every call of the program advances: a record or an iteration ends with one."""
-    rounds, rest = divmod(run.training_steps, settings.update_period)
-    name = "VectorizedRun.training_steps"
-    allowed = f"a multiple of VectorizedDQN.update_period, {settings.update_period}"
-    require(rest == 0, name, allowed, run.training_steps)
-    allowed = f"more than the {settings.warm_up_steps} agent steps of"
-    allowed += " VectorizedDQN.min_replay_history"
-    require(rounds > settings.warm_up_rounds, name, allowed, run.training_steps)
-    period = tracker_of(options).tracking_period
+def _rounds_of_a_call(rounds: int, settings: vectorized.Settings, period: int) -> int:
+    """What every call of the program advances: a record, each `period` gradient steps, or an
+    iteration, of so many rounds, ends with one."""
     tracking, rest = divmod(period, settings.updates_per_burst)
     allowed = (
         f"a multiple of the {settings.updates_per_burst} gradient steps of one burst"

@@ -17,7 +17,7 @@
 import dataclasses
 import math
 
-from dormant.checks import check_count, check_number
+from dormant.checks import check, check_count, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,21 +64,17 @@ class Settings:
             else:
                 check_count(field.name, getattr(self, field.name), 1)
         for name in ("update_period", "replay_capacity"):
-            if getattr(self, name) % self.num_environments:
-                raise ValueError(
-                    f"`{name}` must be a multiple of `num_environments`, {self.num_environments};"
-                    f" got {getattr(self, name)}"
-                )
+            value, allowed = getattr(self, name), "a multiple of `num_environments`"
+            whole = value % self.num_environments == 0
+            check(whole, name, f"{allowed}, {self.num_environments}", value)
         # The steps of each environment that are there when the first n-step return is drawn.
         for name, steps in (
             ("replay_capacity", self.replay_rows),
             ("min_replay_history", self.warm_up_rounds * self.steps_per_round),
         ):
-            if steps < self.update_horizon:
-                raise ValueError(
-                    f"`{name}` must be at least `update_horizon` * `num_environments`,"
-                    f" {self.update_horizon * self.num_environments}; got {getattr(self, name)}"
-                )
+            least = self.update_horizon * self.num_environments
+            allowed = f"at least `update_horizon` * `num_environments`, {least}"
+            check(steps >= self.update_horizon, name, allowed, getattr(self, name))
 
     @property
     def steps_per_round(self) -> int:

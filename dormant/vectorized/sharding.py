@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dormant.checks import check_count
+from dormant.checks import check, check_count
 from dormant.vectorized.program import Hyperparameters, Program, Progress, RunState, axes_of_run
 
 _AXIS = "seeds"
@@ -57,17 +57,11 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
             is_leaf=lambda axis: axis is None,
         )
 
-    def init_shards(key_data: jax.Array, hyperparameters: Any, *, implementation: Any) -> RunState:
-        def init(key_data: jax.Array, hyperparameters: Any) -> RunState:
-            keys = jax.random.wrap_key_data(key_data, impl=implementation)
-            return program.init(keys, hyperparameters)
-
-        state = jax.eval_shape(init, key_data, hyperparameters)
-        return _shard_map(init, mesh, (_ONE_EACH, _ONE_EACH), specs_of(state))(
-            key_data, hyperparameters
-        )
-
-    compiled_init = jax.jit(init_shards, static_argnames="implementation")
+    @jax.jit
+    def compiled_init(keys: jax.Array, hyperparameters: Hyperparameters) -> RunState:
+        specs = specs_of(jax.eval_shape(program.init, keys, hyperparameters))
+        init_shard = _shard_map(program.init, mesh, (_ONE_EACH, _ONE_EACH), specs)
+        return init_shard(keys, hyperparameters)
 
     def init(keys: jax.Array, hyperparameters: Hyperparameters | None = None) -> RunState:
         hyperparameters = dict(hyperparameters or {})
@@ -78,8 +72,9 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
                 f" got {keys.shape[0]}"
             )
         given = (jax.random.key_data(keys), hyperparameters)
-        given = jax.tree.map(lambda values: _spread(np.asarray(values), mesh), given)
-        return compiled_init(*given, implementation=jax.random.key_impl(keys))
+        key_data, spread = jax.tree.map(lambda values: _spread(np.asarray(values), mesh), given)
+        keys = jax.random.wrap_key_data(key_data, impl=jax.random.key_impl(keys))
+        return compiled_init(keys, spread)
 
     def run(function: Any, state: RunState) -> tuple[RunState, Progress]:
         # Traced here first: what `dormant.trace` reads within a mesh, and remembers, would not fit
@@ -95,9 +90,7 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
         return run(lambda state: program.advance(state, rounds), state)
 
     return Program(
-        init,
-        jax.jit(fill, donate_argnums=0),
-        jax.jit(advance, donate_argnums=0, static_argnums=1),
+        init, jax.jit(fill, donate_argnums=0), jax.jit(advance, donate_argnums=0, static_argnums=1)
     )
 
 
@@ -109,17 +102,10 @@ def usable_devices(seeds: int, devices: int) -> int:
 def local_seeds(number: int, devices: Sequence[jax.Device] | Mesh | None = None) -> list[int]:
     """Which of `number` seeds this process holds after `shard` with the same devices, ascending."""
     mesh = Mesh(_devices(devices), (_AXIS,))
-    if number % mesh.size:
-        raise ValueError(
-            f"`number` must be a multiple of {mesh.size}, the number of devices; got {number}"
-        )
-    share = number // mesh.size
-    mine = [
-        place
-        for place, device in enumerate(mesh.devices)
-        if device.process_index == jax.process_index()
-    ]
-    return [place * share + index for place in mine for index in range(share)]
+    allowed = f"a multiple of {mesh.size}, the number of devices"
+    check(number % mesh.size == 0, "number", allowed, number)
+    process_of = np.repeat([device.process_index for device in mesh.devices], number // mesh.size)
+    return np.flatnonzero(process_of == jax.process_index()).tolist()
 
 
 def initialize_distributed(
@@ -140,7 +126,7 @@ def initialize_distributed(
       ValueError: when only some arguments are given, or one is out of its range.
       RuntimeError: when JAX has been used already, or the others cannot be reached.
     """
-    given = {
+    given: dict[str, Any] = {
         "coordinator_address": coordinator_address,
         "num_processes": num_processes,
         "process_id": process_id,
@@ -153,21 +139,17 @@ def initialize_distributed(
         )
     if not missing:
         _check_place(coordinator_address, num_processes, process_id)
-    jax.distributed.initialize(
-        coordinator_address=coordinator_address, num_processes=num_processes, process_id=process_id
-    )
+    jax.distributed.initialize(**given)
 
 
 def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) -> None:
     host, _, port = str(coordinator_address).rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"`coordinator_address` must be 'host:port'; got {coordinator_address!r}")
+    is_address = bool(host) and port.isdigit()
+    check(is_address, "coordinator_address", "'host:port'", coordinator_address)
     check_count("num_processes", num_processes, 1)
     check_count("process_id", process_id, 0)
-    if process_id >= num_processes:
-        raise ValueError(
-            f"`process_id` must be below `num_processes`, {num_processes}; got {process_id}"
-        )
+    allowed = f"below `num_processes`, {num_processes}"
+    check(process_id < num_processes, "process_id", allowed, process_id)
 
 
 def _devices(devices: Sequence[jax.Device] | Mesh | None) -> np.ndarray:

@@ -15,7 +15,6 @@
 """Ways around what XLA does slowly on a CPU. Results are those of the plain program, and each goes
 as soon as its row in the table xla_cpu of `benchmarks/RESULTS.md` shows no gain any more."""
 
-from dormant.xla_cpu.convolutions import split_convolutions
 from dormant.xla_cpu.kernel_gradients import laid_out_as_kernels
 from dormant.xla_cpu.keys import holds_keys, of_kind, unrolled
 from dormant.xla_cpu.platform import is_cpu
@@ -27,7 +26,6 @@ __all__ = [
     "laid_out_as_kernels",
     "of_kind",
     "one_by_one",
-    "split_convolutions",
     "unrolled",
     "usable_cores",
 ]

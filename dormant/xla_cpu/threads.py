@@ -17,7 +17,6 @@
 Goes when several seeds under `vmap` are as fast: row "seeds one by one"."""
 
 import concurrent.futures
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -67,9 +66,25 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
         return tuple(states)
 
     def run(turn: _Turn, turns: int, states: Sequence[Any], rounds: int) -> Any:
-        is_new = rounds not in compiled
-        compiled.add(rounds)
-        return _run(turn, turns, states, threads, is_new)
+        """Gives every seed so many turns, those of one seed after each other."""
+        states = list(states)
+        brought: list[list[Any]] = [[] for _ in states]
+        locks = [threading.Lock() for _ in states]
+
+        def take_turn(seed: int) -> None:
+            with locks[seed]:
+                states[seed], progress = turn(states[seed])
+                brought[seed].append(jax.block_until_ready(progress))
+
+        waiting = [seed for _ in range(turns) for seed in range(len(states))]
+        if rounds not in compiled:
+            # Alone: threads that met a program not yet compiled would compile it once each.
+            compiled.add(rounds)
+            take_turn(waiting.pop(0))
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            list(pool.map(take_turn, waiting))
+        each = [_joined_turns(parts) for parts in brought]
+        return tuple(states), jax.tree.map(lambda *seeds: jnp.concatenate(seeds), *each)
 
     def fill(states: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         return run(program.fill, 1, states, 0)
@@ -80,7 +95,7 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
         turns = 1
         if uneven and rounds % threads == 0:
             turns, rounds = threads, rounds // threads
-        return run(functools.partial(_advance, program, rounds=rounds), turns, states, rounds)
+        return run(lambda state: program.advance(state, rounds), turns, states, rounds)
 
     return program._replace(init=init, fill=fill, advance=advance)
 
@@ -90,34 +105,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _advance(program: Any, state: Any, rounds: int) -> tuple[Any, Any]:
-    return program.advance(state, rounds)
-
-
-def _run(
-    turn: _Turn, turns: int, states: Sequence[Any], threads: int, is_new: bool
-) -> tuple[tuple[Any, ...], Any]:
-    """Gives every seed so many turns, those of one seed after each other."""
-    states = list(states)
-    brought: list[list[Any]] = [[] for _ in states]
-    locks = [threading.Lock() for _ in states]
-
-    def take_turn(seed: int) -> None:
-        with locks[seed]:
-            states[seed], progress = turn(states[seed])
-            brought[seed].append(jax.block_until_ready(progress))
-
-    waiting = [seed for _ in range(turns) for seed in range(len(states))]
-    if is_new:
-        # Alone: threads that met a program not yet compiled would compile it once each.
-        take_turn(waiting.pop(0))
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(take_turn, waiting):
-            pass
-    each = [_joined_turns(parts) for parts in brought]
-    return tuple(states), jax.tree.map(lambda *seeds: jnp.concatenate(seeds), *each)
 
 
 def _joined_turns(parts: Sequence[Any]) -> Any:
