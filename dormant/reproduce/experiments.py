@@ -80,6 +80,9 @@ class Family:
     on_device: "Family | None" = None
 
 
+Families = Mapping[str, Family]  # {scale: its runs}
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """One method in one setting: a cell of the experiment's table.
@@ -87,26 +90,24 @@ class Variant:
     Attributes:
       method: what is compared, such as "DQN + ReDo".
       gin_file: its configuration, one of the package's own.
-      setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
-      value: the number in the setting; None where it is none.
       stated: what of the method gin_file states itself; smoke runs on the device, which have
         another file, are made of it and of the bindings.
       bindings: what the setting changes in the gin file.
-      family: the name, in the experiment's families, of the runs that it has.
+      setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
+      value: the number in the setting; None where it is none.
+      families: its runs where they are not the experiment's; None where they are.
       reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
         game and seed, which comes first; at a scale without that method it reads none.
-      paper: what the paper reports for it.
     """
 
     method: str
     gin_file: str
-    setting: str = ""
-    value: float | None = None
     stated: Bindings = dataclasses.field(default_factory=dict)
     bindings: Bindings = dataclasses.field(default_factory=dict)
-    family: str = ""
+    setting: str = ""
+    value: float | None = None
+    families: Families | None = None
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    paper: Mapping[Measured, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Experiment:
       title: what it is, in a line.
       expected: what the paper finds, in a line or two.
       variants: its cells.
-      families: {name: {scale: its runs}}; a variant is left out of a scale that its family lacks.
+      families: {scale: its runs}; a variant is left out of a scale that its families lack.
+      reported: {measure and game: what the paper reports of the first variants, in their order}.
       shows: as in `ExperimentFile`.
       setting_name: what varies between the rows; "" where nothing does.
       baseline: the method that the others are compared with; "" for the first variant's.
@@ -134,7 +136,8 @@ class Experiment:
     title: str
     expected: str
     variants: tuple[Variant, ...]
-    families: Mapping[str, Mapping[str, Family]]
+    families: Families
+    reported: Mapping[Measured, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     shows: tuple[str, ...] = ("iqm", "return", "dormant_percent")
     setting_name: str = ""
     baseline: str = ""
@@ -156,11 +159,10 @@ class Experiment:
                 setting=variant.setting,
                 measure=measure,
                 game=game,
-                value=variant.paper[measure, game],
+                value=value,
                 source=", ".join(filter(None, (source, self.caveats.get(measure)))),
                 read_off=read_off,
             )
-            for measure, game in dict.fromkeys(key for each in self.variants for key in each.paper)
-            for variant in self.variants
-            if (measure, game) in variant.paper
+            for (measure, game), values in self.reported.items()
+            for variant, value in zip(self.variants, values, strict=False)
         )

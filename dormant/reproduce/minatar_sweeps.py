@@ -14,6 +14,8 @@
 
 """Experiments of our own, on gymnax's MinAtar: the paper's questions for two CPU cores."""
 
+import functools
+
 from dormant.reproduce.experiments import Bindings, Experiment, Variant
 from dormant.reproduce.families import DEVICE_FILE, minatar, quickstart
 from dormant.reproduce.methods import (
@@ -38,8 +40,10 @@ def _at_default(method: str, bindings: Bindings) -> Variant:
     return Variant(method, DEVICE_FILE, bindings={"Tracker.tracking_period": _PERIOD, **bindings})
 
 
+_of_minatar = functools.partial(Experiment, families=minatar())
+
 EXPERIMENTS = (
-    Experiment(
+    _of_minatar(
         name="minatar_replay_ratio",
         title="Figures 1 and 10 on MinAtar: replay ratios of DQN: plain, ReDo, reset, weight decay",
         expected="If the paper's findings hold: plain DQN falls as the replay ratio grows, ReDo"
@@ -50,11 +54,10 @@ EXPERIMENTS = (
             *sweep("DQN + reset", DEVICE_FILE, bindings=RESET),
             *sweep("DQN + weight decay", DEVICE_FILE, bindings=WEIGHT_DECAY),
         ),
-        families={"": minatar()},
         shows=("iqm", "return", "dormant_percent", "overlap"),
         setting_name="replay ratio",
     ),
-    Experiment(
+    _of_minatar(
         name="minatar_fixed_budget",
         title="Figure 15 on MinAtar: a fixed budget of lowest, random or highest score is recycled",
         expected="If the paper's findings hold: lowest learns, random and highest collapse.",
@@ -67,10 +70,9 @@ EXPERIMENTS = (
                 for order in ORDERS
             ),
         ),
-        families={"": minatar()},
         extra={"paper": end_step(248_750), "mini": end_step(7_250), "smoke": end_step(450)},
     ),
-    Experiment(
+    _of_minatar(
         name="minatar_utility",
         title="Figure 25 on MinAtar: ReDo by continual backpropagation's utility",
         expected="If the paper's findings hold: similar or worse than by the dormancy score.",
@@ -78,9 +80,8 @@ EXPERIMENTS = (
             _at_default("DQN + ReDo", _REDO),
             _at_default("DQN + ReDo by utility", {**_REDO, "ReDo.score": "'contribution_utility'"}),
         ),
-        families={"": minatar()},
     ),
-    Experiment(
+    _of_minatar(
         name="minatar_prune",
         title="Figure 6 on MinAtar: dormant neurons are pruned for good",
         expected="If the paper's findings hold: the return is that of the unpruned agent.",
@@ -88,7 +89,6 @@ EXPERIMENTS = (
             _at_default("DQN", {}),
             _at_default("DQN + pruning", {**PRUNE, "Prune.period": _PERIOD}),
         ),
-        families={"": minatar()},
     ),
     Experiment(
         name="quickstart",
@@ -97,10 +97,10 @@ EXPERIMENTS = (
         " ratio 2 return 25 and 19 %, with ReDo 26 and 5 (measured, not the paper's).",
         notes="It takes 4 minutes on 2 CPU cores, and is whole unless --scale=smoke is asked for.",
         variants=(
-            *sweep("DQN", "vectorized/quickstart.gin", ratios=(0.25, 2)),
-            *sweep("DQN + ReDo", "vectorized/quickstart.gin", bindings=REDO, ratios=(0.25, 2)),
+            *sweep("DQN", "vectorized/quickstart.gin", ratios=("0.25", "2")),
+            *sweep("DQN + ReDo", "vectorized/quickstart.gin", bindings=REDO, ratios=("0.25", "2")),
         ),
-        families={"": quickstart()},
+        families=quickstart(),
         shows=("return", "dormant_percent"),
         setting_name="replay ratio",
         default_scale="mini",
