@@ -14,6 +14,7 @@
 
 """Runs the processes of an experiment: several at once, failed ones again, one bar for all."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,7 +43,6 @@ class Failure(NamedTuple):
 
     job: Job
     problem: str
-    log: Path
 
 
 class _Running(NamedTuple):
@@ -88,28 +88,28 @@ def run_jobs(
     for job in jobs:
         state = state_of_job(folder, job)
         if state.status == UNREADABLE:
-            problem = f"{state.problem}; {_anew(folder, job)}"
-            failures.append(Failure(job, problem, log_of(folder, job)))
+            failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
         elif state.status == FINISHED:
             whole.add(job.name)
         else:
             waiting.append((job, 0))
     running: list[_Running] = []
-    with _Bar(jobs, folder) as bar:
+    with contextlib.closing(_Bar(jobs, folder)) as bar:
         try:
             while waiting or running:
                 while len(running) < parallel:
-                    ready = (each for each in waiting if whole.issuperset(each[0].needs))
-                    first = next(ready, None)
-                    if first is None:
+                    ready = [each for each in waiting if whole.issuperset(each[0].needs)]
+                    if not ready:
                         break
-                    waiting.remove(first)
-                    job, attempt = first
+                    waiting.remove(ready[0])
+                    job, attempt = ready[0]
                     bar.start(job)
                     process = _start(job, folder, parallel, inherited)
                     running.append(_Running(job, attempt, process))
                 if not running:
-                    failures += [_in_vain(folder, job, whole) for job, _ in waiting]
+                    for job, _ in waiting:
+                        need = next(need for need in job.needs if need not in whole)
+                        failures.append(Failure(job, f"it was not started: it needs {need}"))
                     break
                 time.sleep(_POLL_SECONDS)
                 bar.refresh()
@@ -126,7 +126,7 @@ def run_jobs(
                         bar.line(f"{each.job.name} failed and is tried again: {problem}")
                         waiting.append((each.job, each.attempt + 1))
                     else:
-                        failures.append(Failure(each.job, problem, log_of(folder, each.job)))
+                        failures.append(Failure(each.job, problem))
         except BaseException:
             _end(running)
             raise
@@ -136,12 +136,6 @@ def run_jobs(
 def log_of(folder: Path, job: Job) -> Path:
     """Where the output of a process is kept."""
     return folder / log_path(job.name)
-
-
-def _in_vain(folder: Path, job: Job, whole: set[str]) -> Failure:
-    """Of a job that waits for one that is not whole in the end."""
-    need = next(need for need in job.needs if need not in whole)
-    return Failure(job, f"it was not started: it needs {need}", log_of(folder, job))
 
 
 def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> subprocess.Popen:
@@ -198,15 +192,11 @@ class _Bar:
     """One bar over the agent steps of all runs."""
 
     def __init__(self, jobs: Sequence[Job], folder: Path):
-        self._folder = folder
+        self._folder, self._next = folder, 0.0
         self._steps = {run.folder: reached(folder, run) for job in jobs for run in job.runs}
-        self._active: dict[str, Job] = {}
-        self._jobs, self._next = jobs, 0.0
-        self._total = sum(job.agent_steps for job in jobs)
-
-    def __enter__(self) -> "_Bar":
+        self._started: list[Job] = []
         self._bar = tqdm.tqdm(
-            total=self._total,
+            total=sum(job.agent_steps for job in jobs),
             initial=sum(self._steps.values()),
             unit=" steps",
             unit_scale=True,
@@ -214,14 +204,13 @@ class _Bar:
             # Elsewhere than on a terminal every refresh is a line.
             mininterval=0.1 if sys.stderr.isatty() else 30.0,
         )
-        return self
 
-    def __exit__(self, *unused) -> None:
+    def close(self) -> None:
         self._read()
         self._bar.close()
 
     def start(self, job: Job) -> None:
-        self._active[job.name] = job
+        self._started.append(job)
         self._bar.set_postfix_str(job.name, refresh=False)
 
     def line(self, text: str) -> None:
@@ -234,6 +223,6 @@ class _Bar:
 
     def _read(self) -> None:
         before = sum(self._steps.values())
-        for job in self._active.values():
+        for job in self._started:
             self._steps |= {run.folder: reached(self._folder, run) for run in job.runs}
         self._bar.update(max(0, sum(self._steps.values()) - before))
