@@ -173,12 +173,10 @@ def _read_into(rows: np.ndarray, path: Path) -> None:
                 f"{name} of at least {len(rows)} steps must be {rows.dtype} {rows.shape[1:]} each;"
                 f" got {dtype} {shape}"
             )
-        buffer = rows.reshape(-1).view(np.uint8).data
-        while buffer:
-            count = file.readinto(buffer)
-            if not count:
-                raise EOFError(f"it ends {len(buffer)} bytes too early")
-            buffer = buffer[count:]
+        content = file.read(rows.nbytes)
+        if len(content) < rows.nbytes:
+            raise EOFError(f"it ends {rows.nbytes - len(content)} bytes too early")
+        rows[:] = np.frombuffer(content, dtype).reshape(rows.shape)
 
     _open(path, read)
 
@@ -186,12 +184,13 @@ def _read_into(rows: np.ndarray, path: Path) -> None:
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of the array that follows in a .npy file."""
     version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
         raise ValueError(f"the .npy format must be version 1 or 2; got {version}")
-    read = np.lib.format.read_array_header_1_0
-    shape, in_columns, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(
-        file
-    )
+    shape, in_columns, dtype = readers[version](file)
     if in_columns or dtype.hasobject or not shape:
         raise ValueError(f"it must hold plain rows; got {dtype} {shape}")
     return shape, dtype
