@@ -33,9 +33,9 @@ from dormant.runs.periods import interventions_of
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
 from dormant.studies.experience import Source, given_once, online_experience
-from dormant.studies.fitting import Task
+from dormant.studies.fitting import Study
 from dormant.studies.online import OnlineRun, online_run
-from dormant.studies.options import Study, StudyRun
+from dormant.studies.options import StudyRun
 from dormant.studies.trained_runs import trained_run
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
@@ -191,7 +191,10 @@ class Distillation:
 
         return Study(
             name=f"distillation of DQN on {experience.game.name} into a {self.student} student",
-            task=Task(learner, init, draw, experience.observations),
+            learner=learner,
+            init=init,
+            draw=draw,
+            observations=experience.observations,
             prepare=prepare,
             prepared=source.prepared,
             measure=measure,

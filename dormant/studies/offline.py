@@ -30,9 +30,9 @@ from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
 from dormant.studies.experience import Source, given_once, online_experience
-from dormant.studies.fitting import Task
+from dormant.studies.fitting import Study
 from dormant.studies.online import online_run
-from dormant.studies.options import Study, StudyRun
+from dormant.studies.options import StudyRun
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
 TARGETS = ("periodic", "random")
@@ -113,7 +113,10 @@ class OfflineDQN:
 
         return Study(
             name=f"DQN offline on {experience.game.name}, {self.targets} targets",
-            task=Task(learner, init, draw, experience.observations),
+            learner=learner,
+            init=init,
+            draw=draw,
+            observations=experience.observations,
             prepare=source.load(network),
             prepared=source.prepared,
             measure=lambda state, data, key: evaluation_entries(*evaluate(state.params, key)),
