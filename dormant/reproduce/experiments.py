@@ -88,13 +88,11 @@ class Variant:
     """One method in one setting: a cell of the experiment's table.
 
     Attributes:
-      method: what is compared, such as "DQN + ReDo".
+      method, setting, value: as in `PlannedRun`.
       gin_file: its configuration, one of the package's own.
       stated: what of the method gin_file states itself; smoke runs on the device, which have
         another file, are made of it and of the bindings.
       bindings: what the setting changes in the gin file.
-      setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
-      value: the number in the setting; None where it is none.
       families: its runs where they are not the experiment's; None where they are.
       reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
         game and seed, which comes first; at a scale without that method it reads none.
@@ -115,14 +113,10 @@ class Experiment:
     """A figure or table.
 
     Attributes:
-      name: such as "fig10".
-      title: what it is, in a line.
-      expected: what the paper finds, in a line or two.
+      name, title, expected, shows, setting_name: as in `ExperimentFile`.
       variants: its cells.
       families: {scale: its runs}; a variant is left out of a scale that its families lack.
       reported: {measure and game: what the paper reports of the first variants, in their order}.
-      shows: as in `ExperimentFile`.
-      setting_name: what varies between the rows; "" where nothing does.
       baseline: the method that the others are compared with; "" for the first variant's.
       notes: what else a reader of the runs must know, in a line or two; "" for nothing.
       caveats: {measure: what limits the paper's values of it}.

@@ -14,13 +14,14 @@
 
 """Runs the processes of an experiment: several at once, failed ones again, one bar for all."""
 
+import collections
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,12 +44,6 @@ class Failure(NamedTuple):
 
     job: Job
     problem: str
-
-
-class _Running(NamedTuple):
-    job: Job
-    attempt: int
-    process: subprocess.Popen
 
 
 def state_of_job(root: Path, job: Job) -> State:
@@ -84,7 +79,9 @@ def run_jobs(
       KeyboardInterrupt: the processes were interrupted too, and have ended.
     """
     failures, waiting = [], []
+    running: dict[Job, subprocess.Popen] = {}
     whole: set[str] = set()
+    attempts: collections.Counter[str] = collections.Counter()
     for job in jobs:
         state = state_of_job(folder, job)
         if state.status == UNREADABLE:
@@ -92,43 +89,39 @@ def run_jobs(
         elif state.status == FINISHED:
             whole.add(job.name)
         else:
-            waiting.append((job, 0))
-    running: list[_Running] = []
+            waiting.append(job)
     with contextlib.closing(_Bar(jobs, folder)) as bar:
         try:
             while waiting or running:
                 while len(running) < parallel:
-                    ready = [each for each in waiting if whole.issuperset(each[0].needs)]
-                    if not ready:
+                    ready = next((job for job in waiting if whole.issuperset(job.needs)), None)
+                    if ready is None:
                         break
-                    waiting.remove(ready[0])
-                    job, attempt = ready[0]
-                    bar.start(job)
-                    process = _start(job, folder, parallel, inherited)
-                    running.append(_Running(job, attempt, process))
+                    waiting.remove(ready)
+                    bar.start(ready)
+                    running[ready] = _start(ready, folder, parallel, inherited)
                 if not running:
-                    for job, _ in waiting:
+                    for job in waiting:
                         need = next(need for need in job.needs if need not in whole)
                         failures.append(Failure(job, f"it was not started: it needs {need}"))
                     break
                 time.sleep(_POLL_SECONDS)
                 bar.refresh()
-                ended = [each for each in running if each.process.poll() is not None]
-                running = [each for each in running if each not in ended]
-                for each in ended:
-                    state = state_of_job(folder, each.job)
+                for job in [job for job, process in running.items() if process.poll() is not None]:
+                    code, state = running.pop(job).returncode, state_of_job(folder, job)
                     if state.status == FINISHED:
-                        whole.add(each.job.name)
+                        whole.add(job.name)
                         continue
-                    problem = _problem(folder, each, state)
+                    problem = _problem(folder, job, code, state)
+                    attempts[job.name] += 1
                     # A mistake in what is asked for stays one however often it is tried.
-                    if each.attempt < retries and each.process.returncode != _MISTAKE:
-                        bar.line(f"{each.job.name} failed and is tried again: {problem}")
-                        waiting.append((each.job, each.attempt + 1))
+                    if attempts[job.name] <= retries and code != _MISTAKE:
+                        bar.line(f"{job.name} failed and is tried again: {problem}")
+                        waiting.append(job)
                     else:
-                        failures.append(Failure(each.job, problem))
+                        failures.append(Failure(job, problem))
         except BaseException:
-            _end(running)
+            _end(running.values())
             raise
     return failures
 
@@ -160,28 +153,27 @@ def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> s
         )
 
 
-def _end(running: Sequence[_Running]) -> None:
-    for each in running:
-        each.process.send_signal(signal.SIGINT)
+def _end(processes: Collection[subprocess.Popen]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGINT)
     end = time.monotonic() + _GRACE_SECONDS
     try:
-        for each in running:
-            each.process.wait(max(0.0, end - time.monotonic()))
+        for process in processes:
+            process.wait(max(0.0, end - time.monotonic()))
     # A second Ctrl-C waits no longer; what is killed goes on from its last checkpoint too.
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        for each in running:
-            each.process.kill()
-            each.process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
-def _problem(folder: Path, ended: _Running, state: State) -> str:
+def _problem(folder: Path, job: Job, code: int, state: State) -> str:
     """What the log ends with, else what is known of its runs."""
-    text = log_of(folder, ended.job).read_text(encoding="utf-8", errors="replace")
+    text = log_of(folder, job).read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
-    code = ended.process.returncode
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
-    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, ended.job)}"
+    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, job)}"
 
 
 def _anew(folder: Path, job: Job) -> str:

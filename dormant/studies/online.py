@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 
 from dormant import vectorized
-from dormant.checks import require, require_count
+from dormant.checks import require
 from dormant.learners import LearnerState
 from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
@@ -97,14 +97,13 @@ def online_run(
     Args:
       title: as in `OnlineRun`.
       option: the name in gin of `agent_steps`, for what is said of a mistake.
-      agent_steps: how long the run is.
+      agent_steps: how long the run is, at least 1.
       agent, options: what is trained.
       keeps_all: whether its replay keeps every step, whatever `agent` says.
 
     Raises:
       ConfigurationError: when an option is not allowed.
     """
-    require_count(option, agent_steps, 1, "agent steps")
     allowed = f"a multiple of VectorizedDQN.update_period, {agent.update_period}"
     require(agent_steps % agent.update_period == 0, option, allowed, agent_steps)
     warm_up = agent.warm_up_steps
