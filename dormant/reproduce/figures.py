@@ -16,9 +16,9 @@
 a figure are not known they are DemonAttack and Asterix. The others are in `side_experiments`."""
 
 import functools
-from typing import Any
+from collections.abc import Sequence
 
-from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Experiment, Variant
+from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Experiment, Families, Variant
 from dormant.reproduce.families import PAIR, atari, drq_eps, sac
 from dormant.reproduce.methods import (
     AT_RATIO_1,
@@ -26,12 +26,12 @@ from dormant.reproduce.methods import (
     PRUNE,
     REDO,
     REDO_AT_DEFAULT,
+    REPLAY_RATIOS,
     RESET,
     WEIGHT_DECAY,
     at_each,
     end_step,
     fixed_budget,
-    order_name,
     sweep,
 )
 
@@ -51,14 +51,17 @@ _of_sac = functools.partial(Experiment, families=sac(), tau=0.0)
 
 
 def _with_redo(
-    method: str, name: str, stated: Bindings = NO_BINDINGS, **others: Any
+    method: str,
+    name: str,
+    stated: Bindings = NO_BINDINGS,
+    families: Families | None = None,
+    ratios: Sequence[str] = REPLAY_RATIOS,
 ) -> tuple[Variant, ...]:
     """Figure 10's sweeps of a method, without and with ReDo."""
-    with_redo = {**REDO, **stated}
-    return (
-        *sweep(method, f"fig10_{name}.gin", stated, **others),
-        *sweep(f"{method} + ReDo", f"fig10_{name}_redo.gin", with_redo, redo=True, **others),
-    )
+    plain = Variant(method, f"fig10_{name}.gin", stated, families=families)
+    file, both = f"fig10_{name}_redo.gin", {**REDO, **stated}
+    redo = Variant(f"{method} + ReDo", file, both, families=families)
+    return *sweep(plain, ratios), *sweep(redo, ratios, redo=True)
 
 
 def _beside_redo(name: str, title: str, expected: str, method: str, option: Bindings) -> Experiment:
@@ -118,7 +121,7 @@ FIGURES = (
         expected="Dormant 15, 30, 35, over 45 % at replay ratio .25, .5, 1, 2; return 4 300, 2 000,"
         " 1 200, 700 (read off the figure).",
         notes="Dopamine's own five runs return 2 500 to 3 700 at replay ratio .25.",
-        variants=sweep("DQN", "fig07.gin"),
+        variants=sweep(Variant("DQN", "fig07.gin")),
         families=atari(10, _ONE_GAME),
         reported={
             ("dormant_percent", "DemonAttack"): (15, 30, 35, 45),
@@ -216,8 +219,8 @@ FIGURES = (
         notes="The budget falls on a cosine from 10 % of each layer, dormant or not, to 0. "
         + _RATIO_OF_FIGURE_9,
         variants=tuple(
-            Variant(order_name(order), f"fig15_{order}.gin", fixed_budget(order))
-            for order in ORDERS
+            Variant(name, f"fig15_{order}.gin", fixed_budget(order))
+            for name, order in ORDERS.items()
         ),
         extra={"mini": end_step(495_000), "smoke": end_step(450)},
     ),
@@ -225,7 +228,7 @@ FIGURES = (
         name="fig16",
         title="Figure 7 on other games",
         expected="Dormant neurons grow with the replay ratio; no value was read off.",
-        variants=sweep("DQN", "fig16.gin"),
+        variants=sweep(Variant("DQN", "fig16.gin")),
         families=atari(10, ("Asterix", "Seaquest")),
         shows=_DORMANCY_FIRST,
         setting_name="replay ratio",

@@ -17,9 +17,8 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Variant
+from dormant.reproduce.experiments import Bindings, Variant
 
 REPLAY_RATIO = "LearnerOptions.replay_ratio"
 REPLAY_RATIOS = ("0.25", "0.5", "1", "2")
@@ -31,12 +30,8 @@ WEIGHT_DECAY = {"LearnerOptions.weight_decay": "1e-5"}
 PRUNE = {"LearnerOptions.intervention": "@Prune()", "Prune.tau": "0.0"}
 REDO_AT_DEFAULT = {**REDO, "ReDo.tau": TAU_AT_DEFAULT}
 AT_RATIO_1 = {REPLAY_RATIO: "1"}
-ORDERS = ("lowest", "random", "highest")
-
-
-def order_name(order: str) -> str:
-    """What a method that recycles by this order of scores is called."""
-    return order if order == "random" else f"{order} score"
+# {what a method is called that recycles by an order of scores: the order}
+ORDERS = {"lowest score": "lowest", "random": "random", "highest score": "highest"}
 
 
 def fixed_budget(order: str) -> Bindings:
@@ -71,21 +66,12 @@ def at_each(cell: Variant, name: str, parameter: str, values: Sequence[str]) -> 
 
 
 def sweep(
-    method: str,
-    gin_file: str,
-    stated: Bindings = NO_BINDINGS,
-    redo: bool = False,
-    ratios: Sequence[str] = REPLAY_RATIOS,
-    **others: Any,
+    cell: Variant, ratios: Sequence[str] = REPLAY_RATIOS, redo: bool = False
 ) -> tuple[Variant, ...]:
-    """A method at each replay ratio, of which the first is its default.
+    """A method at each replay ratio, as gin writes it, of which the first is its default.
 
-    Args:
-      method, gin_file, stated, others: of each `Variant`.
-      redo: whether tau goes with the replay ratio: it is lower at the default one (paper).
-      ratios: as gin writes them.
+    `redo` says that tau goes with the replay ratio: it is lower at the default one (paper).
     """
-    cell = Variant(method, gin_file, stated, **others)
     cells = at_each(cell, "replay ratio", REPLAY_RATIO, ratios)
     if not redo:
         return cells

@@ -27,7 +27,6 @@ from dormant.reproduce.methods import (
     WEIGHT_DECAY,
     end_step,
     fixed_budget,
-    order_name,
     sweep,
 )
 
@@ -49,10 +48,10 @@ EXPERIMENTS = (
         expected="If the paper's findings hold: plain DQN falls as the replay ratio grows, ReDo"
         " does not.",
         variants=(
-            *sweep("DQN", DEVICE_FILE),
-            *sweep("DQN + ReDo", DEVICE_FILE, bindings=REDO, redo=True),
-            *sweep("DQN + reset", DEVICE_FILE, bindings=RESET),
-            *sweep("DQN + weight decay", DEVICE_FILE, bindings=WEIGHT_DECAY),
+            *sweep(Variant("DQN", DEVICE_FILE)),
+            *sweep(Variant("DQN + ReDo", DEVICE_FILE, bindings=REDO), redo=True),
+            *sweep(Variant("DQN + reset", DEVICE_FILE, bindings=RESET)),
+            *sweep(Variant("DQN + weight decay", DEVICE_FILE, bindings=WEIGHT_DECAY)),
         ),
         shows=("iqm", "return", "dormant_percent", "overlap"),
         setting_name="replay ratio",
@@ -64,10 +63,8 @@ EXPERIMENTS = (
         variants=(
             _at_default("DQN", {}),
             *(
-                _at_default(
-                    order_name(order), {**fixed_budget(order), "FixedBudget.period": _PERIOD}
-                )
-                for order in ORDERS
+                _at_default(name, {**fixed_budget(order), "FixedBudget.period": _PERIOD})
+                for name, order in ORDERS.items()
             ),
         ),
         extra={"paper": end_step(248_750), "mini": end_step(7_250), "smoke": end_step(450)},
@@ -96,9 +93,13 @@ EXPERIMENTS = (
         expected="At replay ratio .25 return 16 and dormant 27 %, with ReDo 13 and 10; at replay"
         " ratio 2 return 25 and 19 %, with ReDo 26 and 5 (measured, not the paper's).",
         notes="It takes 4 minutes on 2 CPU cores, and is whole unless --scale=smoke is asked for.",
-        variants=(
-            *sweep("DQN", "vectorized/quickstart.gin", ratios=("0.25", "2")),
-            *sweep("DQN + ReDo", "vectorized/quickstart.gin", bindings=REDO, ratios=("0.25", "2")),
+        variants=tuple(
+            cell
+            for method in (
+                Variant("DQN", "vectorized/quickstart.gin"),
+                Variant("DQN + ReDo", "vectorized/quickstart.gin", bindings=REDO),
+            )
+            for cell in sweep(method, ratios=("0.25", "2"))
         ),
         families=quickstart(),
         shows=("return", "dormant_percent"),
