@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from dormant.reproduce.jobs import Job
 
-_BENCHMARK = "runs"  # benchmarks/runs.py
 _AT_RATIO = " at replay ratio "
 
 
@@ -47,7 +46,7 @@ class Device(NamedTuple):
 def devices(results: Path) -> list[Device]:
     """The machines of `benchmarks/results/runs-<kind>.json`, CPU first."""
     found = []
-    for path in sorted(results.glob(f"{_BENCHMARK}-*.json")):
+    for path in sorted(results.glob("runs-*.json")):
         measured = json.loads(path.read_text(encoding="utf-8"))
         kind, machine = path.stem.rpartition("-")[2], measured["machine"]
         on_cpu = f"{machine['cores']} cores of {machine['processor']}"

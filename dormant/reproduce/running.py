@@ -116,7 +116,8 @@ def run_jobs(
                     attempts[job.name] += 1
                     # A mistake in what is asked for stays one however often it is tried.
                     if attempts[job.name] <= retries and code != _MISTAKE:
-                        bar.line(f"{job.name} failed and is tried again: {problem}")
+                        again = f"{job.name} failed and is tried again: {problem}"
+                        tqdm.tqdm.write(again, file=sys.stderr)
                         waiting.append(job)
                     else:
                         failures.append(Failure(job, problem))
@@ -204,9 +205,6 @@ class _Bar:
     def start(self, job: Job) -> None:
         self._started.append(job)
         self._bar.set_postfix_str(job.name, refresh=False)
-
-    def line(self, text: str) -> None:
-        self._bar.write(text, file=sys.stderr)
 
     def refresh(self) -> None:
         if time.monotonic() >= self._next:
