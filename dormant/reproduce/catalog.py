@@ -20,13 +20,11 @@ from dormant.checks import check
 from dormant.reproduce import figures, minatar_sweeps, side_experiments
 from dormant.reproduce.experiments import Experiment
 
-
-def _kind_and_number(experiment: Experiment) -> tuple[str, int]:
-    return experiment.name[:3], int(experiment.name[3:])
-
-
 EXPERIMENTS: tuple[Experiment, ...] = (
-    *sorted((*figures.FIGURES, *side_experiments.EXPERIMENTS), key=_kind_and_number),
+    *sorted(
+        (*figures.FIGURES, *side_experiments.EXPERIMENTS),
+        key=lambda each: (each.name[:3], int(each.name[3:])),
+    ),
     *figures.SEARCHES,
     *minatar_sweeps.EXPERIMENTS,
 )

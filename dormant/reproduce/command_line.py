@@ -28,7 +28,7 @@ from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.running import Failure, run_jobs, state_of_job
+from dormant.reproduce.running import Failure, log_of, run_jobs, state_of_job
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -77,10 +77,9 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         return 0
     check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
     for job in planned:
-        lacks = _lacks(job)
-        if lacks is not None and state_of_job(folder, job).status != FINISHED:
+        if job.data and _lacks(job) and state_of_job(folder, job).status != FINISHED:
             raise ValueError(
-                f"`--data` must be the folder of the data sets, with {lacks.relative_to(data)}"
+                f"`--data` must be the folder of the data sets, with {job.data.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
             )
     with locked(folder) as lock:
@@ -100,9 +99,9 @@ def _check_own_files(planned: Sequence[Job]) -> None:
         check(same, "the working directory", wanted, str(here.resolve()))
 
 
-def _lacks(job: Job) -> Path | None:
-    """What a job reads of a data set, where it is not there."""
-    return job.data if job.data is not None and not job.data.exists() else None
+def _lacks(job: Job) -> bool:
+    """Whether what a job reads of a data set is not there."""
+    return job.data is not None and not job.data.exists()
 
 
 def _dry_run(planned: Sequence[Job], folder: Path) -> str:
@@ -120,10 +119,10 @@ def _dry_run(planned: Sequence[Job], folder: Path) -> str:
 
 
 def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path) -> str:
-    lost = sum(len(failure.job.runs) for failure in failures)
+    lost = sum(len(job.runs) for job, _ in failures)
     runs = sum(len(job.runs) for job in planned)
     lines = [f"{runs - lost} of {runs} runs are whole in {folder}"]
-    lines += [f"failed: {each.job.name}: {each.problem}; {each.log}" for each in failures]
+    lines += [f"failed: {job.name}: {why}; {log_of(folder, job)}" for job, why in failures]
     return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
 
 

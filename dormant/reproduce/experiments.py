@@ -80,33 +80,32 @@ class Family:
     on_device: "Family | None" = None
 
 
+Families = Mapping[str, Family]  # {scale: its runs}
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """One method in one setting: a cell of the experiment's table.
 
     Attributes:
-      method: what is compared, such as "DQN + ReDo".
+      method, setting, value: as in `PlannedRun`.
       gin_file: its configuration, one of the package's own.
-      setting: under what it is compared, such as "replay ratio 1"; "" where nothing varies.
-      value: the number in the setting; None where it is none.
       stated: what of the method gin_file states itself; smoke runs on the device, which have
         another file, are made of it and of the bindings.
       bindings: what the setting changes in the gin file.
-      family: the name, in the experiment's families, of the runs that it has.
+      families: its runs where they are not the experiment's; None where they are.
       reads: {gin parameter: the method of this experiment whose run it names}, a run of the same
         game and seed, which comes first; at a scale without that method it reads none.
-      paper: what the paper reports for it.
     """
 
     method: str
     gin_file: str
-    setting: str = ""
-    value: float | None = None
     stated: Bindings = dataclasses.field(default_factory=dict)
     bindings: Bindings = dataclasses.field(default_factory=dict)
-    family: str = ""
+    setting: str = ""
+    value: float | None = None
+    families: Families | None = None
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    paper: Mapping[Measured, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +113,10 @@ class Experiment:
     """A figure or table.
 
     Attributes:
-      name: such as "fig10".
-      title: what it is, in a line.
-      expected: what the paper finds, in a line or two.
+      name, title, expected, shows, setting_name: as in `ExperimentFile`.
       variants: its cells.
-      families: {name: {scale: its runs}}; a variant is left out of a scale that its family lacks.
-      shows: as in `ExperimentFile`.
-      setting_name: what varies between the rows; "" where nothing does.
+      families: {scale: its runs}; a variant is left out of a scale that its families lack.
+      reported: {measure and game: what the paper reports of the first variants, in their order}.
       baseline: the method that the others are compared with; "" for the first variant's.
       notes: what else a reader of the runs must know, in a line or two; "" for nothing.
       caveats: {measure: what limits the paper's values of it}.
@@ -134,7 +130,8 @@ class Experiment:
     title: str
     expected: str
     variants: tuple[Variant, ...]
-    families: Mapping[str, Mapping[str, Family]]
+    families: Families
+    reported: Mapping[Measured, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     shows: tuple[str, ...] = ("iqm", "return", "dormant_percent")
     setting_name: str = ""
     baseline: str = ""
@@ -156,11 +153,10 @@ class Experiment:
                 setting=variant.setting,
                 measure=measure,
                 game=game,
-                value=variant.paper[measure, game],
+                value=value,
                 source=", ".join(filter(None, (source, self.caveats.get(measure)))),
                 read_off=read_off,
             )
-            for measure, game in dict.fromkeys(key for each in self.variants for key in each.paper)
-            for variant in self.variants
-            if (measure, game) in variant.paper
+            for (measure, game), values in self.reported.items()
+            for variant, value in zip(self.variants, values, strict=False)
         )

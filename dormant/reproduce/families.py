@@ -16,8 +16,9 @@
 The paper's are in its section 3 and appendix; `mini` is sized for a day on one GPU, unmeasured."""
 
 import dataclasses
+import functools
 
-from dormant.reproduce.experiments import TRAIN, TRAIN_VECTORIZED, Family
+from dormant.reproduce.experiments import TRAIN, TRAIN_VECTORIZED, Families, Family
 
 GAMES_17 = (
     "Asterix", "BeamRider", "Breakout", "DemonAttack", "DoubleDunk", "Enduro", "IceHockey",
@@ -43,8 +44,6 @@ DEVICE_GAME = "VectorizedDQN.environment"
 _ATARI = "atari_lib.create_atari_environment.game_name"
 _GYM = "create_gym_environment.environment_name"
 _ITERATION = 250_000
-
-Families = dict[str, Family]  # {scale: its runs}
 
 # The tracker's and ReDo's periods, in gradient steps, must divide those of the runs on the device.
 SMOKE_DEVICE = Family(
@@ -79,39 +78,34 @@ _SMOKE_ATARI = {
 }
 
 
-def atari(
-    iterations: int,
-    games: tuple[str, ...] = GAMES_17,
-    mini_games: tuple[str, ...] = MINI_GAMES,
-    speed: str = "nature",
-) -> Families:
-    """DQN: five seeds of so many iterations; `mini` has two seeds and a fifth of the iterations."""
+def atari(iterations: int, games: tuple[str, ...] | None = None, speed: str = "nature") -> Families:
+    """DQN: five seeds of so many iterations; `mini` has two seeds and a fifth of the iterations.
+
+    Args:
+      iterations: of the paper's runs.
+      games: those of every scale but `smoke`; None for 17, or 3 of them at `mini`.
+      speed: as in `Family`.
+    """
     mini = max(1, iterations // 5)
     shorter = {"Runner.num_iterations": str(mini)}
-    smoke = Family(
-        TRAIN, _ATARI, ("DemonAttack",), 1, 200, _SMOKE_ATARI, speed, on_device=SMOKE_DEVICE
-    )
+    runs = functools.partial(Family, TRAIN, _ATARI, speed=speed)
     return {
-        "paper": Family(TRAIN, _ATARI, games, 5, iterations * _ITERATION, {}, speed),
-        "mini": Family(TRAIN, _ATARI, mini_games, 2, mini * _ITERATION, shorter, speed),
-        "smoke": smoke,
+        "paper": runs(games or GAMES_17, 5, iterations * _ITERATION),
+        "mini": runs(games or MINI_GAMES, 2, mini * _ITERATION, shorter),
+        "smoke": runs(("DemonAttack",), 1, 200, _SMOKE_ATARI, on_device=SMOKE_DEVICE),
     }
-
-
-def _at_replay_ratio_1(families: Families) -> Families:
-    return {scale: dataclasses.replace(each, replay_ratio=1) for scale, each in families.items()}
 
 
 def drq_eps() -> Families:
     """DrQ(eps): ten seeds of 400 000 agent steps on 26 games."""
     mini = {"Runner.num_iterations": "10", "MaxEpisodeEvalRunner.num_eval_episodes": "10"}
     smoke = {**_SMOKE_ATARI, "MaxEpisodeEvalRunner.num_eval_episodes": "1"}
-    games = ("Pong", "Breakout", "MsPacman")
-    return _at_replay_ratio_1({
-        "paper": Family(TRAIN, _ATARI, GAMES_26, 10, 400_000, {}, "drq_eps"),
-        "mini": Family(TRAIN, _ATARI, games, 2, 100_000, mini, "drq_eps"),
-        "smoke": Family(TRAIN, _ATARI, ("Pong",), 1, 200, smoke, "drq_eps"),
-    })  # fmt: skip
+    runs = functools.partial(Family, TRAIN, _ATARI, speed="drq_eps", replay_ratio=1)
+    return {
+        "paper": runs(GAMES_26, 10, 400_000),
+        "mini": runs(("Pong", "Breakout", "MsPacman"), 2, 100_000, mini),
+        "smoke": runs(("Pong",), 1, 200, smoke),
+    }
 
 
 def sac(games: tuple[str, ...] = MUJOCO) -> Families:
@@ -133,11 +127,12 @@ def sac(games: tuple[str, ...] = MUJOCO) -> Families:
         "Reset.period": "120",
         "Prune.period": "60",
     }
-    return _at_replay_ratio_1({
-        "paper": Family(TRAIN, _GYM, games, 10, 1_000_000, {}, "sac"),
-        "mini": Family(TRAIN, _GYM, games[:2], 3, 200_000, mini, "sac"),
-        "smoke": Family(TRAIN, _GYM, games[:1], 1, 600, smoke, "sac"),
-    })  # fmt: skip
+    runs = functools.partial(Family, TRAIN, _GYM, speed="sac", replay_ratio=1)
+    return {
+        "paper": runs(games, 10, 1_000_000),
+        "mini": runs(games[:2], 3, 200_000, mini),
+        "smoke": runs(games[:1], 1, 600, smoke),
+    }
 
 
 def minatar() -> Families:

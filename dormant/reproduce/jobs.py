@@ -26,7 +26,6 @@ from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
     TRAIN_VECTORIZED,
-    Bindings,
     Experiment,
     Family,
     Variant,
@@ -105,11 +104,11 @@ def jobs(
         check_choice("--games", game, known)
     plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
     return [
-        job
+        _job(plan, cell, game, each)
         for cell in cells
         for game in cell.family.games
         if not games or game in games
-        for job in _jobs(plan, cell, game, seeds or cell.family.seeds)
+        for each in _processes(cell.family, range(seeds or cell.family.seeds))
     ]
 
 
@@ -138,10 +137,10 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
     """The variants that there are at a scale."""
     cells = []
     for variant in experiment.variants:
-        family = experiment.families[variant.family].get(scale)
+        family = (variant.families or experiment.families).get(scale)
         if family is None:
             continue
-        beside = [each for each in experiment.variants if each.family == variant.family]
+        beside = [each for each in experiment.variants if each.families == variant.families]
         device, said = family.on_device, on_device(variant)
         # Methods are compared on one environment: all of a family's variants move, or none.
         if device is not None and said is not None and None not in map(on_device, beside):
@@ -153,27 +152,20 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
     return cells
 
 
-def _jobs(plan: _Plan, cell: _Cell, game: str, seeds: int) -> list[Job]:
-    name = f"{cell.folder}/{game}"
-    folders = {seed: f"{name}/seed_{seed}" for seed in range(seeds)}
-    if cell.family.program == TRAIN_VECTORIZED:
-        own = {"LearnerOptions.seed": "0", "VectorizedRun.seeds": str(seeds)}
-        return [_job(plan, cell, game, name, own, folders)]
-    return [
-        _job(plan, cell, game, folder, {"LearnerOptions.seed": str(seed)}, {seed: folder})
-        for seed, folder in folders.items()
-    ]
+def _processes(family: Family, seeds: Sequence[int]) -> list[Sequence[int]]:
+    """The seeds of each process."""
+    return [seeds] if family.program == TRAIN_VECTORIZED else [[seed] for seed in seeds]
 
 
-def _job(
-    plan: _Plan, cell: _Cell, game: str, name: str, own: Bindings, folders: dict[int, str]
-) -> Job:
-    """The process of the runs in these folders, {seed: folder}; `own` says which seeds they are."""
+def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     variant, family = cell.variant, cell.family
+    folders = [f"{cell.folder}/{game}/seed_{seed}" for seed in seeds]
+    name, own = folders[0], {"LearnerOptions.seed": str(seeds[0])}
+    if family.program == TRAIN_VECTORIZED:
+        name, own = f"{cell.folder}/{game}", {**own, "VectorizedRun.seeds": str(len(seeds))}
     # Only a process of a single run reads other runs or a data set: those of its seed.
-    seed = min(folders)
     needs = {
-        parameter: f"{plan.cells[method]}/{game}/seed_{seed}"
+        parameter: f"{plan.cells[method]}/{game}/seed_{seeds[0]}"
         for parameter, method in variant.reads.items()
         if method in plan.cells
     }
@@ -181,7 +173,7 @@ def _job(
     needed = None
     if family.data is not None:
         places[family.data.parameter] = plan.data / family.data.folder
-        run = 1 + seed % family.data.runs
+        run = 1 + seeds[0] % family.data.runs
         needed = plan.data / family.data.folder / family.data.holds.format(game=game, run=run)
     bindings = {
         family.game_parameter: f'"{game}"',
@@ -207,7 +199,7 @@ def _job(
             agent_steps=family.agent_steps,
             command=shlex.join([PYTHON, *arguments]),
         )
-        for seed, folder in folders.items()
+        for seed, folder in zip(seeds, folders, strict=True)
     )
     said = {**variant.stated, **variant.bindings}
     return Job(
@@ -251,14 +243,18 @@ def experiment_file(
 def _reduced(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
     """What the runs lack of those published; "" for nothing."""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
-    games, theirs = ({run.game for run in each} for each in (runs, published))
-    counts = [
-        # Games that stand for others lack none of them.
-        ("games", len(games), len(theirs) if games <= theirs else len(games)),
-        ("seeds", *(len({run.seed for run in each}) for each in (runs, published))),
-        (
-            "agent steps a run",
-            *(max(run.agent_steps for run in each) for each in (runs, published)),
-        ),
-    ]
-    return ", ".join(f"{ours:,} of {all_:,} {what}" for what, ours, all_ in counts if ours != all_)
+    ours, theirs = (
+        {
+            "games": len({run.game for run in each}),
+            "seeds": len({run.seed for run in each}),
+            "agent steps a run": max(run.agent_steps for run in each),
+        }
+        for each in (runs, published)
+    )
+    if not {run.game for run in runs} <= {run.game for run in published}:
+        del ours["games"]  # games that stand for others lack none of them
+    return ", ".join(
+        f"{count:,} of {theirs[what]:,} {what}"
+        for what, count in ours.items()
+        if count != theirs[what]
+    )

@@ -17,7 +17,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dormant.records.experiment_file import PlannedRun
 from dormant.reproduce.catalog import EXPERIMENTS
 from dormant.reproduce.estimates import Device, devices, hours
 from dormant.reproduce.experiments import Experiment
@@ -47,7 +46,10 @@ def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
     runs = sum(len(job.runs) for job in planned)
     steps = sum(job.agent_steps for job in planned)
     length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
-    first = f"{names}: {runs:,} runs, {length} agent steps; {_hours(measured, planned)}"
+    times = [_hours(device, planned) for device in measured]
+    if not any(device.kind == "gpu" for device in measured):
+        times.append("GPU-hours not measured")
+    first = f"{names}: {runs:,} runs, {length} agent steps; {', '.join(times)}"
     lines = [experiment.title, *_kinds(planned), f"expected: {experiment.expected}"]
     if experiment.notes:
         lines.append(f"note: {experiment.notes}")
@@ -56,35 +58,24 @@ def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
 
 def _kinds(planned: Sequence[Job]) -> list[str]:
     """A line for each kind of run: games x seeds x length, and its gin files."""
-    runs: dict[str, list[PlannedRun]] = {}
-    for job in planned:
-        runs.setdefault(job.gin_file, []).extend(job.runs)
-    files: dict[tuple, list[str]] = {}
-    for gin_file, its_runs in runs.items():
-        games = tuple(dict.fromkeys(run.game for run in its_runs))
-        seeds = len({run.seed for run in its_runs})
-        files.setdefault((games, seeds, its_runs[0].agent_steps), []).append(gin_file)
-    lines = []
-    for (games, seeds, steps), names in files.items():
+    files: dict[str, list[str]] = {}
+    for gin_file in dict.fromkeys(job.gin_file for job in planned):
+        runs = [run for job in planned if job.gin_file == gin_file for run in job.runs]
+        games = dict.fromkeys(run.game for run in runs)
         named = f"{len(games)} games" if len(games) > 4 else ", ".join(games)
+        seeds = len({run.seed for run in runs})
         counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
-        lines.append(f"{named} x {counted} x {steps:,} agent steps: {', '.join(names)}")
-    return lines
+        kind = f"{named} x {counted} x {runs[0].agent_steps:,} agent steps"
+        files.setdefault(kind, []).append(gin_file)
+    return [f"{kind}: {', '.join(names)}" for kind, names in files.items()]
 
 
-def _hours(measured: list[Device], planned) -> str:
-    parts = []
-    for device in measured:
-        total, unknown = hours(device, planned)
-        if unknown == len(planned):
-            parts.append(f"hours on {device.name} not measured")
-            continue
-        if 60 * total < 1:
-            parts.append(f"under a minute on {device.name}")
-            continue
-        rest = f" without {unknown:,} runs of agents not measured" if unknown else ""
-        parts.append(f"{total:,.0f} hours{rest} on {device.name}" if total >= 1 else
-                     f"{60 * total:.0f} minutes{rest} on {device.name}")  # fmt: skip
-    if not any(device.kind == "gpu" for device in measured):
-        parts.append("GPU-hours not measured")
-    return ", ".join(parts)
+def _hours(device: Device, planned: Sequence[Job]) -> str:
+    total, unknown = hours(device, planned)
+    if unknown == len(planned):
+        return f"hours on {device.name} not measured"
+    if 60 * total < 1:
+        return f"under a minute on {device.name}"
+    length = f"{total:,.0f} hours" if total >= 1 else f"{60 * total:.0f} minutes"
+    rest = f" without {unknown:,} runs of agents not measured" if unknown else ""
+    return f"{length}{rest} on {device.name}"

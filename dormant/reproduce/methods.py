@@ -14,12 +14,14 @@
 
 """The methods that several experiments compare, and how a smoke run on the device says them."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
 
-from dormant.reproduce.experiments import NO_BINDINGS, Bindings, Measured, Variant
+from dormant.reproduce.experiments import Bindings, Variant
 
 REPLAY_RATIO = "LearnerOptions.replay_ratio"
-REPLAY_RATIOS = (0.25, 0.5, 1, 2)
+REPLAY_RATIOS = ("0.25", "0.5", "1", "2")
 TAU, TAU_AT_DEFAULT = "0.1", "0.025"
 
 REDO = {"LearnerOptions.intervention": "@ReDo()"}
@@ -28,12 +30,8 @@ WEIGHT_DECAY = {"LearnerOptions.weight_decay": "1e-5"}
 PRUNE = {"LearnerOptions.intervention": "@Prune()", "Prune.tau": "0.0"}
 REDO_AT_DEFAULT = {**REDO, "ReDo.tau": TAU_AT_DEFAULT}
 AT_RATIO_1 = {REPLAY_RATIO: "1"}
-ORDERS = ("lowest", "random", "highest")
-
-
-def order_name(order: str) -> str:
-    """What a method that recycles by this order of scores is called."""
-    return order if order == "random" else f"{order} score"
+# {what a method is called that recycles by an order of scores: the order}
+ORDERS = {"lowest score": "lowest", "random": "random", "highest score": "highest"}
 
 
 def fixed_budget(order: str) -> Bindings:
@@ -51,42 +49,36 @@ def end_step(gradient_steps: int) -> Bindings:
     return {"dormant.cosine_fraction.end_step": str(gradient_steps)}
 
 
-def sweep(
-    method: str,
-    gin_file: str,
-    *,
-    stated: Bindings = NO_BINDINGS,
-    bindings: Bindings = NO_BINDINGS,
-    redo: bool = False,
-    family: str = "",
-    ratios: tuple[float, ...] = REPLAY_RATIOS,
-    paper: Mapping[Measured, tuple[float, ...]] | None = None,
-) -> tuple[Variant, ...]:
-    """A method at each replay ratio; the first is its default.
+def at_each(cell: Variant, name: str, parameter: str, values: Sequence[str]) -> tuple[Variant, ...]:
+    """A method at each value of a parameter, as gin writes it, which the setting calls by a name.
 
-    Args:
-      method, gin_file, stated, family: of each `Variant`.
-      bindings: of each, before the replay ratio.
-      redo: whether tau goes with the replay ratio: it is lower at the default one (paper).
-      ratios: the replay ratios.
-      paper: what the paper reports at each of them.
+    It is bound after what `cell` binds itself.
     """
-    variants = []
-    for index, ratio in enumerate(ratios):
-        tau = {"ReDo.tau": TAU if index else TAU_AT_DEFAULT} if redo else {}
-        variants.append(
-            Variant(
-                method,
-                gin_file,
-                f"replay ratio {ratio:g}",
-                ratio,
-                stated,
-                {**bindings, REPLAY_RATIO: f"{ratio:g}", **tau},
-                family,
-                paper={measured: values[index] for measured, values in (paper or {}).items()},
-            )
+    return tuple(
+        dataclasses.replace(
+            cell,
+            bindings={**cell.bindings, parameter: value},
+            setting=f"{name} {value}",
+            value=json.loads(value),
         )
-    return tuple(variants)
+        for value in values
+    )
+
+
+def sweep(
+    cell: Variant, ratios: Sequence[str] = REPLAY_RATIOS, redo: bool = False
+) -> tuple[Variant, ...]:
+    """A method at each replay ratio, as gin writes it, of which the first is its default.
+
+    `redo` says that tau goes with the replay ratio: it is lower at the default one (paper).
+    """
+    cells = at_each(cell, "replay ratio", REPLAY_RATIO, ratios)
+    if not redo:
+        return cells
+    return tuple(
+        dataclasses.replace(each, bindings={**each.bindings, "ReDo.tau": tau})
+        for each, tau in zip(cells, (TAU_AT_DEFAULT, *[TAU] * len(ratios)), strict=False)
+    )
 
 
 # Parameters of these mean the same on the device.

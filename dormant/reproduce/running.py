@@ -14,12 +14,14 @@
 
 """Runs the processes of an experiment: several at once, failed ones again, one bar for all."""
 
+import collections
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,13 +44,6 @@ class Failure(NamedTuple):
 
     job: Job
     problem: str
-    log: Path
-
-
-class _Running(NamedTuple):
-    job: Job
-    attempt: int
-    process: subprocess.Popen
 
 
 def state_of_job(root: Path, job: Job) -> State:
@@ -84,51 +79,50 @@ def run_jobs(
       KeyboardInterrupt: the processes were interrupted too, and have ended.
     """
     failures, waiting = [], []
+    running: dict[Job, subprocess.Popen] = {}
     whole: set[str] = set()
+    attempts: collections.Counter[str] = collections.Counter()
     for job in jobs:
         state = state_of_job(folder, job)
         if state.status == UNREADABLE:
-            problem = f"{state.problem}; {_anew(folder, job)}"
-            failures.append(Failure(job, problem, log_of(folder, job)))
+            failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
         elif state.status == FINISHED:
             whole.add(job.name)
         else:
-            waiting.append((job, 0))
-    running: list[_Running] = []
-    with _Bar(jobs, folder) as bar:
+            waiting.append(job)
+    with contextlib.closing(_Bar(jobs, folder)) as bar:
         try:
             while waiting or running:
                 while len(running) < parallel:
-                    ready = (each for each in waiting if whole.issuperset(each[0].needs))
-                    first = next(ready, None)
-                    if first is None:
+                    ready = next((job for job in waiting if whole.issuperset(job.needs)), None)
+                    if ready is None:
                         break
-                    waiting.remove(first)
-                    job, attempt = first
-                    bar.start(job)
-                    process = _start(job, folder, parallel, inherited)
-                    running.append(_Running(job, attempt, process))
+                    waiting.remove(ready)
+                    bar.start(ready)
+                    running[ready] = _start(ready, folder, parallel, inherited)
                 if not running:
-                    failures += [_in_vain(folder, job, whole) for job, _ in waiting]
+                    for job in waiting:
+                        need = next(need for need in job.needs if need not in whole)
+                        failures.append(Failure(job, f"it was not started: it needs {need}"))
                     break
                 time.sleep(_POLL_SECONDS)
                 bar.refresh()
-                ended = [each for each in running if each.process.poll() is not None]
-                running = [each for each in running if each not in ended]
-                for each in ended:
-                    state = state_of_job(folder, each.job)
+                for job in [job for job, process in running.items() if process.poll() is not None]:
+                    code, state = running.pop(job).returncode, state_of_job(folder, job)
                     if state.status == FINISHED:
-                        whole.add(each.job.name)
+                        whole.add(job.name)
                         continue
-                    problem = _problem(folder, each, state)
+                    problem = _problem(folder, job, code, state)
+                    attempts[job.name] += 1
                     # A mistake in what is asked for stays one however often it is tried.
-                    if each.attempt < retries and each.process.returncode != _MISTAKE:
-                        bar.line(f"{each.job.name} failed and is tried again: {problem}")
-                        waiting.append((each.job, each.attempt + 1))
+                    if attempts[job.name] <= retries and code != _MISTAKE:
+                        again = f"{job.name} failed and is tried again: {problem}"
+                        tqdm.tqdm.write(again, file=sys.stderr)
+                        waiting.append(job)
                     else:
-                        failures.append(Failure(each.job, problem, log_of(folder, each.job)))
+                        failures.append(Failure(job, problem))
         except BaseException:
-            _end(running)
+            _end(running.values())
             raise
     return failures
 
@@ -136,12 +130,6 @@ def run_jobs(
 def log_of(folder: Path, job: Job) -> Path:
     """Where the output of a process is kept."""
     return folder / log_path(job.name)
-
-
-def _in_vain(folder: Path, job: Job, whole: set[str]) -> Failure:
-    """Of a job that waits for one that is not whole in the end."""
-    need = next(need for need in job.needs if need not in whole)
-    return Failure(job, f"it was not started: it needs {need}", log_of(folder, job))
 
 
 def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> subprocess.Popen:
@@ -166,28 +154,27 @@ def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> s
         )
 
 
-def _end(running: Sequence[_Running]) -> None:
-    for each in running:
-        each.process.send_signal(signal.SIGINT)
+def _end(processes: Collection[subprocess.Popen]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGINT)
     end = time.monotonic() + _GRACE_SECONDS
     try:
-        for each in running:
-            each.process.wait(max(0.0, end - time.monotonic()))
+        for process in processes:
+            process.wait(max(0.0, end - time.monotonic()))
     # A second Ctrl-C waits no longer; what is killed goes on from its last checkpoint too.
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        for each in running:
-            each.process.kill()
-            each.process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
-def _problem(folder: Path, ended: _Running, state: State) -> str:
+def _problem(folder: Path, job: Job, code: int, state: State) -> str:
     """What the log ends with, else what is known of its runs."""
-    text = log_of(folder, ended.job).read_text(encoding="utf-8", errors="replace")
+    text = log_of(folder, job).read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
-    code = ended.process.returncode
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
-    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, ended.job)}"
+    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, job)}"
 
 
 def _anew(folder: Path, job: Job) -> str:
@@ -198,15 +185,11 @@ class _Bar:
     """One bar over the agent steps of all runs."""
 
     def __init__(self, jobs: Sequence[Job], folder: Path):
-        self._folder = folder
+        self._folder, self._next = folder, 0.0
         self._steps = {run.folder: reached(folder, run) for job in jobs for run in job.runs}
-        self._active: dict[str, Job] = {}
-        self._jobs, self._next = jobs, 0.0
-        self._total = sum(job.agent_steps for job in jobs)
-
-    def __enter__(self) -> "_Bar":
+        self._started: list[Job] = []
         self._bar = tqdm.tqdm(
-            total=self._total,
+            total=sum(job.agent_steps for job in jobs),
             initial=sum(self._steps.values()),
             unit=" steps",
             unit_scale=True,
@@ -214,18 +197,14 @@ class _Bar:
             # Elsewhere than on a terminal every refresh is a line.
             mininterval=0.1 if sys.stderr.isatty() else 30.0,
         )
-        return self
 
-    def __exit__(self, *unused) -> None:
+    def close(self) -> None:
         self._read()
         self._bar.close()
 
     def start(self, job: Job) -> None:
-        self._active[job.name] = job
+        self._started.append(job)
         self._bar.set_postfix_str(job.name, refresh=False)
-
-    def line(self, text: str) -> None:
-        self._bar.write(text, file=sys.stderr)
 
     def refresh(self) -> None:
         if time.monotonic() >= self._next:
@@ -234,6 +213,6 @@ class _Bar:
 
     def _read(self) -> None:
         before = sum(self._steps.values())
-        for job in self._active.values():
+        for job in self._started:
             self._steps |= {run.folder: reached(self._folder, run) for run in job.runs}
         self._bar.update(max(0, sum(self._steps.values()) - before))

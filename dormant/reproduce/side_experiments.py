@@ -15,8 +15,18 @@
 """What the paper trains otherwise than by acting: figures 3, 4 and 8. No agent acts as these runs
 are recorded, so that their agent steps are gradient steps."""
 
-from dormant.reproduce.experiments import STUDY, Bindings, DataSet, Experiment, Family, Variant
-from dormant.reproduce.families import DEVICE_GAME, PAIR, Families, atari
+import functools
+
+from dormant.reproduce.experiments import (
+    STUDY,
+    Bindings,
+    DataSet,
+    Experiment,
+    Families,
+    Family,
+    Variant,
+)
+from dormant.reproduce.families import DEVICE_GAME, PAIR, atari
 from dormant.reproduce.methods import AT_RATIO_1, REDO
 
 _CIFAR_10 = DataSet("Images.folder", "cifar-10-batches-bin", "data_batch_1.bin")
@@ -27,9 +37,8 @@ _TRAINED = "trained at replay ratio 1"
 _TEACHER, _STUDENT = "teacher: DQN", "student before: DQN at replay ratio 1"
 
 
-def _study(parameter: str, games: tuple[str, ...], seeds: int, steps: int, **others) -> Family:
-    """Runs whose agent steps are gradient steps."""
-    return Family(STUDY, parameter, games, seeds, steps, replay_ratio=1, **others)
+# Their agent steps are gradient steps.
+_study = functools.partial(Family, STUDY, replay_ratio=1)
 
 
 def _of_games(gradient_steps: int, smoke: Bindings, **on_atari) -> Families:
@@ -49,13 +58,14 @@ def _of_games(gradient_steps: int, smoke: Bindings, **on_atari) -> Families:
     return {
         "paper": _study("Atari.game", PAIR, 5, 2_500_000, **on_atari),
         "mini": _study(DEVICE_GAME, games, 3, gradient_steps),
-        "smoke": _study(DEVICE_GAME, games[1:2], 1, 1_000, bindings=shorter),
+        "smoke": _study(DEVICE_GAME, games[1:2], 1, 1_000, shorter),
     }
 
 
 def _images() -> Families:
     """CIFAR-10; it does not come with this package, so that a smoke run has a synthetic set."""
-    source, of_cifar = "Images.source", {"speed": "images", "data": _CIFAR_10}
+    of_images = functools.partial(_study, "Images.source")
+    of_cifar = functools.partial(of_images, ("CIFAR-10",), speed="images", data=_CIFAR_10)
     shorter = {"Supervised.shuffle_every": "5", "StudyRun.num_iterations": "25"}
     smoke = {
         "Images.count": "2_000",
@@ -68,9 +78,9 @@ def _images() -> Families:
         "ReDo.period": "20",
     }
     return {
-        "paper": _study(source, ("CIFAR-10",), 3, 10_000, **of_cifar),
-        "mini": _study(source, ("CIFAR-10",), 2, 2_500, bindings=shorter, **of_cifar),
-        "smoke": _study(source, ("synthetic",), 1, 800, bindings=smoke),
+        "paper": of_cifar(3, 10_000),
+        "mini": of_cifar(2, 2_500, shorter),
+        "smoke": of_images(("synthetic",), 1, 800, smoke),
     }
 
 
@@ -82,17 +92,13 @@ FIGURE_3 = Experiment(
     " off the figure).",
     notes="Network, batch and learning rate are not the paper's word.",
     variants=(
-        Variant("fixed labels", "studies/fig03.gin", paper={("dormant_percent", "CIFAR-10"): 2}),
-        Variant(
-            "shuffled labels",
-            "studies/fig03.gin",
-            bindings=_SHUFFLED,
-            # Of 30 to 40 % the middle.
-            paper={("dormant_percent", "CIFAR-10"): 35},
-        ),
-        Variant("shuffled labels + ReDo", "studies/fig03.gin", bindings={**_SHUFFLED, **REDO}),
+        Variant("fixed labels", "studies/fig03.gin"),
+        Variant("shuffled labels", "studies/fig03.gin", bindings=_SHUFFLED),
+        Variant("shuffled labels + ReDo", "studies/fig03.gin", bindings=_SHUFFLED | REDO),
     ),
-    families={"": _images()},
+    families=_images(),
+    # Of 30 to 40 % the middle.
+    reported={("dormant_percent", "CIFAR-10"): (2, 35)},
     shows=("dormant_percent",),
 )
 FIGURE_4 = Experiment(
@@ -102,26 +108,23 @@ FIGURE_4 = Experiment(
     expected="DemonAttack 20 to 33 %, with random targets 22; Asterix 10 to 50, 20 (read off).",
     notes="Which steps of the data set, and how many gradient steps, are not the paper's word.",
     variants=(
-        Variant(
-            "offline DQN",
-            "studies/fig04.gin",
-            paper={("dormant_percent", "DemonAttack"): 33, ("dormant_percent", "Asterix"): 50},
-        ),
+        Variant("offline DQN", "studies/fig04.gin"),
         Variant(
             "offline DQN, random targets",
             "studies/fig04.gin",
             bindings={"OfflineDQN.targets": "'random'"},
-            paper={("dormant_percent", "DemonAttack"): 22, ("dormant_percent", "Asterix"): 20},
         ),
     ),
-    families={
-        "": _of_games(
-            50_000,
-            {"OfflineDQN.data_steps": "2_000"},
-            gin_file="studies/fig04_atari.gin",
-            speed="offline",
-            data=_DQN_REPLAY,
-        )
+    families=_of_games(
+        50_000,
+        {"OfflineDQN.data_steps": "2_000"},
+        gin_file="studies/fig04_atari.gin",
+        speed="offline",
+        data=_DQN_REPLAY,
+    ),
+    reported={
+        ("dormant_percent", "DemonAttack"): (33, 22),
+        ("dormant_percent", "Asterix"): (50, 20),
     },
     shows=("dormant_percent", "return"),
 )
@@ -132,8 +135,14 @@ FIGURE_8 = Experiment(
     expected="The first gets worse and its dormant % climbs; the second improves and its stays.",
     notes="Which games, and how many gradient steps, are not the paper's word.",
     variants=(
-        Variant(_TEACHER, "fig09_dqn.gin", family="teacher"),
-        Variant(_STUDENT, "fig07.gin", bindings=AT_RATIO_1, family="student"),
+        # Runs of agents, which the studies on Atari read.
+        Variant(_TEACHER, "fig09_dqn.gin", families={"paper": atari(40, PAIR)["paper"]}),
+        Variant(
+            _STUDENT,
+            "fig07.gin",
+            bindings=AT_RATIO_1,
+            families={"paper": atari(10, PAIR)["paper"]},
+        ),
         Variant(
             _TRAINED,
             "studies/fig08.gin",
@@ -146,17 +155,12 @@ FIGURE_8 = Experiment(
             reads={"Distillation.teacher_run": _TEACHER},
         ),
     ),
-    families={
-        # Runs of agents, which the studies on Atari read.
-        "teacher": {"paper": atari(40, PAIR)["paper"]},
-        "student": {"paper": atari(10, PAIR)["paper"]},
-        "": _of_games(
-            25_000,
-            {"Distillation.teacher_steps": "2_000", "Distillation.student_steps": "2_000"},
-            gin_file="studies/fig08_atari.gin",
-            speed="distillation",
-        ),
-    },
+    families=_of_games(
+        25_000,
+        {"Distillation.teacher_steps": "2_000", "Distillation.student_steps": "2_000"},
+        gin_file="studies/fig08_atari.gin",
+        speed="distillation",
+    ),
     shows=("return", "dormant_percent"),
     baseline=_TRAINED,
 )

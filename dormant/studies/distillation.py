@@ -26,15 +26,15 @@ import jax.numpy as jnp
 
 from dormant import learners
 from dormant.checks import errors_of, require, require_choice, require_count
-from dormant.learners import Learner, LearnerState
+from dormant.learners import LearnerState
 from dormant.learners.losses import LOSSES
 from dormant.runs.options import LearnerOptions
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
 from dormant.studies.experience import Source, given_once, online_experience
-from dormant.studies.fitting import Task
+from dormant.studies.fitting import Study
 from dormant.studies.online import OnlineRun, online_run
-from dormant.studies.options import Study, StudyRun
+from dormant.studies.options import StudyRun
 from dormant.studies.trained_runs import trained_run
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
@@ -68,7 +68,6 @@ def distilling_loss(apply: Callable, loss: str) -> Callable:
     error = LOSSES[loss]
 
     def distilling(params: Any, target_params: Any, batch: TaughtBatch, key: jax.Array):
-        del target_params, key
         q_values = jax.vmap(apply, in_axes=(None, 0))(params, batch.state)
         return jnp.mean(error(batch.q_values, q_values)), {"q_mean": jnp.mean(q_values)}
 
@@ -138,7 +137,6 @@ class Distillation:
         Raises:
           ConfigurationError: when a run cannot be read or an option does not fit another.
         """
-        del run
         agent = VectorizedDQN()
         if self.teacher_run is None:
             source = _from_online_runs(self, agent, options)
@@ -147,8 +145,16 @@ class Distillation:
             source = _from_runs(self.teacher_run, self.student_run if pretrained else None)
         experience = source.experience
         network = agent.q_network(experience.game)
-        learner = self._learner(agent, options, network)
+        optimizer = agent.optimizer(options, {})
         policy = learners.epsilon_greedy(network.apply)
+        with errors_of("Distillation"):
+            learner = learners.gradient_learner(
+                network.init,
+                optimizer,
+                loss=distilling_loss(network.apply, self.loss),
+                policy=policy,
+                interventions=options.interventions(network.graph, network.init, optimizer),
+            )
         evaluate = experience.evaluation(policy, self.evaluation_episodes)
         q_values = jax.vmap(network.apply, in_axes=(None, 0))
         load = source.load(network)
@@ -170,8 +176,7 @@ class Distillation:
             ]
             return Lesson(*found, *returns)
 
-        def draw(data: Lesson, key: jax.Array, gradient_step: jax.Array) -> TaughtBatch:
-            del gradient_step
+        def draw(data: Lesson, key: jax.Array, _: jax.Array) -> TaughtBatch:
             states = experience.observations(data, key, agent.batch_size)
             return TaughtBatch(states, q_values(data.teacher, states))
 
@@ -185,23 +190,15 @@ class Distillation:
 
         return Study(
             name=f"distillation of DQN on {experience.game.name} into a {self.student} student",
-            task=Task(learner, init, draw, experience.observations),
+            learner=learner,
+            init=init,
+            draw=draw,
+            observations=experience.observations,
             prepare=prepare,
             prepared=source.prepared,
             measure=measure,
             has_convolutions=experience.has_convolutions,
         )
-
-    def _learner(self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork) -> Learner:
-        optimizer = agent.optimizer(options, {})
-        with errors_of("Distillation"):
-            return learners.gradient_learner(
-                network.init,
-                optimizer,
-                loss=distilling_loss(network.apply, self.loss),
-                policy=learners.epsilon_greedy(network.apply),
-                interventions=options.interventions(network.graph, network.init, optimizer),
-            )
 
 
 # Both load the first three fields of a `Lesson`, given keys for teacher and student.

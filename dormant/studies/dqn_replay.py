@@ -16,10 +16,12 @@
 saw in 50M agent steps. A file is one array of a replay of 1M steps, a gzipped .npy, written when it
 was full, by the replay of Dopamine 2, which puts three steps of zeros before every episode."""
 
+import contextlib
 import dataclasses
 import gzip
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,13 @@ from dormant.studies import frames
 
 RUNS = 5
 _OBSERVATION = re.compile(r"\$store\$_observation_ckpt\.(\d+)\.gz")
-_DTYPES = {"observation": "uint8", "action": "int32", "reward": "float32", "terminal": "uint8"}
+# {array: dtype and shape of a step}
+_ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "observation": ("uint8", frames.FRAME_SHAPE),
+    "action": ("int32", ()),
+    "reward": ("float32", ()),
+    "terminal": ("uint8", ()),
+}
 
 
 @gin.configurable
@@ -90,12 +98,13 @@ class DQNReplay:
         lengths = [min(self.steps_per_file, _length(folder, number)) for number in numbers]
         # One array for all files: the frames are most of the machine's memory, and are read once.
         arrays = {
-            name: np.empty((sum(lengths), *_shape(name)), dtype) for name, dtype in _DTYPES.items()
+            name: np.empty((sum(lengths), *shape), dtype)
+            for name, (dtype, shape) in _ARRAYS.items()
         }
         rows, start = [], 0
         for number, length in zip(numbers, lengths, strict=True):
             for name, array in arrays.items():
-                _read_into(array[start : start + length], _path(folder, name, number))
+                _read_into(array[start : start + length], name, _path(folder, name, number))
             rows.append(start + _whole(arrays["terminal"][start : start + length]))
             start += length
         found = frames.Frames(
@@ -127,12 +136,8 @@ class DQNReplay:
         return there if self.files is None else sorted(self.files)
 
 
-def _shape(name: str) -> tuple[int, ...]:
-    return frames.FRAME_SHAPE if name == "observation" else ()
-
-
 def _path(folder: Path, name: str, number: int) -> Path:
-    stored = f"$store$_{name}" if name in _DTYPES else name
+    stored = f"$store$_{name}" if name in _ARRAYS else name
     return folder / f"{stored}_ckpt.{number}.gz"
 
 
@@ -142,11 +147,13 @@ def _length(folder: Path, number: int) -> int:
     A file was written one step before its ring was full, the last one of a run where that ended:
     from there on it holds what an earlier file has, or nothing.
     """
-    capacity = _open(_path(folder, "terminal", number), lambda file: _header(file)[0][0])
+    with _open(_path(folder, "terminal", number)) as file:
+        capacity = _header(file)[0][0]
     path = _path(folder, "add_count", number)
     if not path.is_file():
         return capacity - 1
-    count = _open(path, lambda file: np.lib.format.read_array(file, allow_pickle=False))
+    with _open(path) as file:
+        count = np.lib.format.read_array(file, allow_pickle=False)
     is_whole = np.ndim(count) == 0 and np.issubdtype(np.asarray(count).dtype, np.integer)
     require(is_whole, str(path), "a whole number", getattr(count, "shape", count))
     return int(count) % capacity
@@ -162,44 +169,40 @@ def _whole(terminal: np.ndarray) -> np.ndarray:
     return rows[ends[rows] == ends[rows - (frames.STACK - 1)]]
 
 
-def _read_into(rows: np.ndarray, path: Path) -> None:
+def _read_into(rows: np.ndarray, name: str, path: Path) -> None:
     """Fills rows with the first of the array in a file."""
-    name = path.name.removeprefix("$store$_").partition("_ckpt")[0]
-
-    def read(file: Any) -> None:
+    with _open(path) as file:
         shape, dtype = _header(file)
         if dtype != rows.dtype or shape[1:] != rows.shape[1:] or shape[0] < len(rows):
             raise ValueError(
                 f"{name} of at least {len(rows)} steps must be {rows.dtype} {rows.shape[1:]} each;"
                 f" got {dtype} {shape}"
             )
-        buffer = rows.reshape(-1).view(np.uint8).data
-        while buffer:
-            count = file.readinto(buffer)
-            if not count:
-                raise EOFError(f"it ends {len(buffer)} bytes too early")
-            buffer = buffer[count:]
-
-    _open(path, read)
+        content = file.read(rows.nbytes)
+        if len(content) < rows.nbytes:
+            raise EOFError(f"it ends {rows.nbytes - len(content)} bytes too early")
+        rows[:] = np.frombuffer(content, dtype).reshape(rows.shape)
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of the array that follows in a .npy file."""
     version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
         raise ValueError(f"the .npy format must be version 1 or 2; got {version}")
-    read = np.lib.format.read_array_header_1_0
-    shape, in_columns, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(
-        file
-    )
+    shape, in_columns, dtype = readers[version](file)
     if in_columns or dtype.hasobject or not shape:
         raise ValueError(f"it must hold plain rows; got {dtype} {shape}")
     return shape, dtype
 
 
-def _open(path: Path, read: Any) -> Any:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[gzip.GzipFile]:
     try:
         with gzip.open(path, "rb") as file:
-            return read(file)
+            yield file
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error

@@ -51,7 +51,7 @@ class Experience(NamedTuple):
     has_convolutions: bool = False
 
     def observations(self, data: Any, key: jax.Array, count: int) -> jax.Array:
-        """As in `Task`, of data whose field `kept` holds the transitions."""
+        """As in `Study`, of data whose field `kept` holds the transitions."""
         return self.states(data.kept, self.draw(data.kept, key, count))
 
 

@@ -16,7 +16,7 @@
 What a step draws follows from its number alone, so that a state is all that a checkpoint needs."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,22 +30,35 @@ Data = Any  # pytree of arrays, never donated and never written
 _LEARNER, _DRAW, _SCORE = range(3)
 
 
-class Task(NamedTuple):
-    """What is fitted to what, as pure functions of the data.
+class Study(NamedTuple):
+    """What is fitted to what, as pure functions of the data, and what the host does around it.
 
     Attributes:
+      name: what is trained, in a few words.
       learner: whose gradient steps are taken.
       init: `init(key, data) -> LearnerState`, at the start. The key is consumed.
       draw: `draw(data, key, gradient_step) -> batch` for the learner; gradient_step, int32 (), is 0
         for the first. The key is consumed.
       observations: `observations(data, key, size) -> (size, ...)`, network inputs on which neurons
         are scored. The key is consumed.
+      prepare: `prepare(key, say) -> data`. The key is consumed; `say(text)` tells how far it is.
+      measure: `measure(learner_state, data, key) -> entries` of the "iteration" record besides its
+        counters, numbers or lists of numbers. The key is consumed.
+      prepared: shapes and dtypes of the data where making them takes long: then they are kept in
+        the run's folder. None where they are made again when a run is resumed.
+      has_convolutions: whether the network computes convolutions, which XLA on CPU does slowly
+        inside a compiled loop.
     """
 
+    name: str
     learner: Learner
     init: Callable[[jax.Array, Data], LearnerState]
     draw: Callable[[Data, jax.Array, jax.Array], Any]
     observations: Callable[[Data, jax.Array, int], jax.Array]
+    prepare: Callable[[jax.Array, Callable[[str], None]], Data]
+    measure: Callable[[LearnerState, Data, jax.Array], Mapping[str, Any]]
+    prepared: Any = None
+    has_convolutions: bool = False
 
 
 class FitState(NamedTuple):
@@ -70,17 +83,12 @@ class Fit(NamedTuple):
     advance: Callable[[FitState, Data, int, bool], tuple[FitState, Metrics]]
 
 
-def make_fit(task: Task, score_batch: int) -> Fit:
-    """Compiles a task.
-
-    Args:
-      task: see `Task`.
-      score_batch: observations on which neurons are scored.
-    """
+def make_fit(study: Study, score_batch: int) -> Fit:
+    """Compiles a study, whose neurons are scored on so many observations."""
 
     @jax.jit
     def init(key: jax.Array, data: Data) -> FitState:
-        learner = task.init(jax.random.fold_in(key, _LEARNER), data)
+        learner = study.init(jax.random.fold_in(key, _LEARNER), data)
         return FitState(learner, jnp.copy(key), jnp.full((), -1, jnp.int32))
 
     def update(state: FitState, data: Data, scored: bool) -> tuple[FitState, Metrics]:
@@ -89,11 +97,11 @@ def make_fit(task: Task, score_batch: int) -> Fit:
         def key(stream: int) -> jax.Array:
             return jax.random.fold_in(jax.random.fold_in(state.key, stream), step)
 
-        batch = task.draw(data, key(_DRAW), step)
-        learner, metrics = task.learner.step(state.learner, batch)
+        batch = study.draw(data, key(_DRAW), step)
+        learner, metrics = study.learner.step(state.learner, batch)
         is_first = (state.nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
-        inputs = (task.observations(data, key(_SCORE), score_batch),) if scored else None
-        learner = task.learner.after_step(learner, batch, inputs)
+        inputs = (study.observations(data, key(_SCORE), score_batch),) if scored else None
+        learner = study.learner.after_step(learner, batch, inputs)
         metrics = {name: value for name, value in metrics.items() if value.ndim == 0}
         nonfinite_step = jnp.where(is_first, step + 1, state.nonfinite_step)
         return FitState(learner, state.key, nonfinite_step), metrics

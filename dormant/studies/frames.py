@@ -118,10 +118,9 @@ def check_frames(name: str, frames: Frames, num_actions: int) -> None:
         finite.
     """
     require(frames.row.size > 0, name, "a step whose frames are all there", 0)
-    actions = frames.action[frames.row]
-    allowed = f"actions from 0 to {num_actions - 1}, those of the game"
+    actions, rewards = frames.action[frames.row], frames.reward[frames.row]
     inside = (actions >= 0) & (actions < num_actions)
-    require(bool(inside.all()), name, allowed, int(actions[np.argmin(inside)]))
-    rewards = frames.reward[frames.row]
+    allowed = f"actions from 0 to {num_actions - 1}, those of the game"
+    require(inside.all(), name, allowed, actions[np.argmin(inside)].item())
     finite = np.isfinite(rewards)
-    require(bool(finite.all()), name, "finite rewards", float(rewards[np.argmin(finite)]))
+    require(finite.all(), name, "finite rewards", rewards[np.argmin(finite)].item())

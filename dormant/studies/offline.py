@@ -15,7 +15,7 @@
 """Figure 4: DQN on fixed data, with targets that follow the network or never change."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gin
@@ -23,15 +23,15 @@ import jax
 
 from dormant import learners
 from dormant.checks import errors_of, require, require_choice, require_count
-from dormant.learners import Learner, LearnerState
+from dormant.learners import LearnerState
 from dormant.runs.options import LearnerOptions
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
 from dormant.studies.experience import Source, given_once, online_experience
-from dormant.studies.fitting import Task
+from dormant.studies.fitting import Study
 from dormant.studies.online import online_run
-from dormant.studies.options import Study, StudyRun
+from dormant.studies.options import StudyRun
 from dormant.vectorized.agent import QNetwork, VectorizedDQN
 
 TARGETS = ("periodic", "random")
@@ -81,54 +81,46 @@ class OfflineDQN:
         Raises:
           ConfigurationError: when the data cannot be read or an option does not fit another.
         """
-        del run
         agent = VectorizedDQN()
         source = (_from_data_set if self.data else _from_online_run)(self, agent, options)
         experience = source.experience
         network = agent.q_network(experience.game)
-        learner = self._learner(agent, options, network)
+        optimizer = agent.optimizer(options, {})
+        with errors_of("OfflineDQN"):
+            learner = learners.dqn(
+                network.apply,
+                network.init,
+                optimizer,
+                discount=agent.discount,
+                loss=agent.loss,
+                # Without a period the target is what `init` makes it.
+                target_period=agent.target_period(options) if self.targets == "periodic" else None,
+                interventions=options.interventions(network.graph, network.init, optimizer),
+            )
         policy = learners.epsilon_greedy(network.apply)
         evaluate = experience.evaluation(policy, self.evaluation_episodes)
 
-        def init(key: jax.Array, data: Logged) -> LearnerState:
-            del data
+        def init(key: jax.Array, _: Logged) -> LearnerState:
             learner_key, target_key = jax.random.split(key)
             state = learner.init(learner_key)
             if self.targets == "random":
                 state = state._replace(target_params=network.init(target_key))
             return state
 
-        def draw(data: Logged, key: jax.Array, gradient_step: jax.Array) -> learners.Batch:
-            del gradient_step
-            rows = experience.draw(data.kept, key, agent.batch_size)
-            return experience.batch(data.kept, rows)
-
-        def measure(state: LearnerState, data: Logged, key: jax.Array) -> Mapping[str, Any]:
-            del data
-            return evaluation_entries(*evaluate(state.params, key))
+        def draw(data: Logged, key: jax.Array, _: jax.Array) -> learners.Batch:
+            return experience.batch(data.kept, experience.draw(data.kept, key, agent.batch_size))
 
         return Study(
             name=f"DQN offline on {experience.game.name}, {self.targets} targets",
-            task=Task(learner, init, draw, experience.observations),
+            learner=learner,
+            init=init,
+            draw=draw,
+            observations=experience.observations,
             prepare=source.load(network),
             prepared=source.prepared,
-            measure=measure,
+            measure=lambda state, data, key: evaluation_entries(*evaluate(state.params, key)),
             has_convolutions=experience.has_convolutions,
         )
-
-    def _learner(self, agent: VectorizedDQN, options: LearnerOptions, network: QNetwork) -> Learner:
-        optimizer = agent.optimizer(options, {})
-        with errors_of("OfflineDQN"):
-            return learners.dqn(
-                network.apply,
-                network.init,
-                optimizer,
-                discount=agent.discount,
-                loss=agent.loss,
-                # Without a period the target is what the caller makes it.
-                target_period=agent.target_period(options) if self.targets == "periodic" else None,
-                interventions=options.interventions(network.graph, network.init, optimizer),
-            )
 
 
 def _from_online_run(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOptions) -> Source:
@@ -154,8 +146,7 @@ def _from_data_set(study: OfflineDQN, agent: VectorizedDQN, options: LearnerOpti
     experience = Atari().experience()
     game = experience.game
 
-    def load(network: QNetwork) -> Callable[..., Logged]:
-        del network
+    def load(_: QNetwork) -> Callable[..., Logged]:
         return given_once(Logged(study.data.load(game.name, game.num_actions, options.seed or 0)))
 
     return Source(experience, load)

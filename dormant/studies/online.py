@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import jax
 
 from dormant import vectorized
-from dormant.checks import require_count
 from dormant.learners import LearnerState
 from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
@@ -97,14 +96,13 @@ def online_run(
     Args:
       title: as in `OnlineRun`.
       option: the name in gin of `agent_steps`, for what is said of a mistake.
-      agent_steps: how long the run is.
+      agent_steps: how long the run is, at least 1.
       agent, options: what is trained.
       keeps_all: whether its replay keeps every step, whatever `agent` says.
 
     Raises:
       ConfigurationError: when an option is not allowed.
     """
-    require_count(option, agent_steps, 1, "agent steps")
     agent.rounds(option, agent_steps)
     if keeps_all:
         agent = dataclasses.replace(agent, replay_capacity=agent_steps)

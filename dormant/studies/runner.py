@@ -14,6 +14,7 @@
 
 """A study as a user starts it: what it is fitted to is prepared, then a host loop runs it."""
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ class StudyRunner:
         if not (self._study.has_convolutions and is_cpu()):
             most = min(self._due_every, _MOST_STEPS)
             self._unit = max(n for n in range(1, most + 1) if self._due_every % n == 0)
-        self._fit = make_fit(self._study.task, options.score_batch)
+        self._fit = make_fit(self._study, options.score_batch)
         self._prepared = ArrayCheckpoints(folder / "prepared")
         self._loop = HostLoop(folder, {folder: Member(self._seed, {})}, run)
         self._data = self._state = None
@@ -82,7 +83,7 @@ class StudyRunner:
         return jax.random.fold_in(jax.random.key(self._seed), stream)
 
     def _resume(self) -> FitState:
-        learner = jax.jit(self._study.task.learner.init)(jax.random.key(0))
+        learner = jax.jit(self._study.learner.init)(jax.random.key(0))
         state = FitState(learner, self._key(_FIT), jnp.full((), -1, jnp.int32))
 
         def identity(state: FitState) -> Any:
@@ -107,7 +108,14 @@ class StudyRunner:
         return f"{self._study.name}, seed {self._seed}, {self._loop.left()}"
 
     def run_experiment(self, command: list[str]) -> None:
-        """Runs the iterations that are left: `HostLoop.run`."""
+        """Runs the iterations that are left, with a checkpoint after each.
+
+        Args:
+          command: the process's arguments, for run.json.
+
+        Raises:
+          FloatingPointError: when a loss is not finite, naming the gradient step.
+        """
         work = Work(
             start=self._start,
             advance=self._advance,
@@ -125,11 +133,10 @@ class StudyRunner:
 
     def _prepare(self) -> Data:
         """Makes what is fitted to, and keeps it where it took long."""
-        key = self._key(_PREPARE)
-        kept_key = to_host(key)
-        data = self._study.prepare(key, lambda text: print(text, file=sys.stderr, flush=True))
+        say = functools.partial(print, file=sys.stderr, flush=True)
+        data = self._study.prepare(self._key(_PREPARE), say)
         if self._study.prepared is not None:
-            self._prepared.save(0, _Prepared(jnp.asarray(kept_key), data))
+            self._prepared.save(0, _Prepared(jnp.asarray(to_host(self._key(_PREPARE))), data))
         return data
 
     def _advance(self, state: FitState, step: int) -> tuple[FitState, Call]:

@@ -35,9 +35,9 @@ from dormant.checks import (
 )
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
 from dormant.runs.options import LearnerOptions
-from dormant.studies.fitting import Task
+from dormant.studies.fitting import Study
 from dormant.studies.images import CLASSES, Images
-from dormant.studies.options import Study, StudyRun
+from dormant.studies.options import StudyRun
 from dormant.vectorized import MLP
 
 LABELS = ("fixed", "shuffled")
@@ -156,14 +156,11 @@ class Supervised:
         return Study(
             name=f"classifier on {self.images.count} images of {self.images.source},"
             f" {self.labels} labels",
-            task=Task(
-                learner=learner,
-                init=lambda key, data: learner.init(key),
-                draw=self.draw,
-                observations=_observations,
-            ),
+            learner=learner,
+            init=lambda key, data: learner.init(key),
+            draw=self.draw,
+            observations=_observations,
             prepare=lambda key, say: prepare(key),
-            prepared=None,
             measure=self._measure(apply),
             has_convolutions=self.network == "nature",
         )
@@ -174,28 +171,23 @@ class Supervised:
         period = jnp.minimum(epoch // self.shuffle_every, data.labels.shape[0] - 1)
         return data.labels[period]
 
-    def draw(self, data: Labelled, key: jax.Array, gradient_step: jax.Array) -> LabelledBatch:
+    def draw(self, data: Labelled, _: jax.Array, gradient_step: jax.Array) -> LabelledBatch:
         """The batch of a gradient step, which is 0 for the first; it needs no key."""
-        del key
         epoch, place = jnp.divmod(gradient_step, self.steps_per_epoch)
         start = place * self.batch_size
         rows = jax.lax.dynamic_slice(data.order, (epoch, start), (1, self.batch_size))[0]
         return LabelledBatch(data.images[rows], self.labels_at(data, gradient_step)[rows])
 
-    def _network(self) -> Any:
-        if self.network == "nature":
-            return NatureCNN(CLASSES)
-        return MLP(CLASSES, observation_shape=self.images.shape, dense=tuple(self.dense))
-
     def _learner(self, options: LearnerOptions) -> tuple[Callable, Learner]:
         """The network mapped over a batch, and the learner."""
-        network, shape = self._network(), self.images.shape
+        shape = self.images.shape
+        mlp = MLP(CLASSES, observation_shape=shape, dense=tuple(self.dense))
+        network: Any = mlp if self.network == "mlp" else NatureCNN(CLASSES)
 
         def apply(params: Any, images: jax.Array) -> jax.Array:
-            if self.network == "mlp":
-                # The other network scales its pixels itself.
-                images = images.astype(jnp.float32) / 255.0
-            return network.apply(params, images)
+            # The other network scales its pixels itself.
+            scaled = images.astype(jnp.float32) / 255.0 if network is mlp else images
+            return network.apply(params, scaled)
 
         def init(key: jax.Array) -> Any:
             return network.init(key, jnp.zeros(shape, jnp.uint8))
@@ -208,13 +200,11 @@ class Supervised:
         optimizer = dormant.weight_decay(sgd, options.weight_decay, kind=kind, learning_rate=rate)
 
         def loss(params: Any, target_params: Any, batch: LabelledBatch, key: jax.Array):
-            del target_params, key
             logits = apply(params, batch.image)
             errors = optax.softmax_cross_entropy_with_integer_labels(logits, batch.label)
             return jnp.mean(errors), {"accuracy": _accuracy(logits, batch.label)}
 
         def policy(params: Any, image: jax.Array, key: jax.Array, epsilon: Any) -> jax.Array:
-            del key, epsilon
             return jnp.argmax(apply(params, image))
 
         learner = gradient_learner(
@@ -229,9 +219,8 @@ class Supervised:
     def _measure(self, apply: Callable) -> Callable[..., Mapping[str, float]]:
         accuracy = jax.jit(lambda params, *batch: _accuracy(apply(params, batch[0]), batch[1]))
 
-        def measure(state: LearnerState, data: Labelled, key: jax.Array) -> Mapping[str, float]:
+        def measure(state: LearnerState, data: Labelled, _: jax.Array) -> Mapping[str, float]:
             """Accuracy on all images, of the labels that the last step was trained on."""
-            del key
             labels = self.labels_at(data, state.gradient_step - 1)
             starts = range(0, self.images.count, _CHUNK)
             parts = [(data.images[i : i + _CHUNK], labels[i : i + _CHUNK]) for i in starts]

@@ -185,6 +185,6 @@ def study_of(study_flags):
         parse_gin([flags[0].split("=", 1)[1]], bindings)
         run = StudyRun()
         study = run.study.study(LearnerOptions(), run)
-        return study, make_fit(study.task, 16)
+        return study, make_fit(study, 16)
 
     return make

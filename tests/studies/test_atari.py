@@ -91,7 +91,7 @@ def damaged(trained_run, tmp_path):
 
 def template(study_of):
     study, _ = study_of("fig08_atari", {"Distillation.student": "'fresh'"})
-    return jax.eval_shape(study.task.learner.init, jax.random.key(0)).params
+    return jax.eval_shape(study.learner.init, jax.random.key(0)).params
 
 
 def test_its_network_and_its_replay_are_those_of_the_checkpoint(trained_run, study_of):
@@ -116,8 +116,8 @@ def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, stu
     alike = jax.tree.map(np.array_equal, state.learner.params, data.teacher)
     # Teacher and student are one run here.
     assert jax.tree.all(alike) == (student == "pretrained")
-    batch = study.task.draw(data, jax.random.key(2), jnp.int32(0))
-    loss = float(study.task.learner.step(state.learner, batch)[1]["loss"])
+    batch = study.draw(data, jax.random.key(2), jnp.int32(0))
+    loss = float(study.learner.step(state.learner, batch)[1]["loss"])
     assert (loss == 0) == (student == "pretrained")
     if student == "pretrained":
         assert float(data.start_return) == float(data.teacher_return)

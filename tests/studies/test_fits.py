@@ -95,8 +95,8 @@ def test_distillation_lowers_the_loss_on_the_teachers_states(study_of, data_of, 
     before = copied(data)
     state = fit.init(jax.random.key(7), data)
     assert same(state.learner.params, data_of("fig08").start) == pretrained
-    batch = study.task.draw(data, jax.random.key(9), jnp.int32(0))
-    step = jax.jit(study.task.learner.step)
+    batch = study.draw(data, jax.random.key(9), jnp.int32(0))
+    step = jax.jit(study.learner.step)
     first = float(step(state.learner, batch)[1]["loss"])
     for _ in range(5):
         state, _ = fit.advance(state, data, 40, False)
