@@ -49,22 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             preflight.load_gin(given.gin_files, given.gin_bindings)
             preflight.check_runner()
             preflight.check_environment()
-            runner = _create_runner(base_dir)
+            import tensorflow as tf
+
+            from dormant.agents.runner import create_dormant_runner
+
+            # Dopamine and orbax warn of things that a user can do nothing about.
+            logging.set_verbosity(logging.ERROR)
+            # TensorFlow only writes event files here; the accelerator's memory is JAX's.
+            tf.config.set_visible_devices([], "GPU")
+            runner = create_dormant_runner(base_dir)
         return functools.partial(_run, runner, base_dir, command_line(_PROGRAM, arguments))
 
     return run_command(_PROGRAM, __doc__, arguments, prepare)
-
-
-def _create_runner(base_dir: str):
-    import tensorflow as tf
-
-    from dormant.agents.runner import create_dormant_runner
-
-    # Dopamine and orbax warn of things that a user can do nothing about.
-    logging.set_verbosity(logging.ERROR)
-    # TensorFlow only writes event files here; the accelerator's memory is JAX's.
-    tf.config.set_visible_devices([], "GPU")
-    return create_dormant_runner(base_dir)
 
 
 def _run(runner, base_dir: str, command: list[str]) -> None:

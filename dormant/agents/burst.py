@@ -83,8 +83,7 @@ def _device_scan(learner: Learner) -> Burst:
         inputs = score_inputs if any(due) else None
         state, metrics = compiled_scan(state, tuple(batches), inputs)
         if after_update is not None:
-            for index in range(len(due)):
-                after_update(jax.tree.map(operator.itemgetter(index), metrics))
+            tell(after_update, metrics, len(due))
         return state, jax.tree.map(operator.itemgetter(reported_update(due)), metrics)
 
     return burst
@@ -109,6 +108,12 @@ def scan_of(learner: Learner) -> Callable[..., tuple[Any, Any]]:
 def stack(trees: Sequence[Any]) -> Any:
     """Pytrees of one structure as one, whose arrays have a new first axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def tell(after_update: Callable[[Any], None], metrics: Any, updates: int) -> None:
+    """Calls `after_update` with the metrics of each update, which come stacked."""
+    for update in range(updates):
+        after_update(jax.tree.map(operator.itemgetter(update), metrics))
 
 
 def reported_update(due: Sequence[bool]) -> int:

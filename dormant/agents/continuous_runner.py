@@ -15,9 +15,7 @@
 """Dopamine's runners for continuous actions, with all that `RunnerMixin` adds to the discrete ones.
 Apart from those, so that a run on Atari need not import what these do."""
 
-import contextlib
 import types
-from collections.abc import Iterator
 from typing import Any
 
 from dopamine.continuous_domains import run_experiment
@@ -33,8 +31,12 @@ class _ContinuousMixin(RunnerMixin):
     """
 
     def __init__(self, base_dir: str, agent: Any):
-        with _without_event_file():
+        tensorboard = run_experiment.tensorboard
+        run_experiment.tensorboard = types.SimpleNamespace(SummaryWriter=lambda folder: None)
+        try:
             super().__init__(base_dir, agent)
+        finally:
+            run_experiment.tensorboard = tensorboard
 
     def _save_tensorboard_summaries(self, *scalars: Any) -> None:
         pass
@@ -52,13 +54,3 @@ CONTINUOUS_RUNNERS = {
     "continuous_train": DormantContinuousTrainRunner,
     "continuous_train_and_eval": DormantContinuousRunner,
 }
-
-
-@contextlib.contextmanager
-def _without_event_file() -> Iterator[None]:
-    tensorboard = run_experiment.tensorboard
-    run_experiment.tensorboard = types.SimpleNamespace(SummaryWriter=lambda folder: None)
-    try:
-        yield
-    finally:
-        run_experiment.tensorboard = tensorboard

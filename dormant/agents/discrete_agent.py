@@ -22,10 +22,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from dormant.agents import replay_sampling
 from dormant.agents.learner_agent import LearnerAgent, check_observations
 from dormant.checks import require_choice
+from dormant.learners import WeightedBatch
+from dormant.replay import importance_weights
 from dormant.runs.options import LearnerOptions, inherited_option
+
+# Dopamine's, so that no transition that was drawn has priority 0.
+_EPSILON = 1e-10
 
 
 class DiscreteAgent(LearnerAgent):
@@ -54,11 +58,6 @@ class DiscreteAgent(LearnerAgent):
         return self.epsilon_fn(
             self.epsilon_decay_period, agent_step, self.min_replay_history, self.epsilon_train
         )
-
-    def _select_action(self) -> int:
-        act, key, step = self._policy_of_this_step()
-        self.action = int(act(self._learner_state, self.state, key, step))
-        return self.action
 
     @property
     def online_params(self) -> Any:
@@ -92,14 +91,20 @@ class PrioritizedAgent(DiscreteAgent):
             self._after_update = self._set_priorities
         super().__init__(*arguments, options=options, **inherited)
 
-    def _training_batch(self) -> Any:
-        batch, keys = replay_sampling.weighted_batch(self._replay)
+    def _training_batch(self) -> WeightedBatch:
+        sample = self._replay.sample()
         if self.prioritizes:
-            self._sampled_keys.append(keys)
-        return batch
+            self._sampled_keys.append(sample.keys)
+        # All 1 where transitions are drawn uniformly.
+        weight = importance_weights(sample.probabilities)
+        return WeightedBatch(*sample.batch, weight=weight)
 
     def _set_priorities(self, metrics: Mapping[str, Any]) -> None:
-        keys = self._sampled_keys.popleft()
-        first, last = self.gradient_step + 1, self.gradient_step + self._updates_per_burst
-        where = f"gradient step {last}" if first == last else f"gradient steps {first} to {last}"
-        replay_sampling.set_priorities(self._replay, keys, metrics["sample_loss"], where)
+        """To the root of the loss; raises FloatingPointError where that is not finite."""
+        loss = np.asarray(metrics["sample_loss"], np.float64)
+        if not np.isfinite(loss).all():
+            first, last = self.gradient_step + 1, self.gradient_step + self._updates_per_burst
+            where = f"step {last}" if first == last else f"steps {first} to {last}"
+            found = loss.tolist()
+            raise FloatingPointError(f"the loss must be finite at gradient {where}; got {found}")
+        self._replay.set_priorities(self._sampled_keys.popleft(), np.sqrt(loss + _EPSILON))

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.agents.burst import reported_update, scan_of, stack
+from dormant.agents.burst import reported_update, scan_of, stack, tell
+from dormant.agents.lockstep import Execute
 from dormant.learners import Learner
 
 
@@ -48,10 +49,6 @@ class Burst(NamedTuple):
     after_update: Callable[[Mapping[str, Any]], None] | None
 
 
-# {member: request} -> {member: answer}; an answer may be the exception of its request
-Answer = Callable[[Mapping[int, Any]], dict[int, Any]]
-
-
 def one_by_one(requests: Mapping[int, Act | Burst]) -> dict[int, Any]:
     """Answers every request with its agent's own programs: to the bit what the agent alone has.
 
@@ -61,7 +58,7 @@ def one_by_one(requests: Mapping[int, Act | Burst]) -> dict[int, Any]:
 
 
 def by_program(
-    answers: Mapping[Callable, Answer], requests: Mapping[int, Act | Burst]
+    answers: Mapping[Callable, Execute], requests: Mapping[int, Act | Burst]
 ) -> dict[int, Any]:
     """Answers requests as `answers` says of their programs, or one by one where it does not."""
     asked: dict[Callable, dict[int, Act | Burst]] = {}
@@ -90,12 +87,7 @@ class OneDispatch:
     """
 
     def __init__(self, learner: Learner, members: int):
-        """Compiles nothing yet.
-
-        Args:
-          learner: of any of the members.
-          members: N, how many there are.
-        """
+        """Compiles nothing yet; `learner` is that of any of the members."""
         self._members = members
         self._compiled_acts = jax.jit(_act_side_by_side, static_argnums=0)
         self._compiled_bursts = jax.jit(_vmapped_scan(learner), donate_argnums=0)
@@ -141,14 +133,9 @@ class OneDispatch:
             metrics = jax.device_get(metrics)  # once for all, not number by number
             for index, (member, request) in enumerate(requests.items()):
                 own = jax.tree.map(operator.itemgetter(index), metrics)
-                error = _attempt(_tell, request, own)
+                error = _attempt(tell, request.after_update, own, len(request.due))
                 answers[member] = answers[member] if error is None else error
         return answers
-
-
-def _tell(request: Burst, metrics: Any) -> None:
-    for update in range(len(request.due)):
-        request.after_update(jax.tree.map(operator.itemgetter(update), metrics))
 
 
 def _act_side_by_side(

@@ -92,22 +92,18 @@ def seed_environment(environment: typing.Any, seed: int) -> None:
     if hasattr(environment, "environment"):
         environment.environment.reset(seed=seed)
     elif hasattr(getattr(environment, "env", None), "sticky_action_prob"):
-        _seed_minatar(environment, seed)
+        environment.env.seed(seed)
+        # What a sticky first action repeats; MinAtar's reset leaves the old one.
+        environment.env.last_action = 0
+        if hasattr(environment, "_rng"):  # Dopamine's sticky actions, on top of MinAtar's own
+            import jax
+
+            environment._rng = jax.random.PRNGKey(seed)
     else:
         raise ValueError(
             "`environment` must be a Dopamine wrapper, with the wrapped environment in"
             f" `.environment` or `.env`; got {type(environment).__name__}"
         )
-
-
-def _seed_minatar(environment: typing.Any, seed: int) -> None:
-    game = environment.env
-    game.seed(seed)
-    game.last_action = 0  # what a sticky first action repeats; its reset leaves the old one
-    if hasattr(environment, "_rng"):  # Dopamine's sticky actions, on top of MinAtar's own
-        import jax
-
-        environment._rng = jax.random.PRNGKey(seed)
 
 
 # What is installed. Sources are read and not imported, so that asking is cheap and has no effect.
@@ -147,19 +143,20 @@ def _dopamine_folder() -> pathlib.Path:
 
 
 def _source(folder: pathlib.Path | None, file: str) -> str:
-    path = None if folder is None else folder / file
-    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
+    path = folder and folder / file
+    return path.read_text(encoding="utf-8") if path and path.is_file() else ""
 
 
-def _imports(source: str, statement: str) -> bool:
+def _imports(file: str, statement: str) -> bool:
+    """Whether a file of Dopamine has a line that begins with such an import."""
+    source = _source(_dopamine_folder(), file)
     return re.search(rf"^{statement}\b", source, flags=re.MULTILINE) is not None
 
 
 def _imports_what_is_missing(file: str, *packages: str) -> bool:
     """Whether a file of Dopamine imports one of the packages that is not installed."""
-    source = _source(_dopamine_folder(), file)
     return any(
-        _imports(source, f"(from|import) {package}") and not _is_installed(package)
+        _imports(file, f"(from|import) {package}") and not _is_installed(package)
         for package in packages
     )
 
@@ -282,11 +279,6 @@ def _aval_mappings_apply() -> None:
     setattr(xla, _GIVEN_BACK, True)
 
 
-def _spaces_needed() -> bool:
-    source = _source(_dopamine_folder(), "continuous_domains/run_experiment.py")
-    return _imports(source, "from gym import spaces")
-
-
 def _accept_boxes_of_gymnasium(run_experiment: types.ModuleType) -> None:
     import gymnasium
 
@@ -363,7 +355,9 @@ SHIMS = (
             " while its environments come from Gymnasium. The shim lets those assertions accept"
             " either Box; they compute nothing."
         ),
-        needed=_spaces_needed,
+        needed=functools.partial(
+            _imports, "continuous_domains/run_experiment.py", "from gym import spaces"
+        ),
         apply=_ModulePatch(
             module="dopamine.continuous_domains.run_experiment",
             last_name="ContinuousTrainRunner",

@@ -26,12 +26,10 @@ from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 
 from dormant import learners
 from dormant.agents.discrete_agent import DiscreteAgent
-from dormant.checks import require, require_choice, require_number
+from dormant.checks import errors_of, require
 from dormant.runs.options import LearnerOptions, bound_in_gin
 
 _NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
-_ACTIVATIONS = ("relu", "leaky_relu")
-_LOSSES = ("huber", "mse")
 
 
 @gin.configurable
@@ -70,9 +68,7 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        loss = bound_in_gin("JaxDQNAgent.loss_type", "huber") if loss is None else loss
-        require_choice("DormantDQNAgent.loss", loss, _LOSSES)
-        self._loss = loss
+        self._loss = bound_in_gin("JaxDQNAgent.loss_type", "huber") if loss is None else loss
         module = _network(network, width, activation)
         super().__init__(num_actions, network=module, options=options)
 
@@ -101,10 +97,11 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
 
 def _network(network: Any, width: Any, activation: Any) -> Callable[..., Any]:
     """What makes the network: called with num_actions."""
-    require_number("DormantDQNAgent.width", width, above=0)
-    require_choice("DormantDQNAgent.activation", activation, _ACTIVATIONS)
     if isinstance(network, str) and network in _NETWORKS:
-        return functools.partial(_NETWORKS[network], width=width, activation=activation)
+        module = functools.partial(_NETWORKS[network], width=width, activation=activation)
+        with errors_of("DormantDQNAgent"):
+            module(num_actions=1)  # checks its options
+        return module
     allowed = "'nature', 'impala' or a Flax module such as @networks.ClassicControlDQNNetwork"
     require(callable(network), "DormantDQNAgent.network", allowed, network)
     for option, value, default in (("width", width, 1), ("activation", activation, "relu")):

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gin
+import gymnasium
 import numpy as np
 from dopamine.discrete_domains import atari_lib, gym_lib
 
@@ -103,15 +104,10 @@ def first_seed(environment: Any, sequence: np.random.SeedSequence) -> int:
 
 
 def check_actions(environment: Any, agent: Any) -> None:
-    """Checks that the environment's actions are of the kind that the agent's `control` names.
-
-    Raises:
-      ConfigurationError: when they are not.
-    """
+    """Checks that the environment's actions are of the kind that the agent's `control` names."""
     has = "discrete" if hasattr(environment.action_space, "n") else "continuous"
     needs = control_of(agent)
-    name = "create_environment_fn"
-    require(has == needs, name, f"of {needs} actions, as {agent.__name__} needs them", has)
+    require(has == needs, _FACTORY, f"of {needs} actions, as {agent.__name__} needs them", has)
 
 
 def control_of(agent: Any) -> str:
@@ -146,15 +142,6 @@ def share_environment_binding(control: str) -> None:
                 gin.bind_parameter(f"{name}.{_FACTORY}", found)
 
 
-def gymnasium_spec() -> Any:
-    """Gymnasium's record of the environment that `create_gym_environment` is bound to, or None."""
-    import gymnasium
-
-    name = bound_in_gin("create_gym_environment.environment_name", None)
-    version = bound_in_gin("create_gym_environment.version", "v0")
-    return gymnasium.registry.get(f"{name}-{version}")
-
-
 @contextlib.contextmanager
 def quiet_creation() -> Iterator[None]:
     """Holds back what Gymnasium and MuJoCo say of an environment that was chosen on purpose.
@@ -163,7 +150,9 @@ def quiet_creation() -> Iterator[None]:
     a word in Gymnasium's own HalfCheetah, which it also writes to MUJOCO_LOG.TXT in the working
     directory.
     """
-    spec = gymnasium_spec()
+    name = bound_in_gin("create_gym_environment.environment_name", None)
+    version = bound_in_gin("create_gym_environment.version", "v0")
+    spec = gymnasium.registry.get(f"{name}-{version}")
     if spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
         with contextlib.suppress(ImportError):
             import mujoco  # noqa: F401

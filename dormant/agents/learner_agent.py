@@ -82,9 +82,8 @@ class LearnerParts(NamedTuple):
 class LearnerAgent:
     """Makes updates and target of a Dopamine agent those of a pure learner.
 
-    Put it before a Dopamine agent in the bases and implement `_build_learner` and
-    `_select_action`. Every gin binding of the Dopamine agent works; `LearnerOptions.*` add what all
-    agents of this package have.
+    Put it before a Dopamine agent in the bases and implement `_build_learner`. Every gin binding of
+    the Dopamine agent works; `LearnerOptions.*` add what all agents of this package have.
 
     All randomness derives from the seed and from what a checkpoint holds: counters, and the state
     of the replay's own generator.
@@ -155,14 +154,8 @@ class LearnerAgent:
 
     def _create_optimizer(self) -> optax.GradientTransformation:
         """The optimizer of the whole tree of parameters, as the options ask for it."""
-        options = self._options
-        return create_optimizer(
-            self._optimizer_name,
-            weight_decay=options.weight_decay,
-            weight_decay_kind=options.weight_decay_kind,
-            per_entry_count=options.per_entry_count,
-            option=option_name(type(self), "optimizer"),
-        )
+        option = option_name(type(self), "optimizer")
+        return create_optimizer(self._optimizer_name, self._options, option)
 
     @property
     def _follows_agent_steps(self) -> bool:
@@ -277,13 +270,20 @@ class LearnerAgent:
         return self._act_in_evaluation, self._evaluation_key, self._evaluation_steps - 1
 
     def _select_action(self) -> Any:
-        """The action for `self.state`, kept in `self.action`."""
-        raise NotImplementedError
+        """The action for `self.state`, kept in `self.action`: an int where it has shape ()."""
+        act, key, step = self._policy_of_this_step()
+        action = np.asarray(act(self._learner_state, self.state, key, step))
+        self.action = action if action.ndim > 0 else int(action)
+        return self.action
 
-    def _record_observation(self, observation: np.ndarray) -> None:
+    def _observe(self, observation: np.ndarray) -> Any:
+        """Puts an observation into `self.state`, learns where it is time, and acts."""
         frames = np.moveaxis(self.state, -1, 0)
         frames[:-1] = frames[1:]
         frames[-1] = np.reshape(observation, self.observation_shape)
+        if not self.eval_mode:
+            self._train_step()
+        return self._select_action()
 
     def _store(self, reward: float, terminal: bool, episode_end: bool) -> None:
         """Adds to the replay what came of `self.action` in `self.state`."""
@@ -300,20 +300,14 @@ class LearnerAgent:
         check_observations(self, np.shape(observation), np.asarray(observation).dtype)
         self._follows_stored = False
         self._reset_state()
-        self._record_observation(observation)
-        if not self.eval_mode:
-            self._train_step()
-        return self._select_action()
+        return self._observe(observation)
 
     def step(self, reward: float, observation: np.ndarray) -> Any:
         if not self.eval_mode:
             self._store(reward, False, False)
         else:
             self._follows_stored = False
-        self._record_observation(observation)
-        if not self.eval_mode:
-            self._train_step()
-        return self._select_action()
+        return self._observe(observation)
 
     def end_episode(self, reward: float, terminal: bool = True) -> None:
         if not self.eval_mode:
@@ -326,7 +320,7 @@ class LearnerAgent:
             if self.training_steps % self.update_period == 0:
                 self._update_burst()
             if self._follows_agent_steps and self.training_steps % self.target_update_period == 0:
-                self._sync_weights()
+                self._learner_state = self._learner.sync_target(self._learner_state)
         self.training_steps += 1
 
     def _update_burst(self) -> None:
@@ -361,9 +355,6 @@ class LearnerAgent:
 
     def _score_batch(self, gradient_step: int, size: int) -> learners.Batch:
         return replay_sampling.score_batch(self._replay, self._seed, gradient_step, size)
-
-    def _sync_weights(self) -> None:
-        self._learner_state = self._learner.sync_target(self._learner_state)
 
     # Reporting. Nothing is fetched from the device but what is written.
 
@@ -454,15 +445,10 @@ class LearnerAgent:
 
 
 def seed_of(agent: type, configured: Any) -> int:
-    """The seed of a run of an agent.
+    """The seed of a run of an agent class, a whole number >= 0.
 
-    Args:
-      agent: the class.
-      configured: what `LearnerOptions.seed` is; None for what the Dopamine agent's seed is bound
-        to, else 0.
-
-    Raises:
-      ConfigurationError: when it is not a whole number >= 0.
+    What `LearnerOptions.seed` is, or, where that is None, what the Dopamine agent's seed is bound
+    to, else 0.
     """
     seed = inherited_option(agent, "seed", 0) if configured is None else configured
     require_count("seed", seed, 0)
@@ -477,8 +463,7 @@ def check_observations(agent: Any, shape: Sequence[int] | None, dtype: Any) -> N
 
     Args:
       agent: has `observation_shape` and `observation_dtype`.
-      shape: of one observation; None where it is not known.
-      dtype: of one observation; None where it is not known.
+      shape, dtype: of one observation; None where it is not known.
 
     Raises:
       ConfigurationError: naming the binding that is to be another.

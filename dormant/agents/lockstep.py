@@ -15,7 +15,6 @@
 """Several functions that take turns in one process and meet at the calls worth making together.
 Nothing here knows what they compute."""
 
-import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -39,21 +38,6 @@ class MemberFailed(RuntimeError):
 
 class Stopped(BaseException):
     """Raised in a member at its call when all are stopped; files are closed on its way out."""
-
-
-@dataclasses.dataclass
-class _Member:
-    """What the two sides of a member's turn tell each other."""
-
-    number: int
-    name: str
-    thread: threading.Thread | None = None
-    # Filled when its turn begins.
-    turn: queue.SimpleQueue[None] = dataclasses.field(default_factory=queue.SimpleQueue)
-    kind: str | None = None  # of the call it waits at
-    request: Any = None
-    answer: Any = None
-    error: BaseException | None = None
 
 
 class Lockstep:
@@ -86,13 +70,10 @@ class Lockstep:
         if self._is_stopping:
             raise Stopped
         if self._is_running:
-            waiting = self._members[member]
-            waiting.kind, waiting.request = kind, request
-            self._back.put(None)
-            waiting.turn.get()
+            self._ends.put((kind, request))
+            answer = self._turns[member].get()
             if self._is_stopping:
                 raise Stopped
-            answer, waiting.answer = waiting.answer, None
         else:
             answer = self._execute[kind]({member: request})[member]
         if isinstance(answer, Exception):
@@ -106,18 +87,23 @@ class Lockstep:
           MemberFailed: when one raised an exception.
           KeyboardInterrupt: on Ctrl-C, after every member came to its next call and was stopped.
         """
-        self._members = [_Member(number, name) for number, name in enumerate(self._names)]
-        self._back: queue.SimpleQueue[None] = queue.SimpleQueue()  # filled when a turn ends
-        self._turn: _Member | None = None  # who has it
+        # Of each member, filled with its answer when its turn begins.
+        self._turns: list[queue.SimpleQueue] = [queue.SimpleQueue() for _ in self._names]
+        # Filled when a turn ends: with (kind, request) at a call, with an error, else with None.
+        self._ends: queue.SimpleQueue = queue.SimpleQueue()
+        self._waiting: dict[int, tuple[str, Any]] = {}  # (kind, request) of members at a call
+        self._turn: int | None = None  # who has it
         self._is_running, self._is_stopping = True, False
-        for member, function in zip(self._members, functions, strict=True):
-            arguments = (member, function)
-            member.thread = threading.Thread(target=self._take_turns, args=arguments, daemon=True)
-            member.thread.start()
+        self._threads = [
+            threading.Thread(target=self._take_turns, args=(turns, function), daemon=True)
+            for turns, function in zip(self._turns, functions, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
         try:
-            for member in self._members:
+            for member in range(len(self._names)):
                 self._give_turn(member)
-            while any(member.kind for member in self._members):
+            while self._waiting:
                 self._answer_one_kind()
         except BaseException:
             self._stop()
@@ -126,41 +112,42 @@ class Lockstep:
             self._is_running = False
 
     def _answer_one_kind(self) -> None:
-        pending = {member.kind for member in self._members}
+        pending = {kind for kind, _ in self._waiting.values()}
         kind = next(kind for kind in self._execute if kind in pending)
-        waiting = [member for member in self._members if member.kind == kind]
-        answers = self._execute[kind]({member.number: member.request for member in waiting})
-        for member in waiting:
-            member.answer = answers[member.number]
-            self._give_turn(member)
+        members = sorted(member for member, (own, _) in self._waiting.items() if own == kind)
+        answers = self._execute[kind]({member: self._waiting[member][1] for member in members})
+        for member in members:
+            self._give_turn(member, answers[member])
 
-    def _give_turn(self, member: _Member) -> None:
+    def _give_turn(self, member: int, answer: Any = None) -> None:
         """Returns when the member waits at its next call or is done."""
-        member.kind = member.request = None
+        self._waiting.pop(member, None)
         self._turn = member
-        member.turn.put(None)
-        self._back.get()
+        self._turns[member].put(answer)
+        end = self._ends.get()
         self._turn = None
-        if member.error is not None:
-            raise MemberFailed(member.number, member.name, member.error) from member.error
+        if isinstance(end, BaseException):
+            raise MemberFailed(member, self._names[member], end) from end
+        if end is not None:
+            self._waiting[member] = end
 
     def _stop(self) -> None:
         self._is_stopping = True
         # Where Ctrl-C came during a turn, that member first: it runs on to its next call.
         first = [] if self._turn is None else [self._turn]
-        for member in [*first, *self._members]:
-            member.turn.put(None)
-            if member.thread is not None:
-                member.thread.join()
+        for member in [*first, *range(len(self._names))]:
+            self._turns[member].put(None)
+            self._threads[member].join()
         self._is_stopping = False  # nobody is left
 
-    def _take_turns(self, member: _Member, function: Callable[[], Any]) -> None:
-        member.turn.get()
+    def _take_turns(self, turns: queue.SimpleQueue, function: Callable[[], Any]) -> None:
+        turns.get()
+        error: BaseException | None = None
         try:
             if not self._is_stopping:
                 function()
         except Stopped:
             pass
-        except BaseException as error:  # raised again in the thread of `run`
-            member.error = error
-        self._back.put(None)
+        except BaseException as raised:  # raised again in the thread of `run`
+            error = raised
+        self._ends.put(error)

@@ -22,24 +22,17 @@ import optax
 
 import dormant
 from dormant.checks import require, require_choice
+from dormant.runs.options import LearnerOptions
 
 
 def create_optimizer(
-    name: str,
-    *,
-    weight_decay: float = 0.0,
-    weight_decay_kind: str = "l2",
-    per_entry_count: bool = False,
-    option: str = "JaxDQNAgent.optimizer",
+    name: str, options: LearnerOptions, option: str
 ) -> optax.GradientTransformation:
-    """Dopamine's `create_optimizer(name)` as gin configures it.
+    """Dopamine's `create_optimizer(name)` as gin configures it, with what an agent's options add.
 
     Args:
       name: "adam", "rmsprop" or "sgd".
-      weight_decay: coefficient of the weight decay.
-      weight_decay_kind: "l2", a term added to the gradient before the optimizer scales it, as the
-        released ReDo agent does; or "decoupled", a step towards 0 beside it (AdamW).
-      per_entry_count: Adam with one step count per parameter entry (`adam_count`).
+      options: whose weight decay it has, and whose per-entry count of Adam's steps.
       option: where gin sets the name, for errors.
 
     Raises:
@@ -47,35 +40,25 @@ def create_optimizer(
         optimizer than Adam.
     """
     require_choice(option, name, ("adam", "rmsprop", "sgd"))
-    if per_entry_count:
+    parameters = inspect.signature(dopamine_dqn.create_optimizer).parameters.values()
+    values = {parameter.name: parameter.default for parameter in parameters}
+    values |= gin.get_bindings("create_optimizer")
+    rate = values["learning_rate"]
+    if values["anneal_learning_rate"]:
+        rate = optax.linear_schedule(rate, 0.0, values["anneal_steps"])
+    if options.per_entry_count:
         allowed = "'adam' where the intervention's adam_count is 'per_entry'"
         require(name == "adam", option, allowed, name)
-        optimizer = _adam_with_per_entry_count()
+        b1, b2, eps = (values[part] for part in ("beta1", "beta2", "eps"))
+        optimizer = dormant.adam(rate, b1=b1, b2=b2, eps=eps)
     else:
         optimizer = dopamine_dqn.create_optimizer(name)
-    if weight_decay > 0:
-        rate = _learning_rate() if weight_decay_kind == "decoupled" else None
-        optimizer = dormant.weight_decay(
-            optimizer, weight_decay, kind=weight_decay_kind, learning_rate=rate
-        )
-    return optimizer
-
-
-def _adam_with_per_entry_count() -> optax.GradientTransformation:
-    values = _options()
-    b1, b2 = values["beta1"], values["beta2"]
-    return dormant.adam(_learning_rate(), b1=b1, b2=b2, eps=values["eps"])
-
-
-def _learning_rate() -> optax.ScalarOrSchedule:
-    values = _options()
-    if values["anneal_learning_rate"]:
-        return optax.linear_schedule(values["learning_rate"], 0.0, values["anneal_steps"])
-    return values["learning_rate"]
-
-
-def _options() -> dict:
-    """What gin binds to Dopamine's `create_optimizer`, and its defaults."""
-    parameters = inspect.signature(dopamine_dqn.create_optimizer).parameters
-    values = {name: parameter.default for name, parameter in parameters.items()}
-    return values | gin.get_bindings("create_optimizer")
+    if options.weight_decay == 0:
+        return optimizer
+    kind = options.weight_decay_kind
+    return dormant.weight_decay(
+        optimizer,
+        options.weight_decay,
+        kind=kind,
+        learning_rate=rate if kind == "decoupled" else None,
+    )

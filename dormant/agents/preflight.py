@@ -57,25 +57,22 @@ def check_runner() -> None:
     schedule = bound_in_gin("create_dormant_runner.schedule", "continuous_train")
     runner.runner_class(control, schedule)
     name = environments.RUNNER_NAMES[control][0]
-    for other in sorted(names[0] for names in environments.RUNNER_NAMES.values()):
-        for parameter, value in gin.get_bindings(other).items() if other != name else ():
-            allowed = f"left out where actions are {control}: bind {name}.{parameter}"
-            require(False, f"{other}.{parameter}", allowed, value)
+    (other,) = {names[0] for names in environments.RUNNER_NAMES.values()} - {name}
+    for parameter, value in gin.get_bindings(other).items():
+        allowed = f"left out where actions are {control}: bind {name}.{parameter}"
+        require(False, f"{other}.{parameter}", allowed, value)
     for parameter in ("num_iterations", "training_steps", "evaluation_steps"):
         _check_count(f"{name}.{parameter}", 1, 1)
     episode = f"{name}.max_steps_per_episode"
     if schedule == "max_episode_eval" or bound_in_gin(episode, 1) is not None:
         _check_count(episode, 1, 1, "agent steps")
     if schedule == "max_episode_eval":
-        _check_max_episode_eval(environments.environment_factory(control))
-
-
-def _check_max_episode_eval(factory: Any) -> None:
-    _check_count("MaxEpisodeEvalRunner.num_eval_episodes", 100, 1, "episodes")
-    no_ops = _check_count("MaxEpisodeEvalRunner.max_noops", 30, 0)
-    has_no_ops = factory.__name__ == "create_atari_environment"
-    allowed = f"0 in an environment of {factory.__name__}: only Atari games have no-ops"
-    require(has_no_ops or no_ops == 0, "MaxEpisodeEvalRunner.max_noops", allowed, no_ops)
+        _check_count("MaxEpisodeEvalRunner.num_eval_episodes", 100, 1, "episodes")
+        no_ops = _check_count("MaxEpisodeEvalRunner.max_noops", 30, 0)
+        factory = environments.environment_factory(control).__name__
+        allowed = f"0 in an environment of {factory}: only Atari games have no-ops"
+        is_allowed = no_ops == 0 or factory == "create_atari_environment"
+        require(is_allowed, "MaxEpisodeEvalRunner.max_noops", allowed, no_ops)
 
 
 def _check_count(option: str, default: int, least: int, units: str = "") -> int:

@@ -21,14 +21,12 @@ import numpy as np
 from dopamine.jax.replay_memory import replay_buffer, samplers
 
 from dormant.checks import errors_of, require, require_count, require_number
-from dormant.learners import Batch, WeightedBatch
-from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
+from dormant.learners import Batch
+from dormant.replay import ReplayBuffer, ReplayOptions
 from dormant.runs.options import bound_in_gin
 
 # Keeps the score batches' random stream apart from every other use of the run's seed.
 SCORE_STREAM = 0x5C0E
-# Dopamine's, so that no transition that was drawn has priority 0.
-_EPSILON = 1e-10
 _UNIFORM, _PRIORITIZED = "ReplayBuffer", "PrioritizedSamplingDistribution"
 _EXPONENT = f"{_PRIORITIZED}.priority_exponent"
 # Parameters of Dopamine's buffer that have no meaning here, and why.
@@ -65,7 +63,10 @@ def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
     require_count(f"{_PRIORITIZED}.max_capacity", table, capacity, "transitions")
     exponent = bound_in_gin(_EXPONENT, 1.0)
     require_number(_EXPONENT, exponent, 0)
-    _note_in_operative_config(prioritized)
+    # gin notes what a configurable is given when it is called: Dopamine's own, empty, is.
+    replay_buffer.ReplayBuffer(None, None, compress=False)
+    if prioritized:
+        samplers.PrioritizedSamplingDistribution(0, max_capacity=1)
     options = ReplayOptions(
         capacity=capacity,
         batch_size=batch_size,
@@ -81,9 +82,6 @@ def checkpoints_kept() -> int:
     """How many replays are kept on disk: `ReplayBuffer.checkpoint_duration`, 4 where not bound.
 
     Where it is 1 there are two: the last stays while the next checkpoint is not whole.
-
-    Raises:
-      ConfigurationError: when it is not a whole number >= 1.
     """
     kept = bound_in_gin(f"{_UNIFORM}.checkpoint_duration", 4)
     require_count(f"{_UNIFORM}.checkpoint_duration", kept, 1)
@@ -91,47 +89,10 @@ def checkpoints_kept() -> int:
 
 
 def check_no_exponent() -> None:
-    """Checks that no priority exponent is bound, for an agent that draws uniformly.
-
-    Raises:
-      ConfigurationError: when one is.
-    """
+    """Checks that no priority exponent is bound, for an agent that draws uniformly."""
     bound = bound_in_gin(_EXPONENT, None)
     allowed = "left out where transitions are drawn uniformly: replay_scheme 'prioritized' has it"
     require(bound is None, _EXPONENT, allowed, bound)
-
-
-def _note_in_operative_config(prioritized: bool) -> None:
-    # gin notes what a configurable is given when it is called: Dopamine's own, empty, is.
-    replay_buffer.ReplayBuffer(None, None, compress=False)
-    if prioritized:
-        samplers.PrioritizedSamplingDistribution(0, max_capacity=1)
-
-
-def weighted_batch(replay: ReplayBuffer) -> tuple[WeightedBatch, np.ndarray]:
-    """One batch of B transitions from the replay's own generator, which it advances.
-
-    Returns:
-      The batch, with the weights float32 (B,) that make up for how it was drawn, all 1 where that
-      was uniformly; and the transitions' keys (B,), for `set_priorities`.
-    """
-    sample = replay.sample()
-    weight = importance_weights(sample.probabilities)
-    return WeightedBatch(*sample.batch, weight=weight), sample.keys
-
-
-def set_priorities(
-    replay: ReplayBuffer, keys: np.ndarray, sample_loss: Any, where: str = "an update"
-) -> None:
-    """Sets the priorities of transitions to the root of their loss (B,), as Dopamine does.
-
-    Raises:
-      FloatingPointError: when a loss is not finite, at `where`; a run that diverged stops.
-    """
-    loss = np.asarray(sample_loss, np.float64)
-    if not np.isfinite(loss).all():
-        raise FloatingPointError(f"the loss must be finite at {where}; got {loss.tolist()}")
-    replay.set_priorities(keys, np.sqrt(loss + _EPSILON))
 
 
 def score_batch(replay: ReplayBuffer, seed: int, gradient_step: int, size: int) -> Batch:

@@ -29,13 +29,7 @@ from dormant.agents import environments
 from dormant.agents.learner_agent import seed_of
 from dormant.agents.runner_mixin import RunnerMixin
 from dormant.agents.side_by_side import SideBySide
-from dormant.checks import (
-    ConfigurationError,
-    require,
-    require_choice,
-    require_count,
-    require_flag,
-)
+from dormant.checks import ConfigurationError, require, require_choice, require_flag
 from dormant.runs.members import members_of
 from dormant.runs.options import bound_in_gin
 
@@ -135,12 +129,11 @@ def create_dormant_runner(
     """
     is_agent = hasattr(agent, "for_environment")
     require(is_agent, "create_dormant_runner.agent", "an agent such as @DormantDQNAgent", agent)
-    require_count("create_dormant_runner.seeds", seeds, 1)
     if one_dispatch is not None:
         require_flag("create_dormant_runner.one_dispatch", one_dispatch)
+    first_seed = seed_of(agent, bound_in_gin("LearnerOptions.seed", None))
+    members = members_of("create_dormant_runner", first_seed, seeds, side_by_side)
     if seeds > 1 or side_by_side:
-        first_seed = seed_of(agent, bound_in_gin("LearnerOptions.seed", None))
-        members = members_of("create_dormant_runner", first_seed, seeds, side_by_side)
         create = functools.partial(create_dormant_runner, agent=agent, schedule=schedule)
         return SideBySide(base_dir, members, create, one_dispatch)
     control = environments.control_of(agent)
@@ -154,11 +147,7 @@ def create_dormant_runner(
 
 
 def runner_class(control: str, schedule: str) -> type[RunnerMixin]:
-    """The runner of a schedule, for agents whose actions are "discrete" or "continuous".
-
-    Raises:
-      ConfigurationError: when there is no such schedule for such agents.
-    """
+    """The runner of a schedule, for agents whose actions are "discrete" or "continuous"."""
     runners = RUNNERS
     if control == "continuous":
         # Dopamine's module of this name warns when it is imported, which other runs need not see.

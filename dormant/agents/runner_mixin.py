@@ -18,7 +18,7 @@ metrics.jsonl and a progress bar. It knows no algorithm and none of the runners.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gin
@@ -53,12 +53,7 @@ class RunnerMixin:
     """
 
     def __init__(self, base_dir: str, agent: Any):
-        """Creates the environment and the agent, and resumes where there is a checkpoint.
-
-        Args:
-          base_dir: the run's folder.
-          agent: an agent class.
-        """
+        """Creates the environment and an agent of that class, or resumes the run in its folder."""
 
         def create_agent(*arguments: Any, summary_writer: Any = None) -> Any:
             # Dopamine's discrete runners pass a session first; TensorBoard is fed through
@@ -78,24 +73,22 @@ class RunnerMixin:
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
         )
-        self._meet: Callable[[], None] = lambda: None
         self.show_progress(Progress(self._agent.training_steps))
         self._agent.set_tracking_listener(self._write_tracking)
+        self._config = gin.operative_config_str()  # each run's own where several stand side by side
 
     def show_progress(self, progress: Any) -> None:
         """Has progress shown there from now on: a `Progress`, or what takes the place of one."""
         self._progress = progress
         self._progress.expect((self._num_iterations - self._start_iteration) * self._training_steps)
 
-    def set_meeting(self, meeting: Callable[[], None]) -> None:
-        """Has meeting called before every phase, training or evaluation."""
-        self._meet = meeting
+    def meet(self) -> None:
+        """Called before every phase, training or evaluation; runs side by side wait for all."""
 
     def step_in_thread(self, wait: Callable[[], None]) -> None:
         """Has the environment stepped by a thread of its own where that changes nothing.
 
-        Args:
-          wait: called while that thread is at work.
+        `wait` is called while that thread is at work.
         """
         if can_step_in_thread(self._environment):
             self._environment = ThreadedAtari(self._environment, wait)
@@ -118,14 +111,17 @@ class RunnerMixin:
         """The iterations that are left."""
         return iterations_left(self._start_iteration, self._num_iterations)
 
-    def record(self, command: list[str]) -> RunRecord:
+    def record(
+        self, command: list[str], side_by_side: Mapping[str, float] | None = None
+    ) -> RunRecord:
         """Writes config.gin and run.json; see `RunRecord`."""
         return RunRecord(
             self._base_dir,
             seed=self._agent.seed,
             start_iteration=self._start_iteration,
             command=command,
-            config=gin.operative_config_str(),
+            config=self._config,
+            side_by_side=side_by_side,
         )
 
     def _create_directories(self) -> None:
@@ -157,8 +153,7 @@ class RunnerMixin:
         self._checkpointer.save_checkpoint(iteration, data)
 
     def _seed_environment(self, iteration: int) -> None:
-        episode_runs_on = not getattr(self, "episode_ended", True)
-        if not episode_runs_on:
+        if getattr(self, "episode_ended", True):  # else it runs on
             sequence = np.random.SeedSequence([self._agent.seed, iteration])
             seed_environment(
                 self._environment, environments.first_seed(self._environment, sequence)
@@ -170,27 +165,24 @@ class RunnerMixin:
         return super()._run_one_step(action)
 
     def _run_one_episode(self) -> tuple[int, float]:
-        length, episode_return = super()._run_one_episode()
-        self._show_return(episode_return)
-        return length, episode_return
+        return self._shown(*super()._run_one_episode())
 
     def _run_continued_episode(self, *steps: int) -> tuple[int, float]:
-        length, episode_return = super()._run_continued_episode(*steps)
-        self._show_return(episode_return)
-        return length, episode_return
+        return self._shown(*super()._run_continued_episode(*steps))
 
-    def _show_return(self, episode_return: float) -> None:
+    def _shown(self, length: int, episode_return: float) -> tuple[int, float]:
         phase = "eval_return" if self._agent.eval_mode else "return"
         self._progress.show(**{phase: f"{episode_return:g}"})
         if self._agent.eval_mode:
             self._progress.refresh()
+        return length, episode_return
 
     def _run_train_phase(self, statistics: Any) -> tuple:
-        self._meet()
+        self.meet()
         return super()._run_train_phase(statistics)
 
     def _run_eval_phase(self, statistics: Any) -> tuple:
-        self._meet()
+        self.meet()
         return super()._run_eval_phase(statistics)
 
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:

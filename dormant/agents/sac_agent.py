@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from dopamine.jax.agents.dqn.dqn_agent import create_optimizer
 from dopamine.jax.agents.sac.sac_agent import SACAgent
 
 import dormant
 from dormant import learners
 from dormant.agents.learner_agent import LearnerAgent, LearnerParts
-from dormant.agents.optimizers import create_optimizer
 from dormant.checks import require, require_choice, require_flag
 from dormant.runs.options import LearnerOptions
 
@@ -142,9 +142,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         )
 
     def _target_intervention(self, critic: LearnerParts) -> Callable | None:
-        if not self._change_target_critics:
-            return None
-        options = self._of_network(critic.graph)
+        options = self._of_network(critic.graph) if self._change_target_critics else None
         if options is None:
             return None
         action = options.action(critic.graph, critic.init, critic.optimizer)
@@ -190,13 +188,11 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         self._act_at_random = act_at_random
         return super()._compile_policies(learner)
 
-    def _select_action(self) -> np.ndarray:
+    def _policy_of_this_step(self) -> tuple[Callable[..., Any], jax.Array, int]:
         # As in Dopamine: until learning begins actions are uniform, in evaluation too.
         begun = self._replay.add_count > self.min_replay_history
-        act, key, step = self._policy_of_this_step()
-        act = act if begun else self._act_at_random
-        self.action = np.asarray(act(self._learner_state, self.state, key, step))
-        return self.action
+        act, key, step = super()._policy_of_this_step()
+        return act if begun else self._act_at_random, key, step
 
     # Learning.
 

@@ -21,12 +21,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gin
 
 from dormant.agents import dispatch
-from dormant.agents.lockstep import Lockstep, MemberFailed
+from dormant.agents.lockstep import Execute, Lockstep, MemberFailed
 from dormant.checks import ConfigurationError, require
 from dormant.records.run_file import RunRecord
 from dormant.replay import shortage
@@ -37,15 +37,6 @@ from dormant.xla_cpu import is_cpu
 # The compiled programs of an agent, where it has them; the same for agents of one learner.
 _POLICIES = ("_act_in_training", "_act_in_evaluation", "_act_at_random")
 _BURST = "_burst"
-
-
-class _Run(NamedTuple):
-    """One of the runs side by side."""
-
-    member: Member
-    folder: str
-    runner: Any
-    config: str  # gin's operative configuration, as the member has it
 
 
 class SideBySide:
@@ -79,12 +70,12 @@ class SideBySide:
         """
         _check_names(members)
         folders = [os.path.join(base_dir, member.folder) for member in members]
-        self._runs: list[_Run] = []
+        self._members = list(members)
+        self.runners: list[Any] = []  # the members' own
         with _nothing_left_behind(folders):
             for member, folder in zip(members, folders, strict=True):
                 with _bound(member):
-                    runner = create(folder)
-                    self._runs.append(_Run(member, folder, runner, gin.operative_config_str()))
+                    self.runners.append(create(folder))
             _check_memory([runner.agent for runner in self.runners])
         self._finished: set[int] = set()
         if one_dispatch is None:
@@ -102,20 +93,20 @@ class SideBySide:
         )
         self._progress = Progress(sum(runner.agent.training_steps for runner in self.runners))
         left: dict[int, int] = {}
-        for number, (member, _, runner, _) in enumerate(self._runs):
-            _meet(runner, functools.partial(self._lockstep.call, number))
+        for number, (member, runner) in enumerate(zip(members, self.runners, strict=True)):
+            _ask_together(runner, functools.partial(self._lockstep.call, number))
             runner.show_progress(_MemberProgress(self._progress, number, member.name, left))
 
-    def _share_programs(self) -> dict[Callable, dispatch.Answer]:
+    def _share_programs(self) -> dict[Callable, Execute]:
         """Gives agents that differ in nothing but the seed the programs of the first of them.
 
         Returns:
           {program: what answers the calls of all the agents that have it}.
         """
         groups: dict[tuple, list[Any]] = {}
-        for member, _, runner, _ in self._runs:
+        for member, runner in zip(self._members, self.runners, strict=True):
             groups.setdefault(tuple(member.values.items()), []).append(runner.agent)
-        found: dict[Callable, dispatch.Answer] = {}
+        found: dict[Callable, Execute] = {}
         for first, *others in groups.values():
             names = [name for name in (*_POLICIES, _BURST) if hasattr(first, name)]
             if not others or not names:
@@ -128,33 +119,21 @@ class SideBySide:
                     setattr(agent, name, program)
         return found
 
-    @property
-    def runners(self) -> list[Any]:
-        """The members' runners."""
-        return [run.runner for run in self._runs]
-
     def describe(self) -> str:
         """What runs, in a line: the agent, the seeds and the iterations that are left."""
-        seeds = sorted({run.member.seed for run in self._runs})
+        seeds = sorted({member.seed for member in self._members})
         agent = type(self.runners[0].agent).__name__
         left = {runner.describe_rest(): None for runner in self.runners}
         return (
-            f"{agent}, {len(self._runs)} runs side by side, seeds {seeds[0]} to {seeds[-1]},"
+            f"{agent}, {len(self.runners)} runs side by side, seeds {seeds[0]} to {seeds[-1]},"
             f" {' or '.join(left)}"
         )
 
     def record(self, command: list[str]) -> "RunRecords":
         """Writes config.gin and run.json of every member; see `RunRecord`."""
         records = [
-            RunRecord(
-                folder,
-                seed=member.seed,
-                start_iteration=runner.start_iteration,
-                command=command,
-                side_by_side=member.values,
-                config=config,
-            )
-            for member, folder, runner, config in self._runs
+            runner.record(command, member.values)
+            for member, runner in zip(self._members, self.runners, strict=True)
         ]
         return RunRecords(records, self._finished)
 
@@ -165,13 +144,13 @@ class SideBySide:
           MemberFailed: when one raised an exception; the others were stopped, and go on from their
             last checkpoints when the run is started again.
         """
-        with self._progress:
-            numbers = range(len(self._runs))
-            self._lockstep.run([functools.partial(self._run_member, each) for each in numbers])
 
-    def _run_member(self, number: int) -> None:
-        self.runners[number].run_experiment()
-        self._finished.add(number)
+        def run(number: int, runner: Any) -> None:
+            runner.run_experiment()
+            self._finished.add(number)
+
+        with self._progress:
+            self._lockstep.run([functools.partial(run, *each) for each in enumerate(self.runners)])
 
 
 class RunRecords:
@@ -193,23 +172,20 @@ class RunRecords:
 
     def fail(self, error: BaseException) -> None:
         """Records the error; of a member that failed its own one, and who failed of the others."""
+        failed = error.member if isinstance(error, MemberFailed) else None
         for number, record in enumerate(self._records):
             if number in self._finished:
                 record.finish()
-            elif isinstance(error, MemberFailed) and error.member == number:
-                record.fail(error.__cause__ or error)
             else:
-                record.fail(error)
+                record.fail(error.__cause__ if number == failed else error)
 
 
-def _meet(runner: Any, call: Callable[[str, Any], Any]) -> None:
+def _ask_together(runner: Any, call: Callable[[str, Any], Any]) -> None:
     """Has a member's calls answered together with those of the others."""
-    for name in (*_POLICIES, _BURST):
-        program = getattr(runner.agent, name, None)
-        if program is not None:
-            setattr(runner.agent, name, _asking(program, call, name == _BURST))
+    for name in filter(functools.partial(hasattr, runner.agent), (*_POLICIES, _BURST)):
+        setattr(runner.agent, name, _asking(getattr(runner.agent, name), call, name == _BURST))
     runner.step_in_thread(lambda: call("environment", None))
-    runner.set_meeting(lambda: call("phase", None))
+    runner.meet = lambda: call("phase", None)
 
 
 def _asking(
@@ -220,15 +196,12 @@ def _asking(
     return lambda *arguments: call(kind, request(program, *arguments))
 
 
-class _MemberProgress:
+class _MemberProgress(contextlib.AbstractContextManager):
     """A member's part of the one progress that is shown; takes the place of a `Progress`."""
 
     def __init__(self, shown: Progress, number: int, name: str, left: dict[int, int]):
         self._shown, self._number, self._name = shown, number, name
         self._left = left  # agent steps still to come, by member
-
-    def __enter__(self) -> "_MemberProgress":
-        return self
 
     def __exit__(self, *unused: Any) -> None:
         pass
@@ -305,18 +278,14 @@ def _bound(member: Member) -> Iterator[None]:
     try:
         with gin.unlock_config():
             for name, value in bindings.items():
-                _bind(name, value)
+                try:
+                    gin.bind_parameter(name, value)
+                except ValueError as error:
+                    text = str(error).split("\n")[0].rstrip(".")
+                    raise ConfigurationError(
+                        f"create_dormant_runner.side_by_side: {text}; got {name!r}"
+                    ) from error
         yield
     finally:
         configuration.clear()
         configuration.update(before)
-
-
-def _bind(name: str, value: Any) -> None:
-    try:
-        gin.bind_parameter(name, value)
-    except ValueError as error:
-        text = str(error).split("\n")[0].rstrip(".")
-        raise ConfigurationError(
-            f"create_dormant_runner.side_by_side: {text}; got {name!r}"
-        ) from error

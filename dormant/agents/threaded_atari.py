@@ -18,6 +18,7 @@ The ALE's emulator holds Python's lock while it computes, its vector environment
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from dormant.agents.atari import AtariEnvironment
@@ -54,7 +55,7 @@ class ThreadedAtari(AtariEnvironment):
         )
         self._is_threaded = False
         # What `seed_environment` resets.
-        self.environment = _Seeded(wrapped.environment, self._seed_vector)
+        self.environment = _Seeded(emulated, self._seed_vector)
 
     def _seed_vector(self) -> None:
         # Gymnasium has drawn it from the seed that it was given.
@@ -64,7 +65,6 @@ class ThreadedAtari(AtariEnvironment):
             self._vector.reset(seed=np.array([seed]))
 
     def reset(self) -> np.ndarray:
-        """As `AtariEnvironment.reset`."""
         if not self._is_threaded:
             return super().reset()
         screens, info = self._vector.reset()
@@ -72,7 +72,6 @@ class ThreadedAtari(AtariEnvironment):
         return _observation(screens)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, dict[str, int]]:
-        """As `AtariEnvironment.step`; infos have what the vector environment says."""
         if not self._is_threaded:
             return super().step(action)
         if not 0 <= action < len(self._ale_actions):
@@ -102,20 +101,18 @@ def can_step_in_thread(environment: Any) -> bool:
     return is_default and actions and environment.frame_skip >= 2
 
 
-class _Seeded:
-    """A Gymnasium environment that tells when it was seeded."""
+class _Seeded(gymnasium.Wrapper):
+    """Tells when it was seeded."""
 
     def __init__(self, environment: Any, on_seed: Callable[[], None]):
-        self._environment, self._on_seed = environment, on_seed
+        super().__init__(environment)
+        self._on_seed = on_seed
 
-    def reset(self, *, seed: int | None = None) -> Any:
-        found = self._environment.reset(seed=seed)
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        found = super().reset(seed=seed, options=options)
         if seed is not None:
             self._on_seed()
         return found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
 
 
 def _observation(screens: np.ndarray) -> np.ndarray:

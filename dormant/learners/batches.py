@@ -53,8 +53,8 @@ def check_batch(
       any_shape: fields that must have shape (B, ...); `next_state` must have that of `state`.
     """
     # A reward of shape (B, 1) would broadcast to B x B targets and learn nonsense without an error.
-    shapes = {name: jnp.shape(getattr(batch, name)) for name in (*any_shape, "next_state")}
-    shapes |= {name: jnp.shape(getattr(batch, name)) for name in one_per_transition}
+    names = (*any_shape, "next_state", *one_per_transition)
+    shapes = {name: jnp.shape(getattr(batch, name)) for name in names}
     leading = {shape[:1] for shape in shapes.values()}
     is_vector = all(len(shapes[name]) == 1 for name in one_per_transition)
     if len(leading) != 1 or () in leading or not is_vector:

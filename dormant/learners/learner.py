@@ -213,17 +213,13 @@ def step_learner(
     """
     if evaluation_policy is None:
         evaluation_policy = policy
-    functions = {
-        "init": init,
-        "step": step,
-        "policy": policy,
-        "target_rule": target_rule,
-        "evaluation_policy": evaluation_policy,
-    }
+    check_function("init", init)
+    check_function("step", step)
     if gradient is not None:
-        functions["gradient"] = gradient
-    for name, function in functions.items():
-        check_function(name, function)
+        check_function("gradient", gradient)
+    check_function("policy", policy)
+    check_function("evaluation_policy", evaluation_policy)
+    check_function("target_rule", target_rule)
     check_init_and_update("optimizer", optimizer)
     are_bundled = isinstance(interventions, Interventions)
     check(are_bundled, "interventions", "learners.Interventions(...)", interventions)
@@ -254,7 +250,7 @@ def step_learner(
             state.params, state.target_params, state.opt_state, batch, key_of(state)
         )
         state = state._replace(params=params, opt_state=opt_state)
-        return state, jax.tree.map(_float32, metrics)
+        return state, jax.tree.map(functools.partial(jnp.asarray, dtype=jnp.float32), metrics)
 
     def after_step(
         state: LearnerState, batch: Any, score_inputs: tuple | None = None
@@ -317,7 +313,3 @@ def _own_buffer(array: jax.Array) -> jax.Array:
     # A shared buffer cannot be donated twice. The explicit dtype drops weak types, for which the
     # second update would compile again.
     return jnp.array(array, dtype=jnp.result_type(array), copy=True)
-
-
-def _float32(value: Any) -> jax.Array:
-    return jnp.asarray(value, jnp.float32)

@@ -73,16 +73,10 @@ def epsilon_greedy(apply: QFunction) -> Policy:
 
 
 def keyed_epsilon_greedy(apply: KeyedQFunction) -> Policy:
-    """`epsilon_greedy` for networks that take a key, such as noisy ones.
+    """`epsilon_greedy` of `apply(params, observation, key) -> q_values`, such as a noisy network's.
 
     For the same key the action is that of Dopamine's full Rainbow agent, which carries on with
     `jax.random.split(key, 4)[0]`.
-
-    Args:
-      apply: `apply(params, observation, key) -> q_values`, float (A,), for one observation.
-
-    Returns:
-      `policy(params, observation, key, epsilon) -> action`, int32 (). The key is consumed.
     """
 
     def policy(params: Params, observation: jax.Array, key: jax.Array, epsilon: Any) -> jax.Array:

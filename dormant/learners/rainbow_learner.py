@@ -108,14 +108,9 @@ def rainbow(
       apply: `apply(params, observation, key)` for one observation without a batch dimension ->
         logits, float (A, N), with a support; q_values, float (A,), without. The key is for noisy
         layers; one key serves a whole batch, as in Dopamine. Other networks ignore it.
-      init: `init(key) -> params`, the network's own initializer.
-      optimizer: any optax transformation.
-      discount: gamma ** n for n-step returns, in [0, 1].
+      init, optimizer, discount, target_period, interventions: as in `dqn`.
       options: which parts of Rainbow are on.
       evaluation_apply: as `apply`, with the noise off; None: `apply`.
-      target_period: gradient steps between two syncs of the target network; None: the caller syncs
-        with `sync_target`.
-      interventions: what tracks and what acts after the optimizer's step.
 
     Returns:
       A `Learner` of `WeightedBatch`es. Besides `loss`, the mean of weight * loss over the batch,
@@ -163,38 +158,32 @@ def project_distribution(
     return jnp.sum(jnp.clip(1 - distance / spacing, 0, 1) * probabilities, axis=-1)
 
 
-def _expectation(logits: jax.Array, support: jax.Array) -> jax.Array:
-    """Mean of each distribution: logits (..., N) -> values (...)."""
-    return jnp.sum(support * jax.nn.softmax(logits), axis=-1)
+def _q_values(outputs: jax.Array, support: jax.Array | None) -> jax.Array:
+    """Outputs that are Q-values already, or the means of logits (..., N) -> (...)."""
+    return outputs if support is None else jnp.sum(support * jax.nn.softmax(outputs), axis=-1)
 
 
 def _q_function(apply: KeyedNetwork, support: jax.Array | None) -> KeyedQFunction:
     def q_function(params: Params, observation: jax.Array, key: jax.Array) -> jax.Array:
         outputs = apply(params, observation, key)
         _check_outputs(outputs.shape, support)
-        return outputs if support is None else _expectation(outputs, support)
+        return _q_values(outputs, support)
 
     return q_function
 
 
 def _weighted_loss(
-    apply: KeyedNetwork,
-    discount: float,
-    support: jax.Array | None,
-    options: RainbowOptions,
+    apply: KeyedNetwork, discount: float, support: jax.Array | None, options: RainbowOptions
 ) -> LossFunction:
     error, augment = LOSSES[options.loss], options.augment
     # One key for the whole batch, as in Dopamine: the noise is that of one network.
     batched_apply = jax.vmap(apply, in_axes=(None, 0, None))
 
-    def q_values_of(outputs: jax.Array) -> jax.Array:
-        return outputs if support is None else _expectation(outputs, support)
-
     def targets(params, target_params, batch, key):
         """float (B,), or (B, N) probabilities."""
         outputs = batched_apply(target_params, batch.next_state, key)
         chooser = batched_apply(params, batch.next_state, key) if options.double else outputs
-        best = jnp.argmax(q_values_of(chooser), axis=-1)
+        best = jnp.argmax(_q_values(chooser, support), axis=-1)
         next_outputs = of_actions(outputs, best)
         remaining = discount * continues(batch)
         if support is None:
@@ -223,7 +212,7 @@ def _weighted_loss(
             sample_loss = error(target, chosen)
         else:
             sample_loss = -jnp.sum(target * jax.nn.log_softmax(chosen), axis=-1)
-        metrics = {"sample_loss": sample_loss, "q_mean": jnp.mean(q_values_of(chosen))}
+        metrics = {"sample_loss": sample_loss, "q_mean": jnp.mean(_q_values(chosen, support))}
         return jnp.mean(batch.weight * sample_loss), metrics
 
     return loss

@@ -36,9 +36,6 @@ def keep_target(params: Params, target_params: Params, gradient_step: jax.Array)
 def periodic_target(period: int) -> TargetRule:
     """Target rule that copies the parameters after gradient steps period, 2 * period, ...
 
-    Args:
-      period: gradient steps between two syncs, a whole number >= 1.
-
     Raises:
       ValueError: when period is not a whole number >= 1.
     """
