@@ -42,6 +42,7 @@ BENCHMARKS = (
     (["train_dqn.py", "--updates_only"], ["--repeats", "3"]),
     (["train_dqn.py"], ["--period", "200", "--periods", "1"]),
     (["replay.py"], ["--repeats", "2"]),
+    (["checkpoints.py"], ["--repeats", "1"]),
     (["environments.py"], ["--repeats", "2"]),
     (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
     (["xla_cpu.py"], ["--repeats", "1"]),

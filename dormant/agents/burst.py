@@ -21,10 +21,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dormant.learners import Learner
-from dormant.runs.host_arrays import forms_of, to_device, to_host
 
 # (state, batches, score_inputs, due, after_update) -> (state, metrics of the last scored update)
 Burst = Callable[..., tuple[Any, dict[str, Any]]]
@@ -119,17 +117,3 @@ def tell(after_update: Callable[[Any], None], metrics: Any, updates: int) -> Non
 def reported_update(due: Sequence[bool]) -> int:
     """The index of the last update that was due, or of the last one where none was."""
     return max((index for index, is_due in enumerate(due) if is_due), default=len(due) - 1)
-
-
-def numpy_state(state: Any) -> Any:
-    """A pytree of arrays as numpy arrays of the host's own; keys become their uint32 data."""
-    return jax.tree.map(np.array, to_host(state))
-
-
-def device_state(template: Any, state: Any) -> Any:
-    """Reverses `numpy_state`: arrays on the device with the shapes and dtypes of `template`.
-
-    Raises:
-      ValueError: when an array's shape or dtype is not the template's.
-    """
-    return to_device(forms_of(template), state)

@@ -16,8 +16,6 @@
 It owns no algorithm: a subclass says which learner it is, and what its actions look like."""
 
 import math
-import os
-import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,15 +25,13 @@ import numpy as np
 import optax
 from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 from dopamine.metrics.statistics_instance import StatisticsInstance
-from flax import serialization
 
 import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
-from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.agents.burst import make_burst
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import (
-    ConfigurationError,
     errors_of,
     require,
     require_count,
@@ -43,7 +39,9 @@ from dormant.checks import (
 )
 from dormant.learners.targets import target_rule_of
 from dormant.records import metrics
-from dormant.replay import DamagedCheckpoint, ReplayBuffer
+from dormant.replay import ReplayBuffer
+from dormant.runs.checkpoints import placed
+from dormant.runs.host_arrays import forms_of
 from dormant.runs.options import (
     LearnerOptions,
     check_no_dead_bindings,
@@ -175,7 +173,7 @@ class LearnerAgent:
             name = option_name(type(self), parameter)
             require_count(name, getattr(self, parameter), minimum)
         self._require_fractions("gamma")
-        self._checkpoints_kept = replay_sampling.checkpoints_kept()
+        replay_sampling.check_checkpoints_kept()
         if not self.prioritizes and self._options.replay_scheme == "configured":
             replay_sampling.check_no_exponent()
         action_shape, action_dtype = self._action_kind()
@@ -383,65 +381,36 @@ class LearnerAgent:
 
     # Checkpoints.
 
-    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict | None:
-        """Saves the replay and returns everything else, as Dopamine's runner expects."""
-        if not os.path.isdir(checkpoint_dir):
-            return None
-        self._replay.save(checkpoint_dir, iteration_number, keep=self._checkpoints_kept)
+    def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
+        """All that the run goes on from, as Dopamine's runner asks for it; writes nothing."""
+        del checkpoint_dir, iteration_number
         return {
-            "state": self.state,
+            "frames": self.state,
             "training_steps": self.training_steps,
             "gradient_step": self.gradient_step,
             "evaluation_steps": self._evaluation_steps,
-            "seed": self._seed,
-            "learner": serialization.to_state_dict(numpy_state(self._learner_state)),
+            "learner": self._learner_state,
+            "replay": self._replay.state(),
         }
 
     def unbundle(
-        self, checkpoint_dir: str, iteration_number: int, bundle_dictionary: dict | None
+        self, checkpoint_dir: str, iteration_number: int, bundle_dictionary: Mapping[str, Any]
     ) -> bool:
-        """Restores what `bundle_and_checkpoint` saved; False where the checkpoint is not whole.
+        """Takes over what `bundle_and_checkpoint` returned, as `Checkpoints.load` returns it.
 
         Raises:
-          ConfigurationError: when the checkpoint was written with another replay, seed, network,
-            optimizer or intervention, or its replay is damaged.
+          ValueError: when it is of another replay, network, optimizer or intervention.
         """
-        try:
-            self._replay.load(checkpoint_dir, iteration_number)
-        except FileNotFoundError:
-            if not self.allow_partial_reload:
-                return False
-            print(f"no replay in checkpoint {iteration_number}: it starts empty", file=sys.stderr)
-        except DamagedCheckpoint as error:
-            raise ConfigurationError(
-                f"checkpoint {iteration_number} in {checkpoint_dir} is damaged, give another"
-                f" --base_dir: {error}"
-            ) from error
-        except ValueError as error:
-            raise ConfigurationError(
-                f"continue this run with its own gin file or give another --base_dir: {error}"
-            ) from error
-        if bundle_dictionary is None:
-            return self.allow_partial_reload
-        self._restore(bundle_dictionary, f"checkpoint {iteration_number} in {checkpoint_dir}")
-        return True
-
-    def _restore(self, bundle: dict[str, Any], where: str) -> None:
-        saved = bundle["seed"]
-        require(saved == self._seed, "seed", f"that of {where}, {saved}", self._seed)
-        try:
-            restored = serialization.from_state_dict(self._learner_state, bundle["learner"])
-            self._learner_state = device_state(self._learner_state, restored)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{where} was written with another network, optimizer or intervention; continue it"
-                f" with its own gin file or give another --base_dir: {error}"
-            ) from error
+        where = f"checkpoint {iteration_number} in {checkpoint_dir}"
+        forms = forms_of(self._learner_state)
+        self._learner_state = placed(bundle_dictionary["learner"], forms, where)
+        self._replay.restore(bundle_dictionary["replay"])
         # Into the array that is there: its frames are contiguous.
-        self.state[...] = bundle["state"]
-        self.training_steps = bundle["training_steps"]
-        self.gradient_step = bundle["gradient_step"]
-        self._evaluation_steps = bundle["evaluation_steps"]
+        self.state[...] = bundle_dictionary["frames"]
+        self.training_steps = bundle_dictionary["training_steps"]
+        self.gradient_step = bundle_dictionary["gradient_step"]
+        self._evaluation_steps = bundle_dictionary["evaluation_steps"]
+        return True
 
 
 def seed_of(agent: type, configured: Any) -> int:

@@ -78,14 +78,17 @@ def create_replay(seed: int, prioritized: bool, **stored: Any) -> ReplayBuffer:
         return ReplayBuffer(options, seed)
 
 
-def checkpoints_kept() -> int:
-    """How many replays are kept on disk: `ReplayBuffer.checkpoint_duration`, 4 where not bound.
+def check_checkpoints_kept() -> None:
+    """Checks `ReplayBuffer.checkpoint_duration`: a replay is kept as long as its checkpoint.
 
-    Where it is 1 there are two: the last stays while the next checkpoint is not whole.
+    Raises:
+      ConfigurationError: when it is bound to another number than that of the checkpoints.
     """
-    kept = bound_in_gin(f"{_UNIFORM}.checkpoint_duration", 4)
-    require_count(f"{_UNIFORM}.checkpoint_duration", kept, 1)
-    return kept
+    name, of_checkpoints = f"{_UNIFORM}.checkpoint_duration", "Checkpointer.checkpoint_duration"
+    kept = bound_in_gin(of_checkpoints, None)
+    bound = bound_in_gin(name, kept)
+    allowed = f"left out, or as {of_checkpoints}, {kept}: a replay is part of its checkpoint"
+    require(bound == kept, name, allowed, bound)
 
 
 def check_no_exponent() -> None:

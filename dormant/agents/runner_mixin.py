@@ -16,9 +16,10 @@
 metrics.jsonl and a progress bar. It knows no algorithm and none of the runners."""
 
 import contextlib
-import os
-import shutil
-from collections.abc import Callable, Mapping
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -29,11 +30,13 @@ from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
-from dormant.checks import ConfigurationError
+from dormant.checks import ConfigurationError, require_count
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
-from dormant.runs.options import option_name
+from dormant.runs.checkpoints import Checkpoints
+from dormant.runs.options import bound_in_gin
 from dormant.runs.progress import Progress, iterations_left
+from dormant.runs.saved_run import SavedRun, operative_settings
 
 
 class RunnerMixin:
@@ -67,12 +70,6 @@ class RunnerMixin:
             super().__init__(base_dir, create_agent)
         # The progress bar takes the place of Dopamine's own line on stdout.
         self._fine_grained_print_to_console_enabled = False
-        self._metrics_file = metrics.MetricsFile(
-            base_dir,
-            iteration=self._start_iteration,
-            agent_step=self._agent.training_steps,
-            gradient_step=self._agent.gradient_step,
-        )
         self.show_progress(Progress(self._agent.training_steps))
         self._agent.set_tracking_listener(self._write_tracking)
         self._config = gin.operative_config_str()  # each run's own where several stand side by side
@@ -122,6 +119,7 @@ class RunnerMixin:
             command=command,
             config=self._config,
             side_by_side=side_by_side,
+            changed=self._saved.changed,
         )
 
     def _create_directories(self) -> None:
@@ -129,28 +127,28 @@ class RunnerMixin:
         pass
 
     def _initialize_checkpointer_and_maybe_resume(self, checkpoint_file_prefix: str) -> None:
+        del checkpoint_file_prefix  # a checkpoint is a folder here, and never a pickle
+        self._save_every, checkpoints = checkpoints_of(Path(self._base_dir) / "checkpoints")
+        override = bound_in_gin("get_latest_checkpoint_number.override_number", None)
+        folders, settings = [Path(self._base_dir)], operative_settings()
+        self._saved = SavedRun(checkpoints, folders, settings, override)
+        self._start_iteration = self._saved.start_iteration
+        if self._start_iteration:
+            state = self._saved.state()
+            with _of_this_run(self._saved.where):
+                self._agent.unbundle(str(checkpoints.folder), self._saved.number, state["agent"])
+            if self._use_legacy_logger:
+                self._logger_data = json.loads(state["logs"])
         super()._create_directories()
-        latest = checkpointer.get_latest_checkpoint_number(self._checkpoint_dir)
-        super()._initialize_checkpointer_and_maybe_resume(checkpoint_file_prefix)
-        # Dopamine would start over here and overwrite the run.
-        if latest >= 0 and self._start_iteration == 0:
-            option = option_name(type(self._agent), "allow_partial_reload")
-            raise ConfigurationError(
-                f"checkpoint {latest} in {self._checkpoint_dir} is not whole and cannot be resumed:"
-                f" give another --base_dir, or bind {option} = True"
-            )
-        # Last: a run that is refused leaves every replay as it was.
-        _remove_later_replays(self._checkpoint_dir, latest)
+        if self._use_legacy_logger and self._start_iteration:
+            self._logger.data = self._logger_data
 
     def _checkpoint_experiment(self, iteration: int) -> None:
-        # Dopamine saves the replay, which is most of the work, even where it keeps no checkpoint.
-        if iteration % self._checkpointer._checkpoint_frequency != 0:
+        if iteration % self._save_every != 0:
             return
-        data = self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration)
-        # Dopamine asserts on loading that there are logs, which it leaves out with the new logger.
-        logs = self._logger.data if self._use_legacy_logger else {}
-        data = {**data, "current_iteration": iteration, "logs": logs}
-        self._checkpointer.save_checkpoint(iteration, data)
+        bundle = self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration)
+        logs = json.dumps(self._logger.data, default=float) if self._use_legacy_logger else ""
+        self._saved.save(iteration, {"agent": bundle, "logs": logs})
 
     def _seed_environment(self, iteration: int) -> None:
         if getattr(self, "episode_ended", True):  # else it runs on
@@ -196,7 +194,7 @@ class RunnerMixin:
             train=_episodes(statistics, "train"),
             evaluation=_episodes(statistics, "eval"),
         )
-        self._metrics_file.write(record)
+        self._saved.files[0].write(record)
         averages = [
             f"average {phase} return {record[f'{phase}_average_return']:.2f}"
             for phase in ("train", "eval")
@@ -207,14 +205,16 @@ class RunnerMixin:
         return statistics
 
     def _write_tracking(self, record: metrics.Record) -> None:
-        self._metrics_file.write(record)
+        self._saved.files[0].write(record)
         self._collector_dispatcher.write(tracking_scalars(record))
         tau, percent = record["taus"][-1], record["dormant_percent_pooled"][-1]
         self._progress.show(dormant=f"{percent:.1f} % (tau {tau:g})")
 
     def run_experiment(self) -> None:
         """Runs the iterations that are left, with a checkpoint after each."""
-        with self._progress, contextlib.closing(self._metrics_file):
+        if self._start_iteration < self._num_iterations:
+            self._saved.start()
+        with self._progress, contextlib.closing(self._saved.files[0]):
             for iteration in range(self._start_iteration, self._num_iterations):
                 statistics = self._run_one_iteration(iteration)
                 if self._use_legacy_logger:
@@ -232,13 +232,40 @@ def _episodes(statistics: dict[str, list], phase: str) -> metrics.Episodes | Non
     return metrics.Episodes(returns, lengths, statistics[f"{phase}_average_return"][0])
 
 
-def _remove_later_replays(checkpoint_dir: str, latest: int) -> None:
-    """Removes replays saved after the checkpoint that was resumed: a killed run leaves one behind,
-    and it would be kept instead of the one to come."""
-    if not os.path.isdir(checkpoint_dir):
-        return
-    for name in os.listdir(checkpoint_dir):
-        path = os.path.join(checkpoint_dir, name)
-        number = name.partition(".")[0]
-        if os.path.isdir(path) and number.isdigit() and int(number) > latest:
-            shutil.rmtree(path)
+def checkpoints_of(folder: Path) -> tuple[int, Checkpoints]:
+    """How many iterations there are from one checkpoint to the next, and where they are kept.
+
+    Configured by Dopamine's `Checkpointer.{checkpoint_frequency,checkpoint_duration,keep_every}`.
+    At least two stay.
+
+    Raises:
+      ConfigurationError: when one of these is not a whole number >= 1.
+    """
+    # Dopamine's own, for its options alone, which gin notes: it makes no folder that there is.
+    options = checkpointer.Checkpointer(tempfile.gettempdir())
+    every, kept, keep_every = (
+        getattr(options, f"_{name}")
+        for name in ("checkpoint_frequency", "checkpoint_duration", "keep_every")
+    )
+    require_count("Checkpointer.checkpoint_frequency", every, 1)
+    require_count("Checkpointer.checkpoint_duration", kept, 1)
+    if keep_every is not None:
+        require_count("Checkpointer.keep_every", keep_every, 1)
+        keep_every *= every
+    return every, Checkpoints(folder, max(2, kept), keep_every)
+
+
+@contextlib.contextmanager
+def _of_this_run(where: str) -> Iterator[None]:
+    """Says of what was saved with another agent where that is.
+
+    Raises:
+      ConfigurationError: in place of the errors of an entry that is missing or another.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{where} was saved with another agent, network, optimizer, intervention or replay;"
+            f" continue it with its own gin file or give another --base_dir: {error}"
+        ) from error

@@ -35,6 +35,17 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def sync_folder(path: Path) -> None:
+    """Has the names in a folder on disk when it returns."""
+    # Windows cannot open a folder.
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object that a file holds.
 

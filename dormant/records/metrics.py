@@ -15,17 +15,19 @@
 """What a run writes down: the records of metrics.jsonl.
 No agent is known here; everything comes in as states, episodes and counters."""
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple
 
 import jax
 import numpy as np
 
-from dormant.records.files import METRICS_FILE, write_atomically
+from dormant.records.files import METRICS_FILE
 from dormant.records.schema import SCHEMA, Measure, Schema, entry, joined, of_update
 
 Record = dict[str, Any]
@@ -117,38 +119,64 @@ def _entries(measures: Sequence[Measure], values: Mapping[str, Any]) -> Record:
     }
 
 
+class Position(NamedTuple):
+    """How far metrics.jsonl was written when a checkpoint was saved.
+
+    Attributes:
+      size: in bytes.
+      sha256: of all that it held.
+    """
+
+    size: int = 0
+    sha256: str = hashlib.sha256().hexdigest()
+
+
+_NOTHING = Position()
+
+
 class MetricsFile:
     """metrics.jsonl of one run: one JSON object a line, in the order of the run's steps."""
 
-    def __init__(self, base_dir: str, *, iteration: int, agent_step: int, gradient_step: int):
-        """Makes it ready to continue after a checkpoint; at the start of a run all counters are 0.
+    def __init__(self, base_dir: str | Path, position: Position = _NOTHING):
+        """Makes it ready to continue after a checkpoint; writes nothing.
 
-        Records of `iteration`, the next one, and later are dropped, as are those after `agent_step`
-        or `gradient_step`.
+        What comes after the position, which a checkpoint holds, is dropped when the first record is
+        written.
+
+        Raises:
+          ValueError: when the file is not what it was when the checkpoint was saved.
         """
-
-        def is_kept(line: str) -> bool:
-            record = json.loads(line)
-            return (
-                record["agent_step"] <= agent_step
-                and record["gradient_step"] <= gradient_step
-                and record.get("iteration", -1) < iteration
+        self._path = Path(base_dir) / METRICS_FILE
+        self._size = position.size
+        self._file: BinaryIO | None = None  # a runner that is never run holds nothing open
+        content = self._path.read_bytes() if self._path.exists() else b""
+        self._digest = hashlib.sha256(content[: position.size])
+        if self._digest.hexdigest() != position.sha256:
+            raise ValueError(
+                f"{self._path} must begin with the {position.size} bytes that it had when the"
+                " checkpoint was saved; got others"
             )
 
-        self._path = Path(base_dir) / METRICS_FILE
-        if self._path.exists():
-            with open(self._path, encoding="utf-8") as file:
-                # A run that was killed can leave a part of its last line.
-                whole = [line for line in file if line.endswith("\n")]
-            write_atomically(self._path, "".join(filter(is_kept, whole)))
-        self._file: TextIO | None = None  # a runner that is never run holds nothing open
+    def open(self) -> BinaryIO:
+        """Drops what the checkpoint does not account for; records can then be written."""
+        self._file = open(self._path, "ab")
+        self._file.truncate(self._size)
+        return self._file
 
     def write(self, record: Record) -> None:
-        """Appends one record; it is on disk when this returns."""
-        if self._file is None:
-            self._file = open(self._path, "a", encoding="utf-8")
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
-        self._file.flush()
+        """Appends one record; another process can read it when this returns."""
+        file = self._file or self.open()
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        file.write(line)
+        file.flush()
+        self._digest.update(line)
+        self._size += len(line)
+
+    def position(self) -> Position:
+        """How far it is written; all of that is on disk when this returns."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        return Position(self._size, self._digest.hexdigest())
 
     def close(self) -> None:
         """Closes it; what is written later opens it again."""

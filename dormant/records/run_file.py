@@ -23,6 +23,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -51,6 +52,7 @@ class RunRecord:
         command: list[str],
         config: str,
         side_by_side: Mapping[str, float] | None = None,
+        changed: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     ):
         """Writes config.gin and run.json into an existing folder.
 
@@ -61,6 +63,8 @@ class RunRecord:
           command: the process's arguments, the program first.
           config: the text of config.gin, gin's operative configuration.
           side_by_side: {option: value}, where runs side by side differ in more than their seed.
+          changed: {setting: (before, now)} of those that are others than when the checkpoint that
+            is resumed was saved.
         """
         self._path = Path(base_dir) / RUN_FILE
         write_atomically(Path(base_dir) / CONFIG_FILE, config)
@@ -71,6 +75,7 @@ class RunRecord:
             "seed": seed,
             "side_by_side": dict(side_by_side or {}),
             "start_iteration": start_iteration,
+            "changed": {name: list(values) for name, values in changed.items()},
             "git_commit": git_commit(),
             "versions": versions(),
             "device": {

@@ -16,7 +16,6 @@
 when sampled; uniform or prioritized. Pure but for NumPy and the learners' `Batch`."""
 
 from dormant.replay.buffer import ReplayBuffer, Sample, importance_weights
-from dormant.replay.checkpoints import DamagedCheckpoint
 from dormant.replay.memory import (
     bytes_needed,
     check_memory,
@@ -29,7 +28,6 @@ from dormant.replay.sum_tree import SumTree
 from dormant.replay.transitions import TransitionStore
 
 __all__ = (
-    "DamagedCheckpoint",
     "ReplayBuffer",
     "ReplayOptions",
     "Sample",

@@ -12,18 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The replay buffer of one run: stores transitions, draws batches of them, and saves itself.
+"""The replay buffer of one run: stores transitions and draws batches of them.
 All its randomness comes from one NumPy generator, whose state is part of a checkpoint."""
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dormant.checks import check
 from dormant.learners.batches import Batch
-from dormant.replay import checkpoints
 from dormant.replay.memory import check_memory
 from dormant.replay.options import ReplayOptions
 from dormant.replay.sum_tree import SumTree
@@ -150,60 +149,43 @@ class ReplayBuffer(TransitionStore):
 
     # Checkpoints.
 
-    def save(self, checkpoint_dir: str, iteration: int, keep: int = 4) -> None:
-        """Writes the filled part of the buffer to `checkpoint_dir/iteration`.
-
-        Args:
-          checkpoint_dir: an existing folder.
-          iteration: the number of the checkpoint.
-          keep: how many saves stay, this one and those of the iterations before it, >= 1; the one
-            before it always does.
-        """
+    def state(self) -> dict[str, Any]:
+        """All that later draws depend on: arrays, the filled part of them as views, and values."""
         arrays = self.filled()
         if self._tree is not None:
             keys = np.arange(self.first_key, self.end_key)
             arrays["priority"] = self._tree.get(keys % self.options.capacity)
-        state = {
-            "fixed": self.options.fixed(),
+        return {
+            "arrays": arrays,
+            "fixed": json.dumps(self.options.fixed()),
             "counters": self.counters(),
             "highest_priority": self._highest,
             "generator": self._generator.bit_generator.state,
         }
-        checkpoints.write(checkpoint_dir, iteration, arrays, json.dumps(state), keep)
 
-    def load(self, checkpoint_dir: str, iteration: int) -> None:
-        """Restores what `save` wrote: all later draws are those of the saved buffer.
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` returned: all later draws are those of that buffer.
 
         Raises:
-          FileNotFoundError: when there is no such save; the buffer is then as it was.
-          ValueError: when it was written with other options; the buffer is then as it was.
-          DamagedCheckpoint: a ValueError, when it is damaged; the buffer is then not to be used.
+          ValueError: when it is of a buffer with other options; this one is then as it was.
         """
-        folder, text = checkpoints.find(checkpoint_dir, iteration)
-        fixed = self.options.fixed()
-        with checkpoints.reading(folder):
-            state = json.loads(text)
-            other = {name: state["fixed"][name] for name in fixed}
-        if other != fixed:
-            names = [name for name in fixed if other[name] != fixed[name]]
+        fixed, found = self.options.fixed(), json.loads(state["fixed"])
+        other = [name for name in fixed if found[name] != fixed[name]]
+        if other:
             raise ValueError(
-                f"the replay saved in {folder} must have been written with"
-                f" {', '.join(f'{name} {fixed[name]}' for name in names)};"
-                f" got {', '.join(f'{name} {other[name]}' for name in names)}"
+                f"the replay must be one with"
+                f" {', '.join(f'{name} {found[name]}' for name in other)}, as it was saved;"
+                f" got {', '.join(f'{name} {fixed[name]}' for name in other)}"
             )
-        with checkpoints.reading(folder):
-            self._restore(folder, state)
-
-    def _restore(self, folder: Path, state: dict[str, Any]) -> None:
-        self.restore(state["counters"])
-        checkpoints.read_into(folder, self.filled())
+        arrays = dict(state["arrays"])
         if self._tree is not None:
-            keys = np.arange(self.first_key, self.end_key)
-            priorities = np.zeros(len(keys))
-            checkpoints.read_into(folder, {"priority": priorities})
+            keys = np.arange(state["counters"]["first_key"], state["counters"]["end_key"])
             values = np.zeros(self.options.capacity)
-            values[keys % self.options.capacity] = priorities
+            values[keys % self.options.capacity] = arrays.pop("priority")
             self._tree.set_all(values)
+        self.set_counters(state["counters"])
+        for name, array in self.filled().items():
+            array[...] = arrays[name]
         self._highest = state["highest_priority"]
         self._generator.bit_generator.state = state["generator"]
 

@@ -216,7 +216,7 @@ class TransitionStore:
             "next_age": self._next_age,
         }
 
-    def restore(self, counters: dict[str, int]) -> None:
+    def set_counters(self, counters: dict[str, int]) -> None:
         """Sets the counters; the arrays are then to be written through `filled`."""
         self.first_key, self.end_key = counters["first_key"], counters["end_key"]
         self._stored, self._pending = counters["stored"], counters["pending"]

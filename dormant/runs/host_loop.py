@@ -32,10 +32,11 @@ from dormant.checks import ConfigurationError, require, require_count
 from dormant.learners import LearnerState
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
-from dormant.runs.array_checkpoints import ArrayCheckpoints
+from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
 from dormant.runs.progress import Progress, iterations_left
+from dormant.runs.saved_run import SavedRun, operative_settings
 
 State = Any  # what a run carries on, a pytree of arrays; M members of this process
 
@@ -121,14 +122,14 @@ class HostLoop:
           length: of the run.
 
         Raises:
-          ConfigurationError: when this system does not allow so many open files, or not every
-            process of the run has a checkpoint.
+          ConfigurationError: when this system does not allow so many open files, or the run cannot
+            go on from what is in the folder; see `SavedRun`.
         """
         self._members, self._length = dict(members), length
         _allow_open_files(len(self._members))
-        self._checkpoints = ArrayCheckpoints(folder / "checkpoints")
-        latest = self._checkpoints.latest()
-        self.start_iteration = 0 if latest is None else latest + 1
+        checkpoints = Checkpoints(folder / "checkpoints")
+        self._saved = SavedRun(checkpoints, list(self._members), operative_settings())
+        self.start_iteration = self._saved.start_iteration
 
     @property
     def start_step(self) -> int:
@@ -148,15 +149,15 @@ class HostLoop:
           expected: that of this run at `start_step`.
 
         Raises:
-          ConfigurationError: when the checkpoint is of another run or cannot be read.
+          ConfigurationError: when the checkpoint is of another run.
         """
-        state = self._checkpoints.load(self.start_iteration - 1, forms)
+        state = placed(self._saved.state(), forms, self._saved.where)
         same = jax.tree.map(np.array_equal, identity(state), expected)
         if not all(jax.tree.leaves(same)):
             members = [member.name for member in self._members.values()]
             raise ConfigurationError(
-                f"the run in {self._checkpoints.folder} was started with other seeds, values side"
-                " by side or lengths; continue it with its own gin file or give another --base_dir;"
+                f"{self._saved.where} was saved with other seeds, values side by side or lengths;"
+                " continue the run with its own gin file or give another --base_dir;"
                 f" got {', '.join(members[:4])} and iterations of"
                 f" {self._length.training_steps} {self._length.counted}s"
             )
@@ -183,6 +184,7 @@ class HostLoop:
                     command=command,
                     config=gin.operative_config_str(),
                     side_by_side=member.values,
+                    changed=self._saved.changed,
                 )
                 records.append(record)
             if self.start_iteration < self._length.num_iterations:
@@ -197,15 +199,10 @@ class HostLoop:
     def _train(self, work: Work) -> None:
         state, step, length = work.start(), self.start_step, self._length
         with contextlib.ExitStack() as stack:
-            files = []
-            for folder in self._members:
-                file = metrics.MetricsFile(
-                    str(folder),
-                    iteration=self.start_iteration,
-                    agent_step=step,
-                    gradient_step=work.gradient_steps(step),
-                )
-                files.append(stack.enter_context(contextlib.closing(file)))
+            files = self._saved.files
+            for file in files:
+                stack.callback(file.close)
+            self._saved.start()
             # One process speaks for all.
             quiet = open(os.devnull, "w") if jax.process_index() else contextlib.nullcontext(None)
             progress = Progress(step, stack.enter_context(quiet), counted=length.counted)
@@ -240,7 +237,7 @@ class HostLoop:
                 _write(files, records)
                 together = f"{speed * len(files):,.0f} {length.counted}s/s"
                 progress.line(f"iteration {iteration} done  {text}  {together}")
-                self._checkpoints.save(iteration, state)
+                self._saved.save(iteration, state)
 
     def _check_finite(self, call: Call) -> None:
         for member, step in zip(self._members.values(), call.nonfinite_step, strict=True):

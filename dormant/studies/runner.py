@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
-from dormant.runs.array_checkpoints import ArrayCheckpoints
+from dormant.runs.checkpoints import Checkpoints
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
@@ -71,12 +71,12 @@ class StudyRunner:
             most = min(self._due_every, _MOST_STEPS)
             self._unit = max(n for n in range(1, most + 1) if self._due_every % n == 0)
         self._fit = make_fit(self._study, options.score_batch)
-        self._prepared = ArrayCheckpoints(folder / "prepared")
+        self._prepared = Checkpoints(folder / "prepared")
         self._loop = HostLoop(folder, {folder: Member(self._seed, {})}, run)
         self._data = self._state = None
         if self._loop.start_iteration:
             self._state = self._resume()
-        if self._study.prepared is not None and self._prepared.latest() is not None:
+        if self._study.prepared is not None and self._prepared.newest() is not None:
             self._data = self._load_data()
 
     def _key(self, stream: int) -> jax.Array:
@@ -95,7 +95,7 @@ class StudyRunner:
     def _load_data(self) -> Data:
         """What an earlier process prepared."""
         key = to_host(self._key(_PREPARE))
-        found = self._prepared.load(0, forms_of(_Prepared(key, self._study.prepared)))
+        found = self._prepared.load_like(0, forms_of(_Prepared(key, self._study.prepared)))
         if not np.array_equal(found.key, key):
             raise ConfigurationError(
                 f"what {self._prepared.folder} holds was prepared with another seed; continue it"

@@ -12,33 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a run of `dormant.train` on Atari left: its network and its replay. No Dopamine, whose
-checkpoints are pickles; of those nothing but plain values and NumPy's arrays is unpickled."""
+"""What a run of `dormant.train` on Atari left: its network and its replay. No Dopamine."""
 
 import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from flax import serialization
 
 from dormant.checks import ConfigurationError, require
 from dormant.records.files import CONFIG_FILE
 from dormant.replay import ReplayBuffer, ReplayOptions
+from dormant.runs.checkpoints import Checkpoints, placed
+from dormant.runs.host_arrays import forms_of
 from dormant.studies import frames
 
-_SENTINEL = re.compile(r"sentinel_checkpoint_complete\.(\d+)")
 _GAME = re.compile(r"create_atari_environment\.game_name\s*=\s*\\?\s*['\"]([^'\"]+)['\"]")
-# What an array consists of in a pickle, by NumPy's names now and before 2.0.
-_SAFE = {
-    (f"numpy.{core}.{module}", name)
-    for core in ("core", "_core")
-    for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"))
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy._core.numeric", "_frombuffer")}
-_UNREADABLE = (OSError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class TrainedRun(NamedTuple):
@@ -46,34 +36,24 @@ class TrainedRun(NamedTuple):
 
     option: str  # the name in gin of the folder, for messages
     folder: Path
-    number: int  # of the checkpoint
+    agent: dict[str, Any]  # what its agent saved
 
     def params(self, template: Any) -> Any:
-        """The parameters of its network, NumPy arrays in the structure of a template.
+        """The parameters of its network, in the structure of a template.
 
         Args:
           template: of the arrays' shapes and dtypes, as the network's initializer makes them.
 
         Raises:
-          ConfigurationError: when the checkpoint cannot be read or is of another network.
+          ConfigurationError: when the checkpoint is of another network.
         """
-        path = self._checkpoints / f"ckpt.{self.number}"
         try:
-            with path.open("rb") as file:
-                found = _Unpickler(file).load()["learner"]["params"]
-        except (*_UNREADABLE, EOFError, pickle.UnpicklingError) as error:
+            return placed(self.agent["learner"]["params"], forms_of(template), str(self.folder))
+        except (ConfigurationError, KeyError, TypeError) as error:
+            allowed = "a run whose network is VectorizedDQN.network for Atari.game"
             raise ConfigurationError(
-                f"{self.option}: {path} cannot be read as a checkpoint of dormant.train: {error}"
+                f"`{self.option}` must be {allowed}; got {str(self.folder)!r}"
             ) from error
-        try:
-            params = serialization.from_state_dict(template, found)
-            pairs = zip(jax.tree.leaves(params), jax.tree.leaves(template), strict=True)
-            alike = all((a.shape, a.dtype) == (b.shape, b.dtype) for a, b in pairs)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            alike = False
-        allowed = "a run whose network is VectorizedDQN.network for Atari.game"
-        require(alike, self.option, allowed, str(self.folder))
-        return params
 
     def frames(self, num_actions: int) -> frames.Frames:
         """Its replay, NumPy arrays.
@@ -82,19 +62,17 @@ class TrainedRun(NamedTuple):
           num_actions: A, of the game.
 
         Raises:
-          ConfigurationError: when it cannot be read, is no replay of Atari, or does not fit into
-            memory.
+          ConfigurationError: when it is no replay of Atari, or does not fit into memory.
         """
         try:
-            text = (self._checkpoints / str(self.number) / "replay.json").read_text("utf-8")
             # The discount and the batch size of a draw are not stored, and no matter here.
-            replay = ReplayBuffer(ReplayOptions(**json.loads(text)["fixed"]), 0)
-            replay.load(str(self._checkpoints), self.number)
+            state = self.agent["replay"]
+            replay = ReplayBuffer(ReplayOptions(**json.loads(state["fixed"])), 0)
+            replay.restore(state)
             found = replay.contents()
-        except _UNREADABLE as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f"{self.option}: the replay in {self._checkpoints / str(self.number)} cannot be"
-                f" read: {error}"
+                f"{self.option}: the replay in {self.folder} cannot be read: {error}"
             ) from error
         frame = found["observation"]
         expected = (frames.FRAME_SHAPE, np.uint8, frames.STACK)
@@ -113,13 +91,9 @@ class TrainedRun(NamedTuple):
         frames.check_frames(self.option, made, num_actions)
         return made
 
-    @property
-    def _checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
 
 def trained_run(option: str, folder: str, game: str) -> TrainedRun:
-    """The run in a folder; reads nothing but names, and its game.
+    """The newest whole checkpoint of the run in a folder.
 
     Args:
       option: the folder's name in gin, for messages.
@@ -130,21 +104,15 @@ def trained_run(option: str, folder: str, game: str) -> TrainedRun:
       ConfigurationError: when there is no whole checkpoint, or the run is of another game.
     """
     path = Path(folder)
-    checkpoints = path / "checkpoints"
-    names = [entry.name for entry in checkpoints.iterdir()] if checkpoints.is_dir() else []
-    numbers = [int(match[1]) for match in map(_SENTINEL.fullmatch, names) if match]
+    checkpoints = Checkpoints(path / "checkpoints")
+    number = checkpoints.newest()
+    agent = None if number is None else checkpoints.load(number)["state"].get("agent")
     allowed = "the folder of a run of dormant.train, with a checkpoint"
-    require(bool(numbers), option, allowed, folder)
+    if agent is None:
+        raise ConfigurationError(f"`{option}` must be {allowed}; got {folder!r}")
     config = path / CONFIG_FILE
     text = config.read_text("utf-8", errors="replace") if config.is_file() else ""
     found = _GAME.search(text)
     if found is not None:
         require(found[1] == game, option, f"a run on {game}, which Atari.game names", found[1])
-    return TrainedRun(option, path, max(numbers))
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _SAFE:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in it")
-        return super().find_class(module, name)
+    return TrainedRun(option, path, agent)

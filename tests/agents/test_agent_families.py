@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from dormant.agents import rainbow_agent, sac_agent  # noqa: F401
 
-from dormant.agents.burst import numpy_state
+from tests.host_states import numpy_state
 
 FAMILY_NAMES = (
     "dqn", "dqn_cartpole", "dqn_minatar", "c51", "rainbow", "full_rainbow", "drq_eps", "der", "sac"

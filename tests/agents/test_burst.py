@@ -20,8 +20,10 @@ import numpy as np
 import optax
 import pytest
 
-from dormant.agents.burst import device_state, make_burst, numpy_state
+from dormant.agents.burst import make_burst
+from dormant.runs.host_arrays import forms_of, to_device
 from tests.agents.small_learner import batches, make_learner
+from tests.host_states import numpy_state
 
 UPDATES = 3
 
@@ -115,7 +117,7 @@ def test_a_state_survives_the_host_to_the_bit(learner):
     state, _ = run(learner, True, bursts=1)
     on_host = numpy_state(state)
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(on_host))
-    restored = device_state(state, on_host)
+    restored = to_device(forms_of(state), on_host)
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     rest = [None, [False] * UPDATES]
     continued, _ = make_burst(learner, True)(restored, batches(9, UPDATES), *rest)
@@ -126,4 +128,4 @@ def test_a_state_survives_the_host_to_the_bit(learner):
 def test_an_array_of_another_shape_is_refused():
     problem = r"must be float32 of shape \(3,\); got float32 of shape \(4,\)"
     with pytest.raises(ValueError, match=problem):
-        device_state(jnp.zeros(3), np.zeros(4, np.float32))
+        to_device(forms_of(jnp.zeros(3)), np.zeros(4, np.float32))

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.agents.burst import make_burst, numpy_state
+from dormant.agents.burst import make_burst
 from dormant.agents.dispatch import Act, Burst, OneDispatch, by_program, one_by_one
 from tests.agents.small_learner import batches, make_learner
+from tests.host_states import numpy_state
 
 MEMBERS, UPDATES = 3, 2
 

@@ -154,7 +154,7 @@ def construct(tmp_path, monkeypatch):
 
     yield construct
     for runner in runners:
-        runner._metrics_file.close()
+        runner._saved.files[0].close()
 
 
 @every_file

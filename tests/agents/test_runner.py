@@ -23,9 +23,11 @@ import numpy as np
 import optax
 import pytest
 
-from dormant.agents.burst import numpy_state
 from dormant.checks import ConfigurationError
 from dormant.records.reading import read_run
+from tests.host_states import numpy_state
+
+CHECKPOINTS = "checkpoints/process_0"
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +138,24 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(recycled, train, tmp_path
     later = records(recycled.base_dir)[-2:]
     with open(base_dir / "metrics.jsonl", "a") as file:
         file.write("".join(json.dumps(record) + "\n" for record in later) + '{"kind": "tra')
-    shutil.copytree(base_dir / "checkpoints" / "0", base_dir / "checkpoints" / "1")
+    saved = base_dir / CHECKPOINTS
+    shutil.copytree(saved / "0", saved / "1.part")
     resumed = train(base_dir, Runner__num_iterations=2)
     assert records(base_dir) == records(recycled.base_dir)
     assert_same_bits(resumed.state, recycled.state)
-    saved = [
-        (base_dir / "checkpoints" / number / "replay.json").read_bytes() for number in ("0", "1")
-    ]
-    assert saved[0] != saved[1]
+    assert sorted(path.name for path in saved.iterdir()) == ["0", "1"]
+
+
+def test_a_run_that_was_killed_in_its_first_iteration_starts_anew(recycled, train, tmp_path):
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    (base_dir / CHECKPOINTS / "none_yet").touch()
+    for number in ("0", "1"):
+        shutil.rmtree(base_dir / CHECKPOINTS / number)
+    again = train(base_dir)
+    assert records(base_dir) == records(recycled.base_dir)
+    assert_same_bits(again.state, recycled.state)
+    assert not (base_dir / CHECKPOINTS / "none_yet").exists()
 
 
 def test_a_finished_run_is_left_as_it_is(recycled, train):
@@ -180,67 +192,96 @@ def test_evaluation_changes_nothing_that_is_trained(recycled, train, tmp_path):
         assert sum(record.eval_episode_lengths) >= 20
 
 
-def test_a_damaged_checkpoint_stops_the_run_instead_of_starting_over(train, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    recycled, train, tmp_path, capfd
+):
     base_dir = tmp_path / "run"
-    train(base_dir, Runner__num_iterations=1)
-    before = (base_dir / "metrics.jsonl").read_text()
-    with open(base_dir / "checkpoints" / "0" / "reward.bin", "ab") as file:
-        file.write(b"1")
-    problem = r"checkpoint 0 in .* is damaged, give another --base_dir: .*reward.bin must have"
+    shutil.copytree(recycled.base_dir, base_dir)
+    with open(base_dir / CHECKPOINTS / "1" / "arrays.bin", "r+b") as file:
+        file.seek(-5, 2)
+        file.write(b"\1")
+    again = train(base_dir)
+    assert again.runner.start_iteration == 1
+    assert "/1 is damaged (arrays.bin has another checksum than" in capfd.readouterr().err
+    assert records(base_dir) == records(recycled.base_dir)
+    assert_same_bits(again.state, recycled.state)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (("checkpoints",), "must be without records where there is no checkpoint to go on from"),
+        (("checkpoints/process_0/0", "checkpoints/process_0/1"), "must be without records where"),
+        (("metrics.jsonl",), "metrics.jsonl must begin with the .* bytes that it had when"),
+    ],
+)
+def test_records_are_never_erased_silently(recycled, train, tmp_path, changed, problem):
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    for name in changed:
+        path = base_dir / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    files = {path: path.read_bytes() for path in base_dir.rglob("*") if path.is_file()}
     with pytest.raises(ConfigurationError, match=problem):
         train(base_dir)
-    shutil.rmtree(base_dir / "checkpoints" / "0")
-    with pytest.raises(ConfigurationError, match="checkpoint 0 in .* cannot be resumed"):
+    assert {path: path.read_bytes() for path in base_dir.rglob("*") if path.is_file()} == files
+
+
+def test_a_changed_record_is_never_continued(recycled, train, tmp_path):
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    path = base_dir / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(ConfigurationError, match="metrics.jsonl must begin with"):
         train(base_dir)
-    assert (base_dir / "metrics.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"LearnerOptions__seed": 7}, "seed` must be that of checkpoint"),
-        ({"DormantDQNAgent__width": 0.5}, "another network, optimizer or intervention"),
-        ({"LearnerOptions__intervention": None}, "another network, optimizer or intervention"),
         (
-            {"ReplayBuffer__max_capacity": 101},
-            "with its own gin file .*: the replay .* with capacity 101; got capacity 100",
+            {"LearnerOptions__seed": 7},
+            r"`LearnerOptions.seed` must be None, as checkpoint 1 in .* got 7",
         ),
+        ({"DormantDQNAgent__width": 0.5}, r"`DormantDQNAgent.width` must be 0.25, .*got 0.5"),
+        ({"LearnerOptions__intervention": None}, "`LearnerOptions.intervention` must be @ReDo"),
+        ({"ReplayBuffer__max_capacity": 101}, "`ReplayBuffer.max_capacity` must be 100, as"),
+        ({"ReDo__tau": 0.2}, "`ReDo.tau` must be 0.1, as .* got 0.2"),
+        ({"Runner__training_steps": 61}, "`Runner.training_steps` must be 60"),
     ],
 )
-def test_a_run_is_not_resumed_as_another(recycled, train, changes, problem):
+def test_a_run_is_not_resumed_with_other_settings(recycled, train, changes, problem):
+    before = (recycled.base_dir / "metrics.jsonl").read_bytes()
     with pytest.raises(ConfigurationError, match=problem):
         train(recycled.base_dir, **changes)
+    assert (recycled.base_dir / "metrics.jsonl").read_bytes() == before
 
 
-def test_only_a_run_that_is_resumed_removes_the_replays_after_its_checkpoint(
-    recycled, train, load_gin, tmp_path
-):
-    from dormant.agents.runner import create_dormant_runner
-
+def test_how_long_a_run_is_may_change_and_is_recorded(recycled, train, tmp_path):
     base_dir = tmp_path / "run"
     shutil.copytree(recycled.base_dir, base_dir)
-    files = {path: path.stat().st_size for path in base_dir.rglob("*") if path.is_file()}
-    earlier = {"get_latest_checkpoint_number__override_number": 0}
-    for refused, problem in (
-        ({"LearnerOptions__seed": 7}, "seed` must be that of checkpoint 0"),
-        ({"get_latest_checkpoint_number__override_number": 5}, "checkpoint 5 in .* is not whole"),
-    ):
-        with pytest.raises(ConfigurationError, match=problem):
-            train(base_dir, **(earlier | refused))
-        assert {path: path.stat().st_size for path in files} == files
-    load_gin(**earlier)
-    assert create_dormant_runner(str(base_dir)).start_iteration == 1
-    replays = [path.name for path in (base_dir / "checkpoints").iterdir() if path.is_dir()]
-    assert replays == ["0"]
+    longer = train(base_dir, Runner__num_iterations=3)
+    assert longer.runner.start_iteration == 2
+    longer.runner.record(["dormant"])
+    changed = json.loads((base_dir / "run.json").read_text())["changed"]
+    assert changed == {"Runner.num_iterations": ["2", "3"]}
+
+
+def test_a_run_may_go_on_from_an_earlier_checkpoint(recycled, train, tmp_path):
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    again = train(base_dir, get_latest_checkpoint_number__override_number=0)
+    assert again.runner.start_iteration == 1
+    assert records(base_dir) == records(recycled.base_dir)
+    with pytest.raises(ConfigurationError, match="5"):
+        train(base_dir, get_latest_checkpoint_number__override_number=5)
 
 
 def test_checkpoint_frequency_leaves_out_replays_too(train, tmp_path):
     base_dir = tmp_path / "run"
     changes = {"Checkpointer__checkpoint_frequency": 2, "Runner__training_steps": 10}
     train(base_dir, Runner__num_iterations=2, **changes)
-    assert {path.name for path in (base_dir / "checkpoints").iterdir()} == {
-        "0", "ckpt.0", "sentinel_checkpoint_complete.0"
-    }  # fmt: skip
+    assert [path.name for path in (base_dir / CHECKPOINTS).iterdir()] == ["0"]
 
 
 def test_dopamines_own_logger_still_works(train, tmp_path):

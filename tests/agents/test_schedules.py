@@ -88,7 +88,7 @@ def created(tmp_path):
 
     yield create
     for runner in runners:
-        runner._metrics_file.close()
+        runner._saved.files[0].close()
 
 
 def records(base_dir):
@@ -124,7 +124,7 @@ def test_a_run_leaves_its_metrics_and_checkpoints(finished):
         assert max(lengths) <= 25
         assert ("eval_returns" in record) == evaluates
     assert {path.name for path in base_dir.iterdir()} == {"checkpoints", "metrics", "metrics.jsonl"}
-    assert (base_dir / "checkpoints" / "ckpt.1").exists()
+    assert (base_dir / "checkpoints" / "process_0" / "1").exists()
 
 
 def test_evaluation_is_as_long_as_it_should_be(finished):

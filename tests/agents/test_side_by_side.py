@@ -25,10 +25,10 @@ import numpy as np
 import pytest
 
 from dormant import train as command
-from dormant.agents.burst import numpy_state
 from dormant.agents.lockstep import MemberFailed
 from dormant.checks import ConfigurationError
 from dormant.replay import bytes_needed, machine_memory
+from tests.host_states import numpy_state
 
 FAMILY = "dqn_cartpole"
 EVALUATED = {"create_dormant_runner__schedule": "continuous_train_and_eval"}
@@ -109,10 +109,7 @@ def test_seeds_share_their_compiled_programs(together):
 def test_seeds_at_different_iterations_go_on_where_they_were(alone, create, tmp_path):
     # The first was killed before its first checkpoint, the second after it.
     shutil.copytree(alone[1].base_dir, tmp_path / "seed_1")
-    checkpoints = tmp_path / "seed_1" / "checkpoints"
-    for path in checkpoints.iterdir():
-        if path.name == "1" or path.name.endswith(".1"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(tmp_path / "seed_1" / "checkpoints" / "process_0" / "1")
     runs = create(tmp_path, create_dormant_runner__seeds=2, **EVALUATED)
     assert [runner.start_iteration for runner in runs.runners] == [0, 1]
     assert runs.describe().endswith("seeds 0 to 1, iterations 0 to 1 or iterations 1 to 1")

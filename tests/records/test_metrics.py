@@ -168,29 +168,50 @@ def test_an_iteration_in_which_nothing_acts_has_no_episodes():
 
 
 def test_the_file_continues_where_the_checkpoint_was(tmp_path):
-    first = MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0)
+    first = MetricsFile(tmp_path)
     tracking = tracking_record(state(), None, losses(), agent_step=160)
+    positions = []
     for record in (iteration(0, 100, 25), tracking, iteration(1, 200, 50)):
         first.write(record)
+        positions.append(first.position())
     first.close()
     path = tmp_path / "metrics.jsonl"
     with open(path, "a") as file:
         file.write('{"kind": "itera')
-    again = MetricsFile(str(tmp_path), iteration=2, agent_step=200, gradient_step=50)
+    again = MetricsFile(tmp_path, positions[2])
     again.write(iteration(2, 300, 75))
     again.close()
     run = read_run(tmp_path)
     assert [record.iteration for record in run.iterations] == [0, 1, 2]
     assert [record.gradient_step for record in run.tracking] == [40]
-    # Back to the checkpoint of iteration 0: the tracking record came after it.
-    MetricsFile(str(tmp_path), iteration=1, agent_step=100, gradient_step=25).close()
+    # Back to the checkpoint of iteration 0, once something is written.
+    before = path.read_bytes()
+    earlier = MetricsFile(tmp_path, positions[0])
+    assert path.read_bytes() == before
+    earlier.open()
+    assert earlier.position() == positions[0]
+    earlier.close()
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["iteration"]
-    MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0).close()
-    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "changed"])
+def test_a_file_that_is_not_what_it_was_is_refused(tmp_path, damage):
+    file = MetricsFile(tmp_path)
+    file.write(iteration(0, 100, 25))
+    position = file.position()
+    file.close()
+    path = tmp_path / "metrics.jsonl"
+    if damage == "deleted":
+        path.unlink()
+    else:
+        text = path.read_text()
+        path.write_text(text[:-1] if damage == "cut" else text.replace("100", "101"))
+    with pytest.raises(ValueError, match=r"metrics.jsonl must begin with the \d+ bytes"):
+        MetricsFile(tmp_path, position)
 
 
 def test_a_number_that_json_lacks_is_refused(tmp_path):
-    file = MetricsFile(str(tmp_path), iteration=0, agent_step=0, gradient_step=0)
+    file = MetricsFile(tmp_path)
     with pytest.raises(ValueError, match="not JSON compliant"):
         file.write({"loss": float("nan")})
     file.close()

@@ -88,7 +88,7 @@ def records():
 def written(tmp_path_factory):
     """The records, in the folder of a run."""
     folder = tmp_path_factory.mktemp("run")
-    file = MetricsFile(str(folder), iteration=0, agent_step=0, gradient_step=0)
+    file = MetricsFile(folder)
     found = records()
     for record in found:
         file.write(record)

@@ -15,12 +15,11 @@
 """Drawing from the replay, uniformly and by priority, and saving and resuming it."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 
-from dormant.replay import DamagedCheckpoint, ReplayBuffer, ReplayOptions, importance_weights
+from dormant.replay import ReplayBuffer, ReplayOptions, importance_weights
 
 
 def options(**changes):
@@ -133,16 +132,15 @@ def test_weights_are_dopamines():
 
 @pytest.mark.parametrize("prioritized", [False, True])
 @pytest.mark.parametrize("steps", [0, 1, 25, 40, 130])
-def test_a_resumed_buffer_goes_on_as_if_it_had_not_stopped(tmp_path, steps, prioritized):
+def test_a_resumed_buffer_goes_on_as_if_it_had_not_stopped(steps, prioritized):
     buffer = fill(ReplayBuffer(options(prioritized=prioritized), seed=1), steps)
     if len(buffer):
         keys = buffer.sample().keys
         if prioritized:
             buffer.set_priorities(keys, np.linspace(0.1, 5.0, len(keys)))
-    buffer.save(str(tmp_path), 7)
     resumed = ReplayBuffer(options(prioritized=prioritized), seed=99)
     fill(resumed, 55, seed=9)
-    resumed.load(str(tmp_path), 7)
+    resumed.restore(buffer.state())
     assert (len(resumed), resumed.add_count) == (len(buffer), buffer.add_count)
     if len(buffer):
         assert_same_draws(buffer, resumed)
@@ -153,105 +151,30 @@ def test_a_resumed_buffer_goes_on_as_if_it_had_not_stopped(tmp_path, steps, prio
         assert_same_draws(buffer, resumed)
 
 
-def test_only_the_filled_part_is_written(tmp_path):
-    buffer = fill(ReplayBuffer(options(capacity=10_000), seed=0), 10)
-    buffer.save(str(tmp_path), 0)
-    assert sum(file.stat().st_size for file in (tmp_path / "0").iterdir()) < 2_000
-
-
-def test_the_newest_saves_stay(tmp_path):
-    buffer = fill(ReplayBuffer(options(), seed=0), 10)
-    (tmp_path / "notes").mkdir()
-    for iteration in (8, 9, 10, 11, 11):
-        buffer.save(str(tmp_path), iteration, keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11", "notes"]
-    # One of a later iteration, left behind by a run that was killed.
-    buffer.save(str(tmp_path), 9, keep=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11", "9", "notes"]
-    # The one before may be the last whole checkpoint until all of this one is on disk.
-    buffer.save(str(tmp_path), 12, keep=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["11", "12", "notes"]
-    with pytest.raises(ValueError, match="`keep` must be a whole number >= 1; got 0"):
-        buffer.save(str(tmp_path), 12, keep=0)
-
-
-def test_a_killed_save_is_no_checkpoint(tmp_path, monkeypatch):
-    buffer = fill(ReplayBuffer(options(), seed=0), 30)
-    synced = os.fsync
-    # Six arrays, the rest as JSON, and the folder, just before it gets its name.
-    for stop in range(1, 9):
-        calls = []
-
-        def killed_while_writing(descriptor, calls=calls, stop=stop):
-            synced(descriptor)
-            calls.append(descriptor)
-            if len(calls) == stop:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(os, "fsync", killed_while_writing)
-        with pytest.raises(KeyboardInterrupt):
-            buffer.save(str(tmp_path), 3)
-        with pytest.raises(FileNotFoundError):
-            ReplayBuffer(options(), seed=0).load(str(tmp_path), 3)
-    monkeypatch.undo()
-    buffer.save(str(tmp_path), 3)
-    assert [path.name for path in tmp_path.iterdir()] == ["3"]
-    resumed = ReplayBuffer(options(), seed=0)
-    resumed.load(str(tmp_path), 3)
-    assert_same_draws(buffer, resumed)
-
-
-def test_a_missing_checkpoint_leaves_the_buffer_as_it_was(tmp_path):
-    one, other = (fill(ReplayBuffer(options(), seed=0), 30) for _ in range(2))
-    with pytest.raises(FileNotFoundError):
-        one.load(str(tmp_path), 0)
-    assert_same_draws(one, other)
+def test_only_the_filled_part_is_its_state():
+    buffer = fill(ReplayBuffer(options(capacity=10_000, prioritized=True), seed=0), 10)
+    arrays = buffer.state()["arrays"]
+    assert set(arrays) == {
+        "observation", "action", "reward", "terminal", "age", "eligible", "priority"
+    }  # fmt: skip
+    assert sum(array.nbytes for array in arrays.values()) < 1_000
+    assert json.loads(buffer.state()["fixed"])["capacity"] == 10_000
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"capacity": 41}, "written with capacity 41; got capacity 40"),
-        ({"stack_size": 3, "update_horizon": 1}, "stack_size 3, update_horizon 1; got stack_size"),
-        ({"prioritized": True}, "with prioritized True; got prioritized False"),
+        ({"capacity": 41}, "with capacity 40, as it was saved; got capacity 41"),
+        ({"stack_size": 3, "update_horizon": 1}, "as it was saved; got stack_size 3, update_hor"),
+        ({"prioritized": True}, "with prioritized False, as it was saved; got prioritized True"),
     ],
 )
-def test_a_checkpoint_of_another_buffer_is_refused(tmp_path, changes, message):
-    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
+def test_the_state_of_another_buffer_is_refused(changes, message):
+    state = fill(ReplayBuffer(options(), seed=0), 30).state()
+    one, other = (fill(ReplayBuffer(options(**changes), seed=0), 30) for _ in range(2))
     with pytest.raises(ValueError, match=message):
-        ReplayBuffer(options(**changes), seed=0).load(str(tmp_path), 0)
-
-
-@pytest.mark.parametrize("damage", ["missing", "short"])
-def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
-    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
-    file = tmp_path / "0" / "reward.bin"
-    file.write_bytes(file.read_bytes()[:-1]) if damage == "short" else file.unlink()
-    with pytest.raises(DamagedCheckpoint, match="reward.bin must have 120 bytes; got (119|0)$"):
-        ReplayBuffer(options(), seed=0).load(str(tmp_path), 0)
-
-
-@pytest.mark.parametrize("missing", ["fixed", "counters", "highest_priority", "generator", "all"])
-def test_a_checkpoint_without_an_entry_is_damaged(tmp_path, missing):
-    fill(ReplayBuffer(options(), seed=0), 30).save(str(tmp_path), 0)
-    file = tmp_path / "0" / "replay.json"
-    text = file.read_text()
-    state = json.loads(text)
-    file.write_text(
-        text[:-9]
-        if missing == "all"
-        else json.dumps({name: value for name, value in state.items() if name != missing})
-    )
-    with pytest.raises(DamagedCheckpoint, match="replay.json must be as it was written; got .*"):
-        ReplayBuffer(options(), seed=0).load(str(tmp_path), 0)
-
-
-def test_a_checkpoint_holds_no_pickle(tmp_path):
-    fill(ReplayBuffer(options(prioritized=True), seed=0), 30).save(str(tmp_path), 0)
-    names = {path.name for path in (tmp_path / "0").iterdir()}
-    arrays = {"observation", "action", "reward", "terminal", "age", "eligible", "priority"}
-    assert names == {f"{name}.bin" for name in arrays} | {"replay.json"}
-    assert json.loads((tmp_path / "0" / "replay.json").read_text())["fixed"]["capacity"] == 40
+        one.restore(state)
+    assert_same_draws(one, other)
 
 
 @pytest.mark.parametrize("prioritized", [False, True])

@@ -267,7 +267,7 @@ def test_a_real_experiment_is_interrupted_resumed_and_reported(tmp_path):
         "--games", "Breakout-MinAtar",
     ]  # fmt: skip
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    checkpoint = folder / "dqn/Breakout-MinAtar/checkpoints/process_0/0.npz"
+    checkpoint = folder / "dqn/Breakout-MinAtar/checkpoints/process_0/0"
     end = time.monotonic() + 300
     while not checkpoint.exists() and time.monotonic() < end:
         time.sleep(0.05)

@@ -15,7 +15,6 @@
 """Atari in a study: evaluation episodes, and what a run of `dormant.train` left."""
 
 import json
-import pickle
 import shutil
 
 import jax
@@ -25,6 +24,7 @@ import pytest
 
 from dormant.checks import ConfigurationError
 from dormant.learners import epsilon_greedy
+from dormant.runs.checkpoints import Checkpoints
 from dormant.studies.atari import Atari
 from dormant.studies.trained_runs import trained_run as find_run
 
@@ -81,10 +81,8 @@ def test_a_game_that_does_not_exist_is_named():
 def damaged(trained_run, tmp_path):
     """A copy of the trained run's newest checkpoint, to be damaged."""
     copy = tmp_path / "run"
-    (copy / "checkpoints").mkdir(parents=True)
-    shutil.copytree(trained_run / "checkpoints" / "1", copy / "checkpoints" / "1")
-    for name in ("ckpt.1", "sentinel_checkpoint_complete.1"):
-        shutil.copy(trained_run / "checkpoints" / name, copy / "checkpoints" / name)
+    shutil.copytree(trained_run / "checkpoints", copy / "checkpoints")
+    shutil.rmtree(copy / "checkpoints" / "process_0" / "0")
     shutil.copy(trained_run / "config.gin", copy)
     return copy
 
@@ -96,15 +94,13 @@ def template(study_of):
 
 def test_its_network_and_its_replay_are_those_of_the_checkpoint(trained_run, study_of):
     found = find_run(OPTION, str(trained_run), "Asterix")
-    assert found.number == 1
-    with open(trained_run / "checkpoints" / "ckpt.1", "rb") as file:
-        learner = pickle.load(file)["learner"]
+    saved = Checkpoints(trained_run / "checkpoints").load(1)["state"]["agent"]
     params = found.params(template(study_of))
-    assert jax.tree.all(jax.tree.map(np.array_equal, params, learner["params"]))
+    kernel = saved["learner"]["params"]["params"]["Dense_0"]["kernel"]
+    np.testing.assert_array_equal(params["params"]["Dense_0"]["kernel"], kernel)
     stored = found.frames(9)
     assert stored.frame.shape == (100, 84, 84) and 60 < len(stored.row) < 100
-    observation = trained_run / "checkpoints" / "1" / "observation.bin"
-    np.testing.assert_array_equal(stored.frame.ravel(), np.fromfile(observation, np.uint8))
+    np.testing.assert_array_equal(stored.frame, saved["replay"]["arrays"]["observation"])
 
 
 @pytest.mark.parametrize("student", ["pretrained", "fresh"])
@@ -123,13 +119,12 @@ def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, stu
         assert float(data.start_return) == float(data.teacher_return)
 
 
-class _Harmful:
-    def __reduce__(self):
-        return print, ("harm",)
+def test_a_checkpoint_that_is_none_is_named(damaged, study_of):
+    checkpoints = Checkpoints(damaged / "checkpoints")
+    saved = checkpoints.load(1)
 
-
-def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
-    def refused(match):
+    def refused(match, **changes):
+        checkpoints.save(2, saved | {"state": {"agent": saved["state"]["agent"] | changes}})
         with pytest.raises(ConfigurationError, match=match) as caught:
             run = find_run(OPTION, str(damaged), "Asterix")
             run.params(shape)
@@ -140,22 +135,16 @@ def test_a_checkpoint_that_is_none_is_named(damaged, study_of, capsys):
     find_run(OPTION, str(damaged), "Asterix").frames(9)
     with pytest.raises(ConfigurationError, match="a run on Pong, which Atari.game names; got"):
         find_run(OPTION, str(damaged), "Pong")
-    replay = damaged / "checkpoints" / "1" / "replay.json"
-    kept = json.loads(replay.read_text())
-    replay.write_text(json.dumps(kept | {"fixed": kept["fixed"] | {"stack_size": 2}}))
-    refused("a run on Atari, whose frames are uint8 .84, 84. in stacks of four")
-    replay.write_text("{}")
-    refused("the replay in .* cannot be read: 'fixed'")
-    checkpoint = damaged / "checkpoints" / "ckpt.1"
-    checkpoint.write_bytes(pickle.dumps({"learner": {"params": {"params": {}}}}))
-    refused("a run whose network is VectorizedDQN.network for Atari.game")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:10])
-    refused("cannot be read as a checkpoint of dormant.train")
-    checkpoint.write_bytes(pickle.dumps(_Harmful()))
-    refused("builtins.print has no place in it")
-    assert "harm" not in capsys.readouterr().out
-    (damaged / "checkpoints" / "sentinel_checkpoint_complete.1").unlink()
-    refused("the folder of a run of dormant.train, with a checkpoint; got")
+    replay = saved["state"]["agent"]["replay"]
+    fixed = json.loads(replay["fixed"]) | {"stack_size": 2}
+    problem = "a run on Atari, whose frames are uint8 .84, 84. in stacks of four"
+    refused(problem, replay=replay | {"fixed": json.dumps(fixed)})
+    refused("the replay in .* cannot be read: 'fixed'", replay={"other": 1})
+    problem = "a run whose network is VectorizedDQN.network for Atari.game"
+    refused(problem, learner={"params": {"params": {"Dense_0": np.zeros(3)}}})
+    shutil.rmtree(damaged / "checkpoints")
+    with pytest.raises(ConfigurationError, match="a run of dormant.train, with a checkpoint; got"):
+        find_run(OPTION, str(damaged), "Asterix")
 
 
 MISTAKES = [

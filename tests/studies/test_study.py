@@ -199,10 +199,10 @@ def test_a_folder_of_another_run_is_refused(finished, run_study, tmp_path, capfd
     folder = finished("fig04")
     before = records(folder)
     assert run_study("fig04", folder, {"VectorizedDQN.dense": "(8, 8)"}) == 2
-    assert "another network" in capfd.readouterr().err
-    for change in ({"LearnerOptions.seed": 7}, {"StudyRun.training_steps": 20}):
-        assert run_study("fig04", folder, change) == 2
-        assert "was started with other seeds, values side by side" in capfd.readouterr().err
+    assert "`VectorizedDQN.dense` must be " in capfd.readouterr().err
+    for name, value in (("LearnerOptions.seed", 7), ("StudyRun.training_steps", 20)):
+        assert run_study("fig04", folder, {name: value}) == 2
+        assert f"`{name}` must be " in capfd.readouterr().err
     assert records(folder) == before
     # Killed before its first checkpoint, a run has but what it prepared.
     (tmp_path / "prepared").symlink_to(folder / "prepared")

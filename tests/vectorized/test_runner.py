@@ -202,11 +202,11 @@ def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tm
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):
     before = records(base_dir / "seed_0")
     assert train_small(base_dir, {"VectorizedDQN.dense": "(8, 8)"}) == 2
-    assert "with another number of runs, another network" in capfd.readouterr().err
+    assert "`VectorizedDQN.dense` must be (16, 16), as checkpoint 1 in" in capfd.readouterr().err
     assert train_small(base_dir, {"LearnerOptions.seed": 7}) == 2
-    assert "was started with other seeds, values side by side" in capfd.readouterr().err
+    assert "`LearnerOptions.seed` must be " in capfd.readouterr().err
     assert train_small(base_dir, {"VectorizedRun.training_steps": 280}) == 2
-    assert "iterations of 280 agent steps" in capfd.readouterr().err
+    assert "`VectorizedRun.training_steps` must be " in capfd.readouterr().err
     assert records(base_dir / "seed_0") == before
     assert not (base_dir / "seed_7").exists()
 

@@ -1,0 +1,162 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a run has on disk: its checkpoints and its records, each accounting for the other."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gin
+
+from dormant.checks import ConfigurationError
+from dormant.records.files import METRICS_FILE, write_atomically
+from dormant.records.metrics import MetricsFile, Position
+from dormant.runs.checkpoints import Checkpoints
+
+# What may be another in a run that goes on: how long it is, and how it is computed and kept.
+_FREE = (
+    "num_iterations",
+    "checkpoint_frequency",
+    "checkpoint_duration",
+    "keep_every",
+    "override_number",
+    "log_every_n",
+    "threads",
+    "devices",
+    "one_dispatch",
+)
+# In the folder of checkpoints until there is one: the records so far are then to be written anew.
+_NONE_YET = "none_yet"
+
+
+class SavedRun:
+    """A run's checkpoints, with the records and the settings that belong to them."""
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        folders: Sequence[Path],
+        settings: Mapping[str, str],
+        number: int | None = None,
+    ):
+        """Looks for the newest whole checkpoint; writes nothing.
+
+        Args:
+          checkpoints: of the run.
+          folders: of the records, one for each of its members.
+          settings: as `operative_settings` has them.
+          number: of the checkpoint to go on from; None for the newest.
+
+        Raises:
+          ConfigurationError: when there are records that no checkpoint accounts for, when the
+            checkpoint was saved with other settings, or the records are not those of then.
+        """
+        self._checkpoints, self._settings = checkpoints, dict(settings)
+        self._none_yet = checkpoints.own_folder / _NONE_YET
+        self.number = checkpoints.newest() if number is None else number
+        if self.number is not None and self.number not in checkpoints.numbers():
+            allowed = ", ".join(map(str, checkpoints.numbers())) or "none, as there is no checkpoint"
+            raise ConfigurationError(
+                f"the checkpoint to go on from must be {allowed}; got {self.number}"
+            )
+        # {name: (before, now)} of settings that are others than when the checkpoint was saved.
+        self.changed: dict[str, tuple[str, str]] = {}
+        positions = [Position()] * len(folders)
+        self._saved: dict[str, Any] = {}
+        if self.number is not None:
+            self._saved = checkpoints.load(self.number)
+            self._check_settings(self._saved["settings"])
+            positions = [Position(**each) for each in self._saved["records"].values()]
+        elif not self._none_yet.exists():
+            _check_no_records(folders)
+        self.files = [
+            _metrics_file(folder, position)
+            for folder, position in zip(folders, positions, strict=True)
+        ]
+
+    @property
+    def where(self) -> str:
+        """Which checkpoint it is, for messages."""
+        return f"checkpoint {self.number} in {self._checkpoints.folder}"
+
+    @property
+    def start_iteration(self) -> int:
+        """The iteration that comes next: 0, or the one after the checkpoint's."""
+        return 0 if self.number is None else self.number + 1
+
+    def state(self) -> dict[str, Any]:
+        """What was saved as the run's state, nested dicts; see `Checkpoints.load`."""
+        return self._saved["state"]
+
+    def start(self) -> None:
+        """Makes the run's folder ready for records that no checkpoint accounts for yet."""
+        self._checkpoints.clean()
+        if self.number is None:
+            self._none_yet.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._none_yet, "")
+        for file in self.files:
+            file.open()
+
+    def save(self, iteration: int, state: Any) -> None:
+        """Saves a checkpoint after an iteration, when all records are on disk."""
+        records = {str(index): file.position()._asdict() for index, file in enumerate(self.files)}
+        saved = {"settings": self._settings, "records": records, "state": state}
+        self._checkpoints.save(iteration, saved)
+        self._none_yet.unlink(missing_ok=True)
+
+    def _check_settings(self, saved: Mapping[str, str]) -> None:
+        # A setting that only one of the two versions of the package has is not another.
+        self.changed = {
+            name: (saved[name], value)
+            for name, value in self._settings.items()
+            if saved.get(name, value) != value
+        }
+        refused = [name for name in self.changed if name.rpartition(".")[2] not in _FREE]
+        if refused:
+            before, now = self.changed[refused[0]]
+            more = f" (and {len(refused) - 1} more)" if refused[1:] else ""
+            raise ConfigurationError(
+                f"`{refused[0]}` must be {before}, as {self.where} was saved with it: continue this"
+                f" run with its own gin file or give another --base_dir; got {now}{more}"
+            )
+
+
+def operative_settings() -> dict[str, str]:
+    """Gin's operative configuration as it stands, {scope/configurable.parameter: value}."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in gin.operative_config_str(max_line_length=1_000).split("\n"):
+        if line[:1] == " ":  # a value that goes on
+            found[name] += line.strip()
+        elif line[:1] != "#" and " = " in line:
+            name, value = line.split(" = ", 1)
+            found[name] = value.removesuffix("\\")
+    return found
+
+
+def _metrics_file(folder: Path, position: Position) -> MetricsFile:
+    try:
+        return MetricsFile(folder, position)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}; restore it or give another --base_dir") from error
+
+
+def _check_no_records(folders: Sequence[Path]) -> None:
+    for path in (folder / METRICS_FILE for folder in folders):
+        if path.exists() and path.stat().st_size:
+            raise ConfigurationError(
+                f"--base_dir must be without records where there is no checkpoint to go on from:"
+                f" restore the checkpoints or give another --base_dir; got {path}"
+            )
