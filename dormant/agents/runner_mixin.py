@@ -134,7 +134,7 @@ class RunnerMixin:
         self._saved = SavedRun(checkpoints, folders, settings, override)
         self._start_iteration = self._saved.start_iteration
         if self._start_iteration:
-            state = self._saved.state()
+            state = self._saved.take_state()
             with _of_this_run(self._saved.where):
                 self._agent.unbundle(str(checkpoints.folder), self._saved.number, state["agent"])
             if self._use_legacy_logger:

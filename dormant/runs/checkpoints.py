@@ -121,7 +121,7 @@ class Checkpoints:
     def clean(self) -> None:
         """Removes what processes that were killed left half written or half removed."""
         for left in self.own_folder.glob(f"*{_PART}"):
-            shutil.rmtree(left)
+            left.unlink() if left.is_file() else shutil.rmtree(left)
 
     def newest(self) -> int | None:
         """The newest checkpoint that every process has whole; None where there never was one.

@@ -151,7 +151,7 @@ class HostLoop:
         Raises:
           ConfigurationError: when the checkpoint is of another run.
         """
-        state = placed(self._saved.state(), forms, self._saved.where)
+        state = placed(self._saved.take_state(), forms, self._saved.where)
         same = jax.tree.map(np.array_equal, identity(state), expected)
         if not all(jax.tree.leaves(same)):
             members = [member.name for member in self._members.values()]

@@ -21,9 +21,9 @@ from typing import Any
 import gin
 
 from dormant.checks import ConfigurationError
-from dormant.records.files import METRICS_FILE, write_atomically
+from dormant.records.files import METRICS_FILE
 from dormant.records.metrics import MetricsFile, Position
-from dormant.runs.checkpoints import Checkpoints
+from dormant.runs.checkpoints import Checkpoints, Damaged
 
 # What may be another in a run that goes on: how long it is, and how it is computed and kept.
 _FREE = (
@@ -66,19 +66,21 @@ class SavedRun:
         self._checkpoints, self._settings = checkpoints, dict(settings)
         self._none_yet = checkpoints.own_folder / _NONE_YET
         self.number = checkpoints.newest() if number is None else number
-        if self.number is not None and self.number not in checkpoints.numbers():
-            allowed = ", ".join(map(str, checkpoints.numbers())) or "none, as there is no checkpoint"
-            raise ConfigurationError(
-                f"the checkpoint to go on from must be {allowed}; got {self.number}"
-            )
         # {name: (before, now)} of settings that are others than when the checkpoint was saved.
         self.changed: dict[str, tuple[str, str]] = {}
         positions = [Position()] * len(folders)
         self._saved: dict[str, Any] = {}
         if self.number is not None:
-            self._saved = checkpoints.load(self.number)
+            try:
+                self._saved = checkpoints.load(self.number)
+            except Damaged as error:
+                raise ConfigurationError(
+                    f"the checkpoint to go on from must be one of {checkpoints.numbers()} that is"
+                    f" whole; got {self.number}: {error}"
+                ) from error
             self._check_settings(self._saved["settings"])
-            positions = [Position(**each) for each in self._saved["records"].values()]
+            records = self._saved["records"]
+            positions = [Position(**records[str(index)]) for index in range(len(folders))]
         elif not self._none_yet.exists():
             _check_no_records(folders)
         self.files = [
@@ -96,16 +98,21 @@ class SavedRun:
         """The iteration that comes next: 0, or the one after the checkpoint's."""
         return 0 if self.number is None else self.number + 1
 
-    def state(self) -> dict[str, Any]:
-        """What was saved as the run's state, nested dicts; see `Checkpoints.load`."""
-        return self._saved["state"]
+    def take_state(self) -> dict[str, Any]:
+        """What was saved as the run's state, nested dicts, once: `Checkpoints.load`.
+
+        It is not kept here: its arrays are views of a file, which could not leave the disk.
+        """
+        return self._saved.pop("state")
 
     def start(self) -> None:
         """Makes the run's folder ready for records that no checkpoint accounts for yet."""
         self._checkpoints.clean()
         if self.number is None:
             self._none_yet.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._none_yet, "")
+            self._none_yet.touch()
+        else:  # a process that was killed may have left it
+            self._none_yet.unlink(missing_ok=True)
         for file in self.files:
             file.open()
 

@@ -54,10 +54,16 @@ class Kind(NamedTuple):
     """A kind of run: the arguments of `python -m` that start it in a folder."""
 
     arguments: Sequence[str]
+    length: str = ""  # the option that says how many iterations there are
 
     def command(self, folder: Path) -> list[str]:
         """What starts it, or goes on with it."""
         return [sys.executable, "-m", *self.arguments, f"--base_dir={folder}"]
+
+    def of_length(self, iterations: int) -> "Kind":
+        """The same with another number of iterations."""
+        binding = f"--gin_bindings={self.length} = {iterations}"
+        return self._replace(arguments=[*self.arguments, binding])
 
 
 def _trained(module: str, gin_file: str, bindings: dict[str, object]) -> Kind:
@@ -66,7 +72,8 @@ def _trained(module: str, gin_file: str, bindings: dict[str, object]) -> Kind:
         f"--gin_bindings={name} = {value if str(value).startswith('@') else repr(value)}"
         for name, value in bindings.items()
     ]
-    return Kind([module, f"--gin_files={gin_file}", *lines])
+    length = next(name for name in bindings if name.endswith("num_iterations"))
+    return Kind([module, f"--gin_files={gin_file}", *lines], length)
 
 
 KINDS = {
@@ -98,16 +105,22 @@ def environment(compiled: Path) -> dict[str, str]:
 def finish(kind: Kind, folder: Path, compiled: Path) -> float:
     """Runs a run to its end; returns the seconds that it took."""
     start = time.monotonic()
-    done = subprocess.run(
-        kind.command(folder),
+    done = try_to_finish(kind, folder, compiled)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return time.monotonic() - start
+
+
+def try_to_finish(kind: Kind, folder: Path, compiled: Path) -> subprocess.CompletedProcess:
+    """Runs a run to its end, or to what it says instead."""
+    command = kind.command(folder)
+    return subprocess.run(
+        command,
         env=environment(compiled),
         capture_output=True,
         text=True,
         timeout=_TIMEOUT,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2_000:]
-    return time.monotonic() - start
 
 
 def kill(kind: Kind, folder: Path, compiled: Path, is_time: Callable[[float], bool]) -> bool:

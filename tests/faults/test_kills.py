@@ -29,12 +29,6 @@ from tests.faults.killed_runs import (
 )
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """The folder of compiled programs that all runs share."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 def _kill_and_compare(name, kills, tmp_path, compiled, record_property):
     kind, generator = KINDS[name], random.Random(name)
     finish(kind, tmp_path / "first", compiled)  # compiles

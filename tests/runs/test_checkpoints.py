@@ -113,6 +113,7 @@ def test_what_killed_processes_left_goes_with_the_next_save(saved, tree):
     for name in ("2.part", "7.old.part"):
         (saved.own_folder / name).mkdir()
         (saved.own_folder / name / "arrays.bin").write_bytes(b"half")
+    (saved.own_folder / "none_yet.part").touch()
     assert saved.newest() == 1
     saved.save(2, tree)
     assert sorted(os.listdir(saved.own_folder)) == ["1", "2"]

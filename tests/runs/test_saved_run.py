@@ -1,0 +1,127 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a run has on disk: checkpoints, records and settings account for each other."""
+
+import json
+import shutil
+
+import gin
+import numpy as np
+import pytest
+
+from dormant.checks import ConfigurationError
+from dormant.runs.checkpoints import Checkpoints
+from dormant.runs.saved_run import SavedRun, operative_settings
+
+SETTINGS = {"Run.steps": "3", "Run.num_iterations": "2"}
+
+
+def opened(folder, members=1, settings=SETTINGS, number=None):
+    folders = [folder / f"seed_{member}" for member in range(members)]
+    for each in folders:
+        each.mkdir(exist_ok=True, parents=True)
+    return SavedRun(Checkpoints(folder / "checkpoints"), folders, settings, number)
+
+
+def run(saved, *iterations):
+    """Writes a record of each member, and a checkpoint, in each iteration."""
+    saved.start()
+    for iteration in iterations:
+        for member, file in enumerate(saved.files):
+            file.write({"iteration": iteration, "member": member})
+        saved.save(iteration, {"weights": np.full(3, float(iteration))})
+    for file in saved.files:
+        file.close()
+
+
+def records(folder):
+    return {
+        int(path.parent.name.removeprefix("seed_")): [
+            json.loads(line) for line in path.read_text().splitlines()
+        ]
+        for path in folder.glob("seed_*/metrics.jsonl")
+    }
+
+
+def test_each_member_goes_on_with_its_own_records(tmp_path):
+    # Names of more than one digit come in another order than their numbers.
+    run(opened(tmp_path, members=12), 0)
+    again = opened(tmp_path, members=12)
+    assert again.start_iteration == 1
+    np.testing.assert_array_equal(again.take_state()["weights"], np.zeros(3))
+    for member, file in enumerate(again.files):
+        file.write({"lost": member})  # after the checkpoint
+        file.close()
+    run(opened(tmp_path, members=12), 1)
+    assert records(tmp_path) == {
+        member: [{"iteration": n, "member": member} for n in (0, 1)] for member in range(12)
+    }
+
+
+def test_a_run_starts_anew_only_before_its_first_checkpoint(tmp_path):
+    first = opened(tmp_path)
+    first.start()
+    first.files[0].write({"iteration": 0})
+    first.files[0].close()
+    assert opened(tmp_path).start_iteration == 0
+    run(opened(tmp_path), 0)
+    assert records(tmp_path) == {0: [{"iteration": 0, "member": 0}]}
+    # Killed before it could say that there is one now.
+    mark = tmp_path / "checkpoints" / "process_0" / "none_yet"
+    assert not mark.exists()
+    mark.touch()
+    run(opened(tmp_path), 1)
+    assert not mark.exists()
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(ConfigurationError, match="must be without records where there is no che"):
+        opened(tmp_path)
+    assert len(records(tmp_path)[0]) == 2
+
+
+def test_another_runs_checkpoints_are_refused(tmp_path):
+    run(opened(tmp_path / "one"), 0)
+    run(opened(tmp_path / "other", members=2), 0, 1)
+    shutil.rmtree(tmp_path / "one" / "checkpoints")
+    shutil.copytree(tmp_path / "other" / "checkpoints", tmp_path / "one" / "checkpoints")
+    with pytest.raises(ConfigurationError, match="metrics.jsonl must begin with the"):
+        opened(tmp_path / "one")
+
+
+def test_the_first_other_setting_is_named(tmp_path):
+    run(opened(tmp_path), 0)
+    longer = opened(tmp_path, settings=SETTINGS | {"Run.num_iterations": "9", "Run.new": "1"})
+    assert longer.changed == {"Run.num_iterations": ("2", "9")}
+    with pytest.raises(ConfigurationError, match=r"`Run.steps` must be 3, as checkpoint 0 in .*4$"):
+        opened(tmp_path, settings=SETTINGS | {"Run.steps": "4"})
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_a_checkpoint_that_is_not_there_is_named(number, tmp_path):
+    run(opened(tmp_path), 0, 1)
+    assert opened(tmp_path, number=0).start_iteration == 1
+    with pytest.raises(ConfigurationError, match=rf"one of \[0, 1\] that is whole; got {number}"):
+        opened(tmp_path, number=number)
+
+
+def test_settings_are_read_whole():
+    @gin.configurable(module="tests")
+    def made(short=1, text="a = b", long=None):
+        return short, text, long
+
+    gin.bind_parameter("made.long", {f"ReDo.tau {index}": [0.1] * 9 for index in range(40)})
+    made()
+    found = operative_settings()
+    assert found["made.short"] == "1" and found["made.text"] == "'a = b'"
+    assert eval(found["made.long"]) == gin.query_parameter("made.long")
