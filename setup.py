@@ -35,12 +35,13 @@ ATARI = [
     "ale-py>=0.12.1,<0.13",
     "gymnasium>=1.3.0,<1.4",
 ]
+TENSORBOARD = ["tensorboard>=2.21,<2.22"]
 DOPAMINE = [
     *ATARI,
     "dopamine-rl==4.1.2",
     "jax>=0.10.2,<0.11",  # tensorflow-probability needs a shim that holds for this JAX
     "tensorflow>=2.21,<2.22",
-    "tensorboard>=2.21,<2.22",  # flax.metrics.tensorboard needs it; TensorFlow no longer brings it
+    *TENSORBOARD,  # flax.metrics.tensorboard needs it; TensorFlow no longer brings it
     "gin-config>=0.5.0,<0.6",
     "tqdm>=4.64.1,<5",
     "matplotlib>=3.11,<4",
@@ -118,6 +119,7 @@ setup(
         "minatar": MINATAR,
         "vectorized": VECTORIZED,
         "report": REPORT,
+        "tensorboard": TENSORBOARD,
         "dev": DEV,
         "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DEV,
     },

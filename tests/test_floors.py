@@ -72,8 +72,8 @@ ROOMS = {
     ),
     "reproduce": (("ground", "records"), {"tqdm"}),
     "report": (
-        ("ground", "records"),
-        {"numpy", "matplotlib", "plotly"},
+        ("ground", "records", "reproduce"),
+        {"numpy", "matplotlib", "plotly", "tensorboard"},
     ),
     "commands": (
         ("ground", "face", "replay", "runs", "vectorized", "studies", "agents"),

@@ -18,7 +18,7 @@
 import json
 import sys
 import typing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dormant.records.files import EXPERIMENT_FILE, read_object
@@ -98,15 +98,23 @@ def read_experiment(folder: str | Path) -> ExperimentFile:
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: it is not one; the message names the file and the entry.
+      ValueError: it is not one, or a run's folder leaves its own; the message names the file and
+        the entry.
     """
     path = Path(folder) / EXPERIMENT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"no {EXPERIMENT_FILE} in {folder}")
     experiment = _take(ExperimentFile, read_object(path), str(path))
+    runs = _all(PlannedRun, experiment.runs, f"{path}, runs")
+    for index, run in enumerate(runs):
+        parts = PurePosixPath(run.folder)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise ValueError(
+                f"{path}, runs[{index}]: folder must lie in that of the file; got {run.folder!r}"
+            )
     return experiment._replace(
         shows=tuple(experiment.shows),
-        runs=_all(PlannedRun, experiment.runs, f"{path}, runs"),
+        runs=runs,
         paper=_all(PaperValue, experiment.paper, f"{path}, paper"),
     )
 

@@ -46,6 +46,17 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
+def check_inside(root: Path, path: Path) -> None:
+    """Checks that a path lies in a folder, also where symbolic links in it lead.
+
+    Raises:
+      ValueError: it leads out of it.
+    """
+    found = path.resolve()
+    if not found.is_relative_to(root.resolve()):
+        raise ValueError(f"{path} must lie in {root}; got one that leads to {found}")
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object that a file holds.
 

@@ -84,7 +84,8 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: the file has no records, a line is cut off or no JSON object, an entry is missing
-        or has the wrong form, or the steps go back. The message names the file and the line.
+        has the wrong form or lies out of range, the steps go back, or an iteration is missing. The
+        message names the file and the line.
     """
     path = Path(base_dir)
     if path.is_dir() or path.name != METRICS_FILE:
@@ -96,8 +97,8 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
         )
     found: dict[str, list[Any]] = {"iteration": [], "tracking": []}
     kinds = {
-        "iteration": (IterationRecord, schema.iteration, "iteration"),
-        "tracking": (TrackingRecord, schema.tracking, "gradient_step"),
+        "iteration": (IterationRecord, schema.iteration, ("iteration", "agent_step")),
+        "tracking": (TrackingRecord, schema.tracking, ("gradient_step",)),
     }
     for where, line in _json_lines(path, allow_partial):
         kind = _required(line, "kind", where)
@@ -106,16 +107,27 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
         if kind in kinds:
             form, measures, rising = kinds[kind]
             record = form({each.name: _value(each, line, where) for each in measures})
-            before, step = found[kind][-1:], getattr(record, rising)
-            if before and getattr(before[0], rising) >= step:
-                raise ValueError(
-                    f"{where}: {rising!r} must rise from record to record (did two runs write into"
-                    f" one folder?); got {step} after {getattr(before[0], rising)}"
-                )
+            _check_order(record, (found[kind] or [None])[-1], rising, where)
             found[kind].append(record)
     if not any(found.values()):
         raise ValueError(f"{path} holds no records: the run wrote none before it ended")
     return Run(path, *map(tuple, found.values()))
+
+
+def _check_order(record: Any, before: Any, rising: tuple[str, ...], where: str) -> None:
+    """Checks that a record comes after the one before it, None for none, and lacks none between."""
+    for name in (*rising, "agent_step", "gradient_step"):
+        step, last = getattr(record, name), -1 if before is None else getattr(before, name)
+        if step < last or (step == last and name in rising):
+            raise ValueError(
+                f"{where}: {name!r} must rise from record to record (did two runs write into"
+                f" one folder?); got {step} after {last}"
+            )
+        if name == "iteration" and step != last + 1:
+            raise ValueError(
+                f"{where}: 'iteration' must count from 0 without a gap; got {step}"
+                + (f" after {last}" if before else " in the first record")
+            )
 
 
 def tau_index(record: TrackingRecord, tau: float) -> int:
@@ -215,6 +227,8 @@ def _number(value: Any, measure: Measure, where: str) -> Any:
         problem = f"hold {measure.form.__name__} values; got {value!r}"
     elif not abs(value) <= largest:
         problem = f"be within ±{largest:g}; got a larger number"
+    elif measure.unit == "%" and not 0 <= value <= 100:
+        problem = f"be from 0 to 100; got {value!r}"
     if problem:
         raise ValueError(f"{where}: {measure.name!r} must {problem}")
     return measure.form(value)

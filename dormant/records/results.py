@@ -65,6 +65,13 @@ class Absence(NamedTuple):
     problem: str
 
 
+class Reading(NamedTuple):
+    """What was read of one run."""
+
+    result: RunResult | None  # its curves; None where there are none
+    absence: Absence | None  # why it is not whole; None where it is
+
+
 class Collection(NamedTuple):
     """All runs of an experiment or of a folder."""
 
@@ -74,3 +81,16 @@ class Collection(NamedTuple):
     partial: tuple[RunResult, ...]  # those that have records but are not whole, for curves alone
     absent: tuple[Absence, ...]  # a line for each planned run that is not whole
     folder: Path | None  # where it was read from; None where from several places
+    notes: tuple[str, ...] = ()  # how what was read is understood, a sentence each
+    warnings: tuple[str, ...] = ()  # what may be wrong in it
+    # Those of the experiment's runs that it did not plan: they were put beside it.
+    compared: tuple[PlannedRun, ...] = ()
+
+
+class Source(NamedTuple):
+    """What was read of files without a plan."""
+
+    runs: list[RunResult]  # those that could be read
+    absent: tuple[Reading, ...] = ()  # those that could not, or not to their end
+    notes: tuple[str, ...] = ()  # as in a `Collection`
+    warnings: tuple[str, ...] = ()

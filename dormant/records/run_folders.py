@@ -17,14 +17,21 @@
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
-from dormant.records.files import CONFIG_FILE, METRICS_FILE, RUN_FILE, read_object
+from dormant.records.files import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    check_inside,
+    read_object,
+)
+from dormant.records.games import is_name_of
 from dormant.records.reading import Run, read_run, tau_index
 from dormant.records.results import (
     FAILED,
@@ -34,6 +41,7 @@ from dormant.records.results import (
     RUNNING,
     UNREADABLE,
     Absence,
+    Reading,
     RunResult,
 )
 
@@ -46,14 +54,8 @@ _GAME = re.compile(
     r"\s*=\s*\\?\s*['\"]([^'\"]+)['\"]",
     re.MULTILINE,
 )
+_INTERRUPT = "KeyboardInterrupt"
 _SEED_FOLDER = re.compile(r"seed_(\d+)$")
-
-
-class Reading(NamedTuple):
-    """What a planned run's folder holds."""
-
-    result: RunResult | None  # its records; None where there are none
-    absence: Absence | None  # why it is not whole; None where it is
 
 
 def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
@@ -64,7 +66,7 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
     folder = root / run.folder
     try:
         details = read_details(folder)
-        status, error = str(details.get("status", RUNNING)), details.get("error")
+        status, error = _status(details), details.get("error")
         if not (folder / METRICS_FILE).is_file():
             if not details:
                 return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
@@ -76,15 +78,30 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
         records = read_run(folder, allow_partial=status != FINISHED)
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
-    result = _result(folder, run, records, details, tau)
+    return judged(_result(folder, run, records, details, tau)._replace(status=status), run)
+
+
+def judged(result: RunResult, run: PlannedRun) -> Reading:
+    """Whether what was read of a run is all that was planned."""
     steps = int(result.agent_steps[-1]) if result.agent_steps.size else 0
-    if status == FINISHED and steps >= run.agent_steps:
+    if result.status == FINISHED and steps >= run.agent_steps:
         return Reading(result, None)
-    reached = f"{steps:,} of {run.agent_steps:,} agent steps"
-    if status == FINISHED:
-        status = INTERRUPTED
-    problem = f"{error}, after {reached}" if status == FAILED and error else f"it has {reached}"
-    return Reading(result._replace(status=status), Absence(run, status, problem))
+    status = INTERRUPTED if result.status == FINISHED else result.status
+    error, reached = (result.details or {}).get("error"), f"{steps:,} of {run.agent_steps:,}"
+    says_why = error and status in (FAILED, INTERRUPTED)
+    problem = f"{error}, after {reached}" if says_why else f"it has {reached}"
+    return Reading(result._replace(status=status), Absence(run, status, f"{problem} agent steps"))
+
+
+def check_places(root: Path, runs: Iterable[PlannedRun]) -> None:
+    """Checks that no link leads out of root to what would be read of its runs.
+
+    Raises:
+      ValueError: one does; the message names it.
+    """
+    for run in runs:
+        for name in ("", METRICS_FILE, CONFIG_FILE, RUN_FILE):
+            check_inside(root, root / run.folder / name)
 
 
 def find_runs(root: Path) -> list[PlannedRun]:
@@ -92,15 +109,33 @@ def find_runs(root: Path) -> list[PlannedRun]:
 
     The method is the path without game and seed; the game is read from config.gin, the seed from
     run.json or the folder's name. Each is taken to be as long as it says that it is.
+
+    Raises:
+      ValueError: a link leads out of root.
     """
     # A run that failed at its start has no records, but says so in run.json.
     folders = {path.parent for name in (METRICS_FILE, RUN_FILE) for path in root.rglob(name)}
-    return [
-        _as_planned(root, folder)
-        for folder in sorted(folders)
+    _check_links(root)
+    planned = []
+    for folder in sorted(folders):
+        place = folder.relative_to(root)
         # In hidden folders lie such things as a report that is being made.
-        if not any(part.startswith(".") for part in folder.relative_to(root).parts)
+        if not any(part.startswith(".") for part in place.parts):
+            named = PlannedRun(place.as_posix(), "", "", None, UNKNOWN_GAME, 0, 0, "")
+            check_places(root, [named])
+            planned.append(_as_planned(root, folder))
+    return planned
+
+
+def _check_links(root: Path) -> None:
+    """Checks that no linked folder with runs, which is not looked into, leads out of root."""
+    patterns = [
+        "/".join((*["*"] * depth, name)) for depth in range(4) for name in (METRICS_FILE, RUN_FILE)
     ]
+    for place, folders, _ in os.walk(root):
+        for path in (Path(place, folder) for folder in folders):
+            if path.is_symlink() and any(any(path.glob(pattern)) for pattern in patterns):
+                check_inside(root, path)
 
 
 def _as_planned(root: Path, folder: Path) -> PlannedRun:
@@ -113,7 +148,9 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
     seed = details.get("seed")
     if type(seed) is not int:
         seed = int(numbered.group(1)) if numbered else 0
-    kept = [part for part in path.parts if part != game and not _SEED_FOLDER.match(part)]
+    kept = [
+        part for part in path.parts if not is_name_of(part, game) and not _SEED_FOLDER.match(part)
+    ]
     method, command = "/".join(kept) or root.resolve().name, str(details.get("command", ""))
     return PlannedRun(path.as_posix(), method, "", None, game, seed, 0, command)
 
@@ -125,6 +162,12 @@ def _game(config: str) -> str:
         return UNKNOWN_GAME
     # Its "asterix" is neither Atari's nor gymnax's, and must not have their reference scores.
     return found.group(1) + (" (MinAtar 1.0)" if "create_minatar_env" in found.group(0) else "")
+
+
+def _status(details: dict[str, Any]) -> str:
+    """What run.json says; older ones call a run that was interrupted failed."""
+    status, error = str(details.get("status", RUNNING)), str(details.get("error"))
+    return INTERRUPTED if status == FAILED and error.startswith(_INTERRUPT) else status
 
 
 def read_config(folder: Path) -> str:

@@ -20,13 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
+from dormant.report.columns import COLUMNS, STEP_UNITS, parse_columns
+from dormant.report.paper_values import beside_paper
 from dormant.report.sources import read_folder, with_others
 from dormant.report.tables import markdown
 from dormant.report.writing import write_report
 
 DESCRIPTION = """\
 Writes the tables, figures and the page of a folder of runs into DIR/report. DIR is the folder of an
-experiment, any folder of runs, Dopamine's logs or its published JSON, or a CSV file."""
+experiment, any folder of runs, Dopamine's logs or its published JSON, TensorBoard's events, or a
+CSV file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,9 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
         if not 0 <= known.seed < 2**32:
             raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
-        collection = read_folder(known.folder)
+        columns = parse_columns(known.columns, known.step_unit)
+        collection = read_folder(known.folder, columns)
+        if known.paper:
+            collection = beside_paper(collection, known.paper)
         if known.compare:
-            collection = with_others(collection, [read_folder(path) for path in known.compare])
+            others = [read_folder(path, columns) for path in known.compare]
+            collection = with_others(collection, others)
         folder = known.folder
         beside = folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
         output = known.output or beside
@@ -47,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"dormant.report: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    for warning in collection.warnings:
+        print(f"dormant.report: warning: {' '.join(warning.split())}", file=sys.stderr)
     if report.tables:
         print(f"{markdown(report.tables[0]).rstrip()}\n")
     for note in report.notes:
-        print(f"note: {note}")
+        print(f"note: {' '.join(note.split())}")
     for name, path in report.paths.items():
         print(f"{name + ':':9} {path}")
     return 0
@@ -68,6 +77,25 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         help="more runs for the same tables: folders or CSV files of any of these kinds",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME=COLUMN",
+        nargs="+",
+        default=(),
+        help="which column of a CSV file, or tag of TensorBoard, is what, or the label of all its"
+        f" lines; a NAME is one of {', '.join(COLUMNS)}",
+    )
+    parser.add_argument(
+        "--step_unit",
+        choices=STEP_UNITS,
+        default=STEP_UNITS[0],
+        help="what the steps of CSV files and TensorBoard count: four frames are an agent step",
+    )
+    parser.add_argument(
+        "--paper",
+        metavar="EXPERIMENT",
+        help="show the paper's values of an experiment, such as fig1, beside these",
     )
     parser.add_argument(
         "--output", type=Path, help="where to write (default: DIR/report, FILE-report)"

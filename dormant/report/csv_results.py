@@ -12,25 +12,71 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Results as CSV, a line for each iteration of each run: what a report writes and reads again."""
+"""Results as CSV, a line for each iteration of each run: what a report writes and reads again, and
+what W&B, openrlbenchmark, CleanRL and SB3 export."""
 
 import csv
 import io
+import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dormant.checks import shown
 from dormant.records.reading import LARGEST
-from dormant.records.results import RunResult
+from dormant.records.results import RunResult, Source
+from dormant.report.columns import (
+    COLUMNS,
+    MEASURED,
+    OWN,
+    REQUIRED,
+    Columns,
+    labels_of_run,
+    option,
+    plain_name,
+)
+from dormant.report.names import one_name, spelled
+from dormant.report.scores import one_name_of_each
+from dormant.report.tables import inert, not_inert
 
-COLUMNS = (
-    "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
-)  # fmt: skip
-# Without them a line says nothing; the others may be missing.
-_REQUIRED = ("method", "game", "seed", "agent_step", "return")
+_DELIMITERS = (",", ";", "\t")
+_NOTHING = {"", "nan", "na", "n/a", "<na>", "none", "null"}  # as pandas writes and reads it
+_OF_WANDB = " - "  # between the run and what was measured
+_EXTREMES = ("__MIN", "__MAX")
+
+
+class ForeignFile(ValueError):
+    """A file that is no table of results, as far as is known of its columns."""
+
+
+class _Sheet(NamedTuple):
+    """A table as text."""
+
+    path: str | Path
+    header: list[str]
+    lines: list[tuple[str, list[str]]]  # ("FILE, line N", as many fields as the header)
+    constants: dict[str, str]  # what its first line says of all others
+    warnings: list[str]
+
+
+class _Layout(NamedTuple):
+    """Where each entry of a line is."""
+
+    places: dict[str, int]  # {entry: its column}
+    labels: dict[str, str]  # {entry: what it is in every line}
+    # For each run that has a column of returns of its own: what its name tells, and that column.
+    runs: list[tuple[dict[str, str], int]]
+    numbered: bool  # whether nothing tells the seeds
+
+
+class _Point(NamedTuple):
+    where: str
+    labels: tuple[str, str, float | None, str, int]
+    values: tuple[float, float, float]  # agent steps, return, percentage
 
 
 def write_csv(results: Iterable[RunResult], path: str | Path) -> None:
@@ -39,85 +85,237 @@ def write_csv(results: Iterable[RunResult], path: str | Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for run in results:
-        head = [run.method, run.setting, _text(run.value), run.game, run.seed]
+        method, setting, game = map(inert, (run.method, run.setting, run.game))
+        head = [method, setting, _text(run.value), game, run.seed]
         points = zip(run.agent_steps, run.returns, run.dormant_percent, strict=True)
         writer.writerows([*head, *map(_text, point)] for point in points)
     Path(path).write_text(text.getvalue(), encoding="utf-8")
 
 
-def read_csv(path: str | Path) -> list[RunResult]:
+def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Source:
     """Reads runs from a CSV file with the columns `COLUMNS`, in the order of their first lines.
 
     Columns setting, value and dormant_percent may be missing or empty; further ones are passed
-    over.
+    over. Names of one method or game that differ in spaces, namespace or version are one.
+
+    Args:
+      path: the file. Between its fields stand commas, semicolons or tabs.
+      columns: where the entries are, if not in columns of their own names. "X" is also found in
+        W&B's "<run> - X", a column for each run, and the steps of SB3's monitor files are summed.
+      number: the seed of the first run of a file that has none.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: a column is missing, an entry is no number or too large, a step is negative, a
-        percentage lies outside 0 to 100, or a run's steps do not rise; the message names the file
-        and the line.
+      ValueError: a column is missing (a `ForeignFile`), a line has other fields than the header, an
+        entry is no number or too large, a step is negative, a percentage lies outside 0 to 100, or
+        a run's steps do not rise; the message names the file and the line.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            points = _points(file, path)
+        sheet = _sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    return [RunResult(*labels, *np.array(curve, float).T) for labels, curve in points.items()]
-
-
-def _points(file: TextIO, path: str | Path) -> dict[tuple, list[tuple[float, float, float]]]:
-    """{what tells a run from others: its steps, returns and percentages}."""
-    rows = csv.DictReader(file)
-    missing = [name for name in _REQUIRED if name not in (rows.fieldnames or [])]
-    if missing:
-        raise ValueError(
-            f"{path} must have the columns {', '.join(_REQUIRED)}; got none named"
-            f" {', '.join(missing)}"
-        )
-    points: dict[tuple, list[tuple[float, float, float]]] = {}
-    for row in rows:
-        where = f"{path}, line {rows.line_num}"
-        labels, point = _point(row, where)
-        curve = points.setdefault(labels, [])
-        if curve and point[0] <= curve[-1][0]:
-            raise ValueError(
-                f"{where}: agent_step of a run must rise (two runs of one seed?); got"
-                f" {point[0]:g} after {curve[-1][0]:g}"
-            )
-        curve.append(point)
+    layout, notes = _layout(sheet, columns)
+    points = [point for line in sheet.lines for point in _points(line, layout, columns, number)]
+    if layout.numbered:
+        notes.append(f"{path} has no seeds: its runs are numbered from {number}")
     if not points:
         raise ValueError(f"{path} must hold at least one line of a run; got none")
-    return points
+    if _may_have_decimal_commas(sheet, layout):
+        sheet.warnings.append(
+            f"{path}: every return and dormant_percent is a whole number; if they are the parts of"
+            " one number with a decimal comma, write it with a point"
+        )
+    methods, of_methods = one_name("method", (point.labels[0] for point in points), spelled)
+    games, of_games = one_name("game", (point.labels[3] for point in points), one_name_of_each)
+    curves: dict[tuple, list[tuple[float, float, float]]] = {}
+    for where, (method, setting, value, game, seed), values in points:
+        labels = (methods[method], " ".join(setting.split()), value, games[game], seed)
+        curve = curves.setdefault(labels, [])
+        if curve and values[0] <= curve[-1][0]:
+            raise ValueError(
+                f"{where}: agent_step of a run must rise (two runs of one seed?); got"
+                f" {values[0]:g} after {curve[-1][0]:g}"
+            )
+        curve.append(values)
+    runs = [RunResult(*labels, *np.array(curve, float).T) for labels, curve in curves.items()]
+    if columns.step_unit == "frames":
+        notes.append(f"{path}: its steps are taken as frames, four to an agent step")
+    return Source(runs, (), (*notes, *of_methods, *of_games), tuple(sheet.warnings))
 
 
-def _point(row: dict[str, str], where: str) -> tuple[tuple, tuple[float, float, float]]:
+def _sheet(path: str | Path) -> _Sheet:
+    """All lines, each with as many fields as the header."""
+    text = Path(path).read_bytes().decode("utf-8-sig")
+    warnings, constants, skipped = [], {}, 0
+    if text and not text.endswith(("\n", "\r")):
+        last = text.splitlines()[-1]
+        number = text.count("\n") + 1
+        warnings.append(
+            f"{path}, line {number}: the last line has no line end and may be cut off: {last[:80]}"
+        )
+    if text.startswith("#"):  # SB3's monitor says there what the environment is
+        first, _, text = text.partition("\n")
+        skipped, constants = 1, _monitor(first)
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True,
+                      strict=True)  # fmt: skip
+    header = [name.strip() for name in next(rows, [])]
+    lines = []
+    for fields in rows:
+        if not any(field.strip() for field in fields) and len(fields) < 2:
+            continue  # a blank line
+        where = f"{path}, line {rows.line_num + skipped}"
+        if len(fields) != len(header):
+            why = "a comma in a number?" if len(fields) > len(header) else "is it cut off?"
+            raise ValueError(
+                f"{where} must have the {len(header)} fields of the header; got {len(fields)}"
+                f" ({why}): {delimiter.join(fields)[:80]}"
+            )
+        lines.append((where, fields))
+    if constants and "r" in header and "l" in header:
+        return _of_episodes(_Sheet(path, header, lines, constants, warnings))
+    return _Sheet(path, header, lines, constants, warnings)
+
+
+def _monitor(line: str) -> dict[str, str]:
+    try:
+        said = json.loads(line.removeprefix("#"))
+    except ValueError:
+        return {}
+    game = said.get("env_id") if isinstance(said, dict) else None
+    return {"game": game} if isinstance(game, str) else {"game": ""}
+
+
+def _of_episodes(sheet: _Sheet) -> _Sheet:
+    """A line an episode, whose length `l` becomes the steps until its end; `r` is its return."""
+    at, step, lines = sheet.header.index("l"), 0.0, []
+    for where, fields in sheet.lines:
+        step += _number(fields[at], "l", where, least=0)
+        lines.append((where, [*fields[:at], repr(step), *fields[at + 1 :]]))
+    return sheet._replace(lines=lines)
+
+
+def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
+    """Where everything is, and what has to be said of it."""
+    plain = [plain_name(name) for name in sheet.header]
+    places: dict[str, int] = {}
+    labels = {name: text for name, text in sheet.constants.items() if text}
+    runs: list[tuple[dict[str, str], int]] = []
+    notes = []
+    own = {"return": "r", "agent_step": "l"} if sheet.constants else {}
+    for entry in COLUMNS:
+        wanted = columns.named.get(entry, own.get(entry, entry))
+        found = [at for at, name in enumerate(sheet.header) if name == wanted.strip()]
+        found = found or [at for at, name in enumerate(plain) if name == plain_name(wanted)]
+        if len(found) > 1:
+            names = ", ".join(repr(sheet.header[at]) for at in found)
+            raise ValueError(f"{sheet.path} must have one column {entry}; got {names}")
+        if found:
+            places[entry] = found[0]
+        elif entry == "return" and (runs := _runs_of_wandb(sheet.header, wanted)):
+            continue
+        elif entry in columns.named and entry in plain:
+            places[entry] = plain.index(entry)
+            notes.append(
+                f"{sheet.path} has no column {wanted!r}: {entry} is its column of that name"
+            )
+        elif entry in columns.named and entry in MEASURED:
+            raise ForeignFile(
+                f"--columns {entry} must name a column of {sheet.path}, one of"
+                f" {_names(sheet.header)}; got {wanted!r}"
+            )
+        elif entry in columns.named:
+            labels[entry] = wanted
+            notes.append(f"{sheet.path} has no column {wanted!r}: it is the {entry} of every line")
+    if "return" in places and _OF_WANDB in (name := sheet.header[places["return"]]):
+        runs = [(labels_of_run(name.rpartition(_OF_WANDB)[0]), places.pop("return"))]
+    known = {*places, *labels, *(("return", "seed") if runs or sheet.constants else ())}
+    told = set.intersection(*(set(told) for told, _ in runs)) if runs else set()
+    known |= told
+    if missing := [name for name in REQUIRED if name not in known]:
+        raise ForeignFile(
+            f"{sheet.path} must have the columns {', '.join(REQUIRED)}; got none named"
+            f" {', '.join(missing)}, but {_names(sheet.header)}: name them by"
+            f" {option(missing, sheet.header)}"
+        )
+    if runs:
+        names = ", ".join(repr(sheet.header[at].rpartition(_OF_WANDB)[0]) for _, at in runs)
+        notes.append(f"{sheet.path}: each of these is a run: {names}")
+    return _Layout(places, labels, runs, "seed" not in {*places, *labels, *told}), notes
+
+
+def _runs_of_wandb(header: Sequence[str], wanted: str) -> list[tuple[dict[str, str], int]]:
+    """The columns "<run> - <wanted>" of W&B."""
+    return [
+        (labels_of_run(name.rpartition(_OF_WANDB)[0]), at)
+        for at, name in enumerate(header)
+        if _OF_WANDB in name and name.endswith(_OF_WANDB + wanted) and not name.endswith(_EXTREMES)
+    ]
+
+
+def _points(
+    line: tuple[str, list[str]], layout: _Layout, columns: Columns, number: int
+) -> Iterable[_Point]:
+    """What a line says: a point of one run, or of each that has a column of its own."""
+    where, fields = line
+    row = layout.labels | {entry: fields[at] for entry, at in layout.places.items()}
+    if not layout.runs:
+        yield _point({"seed": str(number)} | row, where, columns)
+    for index, (told, at) in enumerate(layout.runs):
+        if not _is_nothing(fields[at]):  # it has no value at this step
+            each = {"seed": str(number + index)} | told | row | {"return": fields[at]}
+            yield _point(each, where, columns)
+
+
+def _point(row: Mapping[str, str], where: str, columns: Columns) -> _Point:
     for name in ("method", "game"):
-        if not row[name]:
+        if _is_nothing(row[name]):
             raise ValueError(f"{where}: {name} must be given; got {row[name]!r}")
-    seed = _number(row, "seed", where)
+    seed = _number(row["seed"], "seed", where)
     if seed != int(seed):
         raise ValueError(f"{where}: seed must be a whole number; got {row['seed']!r}")
-    value = _number(row, "value", where) if row.get("value") else None
-    labels = (row["method"], row.get("setting") or "", value, row["game"], int(seed))
-    step = _number(row, "agent_step", where, least=0)
-    returned = _number(row, "return", where) if row.get("return") else math.nan
-    has_percent = row.get("dormant_percent")
-    percent = _number(row, "dormant_percent", where, 0, 100) if has_percent else math.nan
-    return labels, (step, returned, percent)
+
+    def optional(name: str, *limits: float) -> float:
+        return math.nan if _is_nothing(row.get(name)) else _number(row[name], name, where, *limits)
+
+    value = optional("value")
+    setting = "" if _is_nothing(row.get("setting")) else row["setting"]
+    method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
+    step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
+    labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
+    return _Point(where, labels, (step, optional("return"), optional("dormant_percent", 0, 100)))
+
+
+def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:
+    """Whether two columns may be one number, "12,5" in a table without percentages."""
+    first, second = (layout.places.get(name, -2) for name in ("return", "dormant_percent"))
+    return second == first + 1 and all(
+        re.fullmatch(r"\s*[+-]?\d+\s*", fields[first]) and re.fullmatch(r"\d+\s*", fields[second])
+        for _, fields in sheet.lines
+    )
+
+
+def _is_nothing(text: str | None) -> bool:
+    return text is None or text.strip().lower() in _NOTHING
 
 
 def _number(
-    row: dict[str, str], name: str, where: str, least: float = -LARGEST, most: float = LARGEST
+    text: str, name: str, where: str, least: float = -LARGEST, most: float = LARGEST
 ) -> float:
     try:
-        number = float(row[name])
-    except (TypeError, ValueError):
+        number = float(text)
+    except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{where}: {name} must be a finite number; got {row[name]!r}")
+        raise ValueError(f"{where}: {name} must be a finite number; got {text!r}")
     if not least <= number <= most:
-        raise ValueError(f"{where}: {name} must be from {least:g} to {most:g}; got {row[name]!r}")
+        raise ValueError(f"{where}: {name} must be from {least:g} to {most:g}; got {text!r}")
     return number
+
+
+def _names(header: Sequence[Any]) -> str:
+    return shown(", ".join(header))
 
 
 def _text(value: float | None) -> str:

@@ -26,7 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from dormant.records.results import RunResult
+from dormant.records.experiment_file import PlannedRun
+from dormant.records.reading import LARGEST
+from dormant.records.results import UNREADABLE, Absence, Reading, RunResult, Source
 
 AGENT_STEPS_PER_ITERATION = 250_000  # of the baselines: 1M frames
 _NUMBER = re.compile(r"(?:log|iteration)_(\d+)$")
@@ -51,13 +53,16 @@ def read_baselines(
 
     Raises:
       FileNotFoundError: there are no such files.
-      ValueError: a file is not of that form.
+      ValueError: a file is not of that form, or the values of a wanted agent cannot be assigned to
+        runs.
     """
     results = []
     for path in sorted(Path(folder).glob("*_*.json")):
-        game, _, network = path.stem.rpartition("_")
-        if networks is None or network in networks:
-            results.extend(_baselines_of(path, game, network, agents))
+        if networks is None or path.stem.rpartition("_")[2] in networks:
+            found = read_baseline(path, agents)
+            for _, absence in found.absent:
+                raise ValueError(absence and absence.problem)
+            results.extend(found.runs)
     if not results:
         raise FileNotFoundError(
             f"no runs of the wanted agents in <game>_<network>.json of {folder}"
@@ -105,27 +110,66 @@ def _numbered(named: Iterable[tuple[Any, Any]]) -> list[Any]:
     return [found[number] for number in sorted(found)]
 
 
-def _baselines_of(
-    path: Path, game: str, network: str, agents: Iterable[str] | None
-) -> list[RunResult]:
+def is_baseline(path: Path) -> bool:
+    """Whether a file is one of the baselines, be it damaged, and no JSON of something else."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.lstrip().startswith("[")  # reading it says what is wrong
+    return isinstance(entries, list) and any(
+        isinstance(entry, dict) and {"Agent", "Iteration", "Value"} & set(entry)
+        for entry in entries
+    )
+
+
+def read_baseline(path: Path, agents: Iterable[str] | None = None) -> Source:
+    """Reads one file of the baselines.
+
+    The values of an iteration stand there without the names of their runs, which their order tells
+    as long as no run has ended. From the first iteration that has another number of values on it
+    does not: then no run of the agent is whole.
+
+    Raises:
+      ValueError: the file is not of that form.
+    """
+    game, _, network = path.stem.rpartition("_")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        runs: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         for entry in entries:
-            runs[entry["Agent"]][int(entry["Iteration"])].append(float(entry["Value"]))
+            if (iteration := int(entry["Iteration"])) < 0:
+                raise ValueError(f"Iteration must be at least 0; got {iteration}")
+            if abs(value := float(entry["Value"])) > LARGEST:
+                raise ValueError(f"Value must be within ±{LARGEST:g}; got {value!r}")
+            values[entry["Agent"]][iteration].append(value)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} must be a list of Iteration, Value, Agent: {error}") from error
-    wanted = runs if agents is None else [agent for agent in agents if agent in runs]
-    results = []
-    for agent in wanted:
-        values = runs[agent]
-        for number in range(max(map(len, values.values()))):
-            # A run that ended early has no value at the later iterations.
-            found = {at: of[number] for at, of in sorted(values.items()) if number < len(of)}
-            steps = (np.array(list(found), float) + 1) * AGENT_STEPS_PER_ITERATION
-            curves = (steps, np.array(list(found.values())), np.full(len(steps), np.nan))
-            results.append(RunResult(f"{agent}, {network}", "", None, game, number, *curves))
-    return results
+    runs, absent = [], list[Reading]()
+    for agent in values if agents is None else [agent for agent in agents if agent in values]:
+        of_agent, method = values[agent], f"{agent}, {network}"
+        last, most = max(of_agent), max(map(len, of_agent.values()))
+        # Where some are missing the first of them is among so many.
+        counts = [len(of_agent.get(at, ())) for at in range(min(last, len(of_agent)) + 1)]
+        steps = np.arange(1.0, len(counts) + 1) * AGENT_STEPS_PER_ITERATION
+        told = next((at for at, count in enumerate(counts) if count != most), len(counts))
+        problem = "" if told == len(counts) else (
+            f"{path}: iterations of {agent} must have as many values each to tell its runs apart;"
+            f" got {counts[told]} of iteration {told}, and {most} of others"
+        )  # fmt: skip
+        length = (last + 1) * AGENT_STEPS_PER_ITERATION
+        returns = np.array([of_agent[at] for at in range(told)]).reshape(told, most)
+        for number in range(most):
+            curves = (steps[:told], returns[:, number], np.full(told, np.nan))
+            run = RunResult(method, "", None, game, number, *curves)
+            if not problem:
+                runs.append(run)
+                continue
+            where = f"{path.name}, {agent}, run {number}"
+            planned = PlannedRun(where, method, "", None, game, number, length, "")
+            result = run._replace(status=UNREADABLE) if told else None
+            absent.append(Reading(result, Absence(planned, UNREADABLE, problem)))
+    return Source(runs, tuple(absent))
 
 
 class _Unpickler(pickle.Unpickler):

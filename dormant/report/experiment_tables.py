@@ -28,6 +28,7 @@ from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, sentence
 
 MISSING = "-"
+ABSENCES = ("run", "status", "problem")  # the header of the tables of missing runs
 
 
 class Shown(NamedTuple):
@@ -261,6 +262,16 @@ def _table_of_one_game(statistics: Statistics, columns: Sequence[Shown]) -> Tabl
 
 
 def _absences(collection: Collection) -> list[Table]:
-    rows = tuple((run.folder, status, problem) for run, status, problem in collection.absent)
-    title = f"Runs that are not whole: {len(rows)} of {len(collection.experiment.runs)}"
-    return [Table(title, ("run", "status", "problem"), rows)] if rows else []
+    compared = set(collection.compared)
+    own = [absence for absence in collection.absent if absence.run not in compared]
+    others = [absence for absence in collection.absent if absence.run in compared]
+    planned = len(collection.experiment.runs) - len(compared)
+    titles = {
+        f"Runs that are not whole: {len(own)} of {planned}": own,
+        f"Compared runs that are not whole: {len(others)} of {len(compared)}": others,
+    }
+    return [
+        Table(title, ABSENCES, tuple((run.folder, *said) for run, *said in absences))
+        for title, absences in titles.items()
+        if absences
+    ]

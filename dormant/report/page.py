@@ -26,8 +26,10 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
+from dormant.records.experiment_file import PlannedRun
 from dormant.records.results import Absence, Collection
 from dormant.report.charts import Chart
+from dormant.report.experiment_tables import ABSENCES
 from dormant.report.page_data import page_data, script_json
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table
@@ -37,7 +39,6 @@ ASSETS = Path(__file__).parent / "assets"
 ROWS_BEFORE_CURVES = 12  # of the main table, at most
 OPEN_ROWS = 8  # a list of missing runs that is longer is folded
 SMOKE = "This is a smoke run: it shows that everything works. Its numbers mean nothing."
-ABSENCES = ("run", "status", "problem")  # the header of their table, which the page groups
 
 
 def page_text(
@@ -89,28 +90,43 @@ def _packed(text: str) -> str:
 def _summary(statistics: Statistics) -> str:
     collection, (repetitions, seed) = statistics.collection, statistics.bootstrap
     experiment = collection.experiment
-    missing = Counter(absence.status for absence in collection.absent)
-    counts = [f"{len(collection.runs)} whole"]
-    counts += [f"{number} {status}" for status, number in missing.items()]
+    compared = set(collection.compared)
+    own = [run for run in experiment.runs if run not in compared]
     rows = {
         "experiment": experiment.name,
         "scale": experiment.scale,
         "expected": experiment.expected,
-        "runs": f"{len(experiment.runs)} planned: " + ", ".join(counts),
+        "runs": f"{len(own)} planned: {_counts(collection, own)}",
+        "compared with": compared
+        and f"{len(compared)} runs: {_counts(collection, collection.compared)}",
         "intervals": f"95 %, stratified bootstrap of {repetitions} samples, seed {seed}",
         "read from": "" if collection.folder is None else str(collection.folder),
     }
     return "\n".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows.items() if value
+        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+        for name, value in rows.items()
+        if value
     )
+
+
+def _counts(collection: Collection, runs: Sequence[PlannedRun]) -> str:
+    """How many of some runs are whole, and what the others are."""
+    statuses = {absence.run: absence.status for absence in collection.absent}
+    missing = Counter(statuses[run] for run in runs if run in statuses)
+    counts = [f"{len(runs) - missing.total()} whole"]
+    return ", ".join(counts + [f"{number} {status}" for status, number in missing.items()])
 
 
 def _absent(collection: Collection) -> str:
     if not collection.absent:
         return "<p>None: every planned run is whole.</p>"
     rows = _grouped(collection.absent)
-    planned, command = len(collection.experiment.runs), collection.experiment.command
-    text = f"<p>{len(collection.absent)} of {planned} planned runs are not whole.</p>"
+    compared, command = set(collection.compared), collection.experiment.command
+    others = sum(absence.run in compared for absence in collection.absent)
+    planned, own = len(collection.experiment.runs) - len(compared), len(collection.absent) - others
+    text = f"<p>{own} of {planned} planned runs are not whole.</p>"
+    if others:
+        text += f"<p>{others} of {len(compared)} compared runs are not whole.</p>"
     if command:
         text += f"<p>This starts or continues them:</p><pre>{escape(command)}</pre>"
     state = " open" if len(rows) <= OPEN_ROWS else ""

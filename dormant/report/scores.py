@@ -16,13 +16,13 @@
 
 import csv
 import functools
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
 
+from dormant.records.games import letters, parts_of
 from dormant.records.results import RunResult
 
 # {kind of reference: where its numbers are from}
@@ -48,7 +48,8 @@ def normalization(game: str) -> Normalization | None:
     """The reference scores of a game; None where none are known.
 
     Names are read as Dopamine, ALE and Gymnasium write them: "SpaceInvaders", "space_invaders",
-    "ALE/SpaceInvaders-v5", "Ant-v4", "Breakout-MinAtar" (gymnax's; MinAtar 1.0's are others).
+    "ALE/SpaceInvaders-v5", "Ant-v4", "Breakout-MinAtar" (gymnax's; MinAtar 1.0's are others). In
+    other namespaces, as in "MinAtar/Breakout-v1" and "brax/ant", none are known.
     """
     return _table().get(game_key(game))
 
@@ -92,15 +93,36 @@ def _table() -> dict[str, Normalization]:
     text = resources.files("dormant.report").joinpath(_DATA).read_text(encoding="utf-8")
     _, *rows = csv.reader(text.splitlines())
     return {
-        game_key(game): Normalization(kind, float(low), float(high))
+        letters(game): Normalization(kind, float(low), float(high))
         for kind, game, low, high in rows
     }
 
 
 def game_key(game: str) -> str:
-    """The name without namespace, version and the marks that sources write differently.
+    """What all names of a game have in common: of "pong" and "ALE/Pong-v5" it is "pong".
 
-    Two names of one game have one key: "SpaceInvaders" and "ALE/SpaceInvaders-v5".
+    A namespace other than the ALE's tells a game apart, as "MinAtar/Breakout-v1" is not Atari's,
+    and so does the version where no reference is known, as CartPole-v0 and -v1 differ.
     """
-    name = re.sub(r"(NoFrameskip|Deterministic)?-v\d+$", "", game.rpartition("/")[2])
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    namespace, name, version, says_atari = parts_of(game)
+    known = _table().get(name)
+    if says_atari or (known and not namespace):
+        return name if not says_atari or not known or known.kind == "human" else f"ale/{name}"
+    return "/".join(filter(None, (namespace, name + version))) or game
+
+
+def one_name_of_each(games: Iterable[str]) -> dict[str, str]:
+    """{name: the first of those that mean the same game}.
+
+    Two versions of a game that is not Atari's remain two, as Ant-v2 and Ant-v4 are.
+    """
+    alike: dict[str, list[str]] = {}
+    for game in dict.fromkeys(games):
+        alike.setdefault(game_key(game), []).append(game)
+    found: dict[str, str] = {}
+    for key, names in alike.items():
+        versions = {parts_of(name).version for name in names} - {""}
+        is_atari = key in _table() and _table()[key].kind == "human"
+        is_one = len(versions) < 2 or is_atari or any(parts_of(name).says_atari for name in names)
+        found |= {name: names[0] if is_one else name for name in names}
+    return found

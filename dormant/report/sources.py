@@ -15,130 +15,298 @@
 """From what a person has, folders or files, to one `Collection`."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
-from dormant.records.results import NOT_STARTED, Absence, Collection, RunResult
-from dormant.records.run_folders import find_runs, read_planned
-from dormant.report.csv_results import read_csv
-from dormant.report.dopamine_results import read_baselines, read_logs
-from dormant.report.scores import game_key
+from dormant.records.results import (
+    NOT_STARTED,
+    UNREADABLE,
+    Absence,
+    Collection,
+    Reading,
+    RunResult,
+    Source,
+)
+from dormant.records.run_folders import check_places, find_runs, read_planned
+from dormant.report.columns import OWN, Columns
+from dormant.report.csv_results import ForeignFile, read_csv
+from dormant.report.dopamine_results import is_baseline, read_baseline, read_logs
+from dormant.report.lengths import with_lengths
+from dormant.report.names import one_name, spelled
+from dormant.report.scores import game_key, one_name_of_each
+from dormant.report.tables import sentence
+from dormant.report.tensorboard_results import EVENTS, read_tensorboard
 
 _SHOWS = ("iqm", "return", "dormant_percent", "overlap")
+_Run = TypeVar("_Run", RunResult, PlannedRun)
 
 
-def read_folder(folder: str | Path) -> Collection:
+def read_folder(folder: str | Path, columns: Columns = OWN) -> Collection:
     """Reads all runs of a folder.
 
     What is in it decides: an experiment.json and its runs; run folders with a metrics.jsonl each,
-    at any depth; files of Dopamine's baselines; Dopamine's logs, `<method>/<game>/<run>/logs`; CSV
-    files, or one CSV file itself.
+    at any depth; files of Dopamine's baselines; CSV files, or one CSV file itself; Dopamine's logs,
+    `<method>/<game>/<run>/logs`; TensorBoard's events. Other files in it are named in the notes.
+
+    Without a plan a run that ends before others of its method, setting and game is an `Absence`,
+    and several names of one method or game are one.
+
+    Args:
+      folder: the folder or file.
+      columns: where CSV files and TensorBoard have what.
 
     Raises:
       FileNotFoundError: there is nothing of the kind.
-      ValueError: two runs have the same method, setting, game and seed, or a file that is no run's
-        own cannot be read. A run's own file that cannot be read becomes an `Absence`.
+      ValueError: two runs have the same method, setting, game and seed, a path or link leads out of
+        the folder, or a file that is no run's own cannot be read. A run's own file that cannot be
+        read becomes an `Absence`.
     """
     path = Path(folder)
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}")
     if path.is_file():
-        return _of_results(read_csv(path), path.stem, None)
+        is_log = EVENTS in path.name
+        source = read_tensorboard(path, columns) if is_log else read_csv(path, columns)
+        return _of_source(source, path.stem, None)
     if (path / EXPERIMENT_FILE).is_file():
-        return _of_plan(read_experiment(path), path)
+        found = _of_plan(read_experiment(path), path)
+        return _with_strangers(found, path, (EXPERIMENT_FILE,), columns)
     if planned := find_runs(path):
-        return _of_plan(_experiment(planned, path.resolve().name), path)
-    readers: dict[str, Callable[[Path], list[RunResult]]] = {
-        "*_*.json": read_baselines,
-        "*.csv": lambda root: [
-            run for file in sorted(root.glob("*.csv")) for run in read_csv(file)
-        ],
-        "**/logs/log_*": _logs,
+        return _with_strangers(_of_run_folders(planned, path), path, (), columns)
+    # {files of a kind: (what reads them all, whether their points are numbered iterations)}
+    readers: dict[str, tuple[Callable[[Path, Columns], Source], bool]] = {
+        "*_*.json": (_baselines, True),
+        "*.csv": (_csv_files, False),
+        "**/logs/log_*": (_logs, True),
+        f"**/*{EVENTS}*": (read_tensorboard, False),
     }
-    for pattern, reader in readers.items():
+    problems: tuple[str, ...] = ()
+    for pattern, (reader, numbered) in readers.items():
         if any(path.glob(pattern)):
-            return _of_results(reader(path), path.resolve().name, path)
+            source = reader(path, columns)
+            if source.runs or source.absent:
+                found = _of_source(source, path.resolve().name, path, numbered)
+                read = [each.name for each in path.glob(pattern)]
+                return _with_strangers(found, path, read, columns if numbered else OWN)
+            problems += source.notes
     raise FileNotFoundError(
         f"{path} must hold {EXPERIMENT_FILE}, run folders with {METRICS_FILE}, Dopamine's"
-        " <game>_<network>.json or logs/log_<iteration>, or CSV files; got none of them"
+        " <game>_<network>.json or logs/log_<iteration>, CSV files or TensorBoard's events; got"
+        f" none of them{''.join(f'; {problem}' for problem in problems)}"
     )
 
 
 def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
-    """The first collection, whose plan, title and tau stay, with the whole runs of the others.
+    """The first collection, whose plan, title and tau stay, with the runs of the others.
 
     Both are compared at one length: measurements after the longest run of the first are left out.
     A game has the name that the first gives it; games that the first lacks are left out, and one of
     the first's that another lacks is missing there, so that no average is of fewer games. Where the
     first compares settings, a run without one gets its collection's name for a setting. A method
-    that both have in one setting is told apart by that name too.
+    that both have in one setting is told apart by that name too. A run that is not whole is one
+    here if it came as far as the first's longest.
 
     Raises:
       ValueError: a collection has no whole run of the first's games within its length.
     """
-    runs, planned, absent = list(first.runs), list(first.experiment.runs), list(first.absent)
+    runs, partial, absent = list(first.runs), list(first.partial), list(first.absent)
+    planned = list(first.experiment.runs)
+    notes = [note for each in (first, *others) for note in each.notes]
     games = {game_key(run.game): run.game for run in planned}
     longest = max(run.agent_steps for run in (*planned, *map(_as_planned, first.runs)))
     for other in others:
         name = other.experiment.name
         known = {(run.method, run.setting) for run in planned}
-        added = []
-        for run in other.runs:
-            setting = run.setting or (name if first.experiment.setting_name else "")
-            method = f"{run.method} ({name})" if (run.method, setting) in known else run.method
-            game = games.get(game_key(run.game))
-            inside = run.agent_steps <= longest
-            if game is not None and inside.any():
-                cut = run._replace(
-                    agent_steps=run.agent_steps[inside],
-                    returns=run.returns[inside],
-                    dormant_percent=run.dormant_percent[inside],
-                )
-                added.append(cut._replace(method=method, setting=setting, game=game))
+        default = name if first.experiment.setting_name else ""
+        whole = [run for run in other.partial if run.agent_steps[-1:] >= longest]
+        reach = {_key(run) for run in whole}
+        added = _cut(_renamed((*other.runs, *whole), games, known, default, name), longest)
         if not added:
             raise ValueError(
                 f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
                 f" steps; got none in {name}"
             )
-        runs += added
-        planned += map(_as_planned, added)
-        there = {(run.method, run.setting, run.game) for run in added}
+        left = [run for run in other.partial if _key(run) not in reach]
+        partial += _cut(_renamed(left, games, known, default, name), longest)
+        short = [absence for absence in other.absent if _key(absence.run) not in reach]
+        lacking = [
+            # Its folder is one of the other's, and may be the name of one here too.
+            absence._replace(run=run._replace(folder=f"{name}: {run.folder}"))
+            for absence in short
+            for run in _renamed([absence.run], games, known, default, name)
+        ]
+        there = {_key(run)[:3] for run in added} | {_key(each.run)[:3] for each in lacking}
         first_of_each = {(run.method, run.setting): run for run in reversed(added)}.values()
         for run, game in itertools.product(first_of_each, games.values()):
             if (run.method, run.setting, game) not in there:
                 missing = _as_planned(run._replace(game=game, seed=0))._replace(agent_steps=longest)
-                planned.append(missing)
-                absent.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
-    experiment = first.experiment._replace(runs=tuple(planned))
-    return first._replace(experiment=experiment, runs=tuple(runs), absent=tuple(absent))
+                lacking.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
+        missing_too = f", {len(lacking)} others are not whole or missing" if lacking else ""
+        notes.append(f"{name}: {len(added)} runs are compared{missing_too}")
+        runs += added
+        planned += [*map(_as_planned, added), *(absence.run for absence in lacking)]
+        absent += lacking
+    return first._replace(
+        experiment=first.experiment._replace(runs=tuple(planned)),
+        runs=tuple(runs),
+        partial=tuple(partial),
+        absent=tuple(absent),
+        notes=tuple(dict.fromkeys(notes)),
+        warnings=tuple(dict.fromkeys(said for each in (first, *others) for said in each.warnings)),
+        compared=tuple(planned[len(first.experiment.runs) :]),
+    )
+
+
+def _renamed(
+    runs: Iterable[_Run],
+    games: Mapping[str, str],
+    known: set[tuple[str, str]],
+    default: str,
+    source: str,
+) -> list[_Run]:
+    """Runs of a source as the first collection calls them, without games that it lacks."""
+    found = []
+    for run in runs:
+        setting = run.setting or default
+        method = f"{run.method} ({source})" if (run.method, setting) in known else run.method
+        if (game := games.get(game_key(run.game))) is not None:
+            found.append(run._replace(method=method, setting=setting, game=game))
+    return found
+
+
+def _cut(runs: Iterable[RunResult], longest: int) -> list[RunResult]:
+    """The runs until so many agent steps, without those that have nothing there."""
+    found = []
+    for run in runs:
+        inside = run.agent_steps <= longest
+        if inside.any():
+            cut = {
+                name: getattr(run, name)[inside]
+                for name in ("agent_steps", "returns", "dormant_percent")
+            }
+            found.append(run._replace(**cut))
+    return found
 
 
 def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
+    games, notes = one_name("game", (run.game for run in experiment.runs), one_name_of_each)
+    renamed = tuple(run._replace(game=games[run.game]) for run in experiment.runs)
+    paper = tuple(
+        value._replace(game=value.game and games.get(value.game, value.game))
+        for value in experiment.paper
+    )
+    experiment = experiment._replace(runs=renamed, paper=paper)
     _check_different((run, run.folder) for run in experiment.runs)
-    found = [read_planned(root, run, experiment.tau) for run in experiment.runs]
-    runs = tuple(result for result, absence in found if result and not absence)
-    partial = tuple(result for result, absence in found if result and absence)
-    absent = tuple(absence for _, absence in found if absence)
-    return Collection(experiment, runs, partial, absent, root)
+    check_places(root, experiment.runs)
+    found = [(run, read_planned(root, run, experiment.tau)) for run in experiment.runs]
+    return _collection(experiment, found, root, Source([], notes=tuple(notes)))
 
 
-def _of_results(results: list[RunResult], name: str, root: Path | None) -> Collection:
-    """Of runs without a plan: all are whole."""
-    _check_different((run, str(run.folder or name)) for run in results)
-    planned = list(map(_as_planned, results))
-    return Collection(_experiment(planned, name), tuple(results), (), (), root)
+def _of_run_folders(planned: Sequence[PlannedRun], root: Path) -> Collection:
+    named, notes = _with_one_name(planned)
+    _check_different((run, run.folder) for run in named)
+    experiment = _experiment(named, root.resolve().name)
+    found = [(run, read_planned(root, run, experiment.tau)) for run in named]
+    return _without_plan(found, root.resolve().name, root, Source([], notes=notes), True)
+
+
+def _of_source(source: Source, name: str, root: Path | None, numbered: bool = False) -> Collection:
+    """Of runs without a plan: each is as long as the longest of its method and game."""
+    runs, notes = _with_one_name(source.runs)
+    _check_different((run, str(run.folder or name)) for run in runs)
+    found = [(_as_planned(run), Reading(run, None)) for run in runs]
+    found += [(reading.absence.run, reading) for reading in source.absent if reading.absence]
+    source = source._replace(notes=(*source.notes, *notes))
+    return _without_plan(found, name, root, source, numbered)
+
+
+def _without_plan(
+    found: Sequence[tuple[PlannedRun, Reading]],
+    name: str,
+    root: Path | None,
+    source: Source,
+    numbered: bool,
+) -> Collection:
+    judged = with_lengths(found, numbered)
+    before = {_key(run) for run, (_, absence) in found if absence}
+    short = [
+        f"{_where(run)} {absence.problem}: it is not whole, and in no average"
+        for run, (_, absence) in judged
+        if absence and _key(run) not in before
+    ]
+    experiment = _experiment([run for run, _ in judged], name)
+    return _collection(experiment, judged, root, source._replace(notes=(*source.notes, *short)))
+
+
+def _collection(
+    experiment: ExperimentFile,
+    found: Sequence[tuple[PlannedRun, Reading]],
+    root: Path | None,
+    source: Source,
+) -> Collection:
+    readings = [reading for _, reading in found]
+    return Collection(
+        experiment=experiment,
+        runs=tuple(result for result, absence in readings if result and not absence),
+        partial=tuple(result for result, absence in readings if result and absence),
+        absent=tuple(absence for _, absence in readings if absence),
+        folder=root,
+        notes=tuple(dict.fromkeys(source.notes)),
+        warnings=source.warnings,
+    )
+
+
+def _with_one_name(runs: Sequence[_Run]) -> tuple[list[_Run], tuple[str, ...]]:
+    """The runs with one name for each method and game, and the notes that say so."""
+    methods, games, notes = _names((run.method, run.game) for run in runs)
+    named = [run._replace(method=methods[run.method], game=games[run.game]) for run in runs]
+    return named, notes
+
+
+def _names(
+    named: Iterable[tuple[str, str]],
+) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    """The one name of each method and of each game, of both of all runs."""
+    pairs = list(named)
+    methods, of_methods = one_name("method", (method for method, _ in pairs), spelled)
+    games, of_games = one_name("game", (game for _, game in pairs), one_name_of_each)
+    return methods, games, (*of_methods, *of_games)
+
+
+def _with_strangers(
+    collection: Collection, root: Path, read: Sequence[str], unused: Columns
+) -> Collection:
+    """With notes on the files in the folder itself that are not of the kind that was read, and on
+    options that do not concern it."""
+    files = sorted(path.name for path in root.iterdir() if path.is_file())
+    names = [name for name in files if name not in read and not name.startswith(".")]
+    notes = list(collection.notes)
+    if names:
+        notes.append(f"files in {root} of another kind were passed over: {sentence(names)}")
+    if unused != OWN:
+        notes.append(f"--columns and --step_unit are of CSV files and TensorBoard, not of {root}")
+    return collection._replace(notes=tuple(notes))
 
 
 def _as_planned(run: RunResult) -> PlannedRun:
     """A run that nobody planned, as long as it is."""
     length = int(run.agent_steps[-1]) if run.agent_steps.size else 0
-    where = f"{run.method}, {run.game}, seed {run.seed}"
-    return PlannedRun(where, *run[:5], length, run.command)
+    return PlannedRun(_where(run), *run[:5], length, run.command)
 
 
-def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
+def _where(run: RunResult | PlannedRun) -> str:
+    setting = f"{run.setting}, " if run.setting else ""
+    return f"{run.method}, {setting}{run.game}, seed {run.seed}"
+
+
+def _key(run: RunResult | PlannedRun) -> tuple[str, str, str, int]:
+    return run.method, run.setting, run.game, run.seed
+
+
+def _experiment(planned: Sequence[PlannedRun], name: str) -> ExperimentFile:
     names = {
         run.setting.removesuffix(f" {run.value:g}") for run in planned if run.value is not None
     }
@@ -156,22 +324,63 @@ def _experiment(planned: list[PlannedRun], name: str) -> ExperimentFile:
     )
 
 
-def _logs(root: Path) -> list[RunResult]:
+def _baselines(root: Path, columns: Columns) -> Source:
+    """All of Dopamine's files in a folder; a file that has nothing of theirs is passed over."""
+    runs: list[RunResult] = []
+    absent: list[Reading] = []
+    notes = []
+    for path in sorted(root.glob("*_*.json")):
+        if is_baseline(path):
+            found = read_baseline(path)
+            runs += found.runs
+            absent += found.absent
+        else:
+            notes.append(f"{path.name} is none of Dopamine's baselines and was passed over")
+    return Source(runs, tuple(absent), tuple(notes))
+
+
+def _csv_files(root: Path, columns: Columns) -> Source:
+    """All CSV files in a folder; one that has other columns is passed over."""
+    runs: list[RunResult] = []
+    notes: list[str] = []
+    warnings: list[str] = []
+    for path in sorted(root.glob("*.csv")):
+        try:
+            found = read_csv(path, columns, number=len(runs))
+        except ForeignFile as error:
+            notes.append(f"{path.name} was passed over: {error}")
+        else:
+            runs += found.runs
+            notes += found.notes
+            warnings += found.warnings
+    return Source(runs, (), tuple(notes), tuple(warnings))
+
+
+def _logs(root: Path, columns: Columns) -> Source:
     folders = sorted({path.parent for path in root.glob("**/logs/log_*")})
-    results: list[RunResult] = []
+    runs: list[RunResult] = []
+    absent: list[Reading] = []
+    notes: list[str] = []
     counts: dict[tuple[str, str], int] = {}
     for folder in folders:
         *method, game, _ = ["", "", *folder.parent.relative_to(root).parts]
         key = ("/".join(filter(None, method)) or root.resolve().name, game or "unknown game")
         number = counts[key] = counts.get(key, -1) + 1
-        results.append(read_logs(folder)._replace(method=key[0], game=key[1], seed=number))
-    return results
+        try:
+            runs.append(read_logs(folder)._replace(method=key[0], game=key[1], seed=number))
+        except FileNotFoundError as error:
+            notes.append(f"passed over: {error}")
+        except ValueError as error:
+            place = folder.parent.relative_to(root).as_posix()
+            run = PlannedRun(place, key[0], "", None, key[1], number, 0, "")
+            absent.append(Reading(None, Absence(run, UNREADABLE, str(error))))
+    return Source(runs, tuple(absent), tuple(notes))
 
 
 def _check_different(runs: Iterable[tuple[PlannedRun | RunResult, str]]) -> None:
     seen: dict[tuple, str] = {}
     for run, where in runs:
-        key = (run.method, run.setting, run.game, run.seed)
+        key = _key(run)
         if key in seen:
             raise ValueError(
                 "runs of one method, setting and game must have different seeds; got seed"

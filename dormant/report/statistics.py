@@ -24,9 +24,11 @@ from dormant.records.results import Collection, RunResult
 from dormant.records.schema import SCHEMA, Schema
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Band, Bootstrap, Interval
+from dormant.report.lengths import different_ends, end_of
 from dormant.report.looks import Line, Looks
 from dormant.report.measurements import Measure, Series, series_of
 from dormant.report.scores import final_score, normalized
+from dormant.report.tables import sentence
 
 
 class Statistics:
@@ -149,7 +151,8 @@ class Statistics:
 
         Raises:
           ValueError: nothing was planned, or a planned game has no whole run. An average over the
-            others would be of other games than those of the rest of the table.
+            others would be of other games than those of the rest of the table. Or the runs of one
+            game are longer than those of another.
         """
         games, name = self._planned_games(method, setting), Line(method, setting).label
         if not games:
@@ -159,6 +162,12 @@ class Statistics:
             raise ValueError(
                 f"all {len(games)} games of {name} must have a whole run; got none of"
                 f" {', '.join(missing)}"
+            )
+        if different_ends([max(runs, key=end_of) for runs in found.values()]):
+            ends = (f"{game} ends at {self.end(method, setting, game):,}" for game in games)
+            raise ValueError(
+                f"all games of {name} must end at one step to be averaged; got"
+                f" {', '.join(ends)} agent steps"
             )
         fewest = min(len(runs) for runs in found.values())
         return [sorted(runs, key=lambda run: run.seed)[:fewest] for runs in found.values()]
@@ -170,6 +179,23 @@ class Statistics:
             run
             for run in self.collection.runs
             if (run.method, run.setting) == (method, setting) and id(run) not in used
+        ]
+
+    def end(self, method: str, setting: str, game: str) -> int:
+        """The agent steps at which the whole runs of a game end, those of the longest."""
+        return int(max(map(end_of, self.runs(method, setting, game)), default=0))
+
+    def different_lengths(self) -> list[str]:
+        """Where methods or settings that are shown together end at different steps."""
+        found: dict[str, str] = {}
+        for game in dict.fromkeys(run.game for run in self.collection.runs):
+            there = {line: runs for line in self.lines if (runs := self.runs(*line, game))}
+            if different_ends([max(runs, key=end_of) for runs in there.values()]):
+                ends = tuple(f"{line.label} at {self.end(*line, game):,}" for line in there)
+                found.setdefault(sentence(ends), game)
+        return [
+            f"{game}: not all that is shown together ends at the same agent step: {ends}"
+            for ends, game in found.items()
         ]
 
     def planned(self, method: str, setting: str, game: str) -> int:

@@ -27,6 +27,16 @@ _LATEX = {
 }  # fmt: skip
 
 
+# What a spreadsheet would compute; a quote may stand before it already.
+_FORMULA = re.compile(r"'*\s*[=+\-@]|'*[\t\r]")
+_NUMBER = r"[+-]?\d[\d.]*(e[+-]?\d+)?"
+# A cell of a table: a value with its interval, its runs and the paper's value.
+_NUMBERS = re.compile(
+    rf"(-|{_NUMBER}( \[{_NUMBER}, {_NUMBER}\])?( \(\d+\))?)"
+    rf"(; paper {_NUMBER}( ± {_NUMBER})?\*?(, difference {_NUMBER})?)?"
+)
+
+
 class Table(NamedTuple):
     """Rows of text under a header."""
 
@@ -48,7 +58,8 @@ def markdown(table: Table) -> str:
 def csv_text(table: Table) -> str:
     """The table as CSV, header first; title and notes are left out."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
+    rows = [map(_csv_cell, row) for row in (table.header, *table.rows)]
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -73,8 +84,25 @@ def latex(table: Table) -> str:
     ])  # fmt: skip
 
 
+def inert(text: str) -> str:
+    """A name as a cell of CSV: with a quote before what a spreadsheet would take for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def not_inert(text: str) -> str:
+    """The name that `inert` wrote."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _csv_cell(text: str) -> str:
+    return text if _NUMBERS.fullmatch(text) else inert(text)
+
+
 def _markdown_cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """On one line, without links, tables or tags from names, and nothing that moves a terminal."""
+    text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).replace("\\", "\\\\").replace("|", "\\|")
+    text = re.sub(r"\](?=[(:\[])", r"]\\", text.replace("<", "&lt;"))
+    return re.sub(r"(?i)(?=://)|(?<=\bwww)(?=\.)|(?<=\bmailto)(?=:)", r"\\", text)
 
 
 def _latex_cell(text: str) -> str:

@@ -86,9 +86,9 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
     for chart in drawn + layers_of_games(charts, collection.experiment.tau):
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
-    notes = _notes(drawn)
+    notes = [*collection.notes, *statistics.different_lengths(), *_notes(drawn)]
     write_csv(collection.runs, folder / RESULTS)
-    page = page_text(statistics, tables, charts, notes)
+    page = page_text(statistics, tables, charts, [*collection.warnings, *notes])
     (folder / PAGE).write_text(page, encoding="utf-8")
     smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()
     return tables, (*smoke, *notes)

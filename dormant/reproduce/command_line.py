@@ -107,7 +107,8 @@ def _lacks(job: Job) -> bool:
 def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     lines = []
     for job in planned:
-        state = f"to run, lacks {job.data}" if _lacks(job) else "to run"
+        # On one line, as it is a comment among commands.
+        state = f"to run, lacks {' '.join(str(job.data).split())}" if _lacks(job) else "to run"
         status = state_of_job(folder, job).status
         state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)

@@ -23,6 +23,7 @@ from typing import TextIO
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, write_atomically
+from dormant.reproduce.jobs import gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
 
 LOCK_FILE = ".lock"
@@ -84,5 +85,6 @@ def _identity(run: PlannedRun) -> tuple:
     root = base.removesuffix(run.folder)
     data = tuple(f"--gin_bindings={parameter} =" for parameter in DATA_PARAMETERS)
     others = (word for word in words if not word.startswith((flag, *data)))
-    named = (word.replace(root, "") if root else word for word in others)
+    in_gin = gin_text(root)[1:-1]  # as a binding has it
+    named = (word.replace(in_gin, "").replace(root, "") if root else word for word in others)
     return (*run._replace(command=""), *named)

@@ -15,6 +15,7 @@
 """From an experiment to its runs: which processes there are, and where each run lies."""
 
 import dataclasses
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -176,9 +177,9 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
         run = 1 + seeds[0] % family.data.runs
         needed = plan.data / family.data.folder / family.data.holds.format(game=game, run=run)
     bindings = {
-        family.game_parameter: f'"{game}"',
+        family.game_parameter: gin_text(game),
         **cell.bindings,
-        **{parameter: f'"{place.as_posix()}"' for parameter, place in places.items()},
+        **{parameter: gin_text(place.as_posix()) for parameter, place in places.items()},
         **own,
     }
     arguments = (
@@ -213,6 +214,11 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     )
 
 
+def gin_text(text: str) -> str:
+    """A text as gin writes it, whatever is in it: a string of Python on one line."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def slug(text: str) -> str:
     """A folder's name: "DQN + ReDo replay ratio 1" is dqn_redo_replay_ratio_1."""
     return re.sub(r"[^a-z0-9.]+", "_", text.lower()).strip("_")
@@ -236,12 +242,12 @@ def experiment_file(
         # Smoke runs play other games or a thousandth of the steps: there is nothing to compare.
         paper=() if scale == "smoke" else experiment.paper,
         tau=experiment.tau,
-        reduced=_reduced(experiment, runs),
+        reduced=lacking(experiment, runs),
     )
 
 
-def _reduced(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
-    """What the runs lack of those published; "" for nothing."""
+def lacking(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
+    """What the runs lack of an experiment's published ones: "3 of 17 games"; "" for nothing."""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
     ours, theirs = (
         {

@@ -97,6 +97,48 @@ def test_steps_that_go_back_are_an_error(tmp_path, record, message):
         read_run(write(tmp_path, record, record))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((0, 2), "line 2: 'iteration' must count from 0 without a gap; got 2 after 0"),
+        ((1,), "line 1: 'iteration' must count from 0 without a gap; got 1 in the first record"),
+        ((0, 1, 1), "line 3: 'iteration' must rise .*; got 1 after 1"),
+        ((0, 1, 0), "line 3: 'iteration' must rise .*; got 0 after 1"),
+        ((-1,), "line 1: 'iteration' must rise .*; got -1 after -1"),
+    ],
+)
+def test_iterations_that_are_missing_repeated_or_falling_are_named(tmp_path, numbers, message):
+    records = [
+        ITERATION | {"iteration": number, "agent_step": 4000 * (at + 1)}
+        for at, number in enumerate(numbers)
+    ]
+    with pytest.raises(ValueError, match=message):
+        read_run(write(tmp_path, *records))
+
+
+@pytest.mark.parametrize("name", ["agent_step", "gradient_step"])
+def test_steps_that_fall_while_iterations_rise_are_named(tmp_path, name):
+    later = {"iteration": 1, "agent_step": 8000, name: 5}
+    with pytest.raises(ValueError, match=f"line 2: '{name}' must rise .*; got 5 after"):
+        read_run(write(tmp_path, ITERATION, ITERATION | later))
+
+
+@pytest.mark.parametrize("value", [-0.5, 100.5])
+@pytest.mark.parametrize("name", ["dormant_percent_pooled", "dormant_percent"])
+def test_a_percentage_outside_its_range_is_named(tmp_path, name, value):
+    values = [0.0, 1.0, value]
+    entry = values if name.endswith("pooled") else {"Conv_0": values}
+    with pytest.raises(ValueError, match=f"line 1: '{name}' must be from 0 to 100; got {value}"):
+        read_run(write(tmp_path, TRACKING | {name: entry}))
+
+
+@pytest.mark.parametrize("name", ["overlap", "overlap_history"])
+@pytest.mark.parametrize("values", [[], [None], [None] * 4])
+def test_an_overlap_of_other_length_than_the_taus_is_named(tmp_path, name, values):
+    with pytest.raises(ValueError, match=f"line 1: {name} of Conv_0 must hold one value for each"):
+        read_run(write(tmp_path, TRACKING | {name: {"Conv_0": values}}))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no metrics.jsonl in .*nowhere.*--base_dir"):
         read_run(tmp_path / "nowhere")

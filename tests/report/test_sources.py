@@ -14,6 +14,7 @@
 
 """Runs from everywhere: folders whole and broken, Dopamine's logs, CSV; what is wrong is said."""
 
+import itertools
 import json
 import pickle
 from collections import OrderedDict
@@ -24,6 +25,7 @@ import pytest
 from dormant.records.experiment_file import ExperimentFile, PaperValue, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.run_folders import UNKNOWN_GAME
+from dormant.report.columns import parse_columns
 from dormant.report.csv_results import COLUMNS, write_csv
 from dormant.report.dopamine_results import read_baselines, read_logs
 from dormant.report.sources import read_folder
@@ -270,3 +272,160 @@ def test_json_that_is_no_baseline_is_named(tmp_path):
     (tmp_path / "pong_CNN.json").write_text('[{"Agent": "DQN"}]', encoding="utf-8")
     with pytest.raises(ValueError, match="pong_CNN.json must be a list of Iteration, Value, Agent"):
         read_baselines(tmp_path)
+
+
+def test_a_run_folder_that_ends_before_its_neighbours_is_not_whole(tmp_path):
+    for run, iterations in zip(RUNS[:3], (5, 5, 3), strict=True):
+        write_run(tmp_path, run, iterations=iterations)
+        config = tmp_path / run.folder / "config.gin"
+        config.write_text("create_gym_environment.environment_name = 'Asterix'\n", "utf-8")
+    write_run(tmp_path, RUNS[2]._replace(folder=RUNS[2].folder[:-1] + "9"), status="failed",
+              error="it broke", iterations=2)  # fmt: skip
+    found = read_folder(tmp_path)
+    assert [run.seed for run in found.runs] == [0, 1] and len(found.partial) == 2
+    problems = {absence.run.folder: absence[1:] for absence in found.absent}
+    assert list(problems.values())[0] == ("interrupted", "ends at 3,000 of 5,000 agent steps")
+    other = read_folder(tmp_path / "0_0.25")
+    assert len(other.runs) == 2
+
+
+def test_a_failed_run_folder_says_how_far_its_neighbours_came(tmp_path):
+    write_run(tmp_path, RUNS[0])
+    write_run(tmp_path, RUNS[1], status="failed", error="it broke", iterations=2)
+    (absence,) = read_folder(tmp_path).absent
+    assert absence[1:] == ("failed", "it broke, after 2,000 of 5,000 agent steps")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "problem"),
+    [
+        ("interrupted", "SIGTERM", "SIGTERM, after 2,000 of 5,000 agent steps"),
+        ("interrupted", None, "it has 2,000 of 5,000 agent steps"),
+        ("failed", "KeyboardInterrupt", "KeyboardInterrupt, after 2,000 of 5,000 agent steps"),
+    ],
+)
+def test_an_interrupted_run_is_interrupted_not_failed(tmp_path, status, error, problem):
+    plan(tmp_path, RUNS[:1])
+    write_run(tmp_path, RUNS[0], status=status, error=error, iterations=2)
+    found = read_folder(tmp_path)
+    assert [absence[1:] for absence in found.absent] == [("interrupted", problem)]
+    assert found.partial[0].status == "interrupted"
+
+
+@pytest.mark.parametrize("place", ["../outside", "/etc", "a/../../outside"])
+def test_a_path_out_of_the_folder_is_refused(tmp_path, place):
+    plan(tmp_path, [RUNS[0]._replace(folder=place)])
+    with pytest.raises(ValueError, match=rf"runs\[0\]: folder must lie in .*; got '{place}'"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "has_plan"),
+    [
+        *itertools.product(["metrics.jsonl", "config.gin", "run.json"], [True, False]),
+        ("", True),
+        ("", False),
+    ],
+)
+def test_a_link_out_of_the_folder_is_refused(tmp_path, name, has_plan):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    write_run(outside, RUNS[0])
+    if has_plan:
+        plan(root, RUNS[:1])
+    if name:
+        write_run(root, RUNS[0])
+        (root / RUNS[0].folder / name).unlink()
+        (root / RUNS[0].folder / name).symlink_to(outside / RUNS[0].folder / name)
+    else:
+        (root / RUNS[0].folder).parent.mkdir(parents=True)
+        (root / RUNS[0].folder).symlink_to(outside / RUNS[0].folder)
+    with pytest.raises(ValueError, match="must lie in .*; got one that leads to .*outside"):
+        read_folder(root)
+
+
+def test_a_link_within_the_folder_is_followed(tmp_path):
+    plan(tmp_path, RUNS[:1])
+    write_run(tmp_path, RUNS[0]._replace(folder="elsewhere"))
+    (tmp_path / RUNS[0].folder).parent.mkdir(parents=True)
+    (tmp_path / RUNS[0].folder).symlink_to(tmp_path / "elsewhere")
+    assert len(read_folder(tmp_path).runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "game"),
+    [
+        ("DQN/Breakout/seed_0", "Breakout-MinAtar"),
+        ("DQN/pong/seed_0", "Pong"),
+        ("DQN/PongNoFrameskip-v4/seed_0", "Pong"),
+        ("DQN/ant/seed_0", "Ant-v4"),
+    ],
+)
+def test_a_folder_of_the_game_is_no_part_of_the_method(tmp_path, folder, game):
+    write_run(tmp_path, RUNS[0]._replace(folder=folder))
+    config = f"VectorizedDQN.environment = '{game}'\n"
+    (tmp_path / folder / "config.gin").write_text(config, encoding="utf-8")
+    (run,) = read_folder(tmp_path).runs
+    assert (run.method, run.game) == ("DQN", game)
+
+
+def logs_of(folder, iterations):
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    (logs / f"log_{iterations}").write_bytes(pickle.dumps(dopamine_log(iterations)))
+
+
+def test_dopamines_logs_that_end_early_or_cannot_be_read_are_named(tmp_path):
+    for number, iterations in enumerate((4, 4, 2)):
+        logs_of(tmp_path / "DQN" / "Pong" / str(number), iterations)
+    (tmp_path / "DQN" / "Pong" / "3" / "logs").mkdir(parents=True)
+    (tmp_path / "DQN" / "Pong" / "3" / "logs" / "log_0").write_bytes(b"nonsense")
+    found = read_folder(tmp_path)
+    assert [run.seed for run in found.runs] == [0, 1]
+    (short, damaged) = found.absent
+    assert short[1:] == ("interrupted", "ends at 2,000 of 4,000 agent steps")
+    assert damaged.status == "unreadable" and "cannot be read" in damaged.problem
+
+
+def events(folder, tag, values):
+    """As flax and CleanRL write them: a scalar at each step."""
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(str(folder))
+    for step, value in values:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        writer.add_event(Event(wall_time=1.0, step=step, summary=summary))
+    writer.close()
+
+
+def test_tensorboards_folders_are_read(tmp_path):
+    values = [(400, 1.0), (800, 2.0), (800, 4.0)]
+    for seed in (1, 2):
+        events(tmp_path / f"PongNoFrameskip-v4__dqn__{seed}__1700000000", "charts/episodic_return",
+               values)  # fmt: skip
+    events(tmp_path / "notes", "other", [(1, 1.0)])
+    found = read_folder(tmp_path, parse_columns([], "frames"))
+    assert [run[:5] for run in found.runs] == [
+        ("dqn", "", None, "PongNoFrameskip-v4", seed) for seed in (1, 2)
+    ]
+    assert list(found.runs[0].agent_steps) == [100, 200]
+    assert list(found.runs[0].returns) == [1.0, 3.0]
+    assert any("notes" in note and "passed over" in note for note in found.notes)
+
+
+def test_tensorboards_tags_and_the_option_are_said(tmp_path):
+    events(tmp_path / "PPO_1", "score", [(1, 1.0), (2, 5.0)])
+    with pytest.raises(ValueError, match="must have the tag .*; got score: .* return=score"):
+        read_folder(tmp_path)
+    with pytest.raises(ValueError, match="must tell method and game.* --columns method=… game=…"):
+        read_folder(tmp_path, parse_columns(["return=score"]))
+    columns = parse_columns(["return=score", "method=PPO", "game=CartPole-v1"])
+    (run,) = read_folder(tmp_path, columns).runs
+    assert (run.method, run.game, run.seed, list(run.returns)) == ("PPO", "CartPole-v1", 1, [1, 5])
+    path = next((tmp_path / "PPO_1").iterdir())
+    path.write_bytes(path.read_bytes()[:-5])
+    found = read_folder(tmp_path, columns)
+    assert list(found.runs[0].returns) == [1] and any("cut off" in note for note in found.notes)

@@ -14,7 +14,9 @@
 
 """The experiments: all of the paper's, with files that exist, runs of their own and lengths."""
 
+import ast
 import itertools
+import shlex
 from pathlib import Path
 
 import pytest
@@ -240,6 +242,26 @@ def test_a_command_names_the_data_set_and_the_plan_stays_the_same_elsewhere():
     ]
     synthetic = jobs(catalog.find("fig3"), "smoke", FOLDER)
     assert {job.data for job in synthetic} == {None}
+
+
+@pytest.mark.parametrize("name", ["fig4", "fig8"])
+def test_gin_values_are_escaped_wherever_they_come_from(name):
+    """A folder's name may hold what ends a string in gin, and the shell's marks."""
+    strange = Path("""it's "mine"\\n; $(x)""")
+    planned = jobs(catalog.find(name), "paper", strange, data=strange, seeds=1)
+    found = 0
+    for job in planned:
+        assert shlex.split(job.command)[1:] == list(job.arguments)
+        for word in job.arguments:
+            parameter, _, value = word.partition(" = ")
+            if "mine" in value:
+                assert ast.literal_eval(value).startswith(str(strange))
+                assert "\n" not in value
+                found += 1
+    assert found
+    moved = jobs(catalog.find(name), "paper", Path("elsewhere"), data=Path("data"), seeds=1)
+    for before, after in zip(planned, moved, strict=True):
+        assert [_identity(run) for run in before.runs] == [_identity(run) for run in after.runs]
 
 
 def test_a_study_is_a_process_for_each_seed():
