@@ -35,10 +35,18 @@ import numpy as np
 
 _Arguments = ParamSpec("_Arguments")
 _SHOWN = 400  # characters of a value in an error
+# JAX counts in int32 and computes in float32.
+LARGEST_COUNT = 2**31 - 1
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
 
 class ConfigurationError(ValueError):
     """A mistake in what the user asked for: reported in one line, without a traceback."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without what JAX, Flax or gin append to it."""
+    return str(error).strip().partition("\n")[0]
 
 
 def is_number(value: Any) -> bool:
@@ -70,6 +78,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
+def shown_shapes(tree: Any) -> str:
+    """Dtypes and shapes of a tree's leaves as errors show them: `float32[8, 4], NoneType[]`."""
+    leaves = jax.tree.leaves(tree, is_leaf=lambda leaf: leaf is None)
+    shapes = [
+        f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(getattr(leaf, 'shape', ()))}"
+        for leaf in leaves
+    ]
+    return ", ".join(shapes) or "nothing"
+
+
 def check(condition: bool | np.bool_, name: str, allowed: str, value: Any) -> None:
     """Raises ValueError "`name` must be allowed; got value" unless `condition` is true."""
     if not condition:
@@ -85,8 +103,10 @@ def check_number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> None:
-    """Raises ValueError unless `value` is a finite number in [least, most] and (above, below)."""
-    within = is_number(value) and math.isfinite(value) and least <= value <= most
+    """Raises ValueError unless `value` is a number in [least, most] and (above, below), and finite
+    in float32."""
+    finite = is_number(value) and -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER
+    within = finite and least <= value <= most
     low, high = max(least, above), min(most, below)
     left, right = "(" if above == low else "[", ")" if below == high else "]"
     if math.isinf(low) and math.isinf(high):
@@ -97,13 +117,21 @@ def check_number(
         allowed = f"a number {'<' if right == ')' else '<='} {high}"
     else:
         allowed = f"a number in {left}{low}, {high}{right}"
+    if is_number(value) and not finite and value == value and abs(value) != math.inf:
+        allowed += ", finite in float32"
     check(within and above < value < below, name, allowed, value)
 
 
-def check_count(name: str, value: Any, least: int, units: str = "") -> None:
-    """Raises ValueError unless `value` is a whole number >= least; `units` names what it counts."""
+def check_count(
+    name: str, value: Any, least: int, units: str = "", *, most: int | None = None
+) -> None:
+    """Raises ValueError unless `value` is a whole number >= least, and <= most where that is given;
+    `units` names what it counts."""
     allowed = f"a whole number{units and f' of {units}'} >= {least}"
     check(is_count(value, least), name, allowed, value)
+    if most is not None:
+        allowed = allowed.replace(f">= {least}", f"from {least} to {most}")
+        check(value <= most, name, allowed, value)
 
 
 def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
@@ -159,6 +187,14 @@ def check_key(name: str, value: Any) -> None:
     raw = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
     is_key = (is_typed and shape == ()) or (dtype == raw.dtype and shape == raw.shape)
     check(is_key, name, "one key, such as jax.random.key(0)", value)
+
+
+def check_arrays(name: str, tree: Any) -> None:
+    """Raises ValueError unless JAX can compute with every leaf of a tree."""
+    try:
+        jax.eval_shape(lambda tree: tree, tree)
+    except (TypeError, ValueError, OverflowError):
+        check(False, name, "a tree of arrays or numbers", tree)
 
 
 def check_mapping(name: str, value: Any, holds: str) -> None:

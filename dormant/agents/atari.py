@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """Dopamine's Atari environment without Gymnasium's share of every frame: the same ALE instance,
-stepped directly. Everything that it returns is equal to the bit."""
+stepped directly. What it returns is equal to the bit, but for an episode that is cut off."""
 
 from typing import Any
 
@@ -31,12 +31,14 @@ class AtariEnvironment(atari_lib.AtariPreprocessing):
 
     Gymnasium fetches the RGB screen and makes a dict of every emulated frame, which Dopamine throws
     away. Here the emulator is asked for what is used alone: rewards, lives, ends, and the last two
-    screens in grayscale. Observations, rewards, terminals and infos are those of Dopamine's wrapper
-    under the same seeds, sticky actions included, as both draw from the emulator's own generator.
+    screens in grayscale. Observations, rewards and infos are those of Dopamine's wrapper under the
+    same seeds, sticky actions included, as both draw from the emulator's own generator.
 
     `environment`, `lives`, `game_over`, `screen_buffer` and what gin binds keep their meaning. An
     episode also ends after the 100 000 frames that Dopamine gives to the emulator, 25 000 agent
-    steps; that is before the 27 000 of `Runner.max_steps_per_episode`.
+    steps; that is before the 27 000 of `Runner.max_steps_per_episode`. Such an episode is cut off:
+    over (`game_over`) without being terminal, so that its last value is still bootstrapped.
+    Dopamine's wrapper calls it terminal.
     """
 
     def __init__(self, wrapped: atari_lib.AtariPreprocessing):
@@ -82,15 +84,15 @@ class AtariEnvironment(atari_lib.AtariPreprocessing):
         total_reward = 0.0
         for frame in range(self.frame_skip):
             total_reward += ale.act(ale_action)
-            # True as well where the emulator's limit of frames truncates the episode.
-            game_over = is_terminal = ale.game_over()
+            # At the emulator's limit of frames a game is over that did not end.
+            game_over, is_terminal = ale.game_over(), ale.game_over(with_truncation=False)
             if self.terminal_on_life_loss:
                 lives = ale.lives()
-                is_terminal = game_over or lives < self.lives
+                is_terminal = is_terminal or lives < self.lives
                 self.lives = lives
             if frame >= first_pooled:
                 ale.getScreenGrayscale(self.screen_buffer[frame - first_pooled])
-            if is_terminal:
+            if game_over or is_terminal:
                 break
         self.game_over = game_over
         info = {

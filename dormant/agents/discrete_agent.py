@@ -16,17 +16,18 @@
 prioritized replay where the Dopamine agent has it."""
 
 import collections
+import types
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from dormant.agents.learner_agent import LearnerAgent, check_observations
-from dormant.checks import require_choice
+from dormant.agents.learner_agent import LearnerAgent, check_observations, options_of
+from dormant.checks import require, require_choice
 from dormant.learners import WeightedBatch
 from dormant.replay import importance_weights
-from dormant.runs.options import LearnerOptions, inherited_option
+from dormant.runs.options import LearnerOptions, inherited_option, option_name
 
 # Dopamine's, so that no transition that was drawn has priority 0.
 _EPSILON = 1e-10
@@ -34,6 +35,10 @@ _EPSILON = 1e-10
 
 class DiscreteAgent(LearnerAgent):
     """A `LearnerAgent` over `JaxDQNAgent` or a subclass of it: put it before that in the bases."""
+
+    counts = types.MappingProxyType({**LearnerAgent.counts, "epsilon_decay_period": 1})
+    fractions = (*LearnerAgent.fractions, "epsilon_train", "epsilon_eval")
+    functions = (*LearnerAgent.functions, "epsilon_fn")
 
     @classmethod
     def for_environment(cls, environment: Any) -> "DiscreteAgent":
@@ -50,9 +55,15 @@ class DiscreteAgent(LearnerAgent):
         check_observations(agent, shape, dtype)
         return agent
 
-    def _build_replay_buffer(self) -> Any:
-        self._require_fractions("epsilon_train", "epsilon_eval")
-        return super()._build_replay_buffer()
+    def _build_networks_and_optimizer(self) -> None:
+        try:
+            epsilon = jax.eval_shape(self._training_epsilon, jax.ShapeDtypeStruct((), np.int32))
+            is_number = jax.numpy.shape(epsilon) == ()
+        except (TypeError, ValueError):
+            is_number = False
+        allowed = "a function (decay_period, agent_step, warmup, epsilon) that returns a number"
+        require(is_number, option_name(type(self), "epsilon_fn"), allowed, self.epsilon_fn)
+        super()._build_networks_and_optimizer()
 
     def _training_epsilon(self, agent_step: jax.Array) -> jax.Array | float:
         return self.epsilon_fn(
@@ -83,7 +94,7 @@ class PrioritizedAgent(DiscreteAgent):
     def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         scheme = inherited_option(type(self), "replay_scheme", "uniform")
         require_choice("replay_scheme", scheme, ("prioritized", "uniform"))
-        options = LearnerOptions() if options is None else options
+        options = options_of(type(self), options)
         # Before the replay is built.
         self.prioritizes = scheme == "prioritized" and options.replay_scheme == "configured"
         self._sampled_keys: collections.deque[np.ndarray] = collections.deque()

@@ -15,9 +15,10 @@
 """What every Dopamine agent over a pure learner shares: replay, counters, updates, checkpoints.
 It owns no algorithm: a subclass says which learner it is, and what its actions look like."""
 
+import inspect
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,24 +33,32 @@ from dormant.agents import replay_sampling
 from dormant.agents.burst import make_burst
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import (
+    LARGEST_COUNT,
     errors_of,
+    is_count,
     require,
     require_count,
     require_number,
 )
 from dormant.learners.targets import target_rule_of
+from dormant.memory import bytes_of, check_memory, device_memory, machine_memory, shortage
 from dormant.records import metrics
 from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import placed
 from dormant.runs.host_arrays import forms_of
 from dormant.runs.options import (
+    LARGEST_SEED,
     LearnerOptions,
     check_no_dead_bindings,
     inherited_option,
+    inherited_value,
     option_name,
     updates_per_burst,
 )
 from dormant.xla_cpu import is_cpu
+
+# What the host keeps of an update while its burst is under way.
+_BYTES_OF_AN_UPDATE = 200
 
 
 class LearnerParts(NamedTuple):
@@ -89,6 +98,20 @@ class LearnerAgent:
 
     # {option of Dopamine: the one that takes its place}: refused, as it would do nothing.
     replaced_options: Mapping[str, str] = types.MappingProxyType({})
+    # Options of the Dopamine agent that are whole numbers, with the least of each, and numbers in
+    # [0, 1]: checked before its constructor computes with them.
+    counts: Mapping[str, int] = types.MappingProxyType(
+        {
+            "stack_size": 1,
+            "update_horizon": 1,
+            "min_replay_history": 0,
+            "update_period": 1,
+            "target_update_period": 1,
+            "summary_writing_frequency": 1,
+        }
+    )
+    fractions: tuple[str, ...] = ("gamma",)
+    functions: tuple[str, ...] = ("network",)
 
     def __init__(self, *arguments: Any, options: LearnerOptions | None = None, **inherited: Any):
         """Builds the agent; touches no disk.
@@ -102,8 +125,9 @@ class LearnerAgent:
           ConfigurationError: when an option is not allowed.
         """
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
-        self._options = LearnerOptions() if options is None else options
+        self._options = options_of(type(self), options)
         self._tracker = self._options.tracker
+        self._check_inherited(inherited)
         seed = seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._evaluation_steps = 0
@@ -117,6 +141,38 @@ class LearnerAgent:
         # Dopamine keeps its stack in float64. A frame is contiguous here: it is put in at once.
         stack = np.zeros((self.stack_size, *self.observation_shape), self.observation_dtype)
         self.state = np.moveaxis(stack, 0, -1)
+
+    def _check_inherited(self, given: Mapping[str, Any]) -> None:
+        """Checks the options of the Dopamine agent: those given to it, and those bound in gin."""
+
+        def values(*names: str) -> Iterator[tuple[str, Any]]:
+            for name in names:
+                value = given.get(name, inherited_value(type(self), name))
+                if value is not inspect.Parameter.empty:
+                    yield option_name(type(self), name), value
+
+        for name, least in self.counts.items():
+            for option, value in values(name):
+                require_count(option, value, least, most=LARGEST_COUNT)
+        for option, value in values(*self.fractions):
+            require_number(option, value, 0, 1)
+        for option, value in values(*self.functions):
+            require(callable(value), option, "a function or class", value)
+        for option, shape in values("observation_shape"):
+            is_shape = isinstance(shape, tuple) and all(is_count(size, 1) for size in shape)
+            require(is_shape, option, "a tuple of whole numbers >= 1", shape)
+            for stack, frames in values("stack_size"):
+                # Dopamine's constructor makes a stack of float64.
+                problem = shortage(8 * math.prod(shape) * frames, machine_memory())
+                allowed = f"such that a stack fits into this machine's memory: {problem}"
+                require(problem is None, stack, allowed, frames)
+        for option, value in values("observation_dtype"):
+            try:
+                np.dtype(value)
+            except TypeError:
+                require(False, option, "a dtype, such as %dormant.FLOAT32", value)
+        for option, value in values("collector_allowlist"):
+            require(_are_names(value), option, "names of collectors", value)
 
     def _build_learner(self) -> learners.Learner:
         """The pure learner, from the options and from what the agent's constructor stored."""
@@ -135,7 +191,12 @@ class LearnerAgent:
         intervention = self._options.intervention
         optimizer = self._create_optimizer()
         self._traced.append(apply)
-        graph = dormant.trace(apply, jax.eval_shape(init, jax.random.key(0)), *inputs)
+        params = jax.eval_shape(init, jax.random.key(0))
+        needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
+        available = device_memory()
+        check_memory("network", self.network_def, needed, what, available)
+        graph = dormant.trace(apply, params, *inputs)
+        self._options.check_score_batches(graph, init, inputs, available)
         return LearnerParts(
             init=init,
             optimizer=optimizer,
@@ -167,12 +228,6 @@ class LearnerAgent:
     prioritizes: bool = False
 
     def _build_replay_buffer(self) -> ReplayBuffer:
-        whole_numbers = {"update_horizon": 1, "min_replay_history": 0, "update_period": 1}
-        whole_numbers |= {"target_update_period": 1, "summary_writing_frequency": 1}
-        for parameter, minimum in whole_numbers.items():
-            name = option_name(type(self), parameter)
-            require_count(name, getattr(self, parameter), minimum)
-        self._require_fractions("gamma")
         replay_sampling.check_checkpoints_kept()
         if not self.prioritizes and self._options.replay_scheme == "configured":
             replay_sampling.check_no_exponent()
@@ -193,10 +248,6 @@ class LearnerAgent:
         """Shape and dtype of an action."""
         return (), np.int32
 
-    def _require_fractions(self, *parameters: str) -> None:
-        for parameter in parameters:
-            require_number(option_name(type(self), parameter), getattr(self, parameter), 0, 1)
-
     def _build_networks_and_optimizer(self) -> None:
         ratio = self._options.replay_ratio
         self._updates_per_burst = updates_per_burst(ratio, self.update_period)
@@ -208,6 +259,7 @@ class LearnerAgent:
             " (replay_ratio * update_period)",
             tracking_period,
         )
+        self._check_burst()
         root = jax.random.key(self._seed)
         init_key, self._train_key, self._evaluation_key = jax.random.split(root, 3)
         with errors_of(type(self).__name__):
@@ -217,6 +269,16 @@ class LearnerAgent:
         self._learner_state = jax.jit(learner.init)(init_key)
         self._burst = make_burst(learner, is_cpu())
         self._act_in_training, self._act_in_evaluation = self._compile_policies(learner)
+
+    def _check_burst(self) -> None:
+        """Checks that a burst fits, whose batches stand side by side where there is no CPU."""
+        updates = self._updates_per_burst
+        state = bytes_of(self._empty_state())
+        batch = self._replay.options.batch_size * 2 * state
+        needed = updates * (_BYTES_OF_AN_UPDATE + (0 if is_cpu() else batch))
+        what, ratio = f"the {updates} updates of one burst", self._options.replay_ratio
+        with errors_of("LearnerOptions"):
+            check_memory("replay_ratio", ratio, needed, what, device_memory())
 
     # What Dopamine's tools read from an agent.
 
@@ -413,6 +475,15 @@ class LearnerAgent:
         return True
 
 
+def options_of(agent: type, given: Any) -> LearnerOptions:
+    """The options that an agent class is given, or `LearnerOptions()` as gin configures it."""
+    options = LearnerOptions() if given is None else given
+    allowed = "None or @LearnerOptions(), with its parentheses"
+    is_options = isinstance(options, LearnerOptions)
+    require(is_options, f"{agent.__name__}.options", allowed, options)
+    return options
+
+
 def seed_of(agent: type, configured: Any) -> int:
     """The seed of a run of an agent class, a whole number >= 0.
 
@@ -420,8 +491,14 @@ def seed_of(agent: type, configured: Any) -> int:
     to, else 0.
     """
     seed = inherited_option(agent, "seed", 0) if configured is None else configured
-    require_count("seed", seed, 0)
+    name = option_name(agent, "seed") if configured is None else "LearnerOptions.seed"
+    require_count(name, seed, 0, most=LARGEST_SEED)
     return seed
+
+
+def _are_names(value: Any) -> bool:
+    is_list = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return isinstance(value, str) or is_list
 
 
 def check_observations(agent: Any, shape: Sequence[int] | None, dtype: Any) -> None:

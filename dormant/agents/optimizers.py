@@ -15,13 +15,15 @@
 """The optimizer that `create_optimizer.*` describes in gin; weight decay and per-entry counts."""
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import dopamine.jax.agents.dqn.dqn_agent as dopamine_dqn
 import gin
 import optax
 
 import dormant
-from dormant.checks import require, require_choice
+from dormant.checks import require, require_choice, require_count, require_flag, require_number
 from dormant.runs.options import LearnerOptions
 
 
@@ -36,13 +38,14 @@ def create_optimizer(
       option: where gin sets the name, for errors.
 
     Raises:
-      ConfigurationError: when the name is unknown, or per-entry counts are asked of another
-        optimizer than Adam.
+      ConfigurationError: when the name is unknown, an option of `create_optimizer.*` is not
+        allowed, or per-entry counts are asked of another optimizer than Adam.
     """
     require_choice(option, name, ("adam", "rmsprop", "sgd"))
     parameters = inspect.signature(dopamine_dqn.create_optimizer).parameters.values()
     values = {parameter.name: parameter.default for parameter in parameters}
     values |= gin.get_bindings("create_optimizer")
+    _check(values)
     rate = values["learning_rate"]
     if values["anneal_learning_rate"]:
         rate = optax.linear_schedule(rate, 0.0, values["anneal_steps"])
@@ -62,3 +65,14 @@ def create_optimizer(
         kind=kind,
         learning_rate=rate if kind == "decoupled" else None,
     )
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    option = "create_optimizer.{}".format
+    require_number(option("learning_rate"), values["learning_rate"], 0)
+    for decay in ("beta1", "beta2"):
+        require_number(option(decay), values[decay], 0, below=1)
+    require_number(option("eps"), values["eps"], 0)
+    for flag in ("centered", "anneal_learning_rate"):
+        require_flag(option(flag), values[flag])
+    require_count(option("anneal_steps"), values["anneal_steps"], 1, "gradient steps")

@@ -16,13 +16,20 @@
 environment. Each has one clear line when it fails."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gin
 
-from dormant.checks import ConfigurationError, require, require_choice, require_count
+from dormant.checks import (
+    ConfigurationError,
+    require,
+    require_choice,
+    require_count,
+    require_flag,
+)
 from dormant.runs.gin_files import close_matches, did_you_mean, parse_gin
 from dormant.runs.options import bound_in_gin
 
@@ -61,6 +68,7 @@ def check_runner() -> None:
     for parameter, value in gin.get_bindings(other).items():
         allowed = f"left out where actions are {control}: bind {name}.{parameter}"
         require(False, f"{other}.{parameter}", allowed, value)
+    _check_flags(name)
     for parameter in ("num_iterations", "training_steps", "evaluation_steps"):
         _check_count(f"{name}.{parameter}", 1, 1)
     episode = f"{name}.max_steps_per_episode"
@@ -73,6 +81,14 @@ def check_runner() -> None:
         allowed = f"0 in an environment of {factory}: only Atari games have no-ops"
         is_allowed = no_ops == 0 or factory == "create_atari_environment"
         require(is_allowed, "MaxEpisodeEvalRunner.max_noops", allowed, no_ops)
+
+
+def _check_flags(configurable: str) -> None:
+    """Checks what gin binds to those parameters whose default is True or False."""
+    bound = gin.get_bindings(configurable)
+    for parameter in inspect.signature(gin.get_configurable(configurable)).parameters.values():
+        if isinstance(parameter.default, bool) and parameter.name in bound:
+            require_flag(f"{configurable}.{parameter.name}", bound[parameter.name])
 
 
 def _check_count(option: str, default: int, least: int, units: str = "") -> int:
@@ -90,16 +106,24 @@ def check_environment() -> None:
     """
     from dormant.agents import environments
 
-    factory = environments.environment_factory(environments.control_of(_agent()))
+    control = environments.control_of(_agent())
+    factory = environments.environment_factory(control)
+    name = f"{environments.RUNNER_NAMES[control][0]}.create_environment_fn"
+    allowed = "a function such as @atari_lib.create_atari_environment"
+    require(hasattr(factory, "__name__"), name, allowed, factory)
     # One that is not Dopamine's checks its own parameters.
     check = _ENVIRONMENT_CHECKS.get(factory.__name__)
     if check is not None:
+        _check_flags(factory.__name__)
         check()
 
 
 def _check_atari() -> None:
     from dormant.runs.atari_games import atari_games
 
+    _check_flags("AtariPreprocessing")
+    for option in ("frame_skip", "screen_size"):
+        _check_count(f"AtariPreprocessing.{option}", 1, 1)
     _check_name("create_atari_environment.game_name", "game", "Pong", "the ALE", atari_games())
 
 

@@ -86,6 +86,8 @@ def check_checkpoints_kept() -> None:
     """
     name, of_checkpoints = f"{_UNIFORM}.checkpoint_duration", "Checkpointer.checkpoint_duration"
     kept = bound_in_gin(of_checkpoints, None)
+    if kept is not None:
+        require_count(of_checkpoints, kept, 1)
     bound = bound_in_gin(name, kept)
     allowed = f"left out, or as {of_checkpoints}, {kept}: a replay is part of its checkpoint"
     require(bound == kept, name, allowed, bound)

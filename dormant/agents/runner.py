@@ -93,6 +93,8 @@ class DormantMaxEpisodeEvalRunner(RunnerMixin, MaxEpisodeEvalRunner):
         return tuple(map(sum, zip(*phases, strict=True)))
 
 
+# In one process: each has an environment, a thread and event files of its own.
+_MOST_RUNS = 1_000
 RUNNERS = {
     "continuous_train": DormantTrainRunner,
     "continuous_train_and_eval": DormantRunner,
@@ -132,7 +134,8 @@ def create_dormant_runner(
     if one_dispatch is not None:
         require_flag("create_dormant_runner.one_dispatch", one_dispatch)
     first_seed = seed_of(agent, bound_in_gin("LearnerOptions.seed", None))
-    members = members_of("create_dormant_runner", first_seed, seeds, side_by_side)
+    most = _MOST_RUNS
+    members = members_of("create_dormant_runner", first_seed, seeds, side_by_side, most)
     if seeds > 1 or side_by_side:
         create = functools.partial(create_dormant_runner, agent=agent, schedule=schedule)
         return SideBySide(base_dir, members, create, one_dispatch)

@@ -76,6 +76,10 @@ class SideBySide:
             for member, folder in zip(members, folders, strict=True):
                 with _bound(member):
                     self.runners.append(create(folder))
+                if len(self.runners) == 1:
+                    # Before those are made that differ from the first by no more than their seeds.
+                    alike = sum(member.values == members[0].values for member in members)
+                    _check_memory([self.runners[0].agent] * alike)
             _check_memory([runner.agent for runner in self.runners])
         self._finished: set[int] = set()
         if one_dispatch is None:

@@ -81,10 +81,11 @@ class ThreadedAtari(AtariEnvironment):
         self._vector.send(np.array([action], np.int64))
         self._wait()
         screens, rewards, terminated, truncated, info = self._vector.recv()
-        self.game_over = bool(terminated[0] or truncated[0])
+        is_terminal = bool(terminated[0])
+        self.game_over = is_terminal or bool(truncated[0])
         names = ("lives", "episode_frame_number", "frame_number")
         found = {name: int(info[name][0]) for name in names}
-        return _observation(screens), float(rewards[0]), self.game_over, found
+        return _observation(screens), float(rewards[0]), is_terminal, found
 
 
 def can_step_in_thread(environment: Any) -> bool:

@@ -23,7 +23,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check, check_count, check_function, check_key, check_when, is_pair
+from dormant.checks import (
+    check,
+    check_arrays,
+    check_count,
+    check_function,
+    check_key,
+    check_when,
+    first_line,
+    is_pair,
+    shown_shapes,
+)
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
 from dormant.interventions.measures import check_rank_threshold, network_metrics, unmeasured
@@ -139,6 +149,7 @@ def intervene(
         given = params
         params = as_traced(graph.parameters, params)
         check_state(state, made)
+        check_arrays("opt_state", opt_state)
         state = state._replace(step=state.step + 1, masks=nobody(graph))
         params, opt_state = action.maintain(params, opt_state, state.action)
         if inputs:
@@ -275,14 +286,10 @@ def _measured(graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]) -> dict[
     """The activations on the inputs; ValueError where the network does not take these."""
     try:
         return graph.activations(params, *inputs)
-    except (TypeError, AttributeError) as error:
-        shapes = [
-            f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(np.shape(leaf))}"
-            for leaf in jax.tree.leaves(inputs, is_leaf=lambda leaf: leaf is None)
-        ]
-        said = str(error).partition("\n")[0]
+    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
         raise ValueError(
-            f"`inputs` must be what the network takes; got {', '.join(shapes)}: {said}"
+            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
+            f" {first_line(error)}"
         ) from error
 
 
@@ -297,6 +304,7 @@ def _check_scores(graph: NeuronGraph, scores: Any) -> None:
 
 def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
     """The first `score_batch` rows of every input that has a batch axis."""
+    check_arrays("inputs", inputs)
     for leaf in jax.tree.leaves(inputs):
         rows = np.shape(leaf)[:1]
         check(rows != (0,), "inputs", "of at least one row", f"shape {np.shape(leaf)}")

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check, check_mapping, check_mask, is_number
+from dormant.checks import check, check_mapping, check_mask, check_number
 
 
 def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> dict[str, jax.Array]:
@@ -38,6 +38,7 @@ def dormant_masks(scores: Mapping[str, jax.Array], tau: float | jax.Array) -> di
     """
     check_mapping("scores", scores, "{layer: (H,) scores}")
     check_tau(tau)
+    tau = float(tau) if isinstance(tau, int) else tau
     return {name: score <= tau for name, score in scores.items()}
 
 
@@ -96,8 +97,11 @@ def check_tau(tau: float | jax.Array, name: str = "tau", besides: str = "") -> N
     """Raises ValueError if `tau` is negative or not one number; one that is traced has no value
     yet. `besides`: what else it may be."""
     is_traced = isinstance(tau, jax.core.Tracer) and tau.ndim == 0
-    is_tau = is_traced or (is_number(tau) and float(tau) >= 0)
-    check(is_tau, name, f"a number >= 0{besides}", tau)
+    if not is_traced:
+        try:
+            check_number(name, tau, 0)
+        except ValueError:
+            check(False, name, f"a number >= 0{besides}", tau)
 
 
 def _check_masks(name: str, masks: Mapping[str, jax.Array]) -> None:

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_key
+from dormant.checks import check, check_arrays, check_key
+from dormant.graph import leaf_paths
 from dormant.interventions.actions import check_optimizer
 from dormant.interventions.compose import Intervention, check_intervention
 
@@ -75,6 +76,10 @@ def as_transformation(
         if params is None:
             raise ValueError("`params` must be given to `update`; got None")
         check(isinstance(state, TransformationState), "state", "what `init` returns", state)
+        same = leaf_paths(jax.tree.structure(gradients)) == leaf_paths(jax.tree.structure(params))
+        check(same, "gradients", "a tree like the parameters", gradients)
+        check_arrays("gradients", gradients)
+        check_arrays("params", params)
         updates, opt_state = optimizer.update(gradients, state.optimizer, params, **extra)
         stepped = optax.apply_updates(params, updates)
         scored = () if inputs is None else inputs if isinstance(inputs, tuple) else (inputs,)

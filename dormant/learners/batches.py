@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dormant.checks import check
+
 
 class Batch(NamedTuple):
     """B transitions sampled from replay; `...` is the shape of one observation."""
@@ -54,6 +56,8 @@ def check_batch(
     """
     # A reward of shape (B, 1) would broadcast to B x B targets and learn nonsense without an error.
     names = (*any_shape, "next_state", *one_per_transition)
+    has_all = all(hasattr(batch, name) for name in names)
+    check(has_all, "batch", f"a batch with {', '.join(names)}, such as `learners.Batch`", batch)
     shapes = {name: jnp.shape(getattr(batch, name)) for name in names}
     leading = {shape[:1] for shape in shapes.values()}
     is_vector = all(len(shapes[name]) == 1 for name in one_per_transition)

@@ -246,6 +246,8 @@ def step_learner(
         return jax.random.fold_in(state.key, state.gradient_step + 1)
 
     def optimizer_step(state: LearnerState, batch: Any) -> tuple[LearnerState, Metrics]:
+        allowed = "a LearnerState, as `init` returns it"
+        check(isinstance(state, LearnerState), "state", allowed, state)
         params, opt_state, metrics = step(
             state.params, state.target_params, state.opt_state, batch, key_of(state)
         )

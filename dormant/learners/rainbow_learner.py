@@ -219,7 +219,10 @@ def _weighted_loss(
 
 
 def _check_support(support: Any) -> None:
-    atoms = np.asarray(support, np.float32)
+    try:
+        atoms = np.asarray(support, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        atoms = np.zeros(0, np.float32)
     is_vector = atoms.ndim == 1 and atoms.size > 1 and np.isfinite(atoms).all()
     spacing = np.diff(atoms) if is_vector else np.zeros(1)
     is_even = (spacing > 0).all() and np.allclose(spacing, spacing.mean(), rtol=1e-3)

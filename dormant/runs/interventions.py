@@ -29,7 +29,7 @@ import optax
 
 import dormant
 from dormant import parts
-from dormant.checks import check_choice, check_count, errors_of
+from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of
 from dormant.interventions.measures import check_rank_threshold
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
@@ -74,7 +74,7 @@ def scoring(score: str = "activation", score_batch: int = 64) -> dict[str, Any]:
         the training batches.
     """
     check_choice("score", score, tuple(SCORES))
-    check_count("score_batch", score_batch, 1)
+    check_count("score_batch", score_batch, 1, most=LARGEST_COUNT)
     return {"score": SCORES[score], "score_batch": score_batch}
 
 
@@ -236,7 +236,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         with self._told():
-            check_count("score_batch", self.score_batch, 1)
+            check_count("score_batch", self.score_batch, 1, most=LARGEST_COUNT)
             check_rank_threshold(self.rank_threshold)
             self.is_due  # noqa: B018  (checks the period)
 

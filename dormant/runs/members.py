@@ -50,7 +50,11 @@ def _number(value: float) -> str:
 
 
 def members_of(
-    name: str, first_seed: int, seeds: int, side_by_side: Mapping[str, Sequence[float]] | None
+    name: str,
+    first_seed: int,
+    seeds: int,
+    side_by_side: Mapping[str, Sequence[float]] | None,
+    most: int = 10_000,
 ) -> list[Member]:
     """Every combination of values with every seed, the seeds of one combination together.
 
@@ -59,6 +63,7 @@ def members_of(
       first_seed: the others follow it.
       seeds: how many.
       side_by_side: {option: values}; None for none.
+      most: runs side by side.
 
     Raises:
       ConfigurationError: when `seeds`, `side_by_side` or a list of values is not allowed.
@@ -74,6 +79,9 @@ def members_of(
         different = numbers and len(values) == len(set(values)) > 0
         allowed = "a list of different numbers >= 0"
         require(different, f"{name}.side_by_side[{option!r}]", allowed, values)
+    count = seeds * math.prod(map(len, options.values()))
+    allowed = f"such that at most {most} runs stand side by side, not {count}"
+    require(count <= most, f"{name}.seeds", allowed, seeds)
     return [
         Member(seed, dict(zip(options, values, strict=True)))
         for values in itertools.product(*options.values())

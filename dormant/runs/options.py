@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -33,8 +33,11 @@ from dormant import checks
 from dormant.checks import ConfigurationError, require
 from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 from dormant.learners import Interventions
+from dormant.memory import bytes_of, check_memory
 from dormant.runs.interventions import Tracker
 
+# JAX takes no more of a seed than its 32 lowest bits.
+LARGEST_SEED = 2**32 - 1
 _CHOICES = {
     "target_update_unit": ("agent_steps", "gradient_steps"),
     "weight_decay_kind": WEIGHT_DECAY_KINDS,
@@ -67,6 +70,9 @@ def updates_per_burst(replay_ratio: float, update_period: int) -> int:
     checks.require_count("update_period", update_period, 1, "agent steps")
     checks.require_number("replay_ratio", replay_ratio, 0)
     updates = replay_ratio * update_period
+    most = checks.LARGEST_COUNT
+    allowed = f"at most {most} gradient updates of one burst, as they are counted in int32"
+    require(updates <= most, "replay_ratio` * `update_period", allowed, updates)
     nearest = round(updates)
     if nearest >= 1 and math.isclose(updates, nearest, rel_tol=1e-9):
         return nearest
@@ -123,7 +129,7 @@ class LearnerOptions:
         allowed = "None or @Tracker(), with its parentheses"
         require(tracks, f"{name}tracker", allowed, self.tracker)
         if self.seed is not None:
-            checks.require_count(f"{name}seed", self.seed, 0)
+            checks.require_count(f"{name}seed", self.seed, 0, most=LARGEST_SEED)
         if self.tracker is None:
             object.__setattr__(self, "tracker", Tracker())
 
@@ -140,6 +146,31 @@ class LearnerOptions:
     def score_batch(self) -> int:
         """Observations on which neurons are scored; each takes the first ones that it asks for."""
         return max(part.score_batch for part in self._parts)
+
+    def check_score_batches(
+        self,
+        graph: dormant.NeuronGraph,
+        init: Callable[[jax.Array], Any],
+        inputs: Sequence[Any],
+        available: int | None,
+    ) -> None:
+        """Checks that the observations and activations of every score batch fit.
+
+        Args:
+          graph, init: of the network.
+          inputs: its inputs for a batch of one, or their shapes.
+          available: bytes of the device; None where they cannot be told.
+
+        Raises:
+          ConfigurationError: when they do not.
+        """
+        params = jax.eval_shape(init, jax.random.key(0))
+        activations = jax.eval_shape(graph.activations, params, *inputs)
+        row = bytes_of(inputs) + bytes_of(activations)
+        for part in self._parts:
+            what = f"its observations and their activations, {row} bytes of each"
+            with checks.errors_of(type(part).__name__):
+                check_memory("score_batch", part.score_batch, part.score_batch * row, what, available)
 
     def is_due(self, gradient_step: jax.Array) -> jax.Array:
         """bool (): whether either does something at a gradient step, 1 for the first."""
@@ -184,6 +215,17 @@ def option_name(agent: type, parameter: str) -> str:
     """Where gin sets an option of the Dopamine agent that `agent` extends: `JaxDQNAgent.gamma`."""
     names = (f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter))
     return next(names, parameter)
+
+
+def inherited_value(agent: type, parameter: str) -> Any:
+    """The value of an option of the Dopamine agent that `agent` extends, whatever it is.
+
+    What gin binds to the nearest base with such a parameter, else that parameter's default;
+    `inspect.Parameter.empty` where no base has it.
+    """
+    for base, found in _bases_with(agent, parameter):
+        return bound_in_gin(f"{base.__name__}.{parameter}", found.default)
+    return inspect.Parameter.empty
 
 
 def inherited_option(agent: type, parameter: str, default: Any) -> Any:

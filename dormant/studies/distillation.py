@@ -31,7 +31,7 @@ from dormant.learners.losses import LOSSES
 from dormant.runs.options import LearnerOptions
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
-from dormant.studies.experience import Source, given_once, online_experience
+from dormant.studies.experience import Source, check_batches, given_once, online_experience
 from dormant.studies.fitting import Study
 from dormant.studies.online import OnlineRun, online_run
 from dormant.studies.options import StudyRun
@@ -145,6 +145,7 @@ class Distillation:
             source = _from_runs(self.teacher_run, self.student_run if pretrained else None)
         experience = source.experience
         network = agent.q_network(experience.game)
+        check_batches("Distillation", self.evaluation_episodes, network, options)
         optimizer = agent.optimizer(options, {})
         policy = learners.epsilon_greedy(network.apply)
         with errors_of("Distillation"):

@@ -20,8 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dormant.checks import errors_of
 from dormant.learners import Batch
 from dormant.learners.learner import Policy
+from dormant.memory import bytes_of, check_memory, device_memory
+from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import Evaluate, evaluation
 from dormant.studies.online import OnlineRun
 from dormant.vectorized import make_replay
@@ -53,6 +56,19 @@ class Experience(NamedTuple):
     def observations(self, data: Any, key: jax.Array, count: int) -> jax.Array:
         """As in `Study`, of data whose field `kept` holds the transitions."""
         return self.states(data.kept, self.draw(data.kept, key, count))
+
+
+def check_batches(name: str, episodes: int, network: QNetwork, options: LearnerOptions) -> None:
+    """Checks that the observations of a study's evaluation and the score batches fit.
+
+    Raises:
+      ConfigurationError: when they do not; `name` is the study's in gin.
+    """
+    available, observation = device_memory(), bytes_of(network.inputs)
+    what = f"the states and observations of as many, {4 * observation} bytes of each"
+    with errors_of(name):
+        check_memory("evaluation_episodes", episodes, episodes * 4 * observation, what, available)
+    options.check_score_batches(network.graph, network.init, network.inputs, available)
 
 
 class Source(NamedTuple):

@@ -15,6 +15,7 @@
 """Labelled images: CIFAR-10 from its binary files, or a synthetic set made from a seed."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import gin
@@ -22,11 +23,13 @@ import numpy as np
 
 from dormant.checks import (
     ConfigurationError,
+    errors_of,
     require,
     require_choice,
     require_count,
     require_number,
 )
+from dormant.memory import check_memory, machine_memory
 
 SOURCES = ("CIFAR-10", "synthetic")
 CLASSES = 10
@@ -68,6 +71,10 @@ class Images:
         if self.source == "CIFAR-10":
             most = len(_FILES) * _RECORDS
             require(self.count <= most, "Images.count", f"at most {most} images", self.count)
+        # float32 values, the noise and what is clipped, and the bytes themselves.
+        needed, what = 13 * self.count * math.prod(self.shape), "the images and what makes them"
+        with errors_of("Images"):
+            check_memory("count", self.count, needed, what, machine_memory())
 
     @property
     def shape(self) -> tuple[int, int, int]:

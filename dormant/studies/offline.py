@@ -28,7 +28,7 @@ from dormant.runs.options import LearnerOptions
 from dormant.studies.atari import Atari
 from dormant.studies.dqn_replay import DQNReplay
 from dormant.studies.episodes import evaluation_entries
-from dormant.studies.experience import Source, given_once, online_experience
+from dormant.studies.experience import Source, check_batches, given_once, online_experience
 from dormant.studies.fitting import Study
 from dormant.studies.online import online_run
 from dormant.studies.options import StudyRun
@@ -85,6 +85,7 @@ class OfflineDQN:
         source = (_from_data_set if self.data else _from_online_run)(self, agent, options)
         experience = source.experience
         network = agent.q_network(experience.game)
+        check_batches("OfflineDQN", self.evaluation_episodes, network, options)
         optimizer = agent.optimizer(options, {})
         with errors_of("OfflineDQN"):
             learner = learners.dqn(

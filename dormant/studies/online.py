@@ -22,11 +22,13 @@ from typing import Any, NamedTuple
 import jax
 
 from dormant import vectorized
+from dormant.checks import errors_of
 from dormant.learners import LearnerState
+from dormant.memory import check_memory, device_memory
 from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
 from dormant.vectorized.agent import VectorizedDQN
-from dormant.vectorized.program import Program, RunState
+from dormant.vectorized.program import Program, RunState, bytes_of_a_seed
 
 # Rounds of one call of the program at most, so that Ctrl-C is heard and progress is seen.
 _MOST_ROUNDS = 2_500
@@ -107,6 +109,10 @@ def online_run(
     if keeps_all:
         agent = dataclasses.replace(agent, replay_capacity=agent_steps)
     program, settings, environment = agent.program(options)
+    name = option if keeps_all else "VectorizedDQN.replay_capacity"
+    with errors_of(title):
+        what, needed = "the run with its replay", bytes_of_a_seed(program)
+        check_memory(name, settings.replay_capacity, needed, what, device_memory())
     return OnlineRun(title, program, settings, environment, agent_steps)
 
 

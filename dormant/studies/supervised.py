@@ -34,6 +34,7 @@ from dormant.checks import (
     require_number,
 )
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
+from dormant.memory import bytes_of, check_memory, device_memory
 from dormant.runs.options import LearnerOptions
 from dormant.studies.fitting import Study
 from dormant.studies.images import CLASSES, Images
@@ -143,6 +144,10 @@ class Supervised:
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
         with errors_of("Supervised"):
             apply, learner = self._learner(options)
+        with errors_of("StudyRun"):
+            needed = 4 * (epochs + periods) * self.images.count
+            what = f"the orders of the images in {epochs} epochs"
+            check_memory("training_steps", run.training_steps, needed, what, device_memory())
         images, labels = self.images.load(options.seed or 0)
         images, labels = jnp.asarray(images), jnp.asarray(labels)
 
@@ -193,7 +198,11 @@ class Supervised:
             return network.init(key, jnp.zeros(shape, jnp.uint8))
 
         params = jax.eval_shape(init, jax.random.key(0))
-        graph = dormant.trace(apply, params, jax.ShapeDtypeStruct((1, *shape), jnp.uint8))
+        needed, what = 4 * bytes_of(params), "parameters, their gradient and momentum"
+        check_memory("network", self.network, needed, what, device_memory())
+        image = jax.ShapeDtypeStruct((1, *shape), jnp.uint8)
+        graph = dormant.trace(apply, params, image)
+        options.check_score_batches(graph, init, (image,), device_memory())
         sgd = optax.sgd(self.learning_rate, self.momentum)
         kind = options.weight_decay_kind
         rate = self.learning_rate if kind == "decoupled" else None

@@ -26,6 +26,9 @@ import jax.extend.core as jex
 import numpy as np
 from jax.tree_util import PyTreeDef
 
+from dormant.checks import check_arrays, first_line, shown_shapes
+from dormant.tracing.connections import TraceError
+
 # Inlining these does not change a value; one of their parameters holds the body.
 _CALLS = frozenset(
     "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
@@ -73,6 +76,8 @@ class Abstract(NamedTuple):
 
 def abstract_arguments(params: Any, inputs: Sequence[Any]) -> Abstract:
     """The shapes and dtypes of `params` and `inputs` (arrays, tracers or `ShapeDtypeStruct`s)."""
+    check_arrays("params", params)
+    check_arrays("inputs", tuple(inputs))
     leaves, treedef = jax.tree.flatten((params, tuple(inputs)))
     structs = tuple(
         jax.ShapeDtypeStruct(
@@ -84,9 +89,19 @@ def abstract_arguments(params: Any, inputs: Sequence[Any]) -> Abstract:
 
 
 def read_program(apply: Callable, arguments: Abstract) -> Program:
-    """Traces `apply(params, *inputs)` once and flattens its jaxpr into a `Program`."""
+    """Traces `apply(params, *inputs)` once and flattens its jaxpr into a `Program`.
+
+    Raises:
+      TraceError: when `apply` fails on arguments of these shapes.
+    """
     params, inputs = jax.tree.unflatten(arguments.treedef, arguments.leaves)
-    closed = jax.make_jaxpr(apply)(params, *inputs)
+    try:
+        closed = jax.make_jaxpr(apply)(params, *inputs)
+    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
+        raise TraceError(
+            f"`inputs` must be what `apply` takes beside such `params`; got {shown_shapes(inputs)}:"
+            f" {first_line(error)}"
+        ) from error
     return _Flattener().flatten(closed, arguments.num_parameters)
 
 

@@ -27,6 +27,7 @@ import optax
 import dormant
 from dormant import learners, vectorized
 from dormant.checks import (
+    LARGEST_COUNT,
     errors_of,
     is_count,
     require,
@@ -34,6 +35,7 @@ from dormant.checks import (
     require_count,
     require_number,
 )
+from dormant.memory import bytes_of, check_memory, device_memory
 from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.xla_cpu import is_cpu
 
@@ -50,6 +52,7 @@ class QNetwork(NamedTuple):
     apply: Callable[[Any, jax.Array], jax.Array]  # (params, observation) -> q_values (A,)
     init: Callable[[jax.Array], Any]  # key -> params
     graph: dormant.NeuronGraph  # of `apply` mapped over a batch
+    inputs: tuple[jax.ShapeDtypeStruct]  # of a batch of one
 
 
 @gin.configurable
@@ -92,7 +95,8 @@ class VectorizedDQN(vectorized.Settings):
         name = "VectorizedDQN."
         with errors_of("VectorizedDQN"):
             super().__post_init__()
-        require_count(f"{name}target_update_period", self.target_update_period, 1)
+        most = LARGEST_COUNT
+        require_count(f"{name}target_update_period", self.target_update_period, 1, most=most)
         for option in ("learning_rate", "eps", "width"):
             require_number(f"{name}{option}", getattr(self, option), above=0)
         if not callable(self.network):
@@ -104,7 +108,9 @@ class VectorizedDQN(vectorized.Settings):
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
         dense = self.dense
-        whole = isinstance(dense, list | tuple) and all(is_count(neurons, 1) for neurons in dense)
+        whole = isinstance(dense, list | tuple) and all(
+            is_count(neurons, 1) and neurons <= most for neurons in dense
+        )
         allowed = "None or a tuple of whole numbers >= 1, such as (128, 128)"
         require(dense is None or whole, f"{name}dense", allowed, dense)
 
@@ -126,16 +132,23 @@ class VectorizedDQN(vectorized.Settings):
           ConfigurationError: when an option is not allowed or does not fit another.
         """
         self._check_side_by_side(options, side_by_side or {})
-        with errors_of("VectorizedDQN"):
+        with errors_of("VectorizedDQN", {"name": "environment"}):
             environment = self.environment
             if isinstance(environment, str):
                 environment = vectorized.gymnax_environment(environment)
             found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
             found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
             settings = vectorized.Settings(**found | {"score_batch": options.score_batch})
+            network = self.q_network(environment, devices)
+            available = device_memory(devices)
+            observation = environment.observation_size * environment.observation_dtype.itemsize
+            batches = settings.updates_per_burst * settings.batch_size * 2 * observation
+            what = f"the batches of one burst of {settings.updates_per_burst} updates"
+            check_memory("batch_size", settings.batch_size, batches, what, available)
+            options.check_score_batches(network.graph, network.init, network.inputs, available)
             program = vectorized.make_program(
                 environment,
-                self._learner_maker(options, self.q_network(environment, devices)),
+                self._learner_maker(options, network),
                 settings,
                 is_due=options.is_due,
                 devices=devices,
@@ -194,9 +207,11 @@ class VectorizedDQN(vectorized.Settings):
             return getattr(output, "q_values", output)
 
         params = jax.eval_shape(init, jax.random.key(0))
+        needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
+        check_memory("network", self.network, needed, what, device_memory(devices))
         jax.eval_shape(q_function, params, observation)
         graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
-        return QNetwork(q_function, init, graph)
+        return QNetwork(q_function, init, graph, (batch,))
 
     def _network(self, environment: Any, on_cpu: bool) -> Any:
         actions, shape = environment.num_actions, environment.observation_shape
@@ -222,7 +237,7 @@ class VectorizedDQN(vectorized.Settings):
     def _learner_maker(
         self, options: LearnerOptions, network: QNetwork
     ) -> Callable[[Mapping[str, jax.Array]], learners.Learner]:
-        q_function, init, graph = network
+        q_function, init, graph, _ = network
         target_period = self.target_period(options)
 
         def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:

@@ -14,9 +14,11 @@
 
 """Environments as pure functions of arrays, with automatic resets: gymnax's, and any of its style.
 
-gymnax's MinAtar games are not those of MinAtar 1.0.15: there are no sticky actions (there: 0.1),
-the action set is the minimal one (there: all 6), and an episode is cut off after 1 000 agent steps
-(Freeway: 2 500). Returns of the two must not be compared."""
+gymnax's MinAtar games (1.0.1) are not those of MinAtar 1.0.15: there are no sticky actions (there:
+0.1), the action set is the minimal one (there: all 6), and an episode is truncated after 1 000
+agent steps. Freeway is so after 2 500; there its step 2 501 is terminal. In Asterix a spawn deletes
+an entity where all 8 rows are filled, and in one of eight cases where only one is free; there it
+does nothing, or fills that row. Returns of the two must not be compared."""
 
 import difflib
 import math
@@ -25,6 +27,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from dormant.checks import check
 
 # All planes of these games hold zeros and ones, so that replay can keep one bit for each.
 _BINARY_SUFFIX = "-MinAtar"
@@ -93,10 +97,10 @@ def gymnax_environment(name: str) -> Environment:
             f"this environment needs gymnax ({error}): pip install 'dormant[vectorized]'"
         ) from error
     known = gymnax.registered_envs
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
         allowed = " or ".join(close) if close else "one of " + ", ".join(known)
-        raise ValueError(f"`name` must be an environment of gymnax, {allowed}; got {name!r}")
+        check(False, "name", f"an environment of gymnax, {allowed}", name)
     environment, params = gymnax.make(name)
     return from_gymnax(environment, params, name)
 

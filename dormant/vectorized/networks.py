@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.checks import check_choice, check_count
+from dormant.checks import check, check_choice, check_count
 from dormant.xla_cpu import is_cpu
 
 _KERNEL = (3, 3)
@@ -170,5 +170,6 @@ def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int, on_cpu: 
 
 def _check_neurons(**layers: Sequence[int]) -> None:
     for name, sizes in layers.items():
+        check(isinstance(sizes, Sequence), name, "whole numbers >= 1 in a sequence", sizes)
         for neurons in sizes:
             check_count(name, neurons, 1)

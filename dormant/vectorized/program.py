@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from dormant.checks import check, check_count, check_function
 from dormant.learners import Batch, Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
+from dormant.memory import bytes_of
 from dormant.vectorized.environments import Environment
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of, seed_axis_of_all
@@ -164,6 +165,13 @@ def _check_seeds(keys: jax.Array, hyperparameters: Hyperparameters) -> None:
                 f"`hyperparameters[{name!r}]` must have one value for each seed, shape"
                 f" {keys.shape}; got shape {jnp.shape(values)}"
             )
+
+
+def bytes_of_a_seed(program: Program, names: Sequence[str] = ()) -> int:
+    """Device memory that the state of one seed takes up, with hyperparameters of these names."""
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    values = {name: jax.ShapeDtypeStruct((1,), jnp.float32) for name in names}
+    return bytes_of(jax.eval_shape(program.init, keys, values))
 
 
 class _OneSeed(NamedTuple):

@@ -15,6 +15,7 @@
 """Runs on the device as a user starts them: seeds side by side, each with the records of a run."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant import vectorized
-from dormant.checks import ConfigurationError, require
+from dormant.checks import ConfigurationError, errors_of, require
 from dormant.learners import LearnerState
+from dormant.memory import check_memory, device_memory, readable
 from dormant.records.metrics import Episodes
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
+from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
-from dormant.vectorized.program import Program, RunState
+from dormant.vectorized.program import Program, RunState, bytes_of_a_seed
 from dormant.vectorized.sharding import local_seeds, shard, usable_devices
 from dormant.xla_cpu import is_cpu, one_by_one
 
@@ -67,6 +70,8 @@ class VectorizedRunner:
         program, self._settings, environment = agent.program(options, run.side_by_side, devices)
         rounds = agent.rounds("VectorizedRun.training_steps", run.training_steps)
         self._unit = _rounds_of_a_call(rounds, self._settings, options.tracker.tracking_period)
+        memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
+        self._check_memory(run, program, members, devices, memory)
         self._program = _over(program, devices, run.threads)
         self._options = options
         local = [members[index] for index in local_seeds(len(members), devices)]
@@ -77,12 +82,27 @@ class VectorizedRunner:
         self._state: _State = self._program.init(keys, values)
         if self._loop.start_iteration:
             self._resume()
-        memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
         self._description = (
             f"DQN on {environment.name}, {len(members)} runs side by side (seeds {first} to {last})"
             f" on {len(devices)} device{'s' * (len(devices) > 1)}, replay"
             f" {memory * len(members) / 2**20:.0f} MiB, {self._loop.left()}"
         )
+
+    def _check_memory(
+        self,
+        run: VectorizedRun,
+        program: Program,
+        members: Sequence[Member],
+        devices: Sequence[jax.Device],
+        replay: int,
+    ) -> None:
+        one, here = bytes_of_a_seed(program, list(members[0].values)), len(members) // len(devices)
+        what = (
+            f"{here} runs on a device of {readable(one)} each, of which {readable(replay)} are the"
+            f" replay of VectorizedDQN.replay_capacity = {self._settings.replay_capacity}"
+        )
+        with errors_of("VectorizedRun"):
+            check_memory("seeds", run.seeds, here * one, what, device_memory(devices))
 
     def _resume(self) -> None:
         step = self._loop.start_step

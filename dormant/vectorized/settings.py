@@ -17,7 +17,7 @@
 import dataclasses
 import math
 
-from dormant.checks import check, check_count, check_number
+from dormant.checks import LARGEST_COUNT, check, check_count, check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Settings:
             if field.name in ("gamma", "epsilon_train"):
                 check_number(field.name, getattr(self, field.name), 0, 1)
             else:
-                check_count(field.name, getattr(self, field.name), 1)
+                check_count(field.name, getattr(self, field.name), 1, most=LARGEST_COUNT)
         for name in ("update_period", "replay_capacity"):
             value, allowed = getattr(self, name), "a multiple of `num_environments`"
             whole = value % self.num_environments == 0

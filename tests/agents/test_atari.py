@@ -48,6 +48,7 @@ class Seen(NamedTuple):
     """How often a walk came to an end."""
 
     game_overs: int
+    cut_offs: int  # of these, by the emulator's limit of frames
     lost_lives: int
     rewards: int
 
@@ -87,21 +88,29 @@ def reset(made):
 def walk(made, steps, seed=0):
     """Takes random actions in both, resets included, and compares everything at every step."""
     reset(made)
-    game_overs = lost_lives = rewards = 0
+    game_overs = cut_offs = lost_lives = rewards = 0
     for action in np.random.default_rng(seed).integers(made.ours.action_space.n, size=steps):
         observation, reward, is_terminal, info = made.ours.step(action)
-        expected = made.dopamines.step(action)
-        np.testing.assert_array_equal(observation, expected[0])
-        assert observation.dtype == expected[0].dtype == np.uint8
-        assert (reward, is_terminal, info) == expected[1:]
-        assert type(reward) is type(expected[1]) and type(is_terminal) is bool
+        expected_observation, *expected, expected_terminal, expected_info = made.dopamines.step(
+            action
+        )
+        np.testing.assert_array_equal(observation, expected_observation)
+        assert observation.dtype == expected_observation.dtype == np.uint8
+        assert [reward, info] == [*expected, expected_info]
+        assert type(reward) is type(expected[0]) and type(is_terminal) is bool
+        # Dopamine's wrapper calls an episode terminal that the emulator cut off.
+        cut_off = expected_terminal and not is_terminal
+        ale = made.ours.environment.unwrapped.ale
+        assert cut_off == (ale.game_truncated() and not ale.game_over(with_truncation=False))
+        assert expected_terminal == (is_terminal or cut_off)
+        cut_offs += cut_off
         assert_equal_state(made)
         rewards += reward != 0
         lost_lives += is_terminal and not made.ours.game_over
         if made.ours.game_over:
             game_overs += 1
             reset(made)
-    return Seen(game_overs, lost_lives, rewards)
+    return Seen(game_overs, cut_offs, lost_lives, rewards)
 
 
 @pytest.mark.parametrize("life_loss", [False, True])
@@ -138,9 +147,33 @@ def test_equals_dopamines_wrapper_at_other_sizes(frame_skip):
     walk(made, 150)
 
 
-def test_the_frame_limit_ends_an_episode_as_in_dopamine():
+def test_the_frame_limit_cuts_an_episode_off_without_a_terminal():
     made = pair("Pong", seed=1, frame_limit=101)
-    assert walk(made, 80).game_overs == 3  # of 26 agent steps, the last of a single frame
+    seen = walk(made, 80)
+    assert seen.game_overs == seen.cut_offs == 3  # of 26 agent steps, the last of a single frame
+
+
+def test_a_life_lost_at_the_frame_limit_is_terminal():
+    # The limit is the frame in which the first life is lost.
+    made = pair("Breakout", seed=1, terminal_on_life_loss=True)
+    assert walk(made, 200).lost_lives > 0
+    plain = environments.adapted(create("Breakout", frame_limit=_frame_of_the_first_lost_life()))
+    plain.terminal_on_life_loss = True
+    dopamine_compat.seed_environment(plain, 1)
+    plain.reset()
+    while not plain.game_over:
+        _, _, is_terminal, _ = plain.step(1)
+    assert is_terminal and plain.environment.unwrapped.ale.game_truncated()
+
+
+def _frame_of_the_first_lost_life():
+    ours = environments.adapted(create("Breakout", terminal_on_life_loss=True))
+    dopamine_compat.seed_environment(ours, 1)
+    ours.reset()
+    is_terminal = False
+    while not is_terminal:
+        _, _, is_terminal, info = ours.step(1)
+    return info["episode_frame_number"]
 
 
 def test_dopamines_frame_limit_is_the_emulators():

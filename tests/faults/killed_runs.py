@@ -42,7 +42,8 @@ _DEVICE = {
 _STUDY = {
     "StudyRun.num_iterations": 3,
     "StudyRun.training_steps": 60,
-    "OfflineDQN.agent_steps": 2_000,
+    "OfflineDQN.data_steps": 2_000,
+    "OfflineDQN.evaluation_episodes": 2,
     "LearnerOptions.intervention": "@ReDo()",
     "ReDo.period": 20,
     "Tracker.tracking_period": 20,

@@ -80,6 +80,59 @@ def test_a_time_limit_cuts_off_without_a_terminal():
     np.testing.assert_array_equal(after.truncated[:, 0], [False, False, True] * 3)
 
 
+def ends_of(game, steps):
+    """(step, terminal, truncated) of the first episode of a player that does nothing."""
+    environment = gymnax_environment(game)
+    state, _ = environment.reset(jax.random.key(0))
+
+    def one(state, key):
+        after = environment.step(state, 0, key)
+        return after.state, (after.terminal, after.truncated)
+
+    _, ends = jax.lax.scan(one, state, jax.random.split(jax.random.key(1), steps))
+    terminal, truncated = map(np.asarray, ends)
+    (first, *_) = np.flatnonzero(terminal | truncated)
+    return first + 1, bool(terminal[first]), bool(truncated[first])
+
+
+def test_freeway_is_truncated_where_minatars_is_terminal():
+    assert ends_of("Freeway-MinAtar", 2_501) == (2_500, False, True)
+    minatar = pytest.importorskip("minatar")
+    game = minatar.Environment("freeway", sticky_action_prob=0.0)
+    steps, is_terminal = 0, False
+    while not is_terminal:
+        steps, (_, is_terminal) = steps + 1, game.act(0)
+    assert steps == 2_501
+
+
+def entities_after_a_spawn(free_rows):
+    """Of gymnax's Asterix, over many keys; nothing moves and nothing is collected."""
+    game, params = gymnax.make("Asterix-MinAtar")
+    _, state = game.reset_env(jax.random.key(0), params)
+    rows = jnp.array([[2, row + 1, 1, 0, row >= free_rows] for row in range(8)], int)
+    state = state.replace(entities=rows, spawn_timer=0, move_timer=3, player_x=5, player_y=1)
+    keys = jax.random.split(jax.random.key(1), 200)
+    _, after, _, terminal, _ = jax.vmap(game.step_env, (0, None, None, None))(
+        keys, state, 0, params
+    )
+    assert not terminal.any()
+    return set(after.entities[:, :, 4].sum(axis=1).tolist())
+
+
+@pytest.mark.parametrize(
+    "free_rows, entities", [(0, {7}), (1, {8, 6}), (2, {7})], ids=["none", "one", "two"]
+)
+def test_asterix_deletes_an_entity_where_minatars_has_no_room(free_rows, entities):
+    # As the docs say of gymnax 1.0.1; where this fails, gymnax has mended it.
+    assert entities_after_a_spawn(free_rows) == entities
+    minatar = pytest.importorskip("minatar")
+    game = minatar.Environment("asterix", sticky_action_prob=0.0)
+    rows = [None if row < free_rows else [2, row + 1, True, False] for row in range(8)]
+    game.env.entities, game.env.spawn_timer, game.env.player_y = rows, 0, 1
+    game.act(0)
+    assert sum(row is not None for row in game.env.entities) == 8 - max(0, free_rows - 1)
+
+
 def test_unknown_names_get_close_ones():
     with pytest.raises(ValueError, match="Breakout-MinAtar.*; got 'Brekout-MinAtar'"):
         gymnax_environment("Brekout-MinAtar")
