@@ -49,6 +49,14 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+class RunFailed(Exception):
+    """A run ended before its time, for a reason that needs no traceback: a line for each."""
+
+
+class NotFinite(RunFailed, FloatingPointError):
+    """A run diverged: says what is not finite, of which seed and since which gradient step."""
+
+
 def is_number(value: Any) -> bool:
     """Whether `value` is one number: of Python, NumPy or JAX, but no boolean."""
     if isinstance(value, int | float):
@@ -132,6 +140,11 @@ def check_count(
     if most is not None:
         allowed = allowed.replace(f">= {least}", f"from {least} to {most}")
         check(value <= most, name, allowed, value)
+
+
+def check_counter(name: str, value: int, counted: str) -> None:
+    """Raises ValueError when so many steps are more than an int32, which counts them, can hold."""
+    check(value <= LARGEST_COUNT, name, f"fewer than 2**31 {counted}s", value)
 
 
 def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
@@ -244,6 +257,7 @@ def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, N
 require = _for_the_user(check)
 require_number = _for_the_user(check_number)
 require_count = _for_the_user(check_count)
+require_counter = _for_the_user(check_counter)
 require_choice = _for_the_user(check_choice)
 require_flag = _for_the_user(check_flag)
 

@@ -16,9 +16,9 @@
 side experiments, in which nothing acts while the network learns. Needs neither Dopamine nor
 TensorFlow."""
 
-import sys
 from collections.abc import Sequence
 
+from dormant.interruption import end, end_at_once
 from dormant.runs.command_line import run_compiled
 from dormant.runs.options import LearnerOptions
 
@@ -39,4 +39,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_at_once()
+    end(main())

@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import logging  # noqa: E402
 
+from dormant.interruption import end, end_at_once  # noqa: E402
 from dormant.runs.command_line import command_line, quiet_stderr, run_command  # noqa: E402
 
 _PROGRAM = "dormant.train"
@@ -64,21 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(runner, base_dir: str, command: list[str]) -> None:
+    from dormant.agents.runner import recorded
     from dormant.replay import describe_memory
 
-    record = runner.record(command)
-    print(f"{_PROGRAM}: {runner.describe()}; {record.device}; {base_dir}", file=sys.stderr)
-    agents = [each.agent for each in getattr(runner, "runners", [runner])]
-    replays = [agent.replay.options for agent in agents if hasattr(agent, "replay")]
-    if replays:
-        print(f"{_PROGRAM}: {describe_memory(*replays)}", file=sys.stderr)
-    try:
+    with recorded(runner, command) as record:
+        print(f"{_PROGRAM}: {runner.describe()}; {record.device}; {base_dir}", file=sys.stderr)
+        agents = [each.agent for each in getattr(runner, "runners", [runner])]
+        replays = [agent.replay.options for agent in agents if hasattr(agent, "replay")]
+        if replays:
+            print(f"{_PROGRAM}: {describe_memory(*replays)}", file=sys.stderr)
         runner.run_experiment()
-    except BaseException as error:
-        record.fail(error)
-        raise
-    record.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_at_once()
+    end(main())

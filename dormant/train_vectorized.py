@@ -15,10 +15,10 @@
 """`python -m dormant.train_vectorized --gin_files=FILE --base_dir=DIR [--gin_bindings=…]`: several
 seeds of a run side by side, all of it on the device. Needs neither Dopamine nor TensorFlow."""
 
-import sys
 from collections.abc import Sequence
 
 from dormant.checks import ConfigurationError
+from dormant.interruption import end, end_at_once
 from dormant.runs.command_line import run_compiled
 from dormant.runs.options import LearnerOptions
 
@@ -48,4 +48,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_at_once()
+    end(main())

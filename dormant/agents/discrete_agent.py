@@ -111,11 +111,8 @@ class PrioritizedAgent(DiscreteAgent):
         return WeightedBatch(*sample.batch, weight=weight)
 
     def _set_priorities(self, metrics: Mapping[str, Any]) -> None:
-        """To the root of the loss; raises FloatingPointError where that is not finite."""
-        loss = np.asarray(metrics["sample_loss"], np.float64)
-        if not np.isfinite(loss).all():
-            first, last = self.gradient_step + 1, self.gradient_step + self._updates_per_burst
-            where = f"step {last}" if first == last else f"steps {first} to {last}"
-            found = loss.tolist()
-            raise FloatingPointError(f"the loss must be finite at gradient {where}; got {found}")
-        self._replay.set_priorities(self._sampled_keys.popleft(), np.sqrt(loss + _EPSILON))
+        """To the root of the loss. Where that is not finite they stay: `check_finite` ends the run
+        then, after this burst."""
+        keys, loss = self._sampled_keys.popleft(), np.asarray(metrics["sample_loss"], np.float64)
+        if np.isfinite(loss).all():
+            self._replay.set_priorities(keys, np.sqrt(loss + _EPSILON))

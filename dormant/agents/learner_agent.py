@@ -34,12 +34,14 @@ from dormant.agents.burst import make_burst
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import (
     LARGEST_COUNT,
+    NotFinite,
     errors_of,
     is_count,
     require,
     require_count,
     require_number,
 )
+from dormant.learners.finiteness import check_finite, of_all, places
 from dormant.learners.targets import target_rule_of
 from dormant.memory import bytes_of, check_memory, device_memory, machine_memory, shortage
 from dormant.records import metrics
@@ -130,6 +132,7 @@ class LearnerAgent:
         self._check_inherited(inherited)
         seed = seed_of(type(self), self._options.seed)
         self.gradient_step = 0
+        self._checked_step = 0  # up to which gradient step all is known to be finite
         self._evaluation_steps = 0
         # Whether what comes next is the next step of the episode that was stored last.
         self._follows_stored = False
@@ -267,6 +270,7 @@ class LearnerAgent:
         self._learner = learner
         # Compiled as one program: Flax would run its initializer operation by operation.
         self._learner_state = jax.jit(learner.init)(init_key)
+        self._places = places(self._learner_state)
         self._burst = make_burst(learner, is_cpu())
         self._act_in_training, self._act_in_evaluation = self._compile_policies(learner)
 
@@ -279,6 +283,10 @@ class LearnerAgent:
         what, ratio = f"the {updates} updates of one burst", self._options.replay_ratio
         with errors_of("LearnerOptions"):
             check_memory("replay_ratio", ratio, needed, what, device_memory())
+
+    def gradient_steps(self, agent_steps: int) -> int:
+        """The most gradient steps that there can be after so many agent steps."""
+        return math.ceil(agent_steps / self.update_period) * self._updates_per_burst
 
     # What Dopamine's tools read from an agent.
 
@@ -341,9 +349,13 @@ class LearnerAgent:
         frames = np.moveaxis(self.state, -1, 0)
         frames[:-1] = frames[1:]
         frames[-1] = np.reshape(observation, self.observation_shape)
-        if not self.eval_mode:
-            self._train_step()
-        return self._select_action()
+        if self.eval_mode:
+            return self._select_action()
+        self._train_step()
+        action = self._select_action()
+        # The action was waited for, and with it the updates before it.
+        self.check_finite()
+        return action
 
     def _store(self, reward: float, terminal: bool, episode_end: bool) -> None:
         """Adds to the replay what came of `self.action` in `self.state`."""
@@ -425,6 +437,7 @@ class LearnerAgent:
     def _report_tracking(self) -> None:
         if self._on_tracking is None:
             return
+        self.check_finite()
         record = metrics.tracking_record(
             self._learner_state.tracker,
             None if self._options.intervention is None else self._learner_state.intervention,
@@ -432,6 +445,19 @@ class LearnerAgent:
             agent_step=self.training_steps,
         )
         self._on_tracking(record)
+
+    def check_finite(self) -> None:
+        """Waits for the updates so far and looks whether all is finite after them.
+
+        Raises:
+          NotFinite: where it is not, naming the first gradient step, the seed and the layers.
+        """
+        if self._checked_step != self.gradient_step:
+            self._check(self._learner_state.finiteness)
+            self._checked_step = self.gradient_step
+
+    def _check(self, finiteness: learners.Finiteness) -> None:
+        check_finite(finiteness, self._places, f"seed {self._seed}")
 
     def _report_loss(self) -> None:
         is_due = self.training_steps % self.summary_writing_frequency == 0
@@ -444,15 +470,28 @@ class LearnerAgent:
     # Checkpoints.
 
     def bundle_and_checkpoint(self, checkpoint_dir: str, iteration_number: int) -> dict[str, Any]:
-        """All that the run goes on from, as Dopamine's runner asks for it; writes nothing."""
+        """All that the run goes on from, as Dopamine's runner asks for it; writes nothing.
+
+        Raises:
+          NotFinite: where the learner's state or the replay is not finite, and not to be saved.
+        """
         del checkpoint_dir, iteration_number
+        self._check(of_all(self._learner_state))
+        replay = self._replay.state()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(replay):
+            if _is_not_finite(leaf):
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                raise NotFinite(
+                    f"{name} of the replay of seed {self._seed} is not finite at gradient step"
+                    f" {self.gradient_step}"
+                )
         return {
             "frames": self.state,
             "training_steps": self.training_steps,
             "gradient_step": self.gradient_step,
             "evaluation_steps": self._evaluation_steps,
             "learner": self._learner_state,
-            "replay": self._replay.state(),
+            "replay": replay,
         }
 
     def unbundle(
@@ -470,7 +509,7 @@ class LearnerAgent:
         # Into the array that is there: its frames are contiguous.
         self.state[...] = bundle_dictionary["frames"]
         self.training_steps = bundle_dictionary["training_steps"]
-        self.gradient_step = bundle_dictionary["gradient_step"]
+        self._checked_step = self.gradient_step = bundle_dictionary["gradient_step"]
         self._evaluation_steps = bundle_dictionary["evaluation_steps"]
         return True
 
@@ -482,6 +521,13 @@ def options_of(agent: type, given: Any) -> LearnerOptions:
     is_options = isinstance(options, LearnerOptions)
     require(is_options, f"{agent.__name__}.options", allowed, options)
     return options
+
+
+def _is_not_finite(array: Any) -> bool:
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.size:
+        return False
+    # Without another array as large; NaN goes through both.
+    return not (np.isfinite(array.min()) and np.isfinite(array.max()))
 
 
 def seed_of(agent: type, configured: Any) -> int:

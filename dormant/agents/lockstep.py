@@ -20,20 +20,24 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dormant.checks import RunFailed
+
 # {member: request} -> {member: answer}; an answer that is an exception is raised in that member.
 Execute = Callable[[dict[int, Any]], dict[int, Any]]
 
 
-class MemberFailed(RuntimeError):
-    """A member raised an exception, which is the cause of this one; all others were stopped.
+class MemberFailed(RunFailed, RuntimeError):
+    """Members raised exceptions, the first of which is the cause of this one; a line for each.
 
     Attributes:
-      member: its number.
+      errors: {number of the member: its exception}.
     """
 
-    def __init__(self, member: int, name: str, error: BaseException):
-        super().__init__(f"{name}: {type(error).__name__}: {error}")
-        self.member = member
+    def __init__(self, errors: Mapping[int, Exception], names: Sequence[str]):
+        each = [(names[member], error) for member, error in sorted(errors.items())]
+        lines = (f"{name}: {type(error).__name__}: {error}" for name, error in each)
+        super().__init__("\n".join(" ".join(line.split()) for line in lines))
+        self.errors = dict(errors)
 
 
 class Stopped(BaseException):
@@ -46,7 +50,8 @@ class Lockstep:
     One thread runs at a time. Members take turns in their order, each from the answer of one call
     to the next call. When every member waits at a call or is done, the most urgent kind of call
     that any of them waits at is answered, for all who wait at it, and they take their turns. So
-    what happens never depends on how fast a thread is.
+    what happens never depends on how fast a thread is. Who raises an exception is done; the others
+    go on.
     """
 
     def __init__(self, names: Sequence[str], execute: Mapping[str, Execute]):
@@ -84,7 +89,7 @@ class Lockstep:
         """Runs one function per member to its end.
 
         Raises:
-          MemberFailed: when one raised an exception.
+          MemberFailed: at the end, when some raised an exception.
           KeyboardInterrupt: on Ctrl-C, after every member came to its next call and was stopped.
         """
         # Of each member, filled with its answer when its turn begins.
@@ -92,6 +97,7 @@ class Lockstep:
         # Filled when a turn ends: with (kind, request) at a call, with an error, else with None.
         self._ends: queue.SimpleQueue = queue.SimpleQueue()
         self._waiting: dict[int, tuple[str, Any]] = {}  # (kind, request) of members at a call
+        self._errors: dict[int, Exception] = {}  # of members that failed, in that order
         self._turn: int | None = None  # who has it
         self._is_running, self._is_stopping = True, False
         self._threads = [
@@ -110,6 +116,9 @@ class Lockstep:
             raise
         finally:
             self._is_running = False
+        if self._errors:
+            first = next(iter(self._errors.values()))
+            raise MemberFailed(self._errors, self._names) from first
 
     def _answer_one_kind(self) -> None:
         pending = {kind for kind, _ in self._waiting.values()}
@@ -126,9 +135,11 @@ class Lockstep:
         self._turns[member].put(answer)
         end = self._ends.get()
         self._turn = None
-        if isinstance(end, BaseException):
-            raise MemberFailed(member, self._names[member], end) from end
-        if end is not None:
+        if isinstance(end, Exception):
+            self._errors[member] = end
+        elif isinstance(end, BaseException):  # such as SystemExit: of all
+            raise end
+        elif end is not None:
             self._waiting[member] = end
 
     def _stop(self) -> None:

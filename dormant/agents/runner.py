@@ -15,8 +15,9 @@
 """Dopamine's runners for discrete actions with all that `RunnerMixin` adds, and what gin calls to
 create the runner of a run."""
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -30,6 +31,7 @@ from dormant.agents.learner_agent import seed_of
 from dormant.agents.runner_mixin import RunnerMixin
 from dormant.agents.side_by_side import SideBySide
 from dormant.checks import ConfigurationError, require, require_choice, require_flag
+from dormant.records.run_file import ending
 from dormant.runs.members import members_of
 from dormant.runs.options import bound_in_gin
 
@@ -157,3 +159,19 @@ def runner_class(control: str, schedule: str) -> type[RunnerMixin]:
         from dormant.agents.continuous_runner import CONTINUOUS_RUNNERS as runners
     require_choice("create_dormant_runner.schedule", schedule, list(runners))
     return runners[schedule]
+
+
+@contextlib.contextmanager
+def recorded(runner: RunnerMixin | SideBySide, command: list[str]) -> Iterator[Any]:
+    """Inside, the run is held against other processes, and run.json says at the end how it ended.
+
+    Yields:
+      What `runner.record` returned.
+
+    Raises:
+      ConfigurationError: when another process works on the run.
+    """
+    with runner.held():
+        record = runner.record(command)
+        with ending(record):
+            yield record

@@ -16,6 +16,8 @@
 metrics.jsonl and a progress bar. It knows no algorithm and none of the runners."""
 
 import contextlib
+import errno
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,17 +26,19 @@ from typing import Any
 
 import gin
 import numpy as np
+import tensorflow as tf
 from dopamine.discrete_domains import checkpointer
+from dopamine.metrics import collector_dispatcher
 
 from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
-from dormant.checks import ConfigurationError, require_count
+from dormant.checks import ConfigurationError, NotFinite, require_count, require_counter
 from dormant.records import metrics
 from dormant.records.run_file import RunRecord
 from dormant.runs.checkpoints import Checkpoints
-from dormant.runs.options import bound_in_gin
+from dormant.runs.options import bound_in_gin, option_name
 from dormant.runs.progress import Progress, iterations_left
 from dormant.runs.saved_run import SavedRun, operative_settings
 
@@ -50,9 +54,10 @@ class RunnerMixin:
     The environment is seeded anew at the start of every iteration, from the seed and the
     iteration's number, so that a resumed run continues exactly as an uninterrupted one. (Where
     `Runner.max_steps_per_episode` is None an episode may run on into the next iteration; it is then
-    neither seeded anew nor held by a checkpoint.)
+    neither seeded anew nor held by a checkpoint: a resumed run loses the rest of that episode and
+    starts the next in an environment seeded anew, so that its numbers are others from there.)
 
-    Nothing is created on disk before environment and agent stand.
+    Nothing is created on disk before the run is `held`.
     """
 
     def __init__(self, base_dir: str, agent: Any):
@@ -66,7 +71,7 @@ class RunnerMixin:
             environments.check_actions(self._environment, agent)
             return agent.for_environment(self._environment)
 
-        with environments.quiet_creation():
+        with environments.quiet_creation(), _collectors_later():
             super().__init__(base_dir, create_agent)
         # The progress bar takes the place of Dopamine's own line on stdout.
         self._fine_grained_print_to_console_enabled = False
@@ -108,6 +113,23 @@ class RunnerMixin:
         """The iterations that are left."""
         return iterations_left(self._start_iteration, self._num_iterations)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process works on the run; see `SavedRun.held`. Makes its folders.
+
+        Raises:
+          ConfigurationError: when another process does.
+          OSError: when the disk is full or a folder cannot be written; it names the file.
+        """
+        with self._saved.held(), _disk_errors(self._base_dir):
+            if not hasattr(self, "_checkpoint_dir"):
+                super()._create_directories()
+                if self._use_legacy_logger:
+                    self._logger.data = self._logger_data
+                collectors = self._collector_dispatcher._collectors
+                collectors[:] = [create() for create in collectors]
+            yield
+
     def record(
         self, command: list[str], side_by_side: Mapping[str, float] | None = None
     ) -> RunRecord:
@@ -123,25 +145,37 @@ class RunnerMixin:
         )
 
     def _create_directories(self) -> None:
-        # Called before the agent exists; done in _initialize_checkpointer_and_maybe_resume.
-        pass
+        pass  # called before the agent exists; done in `held`
 
     def _initialize_checkpointer_and_maybe_resume(self, checkpoint_file_prefix: str) -> None:
         del checkpoint_file_prefix  # a checkpoint is a folder here, and never a pickle
+        self._check_counters()
         self._save_every, checkpoints = checkpoints_of(Path(self._base_dir) / "checkpoints")
         override = bound_in_gin("get_latest_checkpoint_number.override_number", None)
         folders, settings = [Path(self._base_dir)], operative_settings()
         self._saved = SavedRun(checkpoints, folders, settings, override)
         self._start_iteration = self._saved.start_iteration
+        self._logger_data: dict[str, Any] = {}
         if self._start_iteration:
             state = self._saved.take_state()
             with _of_this_run(self._saved.where):
                 self._agent.unbundle(str(checkpoints.folder), self._saved.number, state["agent"])
             if self._use_legacy_logger:
                 self._logger_data = json.loads(state["logs"])
-        super()._create_directories()
-        if self._use_legacy_logger and self._start_iteration:
-            self._logger.data = self._logger_data
+
+    def _check_counters(self) -> None:
+        """Raises ConfigurationError where steps would be more than their counters can hold."""
+        runner = option_name(type(self), "num_iterations").partition(".")[0]
+        # A phase ends with the episode in which it reaches its length.
+        last = self._max_steps_per_episode or 0
+        training = self._num_iterations * (self._training_steps + last)
+        evaluation = self._num_iterations * ((self._evaluation_steps or 0) + last)
+        name = f"{runner}.num_iterations * (training_steps + max_steps_per_episode)"
+        require_counter(name, training, "agent step")
+        require_counter(name.replace("training", "evaluation"), evaluation, "agent step")
+        if hasattr(self._agent, "gradient_steps"):  # not one of somebody else's
+            name = f"{name} * LearnerOptions.replay_ratio"
+            require_counter(name, self._agent.gradient_steps(training), "gradient step")
 
     def _checkpoint_experiment(self, iteration: int) -> None:
         if iteration % self._save_every != 0:
@@ -186,13 +220,20 @@ class RunnerMixin:
     def _run_one_iteration(self, iteration: int) -> dict[str, list]:
         self._seed_environment(iteration)
         statistics = super()._run_one_iteration(iteration)
+        if hasattr(self._agent, "check_finite"):  # not one of somebody else's
+            self._agent.check_finite()
+        train, evaluation = _episodes(statistics, "train"), _episodes(statistics, "eval")
+        for episodes in (train, evaluation):
+            owner = f"seed {self._agent.seed}"
+            if said := metrics.returns_problem(episodes, iteration, owner):
+                raise NotFinite(said)
         record = metrics.iteration_record(
             iteration,
             agent_step=self._agent.training_steps,
             gradient_step=self._agent.gradient_step,
             steps_per_second=statistics["train_average_steps_per_second"][0],
-            train=_episodes(statistics, "train"),
-            evaluation=_episodes(statistics, "eval"),
+            train=train,
+            evaluation=evaluation,
         )
         self._saved.files[0].write(record)
         averages = [
@@ -208,20 +249,21 @@ class RunnerMixin:
         self._saved.files[0].write(record)
         self._collector_dispatcher.write(tracking_scalars(record))
         tau, percent = record["taus"][-1], record["dormant_percent_pooled"][-1]
-        self._progress.show(dormant=f"{percent:.1f} % (tau {tau:g})")
+        known = "unknown" if percent is None else f"{percent:.1f} %"
+        self._progress.show(dormant=f"{known} (tau {tau:g})")
 
     def run_experiment(self) -> None:
         """Runs the iterations that are left, with a checkpoint after each."""
-        if self._start_iteration < self._num_iterations:
-            self._saved.start()
-        with self._progress, contextlib.closing(self._saved.files[0]):
+        with self.held(), self._progress, contextlib.closing(self._saved.files[0]):
+            if self._start_iteration < self._num_iterations:
+                self._saved.start()
             for iteration in range(self._start_iteration, self._num_iterations):
                 statistics = self._run_one_iteration(iteration)
                 if self._use_legacy_logger:
                     self._log_experiment(iteration, statistics)
                 self._checkpoint_experiment(iteration)
                 self._collector_dispatcher.flush()
-        self._collector_dispatcher.close()
+            self._collector_dispatcher.close()
 
 
 def _episodes(statistics: dict[str, list], phase: str) -> metrics.Episodes | None:
@@ -253,6 +295,32 @@ def checkpoints_of(folder: Path) -> tuple[int, Checkpoints]:
         require_count("Checkpointer.keep_every", keep_every, 1)
         keep_every *= every
     return every, Checkpoints(folder, max(2, kept), keep_every)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: str) -> Iterator[None]:
+    """Has what TensorFlow says of the disk, where its event files are, raised as OSError."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, error.message.splitlines()[0], folder) from error
+
+
+@contextlib.contextmanager
+def _collectors_later() -> Iterator[None]:
+    """Inside, Dopamine's `CollectorDispatcher` has functions that create its collectors, which
+    create their files at once."""
+    created = dict(collector_dispatcher.AVAILABLE_COLLECTORS)
+    later = {name: _later(create) for name, create in created.items()}
+    collector_dispatcher.AVAILABLE_COLLECTORS.update(later)
+    try:
+        yield
+    finally:
+        collector_dispatcher.AVAILABLE_COLLECTORS.update(created)
+
+
+def _later(create: Callable[[str], Any]) -> Callable[[str], Callable[[], Any]]:
+    return lambda folder: functools.partial(create, folder)
 
 
 @contextlib.contextmanager

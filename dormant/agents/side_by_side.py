@@ -18,17 +18,16 @@ Each is the run that it would be alone; what they share is compiled programs and
 import contextlib
 import functools
 import os
-import shutil
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gin
 
 from dormant.agents import dispatch
-from dormant.agents.lockstep import Execute, Lockstep, MemberFailed
-from dormant.checks import ConfigurationError, require
-from dormant.records.run_file import RunRecord
+from dormant.agents.lockstep import Execute, Lockstep
+from dormant.checks import ConfigurationError, RunFailed, require
+from dormant.records.run_file import RunRecords
 from dormant.replay import shortage
 from dormant.runs.members import Member
 from dormant.runs.progress import Progress
@@ -65,23 +64,21 @@ class SideBySide:
             other with their own programs, to the bit as alone; None: not on the CPU.
 
         Raises:
-          ConfigurationError: when an option is not allowed; nothing is left on disk then that was
-            not there before.
+          ConfigurationError: when an option is not allowed.
         """
         _check_names(members)
         folders = [os.path.join(base_dir, member.folder) for member in members]
         self._members = list(members)
         self.runners: list[Any] = []  # the members' own
-        with _nothing_left_behind(folders):
-            for member, folder in zip(members, folders, strict=True):
-                with _bound(member):
-                    self.runners.append(create(folder))
-                if len(self.runners) == 1:
-                    # Before those are made that differ from the first by no more than their seeds.
-                    alike = sum(member.values == members[0].values for member in members)
-                    _check_memory([self.runners[0].agent] * alike)
-            _check_memory([runner.agent for runner in self.runners])
-        self._finished: set[int] = set()
+        for member, folder in zip(members, folders, strict=True):
+            with _bound(member):
+                self.runners.append(create(folder))
+            if len(self.runners) == 1:
+                # Before those are made that differ from the first by no more than their seeds.
+                alike = sum(member.values == members[0].values for member in members)
+                _check_memory([self.runners[0].agent] * alike)
+        _check_memory([runner.agent for runner in self.runners])
+        self._records = RunRecords([])
         if one_dispatch is None:
             one_dispatch = not is_cpu()
         together = self._share_programs()
@@ -96,10 +93,13 @@ class SideBySide:
             },
         )
         self._progress = Progress(sum(runner.agent.training_steps for runner in self.runners))
+        self._shown: list[_MemberProgress] = []
         left: dict[int, int] = {}
         for number, (member, runner) in enumerate(zip(members, self.runners, strict=True)):
             _ask_together(runner, functools.partial(self._lockstep.call, number))
-            runner.show_progress(_MemberProgress(self._progress, number, member.name, left))
+            shown = _MemberProgress(self._progress, number, member.name, left)
+            self._shown.append(shown)
+            runner.show_progress(shown)
 
     def _share_programs(self) -> dict[Callable, Execute]:
         """Gives agents that differ in nothing but the seed the programs of the first of them.
@@ -133,55 +133,49 @@ class SideBySide:
             f" {' or '.join(left)}"
         )
 
-    def record(self, command: list[str]) -> "RunRecords":
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process works on any member's run.
+
+        Raises:
+          ConfigurationError: when another process does.
+        """
+        with contextlib.ExitStack() as stack:
+            for runner in self.runners:
+                stack.enter_context(runner.held())
+            yield
+
+    def record(self, command: list[str]) -> RunRecords:
         """Writes config.gin and run.json of every member; see `RunRecord`."""
         records = [
             runner.record(command, member.values)
             for member, runner in zip(self._members, self.runners, strict=True)
         ]
-        return RunRecords(records, self._finished)
+        self._records = RunRecords(records)
+        return self._records
 
     def run_experiment(self) -> None:
-        """Runs every member to its end.
+        """Runs every member to its end, whoever of the others fails.
 
         Raises:
-          MemberFailed: when one raised an exception; the others were stopped, and go on from their
-            last checkpoints when the run is started again.
+          MemberFailed: at the end, when some raised an exception; they go on from their last
+            checkpoints when the run is started again.
         """
 
         def run(number: int, runner: Any) -> None:
-            runner.run_experiment()
-            self._finished.add(number)
+            try:
+                runner.run_experiment()
+            except Exception as error:
+                if not isinstance(error, RunFailed):  # a mistake in the code, perhaps
+                    traceback.print_exception(error)
+                self._shown[number].expect(0)
+                self._shown[number].line(f"failed: {error}")
+                self._records.end(number, error)
+                raise
+            self._records.end(number)
 
-        with self._progress:
+        with self.held(), self._progress:
             self._lockstep.run([functools.partial(run, *each) for each in enumerate(self.runners)])
-
-
-class RunRecords:
-    """The `RunRecord`s of all members."""
-
-    def __init__(self, records: Sequence[RunRecord], finished: set[int]):
-        self._records = records
-        self._finished = finished  # members that came to their end, whatever the others do
-
-    @property
-    def device(self) -> str:
-        """The device that JAX computes on."""
-        return self._records[0].device
-
-    def finish(self) -> None:
-        """Records that every member ended as it should."""
-        for record in self._records:
-            record.finish()
-
-    def fail(self, error: BaseException) -> None:
-        """Records the error; of a member that failed its own one, and who failed of the others."""
-        failed = error.member if isinstance(error, MemberFailed) else None
-        for number, record in enumerate(self._records):
-            if number in self._finished:
-                record.finish()
-            else:
-                record.fail(error.__cause__ if number == failed else error)
 
 
 def _ask_together(runner: Any, call: Callable[[str, Any], Any]) -> None:
@@ -249,22 +243,6 @@ def _check_memory(agents: Sequence[Any]) -> None:
             "`ReplayBuffer.max_capacity` must leave memory for the replays of all"
             f" {len(agents)} runs side by side: {problem}; got {', '.join(map(str, capacities))}"
         )
-
-
-@contextlib.contextmanager
-def _nothing_left_behind(folders: Sequence[str]) -> Iterator[None]:
-    """Where a mistake is found, removes those of the folders that were not there before."""
-    new = [Path(folder) for folder in folders if not os.path.exists(folder)]
-    parents = {parent for folder in new for parent in folder.parents if not parent.exists()}
-    try:
-        yield
-    except ConfigurationError:
-        for folder in new:
-            shutil.rmtree(folder, ignore_errors=True)
-        for parent in sorted(parents, reverse=True):  # the inner ones first
-            with contextlib.suppress(OSError):  # somebody else's is in it
-                parent.rmdir()
-        raise
 
 
 @contextlib.contextmanager

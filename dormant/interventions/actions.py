@@ -25,9 +25,10 @@ from dormant.checks import check, check_choice, is_pair, shown
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
 from dormant.interventions.recycling import (
+    check_fresh,
     check_recycling,
     entry_masks,
-    recycle,
+    recycle_usable,
     touched_entries,
 )
 
@@ -80,7 +81,8 @@ def recycling(
       outgoing, incoming_scale, flatten_layout, also: as in `dormant.recycle`.
 
     Raises:
-      ValueError: if an option is not valid, or `init` does not give the graph's parameters.
+      ValueError: if an option is not valid, or `init` does not give the graph's parameters, or
+        gives such as are not finite.
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     _check_training(graph, init, optimizer, moments)
@@ -89,14 +91,16 @@ def recycling(
     options = wiring | {"outgoing": outgoing}
 
     def act(params, opt_state, masks, key, state):
-        params = recycle(graph, params, init(key), masks, incoming_scale=incoming_scale, **options)
+        params, masks = recycle_usable(
+            graph, params, init(key), masks, incoming_scale=incoming_scale, **options
+        )
         if moments == "reset":
             opt_state = reset_moments(optimizer, graph, opt_state, masks, params=params, **wiring)
         return params, opt_state, masks, state
 
     def mirror(params, others, masks, acted):
         del acted
-        return recycle(graph, others, params, masks, **options)
+        return recycle_usable(graph, others, params, masks, **options)[0]
 
     return Action(layers, act, mirror=mirror)
 
@@ -123,7 +127,7 @@ def redrawing(
 
     Raises:
       ValueError: if an option is not valid, if a layer shares its incoming weights, or if `init`
-        does not give the graph's parameters.
+        does not give the graph's parameters, or gives such as are not finite.
     """
     check_graph(graph)
     chosen = _chosen_layers(graph, layers)
@@ -132,14 +136,21 @@ def redrawing(
     outputs = [graph.incoming[name] for name in chosen if name in graph.output_layers]
 
     def redrawn(masks: dict[str, jax.Array]) -> Any:
+        # What has no scores goes with what has: where no layer's are known, nothing is redrawn.
+        some = jnp.stack([jnp.any(mask) for mask in masks.values()]).any() if masks else True
         if layers == "all":
-            return jax.tree.map(jnp.logical_not, entry_masks(parameters, ()))
+            return jax.tree.map(lambda none: ~none & some, entry_masks(parameters, ()))
         hidden = touched_entries(graph, masks, also=tuple(masks)).incoming
         whole = [
-            (layer, jnp.ones(max(entries.index.array.max() for entries in layer) + 1, bool))
+            (layer, jnp.full(max(entries.index.array.max() for entries in layer) + 1, some))
             for layer in outputs
         ]
         return jax.tree.map(jnp.logical_or, hidden, entry_masks(parameters, whole))
+
+    def all_finite(entries: Any, fresh: Any) -> jax.Array:
+        """bool (): of the fresh values of these entries."""
+        finite = jax.tree.map(lambda mask, new: jnp.all(jnp.isfinite(new) | ~mask), entries, fresh)
+        return jnp.stack(jax.tree.leaves(finite)).all()
 
     def redraw(entries: Any, name: str, fresh: Any, params: Any) -> Any:
         fresh = parameters.unflatten(parameters.leaves(name, fresh))
@@ -151,8 +162,11 @@ def redrawing(
         )
 
     def act(params, opt_state, masks, key, state):
-        entries = redrawn(masks)
-        params = redraw(entries, "fresh", init(key), params)
+        fresh, entries = init(key), redrawn(masks)
+        usable = all_finite(entries, parameters.unflatten(parameters.leaves("fresh", fresh)))
+        entries = jax.tree.map(lambda mask: mask & usable, entries)
+        masks = {name: mask & usable for name, mask in masks.items()}
+        params = redraw(entries, "fresh", fresh, params)
         if moments == "reset":
             opt_state = reset_entries(optimizer, parameters, opt_state, entries, params)
         return params, opt_state, masks, state
@@ -246,3 +260,5 @@ def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str)
         said = str(error).partition("\n")[0]
         raise ValueError(f"{asked}; got {shown(init)}, which says {said}") from error
     graph.parameters.leaves("init(key)", fresh)
+    # What it returns under `jax.jit` is not known; neurons are then left alone for it.
+    check_fresh(graph, jax.jit(init)(jax.random.key(0)), "init(key)")

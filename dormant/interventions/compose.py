@@ -38,7 +38,7 @@ from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
 from dormant.interventions.measures import check_rank_threshold, network_metrics, unmeasured
 from dormant.interventions.scores import Score, activation_score, dormancy_scores
-from dormant.interventions.selections import Selection
+from dormant.interventions.selections import Selection, are_known
 from dormant.interventions.state import (
     DEFAULT_TAUS,
     InterventionState,
@@ -99,7 +99,8 @@ def intervene(
       action: what is done to them, such as `parts.recycling(graph, init, optimizer)`.
       when: at which gradient steps, such as `parts.every(1_000)`.
       score: `score(graph, params, activations) -> {layer: (H,)}`, such as
-        `parts.contribution_utility`; is given the layers that the action can act on.
+        `parts.contribution_utility`; is given the layers that the action can act on. Nothing is
+        done to a layer with a score of NaN.
       score_batch: score on the first rows of the inputs only; None for all of them.
       taus: the thresholds to report; a fixed one of the selection is reported besides.
 
@@ -129,6 +130,9 @@ def intervene(
         masks, selection_state = selection.select(
             scores, state.selection, state.step, jax.random.fold_in(selection_key, state.step)
         )
+        # Whatever the selection: nothing is known of a layer without scores.
+        known = are_known(scores)
+        masks = {name: mask & known[name] for name, mask in masks.items()}
         params, opt_state, masks, action_state = action.act(
             params, opt_state, masks, jax.random.fold_in(state.key, state.step), state.action
         )

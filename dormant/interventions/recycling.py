@@ -16,7 +16,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,10 +24,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import check, check_choice, check_mapping, check_mask
-from dormant.graph import Entries, IndexMap, Layer, NeuronGraph, ParameterTree, check_graph
+from dormant.graph import (
+    Entries,
+    IndexMap,
+    Layer,
+    NeuronGraph,
+    ParameterTree,
+    check_graph,
+)
 
 OUTGOING = ("zero", "fresh")
 INCOMING_SCALES = ("fresh", "live_norm")
+# Arrays with the values that go into some of their entries; then with the neurons that are meant.
+_Values = Iterator[tuple[Entries, jax.Array]]
+_Written = tuple[jax.Array, Entries, jax.Array]
 FLATTEN_LAYOUTS = ("channels_last", "released_code")
 
 
@@ -61,32 +71,84 @@ def recycle(
       also: layers to recycle in spite of their obstacle; outputs may then change.
 
     Returns:
-      The new parameter tree, same structure, shapes and dtypes.
+      The new parameter tree, same structure, shapes and dtypes. A neuron whose fresh entries would
+      not be finite is left alone, as under `jax.jit` nothing can be raised.
 
     Raises:
       ValueError: if an option, a layer name or a mask is not valid, or if `fresh` does not have the
-        structure and shapes of `params`.
+        structure and shapes of `params` or is not finite.
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
+    check_fresh(graph, fresh)
+    options: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
+    options |= {"outgoing": outgoing, "incoming_scale": incoming_scale}
+    return recycle_usable(graph, params, fresh, masks, **options)[0]
+
+
+def recycle_usable(
+    graph: NeuronGraph,
+    params: Any,
+    fresh: Any,
+    masks: Mapping[str, jax.Array],
+    *,
+    outgoing: str,
+    incoming_scale: str = "fresh",
+    flatten_layout: str,
+    also: tuple[str, ...],
+) -> tuple[Any, dict[str, jax.Array]]:
+    """`recycle` with options that are known to be valid, and the masks of the neurons recycled: all
+    but those whose fresh entries are not finite."""
     wiring = with_flatten_layout(graph, flatten_layout)
     old = graph.parameters.leaves("params", params)
     drawn = graph.parameters.leaves("fresh", fresh)
     drawn = {path: leaf.astype(old[path].dtype) for path, leaf in drawn.items()}
-    layers = _masked_layers(wiring, masks, also)
-    new = dict(old)
-    for layer, mask in layers:
+
+    def incoming_values(layer: Layer, mask: jax.Array) -> _Values:
         for entries in layer.incoming:
             value = drawn[entries.path]
             if incoming_scale == "live_norm" and entries.role == "kernel":
                 value = _scaled_to_live(entries, mask, old[entries.path], value)
-            new[entries.path] = jnp.where(entries.mask(mask, value.ndim), value, new[entries.path])
-    for layer, mask in layers:
+            yield entries, value
+
+    def outgoing_values(layer: Layer) -> _Values:
         for entries in layer.outgoing:
             value = drawn[entries.path]
-            where = entries.mask(mask, value.ndim)
-            value = value if outgoing == "fresh" else jnp.zeros((), value.dtype)
-            new[entries.path] = jnp.where(where, value, new[entries.path])
-    return graph.parameters.unflatten(new)
+            yield entries, value if outgoing == "fresh" else jnp.zeros_like(value)
+
+    incoming: list[_Written] = []
+    read: list[_Written] = []
+    layers = list(_masked_layers(wiring, masks, also))
+    done = dict(masks)
+    for layer, mask in layers:
+        fed, reading = list(incoming_values(layer, mask)), list(outgoing_values(layer))
+        mask &= _have_finite([*fed, *reading], layer.neurons)
+        done[layer.name] = mask
+        incoming += [(mask, *each) for each in fed]
+        read += [(mask, *each) for each in reading]
+    new = dict(old)
+    for mask, entries, value in (*incoming, *read):
+        where = entries.mask(mask, value.ndim)
+        new[entries.path] = jnp.where(where, value, new[entries.path])
+    return graph.parameters.unflatten(new), done
+
+
+def check_fresh(graph: NeuronGraph, fresh: Any, name: str = "fresh") -> None:
+    """Raises ValueError where known values that a recycle draws are not finite; traced ones are not
+    known."""
+    layers = [layer for layer in graph.layers if layer.obstacle is None]
+    drawn = {entries.path for layer in layers for entries in layer.incoming}
+    for path, leaf in graph.parameters.leaves(name, fresh).items():
+        is_known = path in drawn and not isinstance(leaf, jax.core.Tracer)
+        if is_known and not np.all(np.isfinite(np.asarray(leaf))):
+            raise ValueError(f"`{name}` must be finite; got values that are not in {path}")
+
+
+def _have_finite(values: Sequence[tuple[Entries, jax.Array]], neurons: int) -> jax.Array:
+    """bool (H,): whether all entries of a neuron are finite, of arrays with its entries in them."""
+    bad = jnp.zeros(neurons, jnp.float32)
+    for entries, value in values:
+        bad += entries.sums((~jnp.isfinite(value)).astype(jnp.float32), neurons)
+    return bad == 0
 
 
 def check_recycling(
@@ -182,7 +244,7 @@ def _scaled_to_live(
     live = ~mask
     mean_norm = jnp.sum(jnp.where(live, norms(old), 0.0)) / jnp.maximum(jnp.sum(live), 1)
     fresh_norms = norms(fresh)
-    usable = (fresh_norms > 0) & jnp.any(live)
+    usable = (fresh_norms > 0) & jnp.any(live) & jnp.isfinite(mean_norm)
     factor = jnp.where(usable, mean_norm / jnp.where(fresh_norms > 0, fresh_norms, 1.0), 1.0)
     factors = factor[np.maximum(entries.index.array, 0)]
     return fresh * entries.along_axes(factors, old.ndim).astype(fresh.dtype)

@@ -40,7 +40,8 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
 
     Returns:
       `{layer: (H,)}` float32. A wholly silent layer scores 0 everywhere, and a neuron scores
-      exactly 0 if and only if it is silent on the whole batch.
+      exactly 0 if and only if it is silent on the whole batch. A layer with an activation that is
+      not finite has no mean: NaN everywhere.
     """
     check_mapping("activations", activations, "{layer: (B, …, H)}")
     return {
@@ -75,7 +76,8 @@ def contribution_utility(
 
     Returns:
       `{layer: (H,)}` float32 with mean 1; 0 for a neuron that does not vary over the batch or that
-      nothing reads with a weight other than 0.
+      nothing reads with a weight other than 0. NaN everywhere in a layer with an activation or a
+      weight that is not finite.
 
     Raises:
       ValueError: if a layer has no weights of its own to sum: nothing reads its neurons, or they
@@ -97,7 +99,8 @@ def contribution_utility(
         contribution = _relative(_deviation(activation)) * outgoing
         utility = contribution / jnp.where(incoming > 0, incoming, 1.0)
         mean = jnp.mean(utility)
-        found[name] = utility / jnp.where(mean > 0, mean, 1.0)
+        known = jnp.isfinite(mean) & jnp.all(jnp.isfinite(incoming))
+        found[name] = jnp.where(known, utility / jnp.where(mean > 0, mean, 1.0), jnp.nan)
     return found
 
 
@@ -105,8 +108,11 @@ def _deviation(activation: jax.Array) -> jax.Array:
     """Distance from the neuron's mean; exactly 0 for a constant, whatever the mean rounds to."""
     activation = activation.astype(jnp.float32)
     axes = tuple(range(activation.ndim - 1))
-    varies = jnp.max(activation, axis=axes) > jnp.min(activation, axis=axes)
-    return jnp.where(varies, jnp.abs(activation - jnp.mean(activation, axis=axes)), 0.0)
+    most, least = jnp.max(activation, axis=axes), jnp.min(activation, axis=axes)
+    # Their difference is 0, or NaN where they are not finite.
+    return jnp.where(
+        most > least, jnp.abs(activation - jnp.mean(activation, axis=axes)), most - least
+    )
 
 
 def _absolute_sums(
@@ -132,4 +138,5 @@ def _relative(magnitude: jax.Array) -> jax.Array:
     scores = mean / jnp.where(layer_mean > 0, layer_mean, 1.0)
     # A score that underflows must not make a live neuron look silent.
     silent = jnp.all(magnitude == 0, axis=batch_axes)
-    return jnp.where(silent, 0.0, jnp.maximum(scores, _TINY))
+    scores = jnp.where(silent, 0.0, jnp.maximum(scores, _TINY))
+    return jnp.where(jnp.isfinite(largest), scores, jnp.nan)

@@ -76,7 +76,9 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
         def select_adaptively(scores, taus, step, key):
             del step, key
             masks = {name: score <= taus[name] for name, score in scores.items()}
-            return masks, tau.update(taus, scores)
+            updated = tau.update(taus, scores)
+            known = are_known(scores)
+            return masks, {name: jnp.where(known[name], updated[name], taus[name]) for name in taus}
 
         return Selection(tau.init, select_adaptively, lambda layers, taus, step: dict(taus))
     besides = ", a schedule of the gradient step, called, or `adaptive_tau(...)`"
@@ -123,6 +125,11 @@ def capped(selection: Selection, max_fraction: float) -> Selection:
         return {name: cap(mask, scores[name]) for name, mask in masks.items()}, state
 
     return selection._replace(select=select)
+
+
+def are_known(scores: Scores) -> dict[str, jax.Array]:
+    """bool () of each layer: whether all its neurons have scores; what has none is NaN."""
+    return {name: ~jnp.any(jnp.isnan(score)) for name, score in scores.items()}
 
 
 def _rank(scores: jax.Array) -> jax.Array:

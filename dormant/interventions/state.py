@@ -14,6 +14,7 @@
 
 """What an intervention carries from step to step, and what it reports of the last scoring."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from dormant.checks import check, check_key, is_number
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import NetworkMetrics
-from dormant.interventions.selections import Selection
+from dormant.interventions.selections import Selection, are_known
 
 DEFAULT_TAUS = (0.0, 0.025, 0.1)
 
@@ -34,7 +35,7 @@ class Report(NamedTuple):
     """What the last scoring found, before anything was done. T is the number of reported taus.
 
     `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds and metrics
-    NaN.
+    NaN. Fractions are NaN where a layer has no scores, as an activation is not finite.
     """
 
     step: jax.Array  # int32 (): gradient step of the scoring
@@ -122,12 +123,16 @@ def observe(
     per_tau = [dormant_masks(scores, tau) for tau in taus]
     dormant = {name: jnp.stack([masks[name] for masks in per_tau]) for name in scores}
     history = {name: state.history[name] | state.dormant[name] for name in scores}
+    known = are_known(scores)
+    all_known = functools.reduce(jnp.logical_and, known.values())
+    fractions = jnp.stack([dormant_fraction(masks) for masks in per_tau])
     report = state.report._replace(
         step=state.step,
         by_layer={
-            name: jnp.mean(mask, axis=-1, dtype=jnp.float32) for name, mask in dormant.items()
+            name: jnp.where(known[name], jnp.mean(mask, axis=-1, dtype=jnp.float32), jnp.nan)
+            for name, mask in dormant.items()
         },
-        pooled=jnp.stack([dormant_fraction(masks) for masks in per_tau]),
+        pooled=jnp.where(all_known, fractions, jnp.nan),
         overlap={name: overlap(mask, state.dormant[name]) for name, mask in dormant.items()},
         overlap_history={name: overlap(mask, history[name]) for name, mask in dormant.items()},
     )

@@ -18,12 +18,10 @@ from collections.abc import Callable
 
 import jax
 
-from dormant.checks import check_count
+from dormant.checks import LARGEST_COUNT, check_count
 
 # is_due(gradient step, 1 for the first) -> whether to act after that step
 When = Callable[[int | jax.Array], bool | jax.Array]
-
-_LAST_STEP = 2**31 - 1
 
 
 def every(period: int = 1_000, start: int = 0, end: int | None = None) -> When:
@@ -45,8 +43,8 @@ def every(period: int = 1_000, start: int = 0, end: int | None = None) -> When:
     if end is not None:
         check_count("end", end, int(start) + 1)
     # Steps are int32, which larger numbers are not compared with.
-    period, start = min(int(period), _LAST_STEP), min(int(start), _LAST_STEP)
-    end = None if end is None else min(int(end), _LAST_STEP)
+    period, start = min(int(period), LARGEST_COUNT), min(int(start), LARGEST_COUNT)
+    end = None if end is None else min(int(end), LARGEST_COUNT)
 
     def is_due(step: int | jax.Array) -> bool | jax.Array:
         due = (step % period == 0) & (step > 0) & (step >= start)

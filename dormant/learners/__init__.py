@@ -17,6 +17,7 @@ Every algorithm shares the update skeleton of `step_learner`."""
 
 from dormant.learners.batches import Batch, WeightedBatch
 from dormant.learners.dqn_learner import dqn
+from dormant.learners.finiteness import Finiteness
 from dormant.learners.learner import (
     Interventions,
     Learner,
@@ -38,6 +39,7 @@ from dormant.learners.targets import keep_target, periodic_target, soft_target
 __all__ = [
     "ActorCritic",
     "Batch",
+    "Finiteness",
     "ImpalaResNet",
     "Interventions",
     "Learner",

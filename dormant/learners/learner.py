@@ -27,6 +27,7 @@ import optax
 
 from dormant.checks import check, check_function, check_init_and_update
 from dormant.interventions.compose import Intervention
+from dormant.learners.finiteness import Finiteness, after_update, all_finite
 from dormant.learners.targets import Params, TargetRule, keep_target
 
 Metrics = dict[str, jax.Array]
@@ -88,6 +89,8 @@ class LearnerState(NamedTuple):
     intervention: Any  # state of the intervention, () without one
     gradient_step: jax.Array  # int32 (), updates made so far
     key: jax.Array  # folded with the number of the gradient step at every update, never advanced
+    loss: jax.Array  # float32 (), of the last update; 0 before the first
+    finiteness: Finiteness  # which update was the first that brought what is not finite
 
 
 class Learner(NamedTuple):
@@ -112,7 +115,7 @@ class Learner(NamedTuple):
         with tracking is bit-equal to one without: what else a program computes changes how XLA
         rounds.
       after_step: `after_step(state, batch, score_inputs=None) -> state`, the rest of an update:
-        tracker, intervention, target, and the count of gradient steps.
+        whether all is finite, tracker, intervention, target, and the count of gradient steps.
     """
 
     init: Callable[[jax.Array], LearnerState]
@@ -230,14 +233,17 @@ def step_learner(
         # Always three keys: the parameters of a seed do not depend on who watches or recycles them.
         params_key, tracker_key, intervention_key = jax.random.split(key, 3)
         params = init(params_key)
+        opt_state = optimizer.init(params)
         state = LearnerState(
             params=params,
             target_params=params,
-            opt_state=optimizer.init(params),
+            opt_state=opt_state,
             tracker=() if tracker is None else tracker.init(tracker_key),
             intervention=() if intervention is None else intervention.init(intervention_key),
             gradient_step=jnp.zeros((), jnp.int32),
             key=jax.random.fold_in(key, 3),
+            loss=jnp.zeros((), jnp.float32),
+            finiteness=all_finite(params, opt_state),
         )
         return jax.tree.map(_own_buffer, state)
 
@@ -251,8 +257,9 @@ def step_learner(
         params, opt_state, metrics = step(
             state.params, state.target_params, state.opt_state, batch, key_of(state)
         )
-        state = state._replace(params=params, opt_state=opt_state)
-        return state, jax.tree.map(functools.partial(jnp.asarray, dtype=jnp.float32), metrics)
+        metrics = jax.tree.map(functools.partial(jnp.asarray, dtype=jnp.float32), metrics)
+        state = state._replace(params=params, opt_state=opt_state, loss=metrics["loss"])
+        return state, metrics
 
     def after_step(
         state: LearnerState, batch: Any, score_inputs: tuple | None = None
@@ -287,6 +294,8 @@ def step_learner(
             tracker=tracker_state,
             intervention=intervention_state,
             gradient_step=gradient_step,
+            # Of the optimizer's own parameters, before anything redraws them.
+            finiteness=after_update(state, gradient_step),
         )
 
     def update(

@@ -14,8 +14,10 @@
 
 """The files of a run and of an experiment: their names, and how they are written and read."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,33 @@ EXPERIMENT_FILE = "experiment.json"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's content: whoever reads it sees the old text or the new, never a part."""
+    """Replaces a file's content: whoever reads it sees the old text or the new, never a part.
+
+    Raises:
+      OSError: when it cannot be written; then it is as it was.
+    """
     temporary = path.with_name(path.name + ".part")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with naming(path), open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Has an OSError of a file that was opened before, such as that of a full disk, name it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def sync_folder(path: Path) -> None:

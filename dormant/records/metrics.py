@@ -27,7 +27,8 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
-from dormant.records.files import METRICS_FILE
+from dormant.records.files import METRICS_FILE, naming
+from dormant.records.lease import LeaseLost
 from dormant.records.schema import SCHEMA, Measure, Schema, entry, joined, of_update
 
 Record = dict[str, Any]
@@ -39,6 +40,22 @@ class Episodes(NamedTuple):
     returns: Sequence[float]  # undiscounted, one for each
     lengths: Sequence[int]  # in agent steps
     average: float  # the mean return; 0 where none ended
+
+
+def returns_problem(episodes: Episodes | None, iteration: int, owner: str) -> str | None:
+    """What a person reads where a return is not finite; None where all are.
+
+    Args:
+      episodes: that ended in a phase of the iteration; None for no phase.
+      iteration: its number.
+      owner: whose it is, such as "seed 3".
+    """
+    if episodes is None or np.isfinite(episodes.returns).all():
+        return None
+    return (
+        f"a return of iteration {iteration} of {owner} is not finite: the environment gave a reward"
+        " that is not"
+    )
 
 
 def tracking_record(
@@ -164,22 +181,36 @@ class MetricsFile:
         return self._file
 
     def write(self, record: Record) -> None:
-        """Appends one record; another process can read it when this returns."""
+        """Appends one record; another process can read it when this returns.
+
+        Raises:
+          LeaseLost: when something else than this object has written to the file.
+          OSError: when it cannot be written.
+        """
         file = self._file or self.open()
         line = (json.dumps(record, allow_nan=False) + "\n").encode()
-        file.write(line)
-        file.flush()
+        size = os.fstat(file.fileno()).st_size
+        if size != self._size:
+            raise LeaseLost(
+                f"{self._path} must have the {self._size} bytes that this process wrote;"
+                f" another process writes there; got {size}"
+            )
+        with naming(self._path):
+            file.write(line)
+            file.flush()
         self._digest.update(line)
         self._size += len(line)
 
     def position(self) -> Position:
         """How far it is written; all of that is on disk when this returns."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with naming(self._path):
+                os.fsync(self._file.fileno())
         return Position(self._size, self._digest.hexdigest())
 
     def close(self) -> None:
         """Closes it; what is written later opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with naming(self._path):
+                file.close()

@@ -14,6 +14,7 @@
 
 """What a run was: config.gin and run.json beside its metrics, enough to repeat it."""
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
@@ -21,14 +22,17 @@ import json
 import platform
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 
+from dormant.interruption import last_words
 from dormant.records.files import CONFIG_FILE, RUN_FILE, write_atomically
+from dormant.records.lease import LeaseLost
+from dormant.records.results import FAILED, FINISHED, INTERRUPTED, RUNNING
 from dormant.version import __version__
 
 _PACKAGES = (
@@ -70,7 +74,7 @@ class RunRecord:
         write_atomically(Path(base_dir) / CONFIG_FILE, config)
         device = jax.devices()[0]
         self._entries: dict[str, Any] = {
-            "status": "running",
+            "status": RUNNING,
             "command": shlex.join(command),
             "seed": seed,
             "side_by_side": dict(side_by_side or {}),
@@ -96,16 +100,73 @@ class RunRecord:
 
     def finish(self) -> None:
         """Records that the run ended as it should."""
-        self._write(status="finished", end_time=_now(), error=None)
+        self._write(status=FINISHED, end_time=_now(), error=None)
 
     def fail(self, error: BaseException) -> None:
-        """Records that the run ended with an error, or was interrupted."""
+        """Records that the run ended with an error, or was interrupted; nothing where another
+        process has taken it over, whose record it is then."""
+        if isinstance(error, LeaseLost):
+            return
+        if isinstance(error, KeyboardInterrupt):
+            self._write(status=INTERRUPTED, end_time=_now(), error=str(error) or "interrupted")
+            return
         text = f"{type(error).__name__}: {error}".strip(": ")
-        self._write(status="failed", end_time=_now(), error=text)
+        self._write(status=FAILED, end_time=_now(), error=text)
 
     def _write(self, **changed: Any) -> None:
         self._entries |= changed
         write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
+
+
+class RunRecords:
+    """The `RunRecord`s of runs side by side, by their numbers."""
+
+    def __init__(self, records: Sequence[RunRecord]):
+        self._records = dict(enumerate(records))
+        self._going = dict(self._records)  # of members that have not ended
+
+    @property
+    def device(self) -> str:
+        """The device that JAX computes on."""
+        return self._records[0].device
+
+    def end(self, number: int, error: BaseException | None = None) -> None:
+        """Records how a member ended, once, whatever the others do."""
+        record = self._going.pop(number, None)
+        if record is not None:
+            record.finish() if error is None else record.fail(error)
+
+    def finish(self) -> None:
+        """Records that every member that had not ended did so as it should."""
+        for number in self._records:
+            self.end(number)
+
+    def fail(self, error: BaseException) -> None:
+        """Records the error of every member that had not ended."""
+        for number in self._records:
+            self.end(number, error)
+
+
+class Ending(Protocol):
+    """What records how a run ended: a `RunRecord`, or those of several runs."""
+
+    def finish(self) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+@contextlib.contextmanager
+def ending(record: Ending) -> Iterator[None]:
+    """Has it recorded how what is run inside ended, also where the process is ended from outside
+    the main thread; see `interruption`."""
+    with last_words(record.fail):
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                record.fail(error)
+            raise
+        record.finish()
 
 
 @functools.cache

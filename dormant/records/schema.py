@@ -113,9 +113,12 @@ def _norm(found: Found) -> np.floating:
 
 
 def _fraction(found: Found) -> np.ndarray:
-    """True entries over entries, of the masks (T, H) of all layers of all networks: (T,)."""
-    masks = [mask for layers in found.values() for mask in layers.values()]
-    return sum(mask.sum(axis=-1) for mask in masks) / sum(mask.shape[-1] for mask in masks)
+    """True entries over entries, of the masks (T, H) of all layers of all networks: (T,); NaN where
+    a layer's fraction is."""
+    masks = [mask for layers, _ in found.values() for mask in layers.values()]
+    total = sum(mask.sum(axis=-1) for mask in masks) / sum(mask.shape[-1] for mask in masks)
+    fractions = [fraction for _, layers in found.values() for fraction in layers.values()]
+    return np.where(np.isnan(fractions).any(axis=0), np.nan, total)
 
 
 def _decimals(found: Found) -> list[float]:
@@ -179,26 +182,27 @@ TRACKING = (
     Measure(
         "dormant_percent",
         PER_LAYER_AND_TAU,
-        "dormant neurons of a hidden layer (Sokar et al. 2023, Eq. 1), before any recycle then",
+        "dormant neurons of a hidden layer (Sokar et al. 2023, Eq. 1), before any recycle then;"
+        " null where an activation was not finite",
         "%",
         find=operator.attrgetter("report.by_layer"),
         scale=100,
         tag="DormantPercent/tau={tau:g}/{layer}",
         chart=DORMANT,
-        **_ALWAYS,
+        required=True,
     ),
     Measure(
         "dormant_percent_pooled",
         PER_TAU,
-        "the same over the neurons of all hidden layers",
+        "the same over the neurons of all hidden layers; null where a layer's is",
         "%",
-        find=operator.attrgetter("dormant"),
+        find=operator.attrgetter("dormant", "report.by_layer"),
         join=_fraction,
         scale=100,
         tag="DormantPercent/tau={tau:g}/Pooled",
         chart=DORMANT,
         line=POOLED,
-        **_ALWAYS,
+        required=True,
     ),
     Measure(
         "overlap",

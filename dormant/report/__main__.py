@@ -16,7 +16,9 @@
 
 import sys
 
+from dormant.interruption import end_at_once
 from dormant.report.command_line import main
 
 if __name__ == "__main__":
+    end_at_once()
     sys.exit(main())

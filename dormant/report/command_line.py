@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.interruption import Interrupted, interruptible
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
 from dormant.report.columns import COLUMNS, STEP_UNITS, parse_columns
 from dormant.report.paper_values import beside_paper
@@ -33,27 +34,36 @@ CSV file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 after one line on stderr, with nothing written."""
+    """Returns the exit code: 0; 2 after one line on stderr, with nothing written; 130 or 143 where
+    SIGINT or SIGTERM interrupted it, with nothing written."""
     known = _parser().parse_args(arguments)
     try:
-        if known.repetitions < 1:
-            raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
-        if not 0 <= known.seed < 2**32:
-            raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
-        columns = parse_columns(known.columns, known.step_unit)
-        collection = read_folder(known.folder, columns)
-        if known.paper:
-            collection = beside_paper(collection, known.paper)
-        if known.compare:
-            others = [read_folder(path, columns) for path in known.compare]
-            collection = with_others(collection, others)
-        folder = known.folder
-        beside = folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
-        output = known.output or beside
-        report = write_report(collection, output, Bootstrap(known.repetitions, known.seed))
+        with interruptible():
+            return _main(known)
     except (OSError, ValueError) as error:
         print(f"dormant.report: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(f"dormant.report: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _main(known: argparse.Namespace) -> int:
+    if known.repetitions < 1:
+        raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
+    if not 0 <= known.seed < 2**32:
+        raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
+    columns = parse_columns(known.columns, known.step_unit)
+    collection = read_folder(known.folder, columns)
+    if known.paper:
+        collection = beside_paper(collection, known.paper)
+    if known.compare:
+        others = [read_folder(path, columns) for path in known.compare]
+        collection = with_others(collection, others)
+    folder = known.folder
+    beside = folder / "report" if folder.is_dir() else folder.with_name(f"{folder.stem}-report")
+    output = known.output or beside
+    report = write_report(collection, output, Bootstrap(known.repetitions, known.seed))
     for warning in collection.warnings:
         print(f"dormant.report: warning: {' '.join(warning.split())}", file=sys.stderr)
     if report.tables:

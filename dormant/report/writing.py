@@ -14,13 +14,14 @@
 
 """Writes a whole report into a folder, or nothing."""
 
+import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.records.lease import Lease
 from dormant.records.results import Collection
 from dormant.report.bootstrap import DEFAULT, Bootstrap
 from dormant.report.charts import Chart, all_charts, layers_of_games
@@ -49,10 +50,12 @@ def write_report(
 ) -> Report:
     """Writes page, tables, figures and raw results; an earlier report there is replaced.
 
-    Everything is made in a folder beside `output` and renamed, so no part is ever seen.
+    Everything is made in a hidden folder beside `output` and renamed, so no part is ever seen. What
+    a process that was killed left there is removed.
 
     Raises:
-      ValueError: there is nothing to report, or output holds something else.
+      ValueError: there is nothing to report, output holds something else, or another process writes
+        a report there.
       OSError: it cannot be written.
     """
     output = Path(os.path.abspath(output))
@@ -60,13 +63,9 @@ def write_report(
         raise ValueError(f"a report must be of at least one run; got none in {collection.folder}")
     _check_replaceable(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        building.chmod(0o755)  # mkdtemp makes it unreadable for others
+    with _building(output) as building:
         tables, notes = _fill(Statistics(collection, bootstrap), building)
         _replace(building, output)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     names = {"page": PAGE, "tables": "tables", "figures": "figures", "results": RESULTS}
     return Report(tables, notes, {name: output / path for name, path in names.items()})
 
@@ -118,15 +117,32 @@ def _check_replaceable(output: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def _building(output: Path) -> Iterator[Path]:
+    """An empty folder beside a report's, for one process at a time; removed at the end."""
+    work = output.with_name(f".{output.name}.part")
+    lease = Lease(work, output)
+    lease.acquire()
+    try:
+        if (work / "old").exists() and not output.exists():
+            os.rename(work / "old", output)
+        for left in ("new", "old"):
+            shutil.rmtree(work / left, ignore_errors=True)
+        (work / "new").mkdir()
+        yield work / "new"
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        lease.release()
+
+
 def _replace(building: Path, output: Path) -> None:
     """Renames; a folder that holds files cannot be renamed over, so the old one moves away."""
-    old = building.with_name(f"{building.name}-old")
-    if output.exists():
-        os.rename(output, old)
+    old = building.with_name("old")
     try:
+        if output.exists():
+            os.rename(output, old)
         os.rename(building, output)
-    except OSError:
-        if old.exists():
+    except BaseException:
+        if old.exists() and not output.exists():
             os.rename(old, output)
         raise
-    shutil.rmtree(old, ignore_errors=True)

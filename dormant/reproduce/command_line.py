@@ -22,9 +22,10 @@ from pathlib import Path
 
 from dormant.checks import check, check_count
 from dormant.data_files import data_folder
+from dormant.interruption import Interrupted, interruptible
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
-from dormant.reproduce.experiment_folder import check_plan, locked, write_plan
+from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
@@ -34,25 +35,26 @@ DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
 interrupted is resumed from its checkpoint. Then `python -m dormant.report DIR` makes its tables,
 figures and page."""
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code.
 
     0: all runs are whole; 1: some are not; 2: a mistake, one line on stderr and nothing written;
-    130: interrupted, every run at its last checkpoint.
+    130 or 143: interrupted by SIGINT or SIGTERM, every run at its last checkpoint.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     known = _parser().parse_args(arguments)
     try:
-        return _main(known, arguments)
+        # `run_jobs` has the runs end in time.
+        with interruptible(grace=None):
+            return _main(known, arguments)
     except (OSError, ValueError) as error:
         print(f"dormant.reproduce: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("dormant.reproduce: interrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    except Interrupted as error:
+        print(f"dormant.reproduce: {error}; the same command goes on", file=sys.stderr)
+        return error.exit_code
 
 
 def _main(known: argparse.Namespace, arguments: list[str]) -> int:
@@ -82,10 +84,10 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
                 f"`--data` must be the folder of the data sets, with {job.data.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
             )
-    with locked(folder) as lock:
+    with held(folder) as descriptor:
         check_plan(folder, file)
         write_plan(folder, file)
-        failures = run_jobs(planned, folder, known.parallel, known.retries, (lock.fileno(),))
+        failures = run_jobs(planned, folder, known.parallel, known.retries, (descriptor,))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
 

@@ -15,18 +15,15 @@
 """The folder of an experiment: its plan, which never changes, and one process at a time."""
 
 import contextlib
-import fcntl
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, write_atomically
+from dormant.records.lease import Lease
 from dormant.reproduce.jobs import gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
-
-LOCK_FILE = ".lock"
 
 
 def check_plan(folder: Path, experiment: ExperimentFile) -> None:
@@ -55,26 +52,22 @@ def write_plan(folder: Path, experiment: ExperimentFile) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[TextIO]:
-    """Makes the folder, and holds it against other processes.
+def held(folder: Path) -> Iterator[int]:
+    """Makes the folder, and holds it against other processes; see `Lease`.
 
     Yields:
-      The open file that holds it. A process that inherits it holds the folder too, so that one
-      which outlives its parent keeps others out.
+      The file descriptor that holds it. A process that inherits it holds the folder too, so that
+      one which outlives its parent keeps others out.
 
     Raises:
-      ValueError: another process holds it.
+      ConfigurationError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"--base_dir must be one that no other process works on; got {folder}, on which"
-                " such a command, or a run that it started, still works"
-            ) from error
-        yield file
+    lease = Lease(folder)
+    lease.acquire()
+    try:
+        yield lease.fileno()
+    finally:
+        lease.release()
 
 
 def _identity(run: PlannedRun) -> tuple:

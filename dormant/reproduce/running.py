@@ -17,7 +17,6 @@
 import collections
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from typing import NamedTuple
 
 import tqdm
 
+from dormant.interruption import GRACE
 from dormant.records.experiment_file import log_path
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce.jobs import Job
@@ -35,8 +35,8 @@ from dormant.reproduce.progress import State, reached, state_of
 _MISTAKE = 2  # the exit code of every command here for a wrong flag, gin file or option
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
-# A process that is interrupted may be writing a checkpoint of some gigabytes.
-_GRACE_SECONDS = 60.0
+# A process that is interrupted ends within `interruption.GRACE`.
+_GRACE_SECONDS = GRACE + 2.0
 
 
 class Failure(NamedTuple):
@@ -70,7 +70,7 @@ def run_jobs(
       folder: the experiment's, which exists.
       parallel: how many at once.
       retries: how often a process that failed is started again, after all others.
-      inherited: file descriptors that the processes keep open, such as that of the folder's lock.
+      inherited: file descriptors that the processes keep open, such as that of the folder's lease.
 
     Returns:
       What is not whole in the end.
@@ -156,15 +156,14 @@ def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> s
 
 def _end(processes: Collection[subprocess.Popen]) -> None:
     for process in processes:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT: a process that was just started by a job in the background ignores it still.
+        process.terminate()
     end = time.monotonic() + _GRACE_SECONDS
-    try:
-        for process in processes:
+    for process in processes:
+        try:
             process.wait(max(0.0, end - time.monotonic()))
-    # A second Ctrl-C waits no longer; what is killed goes on from its last checkpoint too.
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        for process in processes:
-            process.kill()
+        except subprocess.TimeoutExpired:
+            process.kill()  # it goes on from its last checkpoint too
             process.wait()
 
 

@@ -35,7 +35,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dormant.checks import ConfigurationError
-from dormant.records.files import sync_folder
+from dormant.records.files import naming, sync_folder
 from dormant.runs.host_arrays import is_form, place, to_host
 
 _KEPT = 2
@@ -316,7 +316,7 @@ def _common(numbers: Sequence[int], any_process: bool = False) -> int | None:
 @contextlib.contextmanager
 def _synced(path: Path) -> Iterator[BinaryIO]:
     """A file to be written, whose bytes are on disk when it is closed."""
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -26,10 +26,12 @@ from typing import Any
 import jax
 from absl import flags
 
-from dormant.checks import ConfigurationError
+from dormant.checks import ConfigurationError, RunFailed
+from dormant.interruption import Interrupted, interruptible, last_words
 from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
-CONFIGURATION_ERROR = 2
+_INTERRUPTED = "{}; the same command goes on from the last checkpoint"
+FAILED, CONFIGURATION_ERROR = 1, 2
 # What gin adds to the TypeError of a function whose arguments no file and no binding gives.
 _UNBOUND = "No values supplied by Gin"
 _BASE_DIR = "Folder of the run; continued where it holds a checkpoint."
@@ -53,9 +55,16 @@ def run_command(
         `gin_files` can be read, and the absolute path of `base_dir`, which can be written.
 
     Returns:
-      The exit code: 0, or 2 where a flag, a gin file or an option is wrong, for which `prepare`
-      raises ConfigurationError; then nothing was created, and one line on stderr says why.
+      The exit code: 0; 2 where a flag, a gin file or an option is wrong, for which `prepare` raises
+      ConfigurationError, or another process works on the folder; 1 where the run raised RunFailed,
+      or the disk ended one that had started; 130 or 143 where SIGINT or SIGTERM did. For all but 0
+      a line on stderr says why. After 2 nothing was created.
     """
+    run = None
+
+    def say(interrupted: Interrupted) -> None:
+        print(f"{program}: {_INTERRUPTED.format(interrupted)}", file=sys.stderr, flush=True)
+
     try:
         given = _parse(program, description, list(arguments))
         if given is None:
@@ -63,16 +72,36 @@ def run_command(
         base_dir = check_base_dir(given.base_dir)
         find_gin_files(given.gin_files)
         run = prepare(given, base_dir)
-    except ConfigurationError as error:
-        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
-        return CONFIGURATION_ERROR
-    except TypeError as error:
-        if _UNBOUND not in str(error):
+        # From here on: jax.distributed, which `prepare` starts, takes SIGTERM for itself.
+        with interruptible(), last_words(say):
+            run()
+        return 0
+    except BaseException as error:
+        ended = _ended(error, started=run is not None)
+        if ended is None:
             raise
-        print(f"{program}: error: gin: {one_line(error)}", file=sys.stderr)
-        return CONFIGURATION_ERROR
-    run()
-    return 0
+    code, text = ended
+    for line in text.splitlines():
+        print(f"{program}: {line}", file=sys.stderr)
+    return code
+
+
+def _ended(error: BaseException, started: bool) -> tuple[int, str] | None:
+    """The exit code and the lines for what ended a command; None for a mistake in the code."""
+    match error:
+        case Interrupted():
+            return error.exit_code, _INTERRUPTED.format(error)
+        case ConfigurationError():
+            return CONFIGURATION_ERROR, f"error: {one_line(error)}"
+        case TypeError() if not started and _UNBOUND in str(error):
+            return CONFIGURATION_ERROR, f"error: gin: {one_line(error)}"
+        case RunFailed():
+            return FAILED, "\n".join(f"error: {line}" for line in str(error).splitlines())
+        # One that names no file is none of the disk's.
+        case OSError(filename=str() | bytes() as path) if error.strerror:
+            code = FAILED if started else CONFIGURATION_ERROR
+            return code, f"error: {os.fsdecode(path)}: {error.strerror}"
+    return None
 
 
 def run_compiled(
@@ -131,7 +160,7 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held_back.fileno(), 2)
         try:
             yield
-        except ConfigurationError:
+        except (ConfigurationError, KeyboardInterrupt):
             raise
         except BaseException:
             held_back.seek(0)

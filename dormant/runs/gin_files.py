@@ -62,8 +62,10 @@ def check_base_dir(base_dir: str | None) -> str:
     if not os.path.isdir(ancestor):
         raise ConfigurationError(f"--base_dir {base_dir}: {ancestor} is not a folder")
     try:
-        # Permission bits do not tell: root passes them, and read-only file systems ignore them.
-        os.rmdir(tempfile.mkdtemp(prefix=".dormant-check-", dir=ancestor))
+        # Permission bits do not tell: root passes them, and read-only file systems ignore them. The
+        # file has no name, so that a process which is killed leaves none.
+        with tempfile.TemporaryFile(dir=ancestor):
+            pass
     except OSError as error:
         raise ConfigurationError(
             f"--base_dir {base_dir} cannot be written: {ancestor}: {error.strerror}"

@@ -19,7 +19,7 @@ import dataclasses
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -28,10 +28,11 @@ import gin
 import jax
 import numpy as np
 
-from dormant.checks import ConfigurationError, require, require_count
-from dormant.learners import LearnerState
+from dormant.checks import ConfigurationError, NotFinite, require_count, require_counter
+from dormant.learners import Finiteness, LearnerState
+from dormant.learners.finiteness import problem
 from dormant.records import metrics
-from dormant.records.run_file import RunRecord
+from dormant.records.run_file import RunRecord, RunRecords, ending
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
@@ -62,9 +63,7 @@ class RunLength:
         name = type(self).__name__
         for option in ("num_iterations", "training_steps"):
             require_count(f"{name}.{option}", getattr(self, option), 1)
-        allowed = f"fewer than 2**31 {self.counted}s"
-        total = self.total_steps
-        require(total < 2**31, f"{name}.num_iterations * training_steps", allowed, total)
+        require_counter(f"{name}.num_iterations * training_steps", self.total_steps, self.counted)
 
     @property
     def total_steps(self) -> int:
@@ -77,7 +76,7 @@ class Call(NamedTuple):
 
     steps: int  # that it took
     metrics: Sequence[Mapping[str, Any]]  # of each member, scalars of its last update
-    nonfinite_step: Any  # int32 (M,), first gradient step whose loss was not finite; or -1
+    finiteness: Finiteness  # of the members, NumPy's arrays (M, ...)
     brought: Any = None  # what `Work.summarize` wants of it
 
 
@@ -98,8 +97,13 @@ class Work(NamedTuple):
       gradient_steps: `gradient_steps(step) -> int`, those of each member after so many steps.
       learners: `learners(state) -> M LearnerStates`, whose reports are recorded.
       options: of the run: when its tracker is due, and whether an intervention acts.
-      summarize: `summarize(state, iteration, brought) -> (M Summaries, text for a person)`, given
-        the `Call.brought` of all calls of an iteration.
+      summarize: `summarize(state, iteration, brought, members) -> (Summaries, text for a person)`
+        of the members of these numbers, given the `Call.brought` of all calls of an iteration.
+      places: what `Finiteness.where` tells of.
+      finiteness: `finiteness(state) -> Finiteness` of the members, as in `Call`, after a look at
+        all that their learners carry on.
+      cleared: `cleared(state) -> state`, with zeros for what is not whole numbers in members whose
+        state is not finite. The state is donated.
     """
 
     start: Callable[[], State]
@@ -107,11 +111,18 @@ class Work(NamedTuple):
     gradient_steps: Callable[[int], int]
     learners: Callable[[State], Sequence[LearnerState]]
     options: LearnerOptions
-    summarize: Callable[[State, int, list[Any]], tuple[Sequence[Summary], str]]
+    summarize: Callable[[State, int, list[Any], Sequence[int]], tuple[Sequence[Summary], str]]
+    places: Sequence[str]
+    finiteness: Callable[[State], Finiteness]
+    cleared: Callable[[State], State]
 
 
 class HostLoop:
-    """Iterates a run, with records of each member and a checkpoint after each iteration."""
+    """Iterates a run, with records of each member and a checkpoint after each iteration.
+
+    A member whose state is not finite has failed: its records end there, and checkpoints hold zeros
+    in its place, with what happened. The others go on.
+    """
 
     def __init__(self, folder: Path, members: Mapping[Path, Member], length: RunLength):
         """Looks for a checkpoint; writes nothing.
@@ -130,6 +141,11 @@ class HostLoop:
         checkpoints = Checkpoints(folder / "checkpoints")
         self._saved = SavedRun(checkpoints, list(self._members), operative_settings())
         self.start_iteration = self._saved.start_iteration
+        self._failed: dict[int, str] = {}  # by number of the member: what was not finite, and when
+        if self.start_iteration:
+            taken = self._saved.take_state()
+            self._taken = taken["run"]
+            self._failed = {int(number): said for number, said in taken.get("failed", {}).items()}
 
     @property
     def start_step(self) -> int:
@@ -151,7 +167,8 @@ class HostLoop:
         Raises:
           ConfigurationError: when the checkpoint is of another run.
         """
-        state = placed(self._saved.take_state(), forms, self._saved.where)
+        state = placed(self._taken, forms, self._saved.where)
+        self._taken = None
         same = jax.tree.map(np.array_equal, identity(state), expected)
         if not all(jax.tree.leaves(same)):
             members = [member.name for member in self._members.values()]
@@ -171,10 +188,14 @@ class HostLoop:
           command: the process's arguments, for run.json.
 
         Raises:
-          FloatingPointError: when a loss is not finite, naming the gradient step and the member.
+          ConfigurationError: when another process works on the run.
+          LeaseLost: when another process has taken the run over.
+          NotFinite: when members have failed, with a line for each: at the end, or where none is
+            left. What was saved before stays.
+          OSError: when the disk is full or a folder cannot be written; it names the file.
         """
-        records: list[RunRecord] = []
-        try:
+        with self._saved.held():
+            each: list[RunRecord] = []
             for folder, member in self._members.items():
                 folder.mkdir(parents=True, exist_ok=True)
                 record = RunRecord(
@@ -186,17 +207,24 @@ class HostLoop:
                     side_by_side=member.values,
                     changed=self._saved.changed,
                 )
-                records.append(record)
-            if self.start_iteration < self._length.num_iterations:
-                self._train(work)
-        except BaseException as error:
-            for record in records:
-                record.fail(error)
-            raise
-        for record in records:
-            record.finish()
+                each.append(record)
+            records = RunRecords(each)
+            for number, said in self._failed.items():
+                records.end(number, NotFinite(said))
+            with ending(records):
+                if self.start_iteration < self._length.num_iterations:
+                    self._train(work, records)
+        self._raise_failures()
 
-    def _train(self, work: Work) -> None:
+    def _going(self, each: Sequence[Any]) -> list[int]:
+        """The numbers of the members that have not failed, one of `each` being a member's."""
+        return [number for number in range(len(each)) if number not in self._failed]
+
+    def _raise_failures(self) -> None:
+        if self._failed:
+            raise NotFinite("\n".join(said for _, said in sorted(self._failed.items())))
+
+    def _train(self, work: Work, run_records: RunRecords) -> None:
         state, step, length = work.start(), self.start_step, self._length
         with contextlib.ExitStack() as stack:
             files = self._saved.files
@@ -207,6 +235,19 @@ class HostLoop:
             quiet = open(os.devnull, "w") if jax.process_index() else contextlib.nullcontext(None)
             progress = Progress(step, stack.enter_context(quiet), counted=length.counted)
             stack.enter_context(progress)
+
+            def note(failures: Iterable[tuple[int, str]]) -> list[int]:
+                """Notes who has failed and why; returns who has not."""
+                for number, said in failures:
+                    self._failed[number] = said
+                    run_records.end(number, NotFinite(said))
+                    progress.line(said)
+                going = self._going(files)
+                # Other processes would wait for this one.
+                if not going and jax.process_count() == 1:
+                    self._raise_failures()
+                return going
+
             for iteration in range(self.start_iteration, length.num_iterations):
                 progress.expect(length.total_steps - step)
                 start, brought = time.monotonic(), []
@@ -216,56 +257,86 @@ class HostLoop:
                     step += call.steps
                     progress.step(call.steps)
                     brought.append(call.brought)
+                    going = note(self._new_failures(call.finiteness, work.places))
                     if work.options.tracker.is_due(work.gradient_steps(step)):
-                        self._check_finite(call)
-                        records = _tracking_records(work, state, call, step)
+                        records = _tracking_records(work, state, call, step, going)
                         _write(files, records)
-                        progress.show(dormant=_dormant(records))
-                self._check_finite(call)
+                        if records:
+                            progress.show(dormant=_dormant(list(records.values())))
                 speed = length.training_steps / (time.monotonic() - start)
-                summaries, text = work.summarize(state, iteration, brought)
-                records = [
-                    metrics.iteration_record(
+                going = note(self._new_failures(work.finiteness(state), work.places))
+                found, text = work.summarize(state, iteration, brought, going)
+                summaries = dict(zip(going, found, strict=True))
+                going = note(self._bad_returns(summaries, iteration))
+                records = {
+                    number: metrics.iteration_record(
                         iteration,
                         agent_step=step,
                         gradient_step=work.gradient_steps(step),
                         steps_per_second=speed,
-                        **summary._asdict(),
+                        **summaries[number]._asdict(),
                     )
-                    for summary in summaries
-                ]
+                    for number in going
+                }
                 _write(files, records)
-                together = f"{speed * len(files):,.0f} {length.counted}s/s"
+                together = f"{speed * len(going):,.0f} {length.counted}s/s"
                 progress.line(f"iteration {iteration} done  {text}  {together}")
-                self._saved.save(iteration, state)
+                if self._failed or jax.process_count() > 1:  # in which all do the same
+                    state = work.cleared(state)
+                failed = {str(number): said for number, said in self._failed.items()}
+                self._saved.save(iteration, {"run": state, "failed": failed})
 
-    def _check_finite(self, call: Call) -> None:
-        for member, step in zip(self._members.values(), call.nonfinite_step, strict=True):
-            if step >= 0:
-                raise FloatingPointError(
-                    f"the loss is not finite at gradient step {int(step)} of {member.name}"
-                )
+    def _new_failures(
+        self, finiteness: Finiteness, names: Sequence[str]
+    ) -> Iterator[tuple[int, str]]:
+        """Who has failed that had not yet, and what was not finite."""
+        for number, member in enumerate(self._members.values()):
+            own = Finiteness(finiteness.step[number], finiteness.where[number])
+            said = problem(own, names, member.name)
+            if said is not None and number not in self._failed:
+                yield number, said
 
 
-def _write(files: Sequence[metrics.MetricsFile], records: Sequence[metrics.Record]) -> None:
-    for file, record in zip(files, records, strict=True):
-        file.write(record)
+    def _bad_returns(
+        self, summaries: Mapping[int, Summary], iteration: int
+    ) -> Iterator[tuple[int, str]]:
+        members = list(self._members.values())
+        for number, summary in summaries.items():
+            said = metrics.returns_problem(summary.train, iteration, members[number].name)
+            if said is not None:
+                yield number, said
 
 
-def _tracking_records(work: Work, state: State, call: Call, step: int) -> list[metrics.Record]:
-    acts = work.options.intervention is not None
-    return [
-        metrics.tracking_record(
-            learner.tracker, learner.intervention if acts else None, scalars, agent_step=step
+# Records by number of the member.
+_Records = Mapping[int, metrics.Record]
+
+
+def _write(files: Sequence[metrics.MetricsFile], records: _Records) -> None:
+    for number, record in records.items():
+        files[number].write(record)
+
+
+def _tracking_records(
+    work: Work, state: State, call: Call, step: int, members: Sequence[int]
+) -> _Records:
+    acts, learners = work.options.intervention is not None, work.learners(state)
+    return {
+        number: metrics.tracking_record(
+            learners[number].tracker,
+            learners[number].intervention if acts else None,
+            call.metrics[number],
+            agent_step=step,
         )
-        for learner, scalars in zip(work.learners(state), call.metrics, strict=True)
-    ]
+        for number in members
+    }
 
 
 def _dormant(records: Sequence[metrics.Record]) -> str:
-    """Dormant neurons at the last tau, over all members."""
-    percent = np.mean([record["dormant_percent_pooled"][-1] for record in records])
-    return f"{percent:.1f} % (tau {records[0]['taus'][-1]:g})"
+    """Dormant neurons at the last tau, over all members whose scores are numbers."""
+    percents = [record["dormant_percent_pooled"][-1] for record in records]
+    known = [percent for percent in percents if percent is not None]
+    text = f"{np.mean(known):.1f} %" if known else "unknown"
+    return f"{text} (tau {records[0]['taus'][-1]:g})"
 
 
 def _allow_open_files(count: int) -> None:

@@ -14,14 +14,17 @@
 
 """What a run has on disk: its checkpoints and its records, each accounting for the other."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
 
 from dormant.checks import ConfigurationError
+from dormant.interruption import last_words
 from dormant.records.files import METRICS_FILE
+from dormant.records.lease import Lease, LeaseLost
 from dormant.records.metrics import MetricsFile, Position
 from dormant.runs.checkpoints import Checkpoints, Damaged
 
@@ -60,9 +63,12 @@ class SavedRun:
           number: of the checkpoint to go on from; None for the newest.
 
         Raises:
-          ConfigurationError: when there are records that no checkpoint accounts for, when the
-            checkpoint was saved with other settings, or the records are not those of then.
+          ConfigurationError: when another process works on the run, when there are records that no
+            checkpoint accounts for, when the checkpoint was saved with other settings, or the
+            records are not those of then.
         """
+        self._lease = Lease(checkpoints.own_folder, checkpoints.folder.parent)
+        self._lease.check_free()
         self._checkpoints, self._settings = checkpoints, dict(settings)
         self._none_yet = checkpoints.own_folder / _NONE_YET
         self.number = checkpoints.newest() if number is None else number
@@ -105,23 +111,54 @@ class SavedRun:
         """
         return self._saved.pop("state")
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process works on the run; nothing may be written outside.
+
+        What processes that were killed left half done is removed.
+
+        Raises:
+          ConfigurationError: when another process does, or has since this object was made.
+        """
+        if self._lease.is_held:
+            yield
+            return
+        self._lease.acquire()
+        try:
+            with last_words(lambda interrupted: self._leave()):
+                self._checkpoints.clean()
+                if self.number is not None:
+                    self._none_yet.unlink(missing_ok=True)
+                yield
+        finally:
+            self._leave()
+
     def start(self) -> None:
         """Makes the run's folder ready for records that no checkpoint accounts for yet."""
-        self._checkpoints.clean()
         if self.number is None:
-            self._none_yet.parent.mkdir(parents=True, exist_ok=True)
             self._none_yet.touch()
-        else:  # a process that was killed may have left it
-            self._none_yet.unlink(missing_ok=True)
         for file in self.files:
             file.open()
 
     def save(self, iteration: int, state: Any) -> None:
-        """Saves a checkpoint after an iteration, when all records are on disk."""
+        """Saves a checkpoint after an iteration, when all records are on disk.
+
+        Raises:
+          LeaseLost: when another process has taken the run over; then nothing is written.
+          OSError: when it cannot be written; the checkpoints before it stay.
+        """
+        self._lease.confirm()
         records = {str(index): file.position()._asdict() for index, file in enumerate(self.files)}
         saved = {"settings": self._settings, "records": records, "state": state}
         self._checkpoints.save(iteration, saved)
         self._none_yet.unlink(missing_ok=True)
+
+    def _leave(self) -> None:
+        # What cannot be removed stands in nobody's way, and what another process writes stays.
+        with contextlib.suppress(OSError, LeaseLost):
+            self._lease.confirm()
+            self._checkpoints.clean()
+        self._lease.release()
 
     def _check_settings(self, saved: Mapping[str, str]) -> None:
         # A setting that only one of the two versions of the package has is not another.

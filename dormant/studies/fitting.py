@@ -66,7 +66,6 @@ class FitState(NamedTuple):
 
     learner: LearnerState
     key: jax.Array  # (), folded with what it is used for, never advanced
-    nonfinite_step: jax.Array  # int32 (), first gradient step whose loss was not finite; or -1
 
 
 class Fit(NamedTuple):
@@ -89,7 +88,7 @@ def make_fit(study: Study, score_batch: int) -> Fit:
     @jax.jit
     def init(key: jax.Array, data: Data) -> FitState:
         learner = study.init(jax.random.fold_in(key, _LEARNER), data)
-        return FitState(learner, jnp.copy(key), jnp.full((), -1, jnp.int32))
+        return FitState(learner, jnp.copy(key))
 
     def update(state: FitState, data: Data, scored: bool) -> tuple[FitState, Metrics]:
         step = state.learner.gradient_step
@@ -99,12 +98,10 @@ def make_fit(study: Study, score_batch: int) -> Fit:
 
         batch = study.draw(data, key(_DRAW), step)
         learner, metrics = study.learner.step(state.learner, batch)
-        is_first = (state.nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
         inputs = (study.observations(data, key(_SCORE), score_batch),) if scored else None
         learner = study.learner.after_step(learner, batch, inputs)
         metrics = {name: value for name, value in metrics.items() if value.ndim == 0}
-        nonfinite_step = jnp.where(is_first, step + 1, state.nonfinite_step)
-        return FitState(learner, state.key, nonfinite_step), metrics
+        return FitState(learner, state.key), metrics
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnums=(2, 3))
     def advance(state: FitState, data: Data, steps: int, scored: bool) -> tuple[FitState, Metrics]:

@@ -16,14 +16,16 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
 from dormant import vectorized
-from dormant.checks import errors_of
+from dormant.checks import errors_of, require_counter
 from dormant.learners import LearnerState
+from dormant.learners.finiteness import check_finite, places
 from dormant.memory import check_memory, device_memory
 from dormant.runs.options import LearnerOptions
 from dormant.studies.episodes import mean_return
@@ -56,7 +58,7 @@ class OnlineRun(NamedTuple):
         """The learner at the end, and the replay. The key is consumed.
 
         Raises:
-          FloatingPointError: when a loss is not finite.
+          NotFinite: when it diverges.
         """
         settings = self.settings
         state, _ = self.program.fill(self.program.init(key[None]))
@@ -66,10 +68,8 @@ class OnlineRun(NamedTuple):
             rounds = min(left, _MOST_ROUNDS)
             state, progress = self.program.advance(state, rounds)
             left -= rounds
-            if (step := int(progress.nonfinite_step[0])) >= 0:
-                raise FloatingPointError(
-                    f"the loss of {self.title} is not finite at gradient step {step}"
-                )
+            found = jax.tree.map(operator.itemgetter(0), progress.finiteness)
+            check_finite(found, places(state.learner), self.title)
             calls += 1
             if not left or calls % _SAY_EVERY == 0:
                 mean = mean_return(progress.episode_return)
@@ -105,10 +105,13 @@ def online_run(
     Raises:
       ConfigurationError: when an option is not allowed.
     """
+    require_counter(option, agent_steps, "agent step")
     agent.rounds(option, agent_steps)
     if keeps_all:
         agent = dataclasses.replace(agent, replay_capacity=agent_steps)
     program, settings, environment = agent.program(options)
+    total = settings.gradient_steps(agent_steps)
+    require_counter(f"{option} * LearnerOptions.replay_ratio", total, "gradient step")
     name = option if keeps_all else "VectorizedDQN.replay_capacity"
     with errors_of(title):
         what, needed = "the run with its replay", bytes_of_a_seed(program)

@@ -16,6 +16,7 @@
 
 import functools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
+from dormant.learners import Finiteness
+from dormant.learners.finiteness import of_all, places
 from dormant.runs.checkpoints import Checkpoints
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
@@ -84,7 +87,7 @@ class StudyRunner:
 
     def _resume(self) -> FitState:
         learner = jax.jit(self._study.learner.init)(jax.random.key(0))
-        state = FitState(learner, self._key(_FIT), jnp.full((), -1, jnp.int32))
+        state = FitState(learner, self._key(_FIT))
 
         def identity(state: FitState) -> Any:
             return to_host(state.key), int(state.learner.gradient_step)
@@ -114,7 +117,7 @@ class StudyRunner:
           command: the process's arguments, for run.json.
 
         Raises:
-          FloatingPointError: when a loss is not finite, naming the gradient step.
+          NotFinite: when the run diverges, naming the gradient step.
         """
         work = Work(
             start=self._start,
@@ -123,6 +126,10 @@ class StudyRunner:
             learners=lambda state: [state.learner],
             options=self._options,
             summarize=self._summarize,
+            places=places(jax.eval_shape(self._study.learner.init, jax.random.key(0))),
+            finiteness=lambda state: _of_one(of_all(state.learner)),
+            # The one member there is: where it fails nothing more is saved.
+            cleared=lambda state: state,
         )
         self._loop.run(work, command)
 
@@ -142,12 +149,12 @@ class StudyRunner:
     def _advance(self, state: FitState, step: int) -> tuple[FitState, Call]:
         due = (step + self._unit) % self._due_every == 0
         state, scalars = self._fit.advance(state, self._data, self._unit, due)
-        return state, Call(self._unit, [scalars], [state.nonfinite_step])
+        return state, Call(self._unit, [scalars], _of_one(state.learner.finiteness))
 
     def _summarize(
-        self, state: FitState, iteration: int, brought: list[None]
+        self, state: FitState, iteration: int, brought: list[None], members: Sequence[int]
     ) -> tuple[list[Summary], str]:
-        del brought
+        del brought, members
         key = jax.random.fold_in(self._key(_MEASURE), iteration)
         measured = self._study.measure(state.learner, self._data, key)
         numbers = {name: value for name, value in measured.items() if np.ndim(value) == 0}
@@ -157,3 +164,8 @@ class StudyRunner:
             if value is not None
         )
         return [Summary(measured=measured)], text
+
+
+def _of_one(finiteness: Finiteness) -> Finiteness:
+    """That of the members of a run that has one."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], finiteness)

@@ -25,7 +25,14 @@ import jax
 import jax.numpy as jnp
 
 from dormant.checks import check, check_count, check_function
-from dormant.learners import Batch, Learner, LearnerState, WeightedBatch, linearly_decaying_epsilon
+from dormant.learners import (
+    Batch,
+    Finiteness,
+    Learner,
+    LearnerState,
+    WeightedBatch,
+    linearly_decaying_epsilon,
+)
 from dormant.memory import bytes_of
 from dormant.vectorized.environments import Environment
 from dormant.vectorized.replay import Transitions, make_replay
@@ -51,7 +58,6 @@ class RunState(NamedTuple):
     hyperparameters: dict[str, jax.Array]  # each (S,)
     running_return: jax.Array  # float32 (S, N), of the episodes under way
     running_length: jax.Array  # int32 (S, N), their agent steps so far
-    nonfinite_step: jax.Array  # int32 (S,), as in `Progress`
 
 
 class Progress(NamedTuple):
@@ -63,7 +69,7 @@ class Progress(NamedTuple):
     episode_return: jax.Array  # float32 (S, R, U), undiscounted; NaN where no episode ended
     episode_length: jax.Array  # int32 (S, R, U), agent steps; 0 where no episode ended
     metrics: dict[str, jax.Array]  # float32 (S,) each, of the last update; zeros without updates
-    nonfinite_step: jax.Array  # int32 (S,), first gradient step whose loss was not finite; or -1
+    finiteness: Finiteness  # of the learners' states, leaves (S, ...)
 
 
 class Program(NamedTuple):
@@ -201,7 +207,6 @@ class _OneSeed(NamedTuple):
             hyperparameters=jax.tree.map(lambda x: jnp.array(x, copy=True), hyperparameters),
             running_return=jnp.zeros(environments, jnp.float32),
             running_length=jnp.zeros(environments, jnp.int32),
-            nonfinite_step=jnp.full((), -1, jnp.int32),
         )
 
     def fill(self, state: RunState) -> tuple[RunState, Progress]:
@@ -215,7 +220,7 @@ class _OneSeed(NamedTuple):
         )
         metrics = jax.eval_shape(lambda: self._burst(learner, state)[1])
         metrics = {name: jnp.zeros(value.shape) for name, value in metrics.items()}
-        return state, Progress(returns, lengths, metrics, state.nonfinite_step)
+        return state, Progress(returns, lengths, metrics, state.learner.finiteness)
 
     def advance(self, state: RunState, rounds: int) -> tuple[RunState, Progress]:
         learner, settings = self.make_learner(state.hyperparameters), self.settings
@@ -231,7 +236,7 @@ class _OneSeed(NamedTuple):
 
         state, ((returns, lengths), metrics) = jax.lax.scan(one_round, state, length=rounds)
         metrics = {name: value[-1] for name, value in metrics.items()}
-        return state, Progress(returns, lengths, metrics, state.nonfinite_step)
+        return state, Progress(returns, lengths, metrics, state.learner.finiteness)
 
     def _interact(
         self, learner: Learner, state: RunState, epsilon: Any
@@ -307,27 +312,21 @@ class _OneSeed(NamedTuple):
         step = laid_out_as_kernels(learner.step) if self.on_cpu else learner.step
 
         def update(index: jax.Array, carry: tuple) -> tuple:
-            learner_state, nonfinite_step, _ = carry
+            learner_state, _ = carry
             transitions: Batch = jax.tree.map(lambda values: values[index], batches)
             # Weights of 1, for the learners that ask for them; the others do not look at them.
             batch = WeightedBatch(*transitions, weight)
             learner_state, metrics = step(learner_state, batch)
-            gradient_step = learner_state.gradient_step + 1
-            is_first = (nonfinite_step < 0) & ~jnp.isfinite(metrics["loss"])
-            nonfinite_step = jnp.where(is_first, gradient_step, nonfinite_step)
             learner_state = self._after_step(learner, learner_state, batch, score_inputs)
             metrics = {name: value for name, value in metrics.items() if value.ndim == 0}
-            return learner_state, nonfinite_step, metrics
+            return learner_state, metrics
 
-        carry = (state.learner, state.nonfinite_step)
-        _, _, metrics = jax.eval_shape(update, 0, (*carry, {}))
+        _, metrics = jax.eval_shape(update, 0, (state.learner, {}))
         metrics = {name: jnp.zeros(value.shape, value.dtype) for name, value in metrics.items()}
         # A number of turns that XLA cannot know, so that a loop of a single turn stays a loop.
         turns = jnp.where(agent_step > 0, settings.updates_per_burst, 0)
-        learner_state, nonfinite_step, metrics = jax.lax.fori_loop(
-            0, turns, update, (*carry, metrics)
-        )
-        return state._replace(learner=learner_state, nonfinite_step=nonfinite_step), metrics
+        learner_state, metrics = jax.lax.fori_loop(0, turns, update, (state.learner, metrics))
+        return state._replace(learner=learner_state), metrics
 
     def _after_step(
         self, learner: Learner, state: LearnerState, batch: WeightedBatch, score_inputs: Callable

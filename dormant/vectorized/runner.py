@@ -14,6 +14,7 @@
 
 """Runs on the device as a user starts them: seeds side by side, each with the records of a run."""
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dormant import vectorized
-from dormant.checks import ConfigurationError, errors_of, require
-from dormant.learners import LearnerState
+from dormant.checks import ConfigurationError, errors_of, require, require_counter
+from dormant.learners import Finiteness, LearnerState
+from dormant.learners.finiteness import of_all, places
 from dormant.memory import check_memory, device_memory, readable
 from dormant.records.metrics import Episodes
 from dormant.runs.host_arrays import forms_of, to_host
@@ -34,7 +36,8 @@ from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
-from dormant.vectorized.program import Program, RunState, bytes_of_a_seed
+from dormant.vectorized.program import Program, RunState, axes_of_run, bytes_of_a_seed
+from dormant.vectorized.seeds import axes_of
 from dormant.vectorized.sharding import local_seeds, shard, usable_devices
 from dormant.xla_cpu import is_cpu, one_by_one
 
@@ -69,6 +72,9 @@ class VectorizedRunner:
         devices = _devices(run.devices, len(members))
         program, self._settings, environment = agent.program(options, run.side_by_side, devices)
         rounds = agent.rounds("VectorizedRun.training_steps", run.training_steps)
+        total = self._settings.gradient_steps(run.total_steps)
+        name = "VectorizedRun.num_iterations * training_steps * LearnerOptions.replay_ratio"
+        require_counter(name, total, "gradient step")
         self._unit = _rounds_of_a_call(rounds, self._settings, options.tracker.tracking_period)
         memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
         self._check_memory(run, program, members, devices, memory)
@@ -125,6 +131,9 @@ class VectorizedRunner:
             learners=_learners,
             options=self._options,
             summarize=_summarize,
+            places=places(_parts(self._state)[0].learner),
+            finiteness=_finiteness,
+            cleared=_cleared,
         )
         self._loop.run(work, command)
 
@@ -140,7 +149,7 @@ class VectorizedRunner:
             for index in range(members)
         ]
         episodes = (progress.episode_return, progress.episode_length)
-        return state, Call(rounds * steps, scalars, progress.nonfinite_step, episodes)
+        return state, Call(rounds * steps, scalars, progress.finiteness, episodes)
 
 
 def _rounds_of_a_call(rounds: int, settings: vectorized.Settings, period: int) -> int:
@@ -170,19 +179,61 @@ def _learners(state: _State) -> list[LearnerState]:
     for part in _parts(state):
         learner: Any = part.learner
         learner = to_host(learner._replace(params=(), target_params=(), opt_state=(), key=()))
-        seeds = to_host(part.nonfinite_step).size
+        seeds = to_host(part.key).shape[0]
         found += [vectorized.take_seed(learner, seed) for seed in range(seeds)]
     return found
 
 
+def _finiteness(state: _State) -> Finiteness:
+    """Of all members, after a look at all that their learners carry on."""
+    each = [to_host(_of_seeds(part.learner)) for part in _parts(state)]
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *each)
+
+
+@jax.jit
+def _of_seeds(learner: LearnerState) -> Finiteness:
+    return jax.vmap(of_all, in_axes=(axes_of(learner),))(learner)
+
+
+def _cleared(state: _State) -> _State:
+    """Zeros for what is not whole numbers in seeds whose state is not finite."""
+    if isinstance(state, RunState):
+        return _cleared_seeds(state)
+    return tuple(_cleared_seeds(part) for part in state)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _cleared_seeds(state: RunState) -> RunState:
+    def clear(seed: RunState) -> RunState:
+        finiteness = of_all(seed.learner)
+
+        def kept(leaf: jax.Array) -> jax.Array:
+            is_real = jnp.issubdtype(leaf.dtype, jnp.inexact)
+            return jnp.where(finiteness.step < 0, leaf, 0) if is_real else leaf
+
+        cleared = jax.tree.map(kept, seed)
+        # What the run was started with, and what happened, is to be known when it is continued.
+        learner = cleared.learner._replace(finiteness=finiteness)
+        return cleared._replace(learner=learner, hyperparameters=seed.hyperparameters)
+
+    axes = axes_of_run(state)
+    return jax.vmap(clear, in_axes=(axes,), out_axes=axes)(state)
+
+
 def _summarize(
-    state: _State, iteration: int, brought: list[tuple[np.ndarray, np.ndarray]]
+    state: _State,
+    iteration: int,
+    brought: list[tuple[np.ndarray, np.ndarray]],
+    members: Sequence[int],
 ) -> tuple[list[Summary], str]:
     """The episodes that ended, member by member."""
     del state, iteration
-    returns, lengths = (np.concatenate(parts, axis=1) for parts in zip(*brought, strict=True))
+    returns, lengths = (
+        np.concatenate(parts, axis=1)[list(members)] for parts in zip(*brought, strict=True)
+    )
     episodes = []
-    for values, steps, ended in zip(returns, lengths, ~np.isnan(returns), strict=True):
+    # Not by the return, which may be NaN.
+    for values, steps, ended in zip(returns, lengths, lengths > 0, strict=True):
         found = values[ended].tolist()
         average = float(np.mean(found)) if found else 0.0
         episodes.append(Episodes(found, steps[ended].tolist(), average))

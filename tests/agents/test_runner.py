@@ -143,7 +143,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(recycled, train, tmp_path
     resumed = train(base_dir, Runner__num_iterations=2)
     assert records(base_dir) == records(recycled.base_dir)
     assert_same_bits(resumed.state, recycled.state)
-    assert sorted(path.name for path in saved.iterdir()) == ["0", "1"]
+    assert sorted(path.name for path in saved.iterdir()) == ["0", "1", "lease.json"]
 
 
 def test_a_run_that_was_killed_in_its_first_iteration_starts_anew(recycled, train, tmp_path):
@@ -281,7 +281,7 @@ def test_checkpoint_frequency_leaves_out_replays_too(train, tmp_path):
     base_dir = tmp_path / "run"
     changes = {"Checkpointer__checkpoint_frequency": 2, "Runner__training_steps": 10}
     train(base_dir, Runner__num_iterations=2, **changes)
-    assert [path.name for path in (base_dir / CHECKPOINTS).iterdir()] == ["0"]
+    assert sorted(path.name for path in (base_dir / CHECKPOINTS).iterdir()) == ["0", "lease.json"]
 
 
 def test_dopamines_own_logger_still_works(train, tmp_path):

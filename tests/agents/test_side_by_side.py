@@ -152,11 +152,10 @@ def test_one_dispatch_is_the_same_but_for_rounding(alone, create, tmp_path):
                 assert record == expected
 
 
-def test_one_failure_stops_all_and_all_go_on_from_their_checkpoints(
-    alone, create, tmp_path, capsys
-):
+def test_one_that_fails_is_marked_and_the_others_come_to_their_end(alone, create, tmp_path, capsys):
+    from dormant.agents.runner import recorded
+
     runs = create(tmp_path, create_dormant_runner__seeds=2, **EVALUATED)
-    record = runs.record(["program"])
     broken = runs.runners[1]
     step, steps = broken._environment.step, []
 
@@ -167,20 +166,22 @@ def test_one_failure_stops_all_and_all_go_on_from_their_checkpoints(
         return step(action)
 
     broken._environment.step = fail
-    with pytest.raises(MemberFailed, match="^seed 1: OSError: the emulator broke$") as info:
+    failed = pytest.raises(MemberFailed, match="^seed 1: OSError: the emulator broke$")
+    with failed, recorded(runs, ["program"]):
         runs.run_experiment()
-    record.fail(info.value)
-    errors = [run_json(tmp_path / f"seed_{seed}")["error"] for seed in (0, 1)]
-    assert errors[1] == "OSError: the emulator broke"
-    assert errors[0] == "MemberFailed: seed 1: OSError: the emulator broke"
+    ends = [run_json(tmp_path / f"seed_{seed}") for seed in (0, 1)]
+    assert [end["status"] for end in ends] == ["finished", "failed"]
+    assert [end["error"] for end in ends] == [None, "OSError: the emulator broke"]
     lines = capsys.readouterr().err
     assert "seed 0: iteration 0 done" in lines and "seed 1: iteration 0 done" in lines
+    assert "seed 1: failed: the emulator broke" in lines and "Traceback" in lines
+    assert records(tmp_path / "seed_0") == records(alone[0].base_dir)
     first = [r for o in alone for r in records(o.base_dir) if r.get("iteration") == 0]
     done = sum(record["agent_step"] for record in first)
     assert f"agent step {done} of {done + 120}" in lines  # one progress of both
 
     runs = create(tmp_path, create_dormant_runner__seeds=2, **EVALUATED)
-    assert [runner.start_iteration for runner in runs.runners] == [1, 1]
+    assert [runner.start_iteration for runner in runs.runners] == [2, 1]
     runs.run_experiment()
     for runner, other in zip(runs.runners, alone, strict=True):
         assert_same_run(runner, tmp_path / f"seed_{runner.agent.seed}", other)

@@ -25,6 +25,7 @@ import pytest
 
 from dormant import memory
 from dormant.runs.command_line import CONFIGURATION_ERROR, quiet_stderr, run_command
+from tests.faults.commands import KINDS, Command
 
 _MEMORY = 2**30  # bytes that no mistake may take
 _SECONDS = 60  # after which a mistake is taken to hang
@@ -130,3 +131,29 @@ def refusal(make, tmp_path, monkeypatch, capfd):
 def compiled(tmp_path_factory):
     """The folder of compiled programs that all runs share."""
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def command(kind, tmp_path):
+    """`command(iterations, folder)`: a command of this kind."""
+    return lambda iterations, folder=tmp_path / "run": Command(kind, folder, iterations)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """`uninterrupted(kind)`: the records of a run of 6 iterations that nothing happened to."""
+    found = {}
+
+    def records(kind):
+        if kind not in found:
+            whole = Command(kind, tmp_path_factory.mktemp("whole") / "run", 6)
+            assert whole.run()[0] == 0
+            found[kind] = whole.records()
+        return found[kind]
+
+    return records

@@ -86,6 +86,7 @@ def outcome(name, path, how, stopped, compiled, folder):
     return "one line"
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_made_up_for_or_named(stopped, compiled, tmp_path):
     check = functools.partial(outcome, stopped=stopped, compiled=compiled)
     arrays = "checkpoints/process_0/1/arrays.bin"

@@ -178,12 +178,19 @@ def test_a_damaged_line_within_the_file_is_an_error_in_any_case(tmp_path):
             r"dormant_percent of Conv_0 must hold one value .* got \[1.0\]",
         ),
         ({**TRACKING, "recycled": {"Conv_0": None}}, "'recycled' must hold int .* None"),
-        ({**TRACKING, "dormant_percent": {"Conv_0": [None] * 3}}, "must hold float .* None"),
+        ({**TRACKING, "taus": [None] * 3}, "'taus' must hold float .* None"),
     ],
 )
 def test_an_entry_of_the_wrong_form_is_named(tmp_path, record, message):
     with pytest.raises(ValueError, match=message):
         read_run(write(tmp_path, record))
+
+
+def test_percentages_of_a_layer_without_scores_are_null(tmp_path):
+    unknown = {"dormant_percent": {"Conv_0": [None] * 3}, "dormant_percent_pooled": [None] * 3}
+    (found,) = read_run(write(tmp_path, TRACKING | unknown)).tracking
+    assert found.dormant_percent == {"Conv_0": (None,) * 3}
+    assert found.dormant_percent_pooled == (None,) * 3
 
 
 def test_what_only_some_agents_report_may_be_missing(tmp_path):

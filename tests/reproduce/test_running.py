@@ -29,7 +29,7 @@ import pytest
 from dormant.records.experiment_file import read_experiment
 from dormant.records.files import EXPERIMENT_FILE
 from dormant.reproduce.command_line import main
-from dormant.reproduce.experiment_folder import locked
+from dormant.reproduce.experiment_folder import held
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import State, reached, state_of
 from dormant.reproduce.running import log_of, run_jobs
@@ -129,25 +129,25 @@ def test_a_finished_run_without_records_is_not_whole_and_the_way_out_is_named(pr
 
 
 def test_a_run_that_outlives_its_sweep_holds_the_folder(tmp_path):
-    with locked(tmp_path) as lock:
-        # As a run whose parent was killed: it has inherited the lock and nothing else.
-        child = subprocess.Popen(["sleep", "60"], pass_fds=(lock.fileno(),))
+    with held(tmp_path) as descriptor:
+        # As a run whose parent was killed: it has inherited the lease and nothing else.
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
     try:
-        with pytest.raises(ValueError, match="no other process works on"), locked(tmp_path):
+        with pytest.raises(ValueError, match="no other process works on"), held(tmp_path):
             pass
     finally:
         child.kill()
         child.wait()
-    with locked(tmp_path):
+    with held(tmp_path):
         pass
 
 
-def test_the_processes_of_a_sweep_hold_its_lock(prepared):
+def test_the_processes_of_a_sweep_hold_its_lease(prepared):
     folder, jobs = prepared
     looks = "import os, sys; os.fstat(int(sys.argv[1])); sys.exit(7)"
-    with locked(folder) as lock:
-        job = Job("x", ("-c", looks, str(lock.fileno())), jobs[0].runs, "", 1)
-        (failure,) = run_jobs([job], folder, retries=0, inherited=(lock.fileno(),))
+    with held(folder) as descriptor:
+        job = Job("x", ("-c", looks, str(descriptor)), jobs[0].runs, "", 1)
+        (failure,) = run_jobs([job], folder, retries=0, inherited=(descriptor,))
     assert failure.problem.startswith("exit code 7")
 
 
@@ -241,7 +241,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, problem, tmp_pa
 
 def test_another_plan_in_the_folder_and_another_process_are_refused(tmp_path, capsys):
     folder = tmp_path / "x"
-    with locked(folder):
+    with held(folder):
         assert main(["minatar_prune", f"--base_dir={folder}"]) == 2
         assert "no other process works on" in capsys.readouterr().err
     from dormant.reproduce import catalog
@@ -273,7 +273,7 @@ def test_a_real_experiment_is_interrupted_resumed_and_reported(tmp_path):
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
     _, error = first.communicate(timeout=120)
-    assert first.returncode == 130 and "interrupted; the same command goes on" in error
+    assert first.returncode == 130 and "interrupted by SIGINT; the same command goes on" in error
     assert len(read_experiment(folder).runs) == 4
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr

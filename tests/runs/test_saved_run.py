@@ -37,13 +37,14 @@ def opened(folder, members=1, settings=SETTINGS, number=None):
 
 def run(saved, *iterations):
     """Writes a record of each member, and a checkpoint, in each iteration."""
-    saved.start()
-    for iteration in iterations:
-        for member, file in enumerate(saved.files):
-            file.write({"iteration": iteration, "member": member})
-        saved.save(iteration, {"weights": np.full(3, float(iteration))})
-    for file in saved.files:
-        file.close()
+    with saved.held():
+        saved.start()
+        for iteration in iterations:
+            for member, file in enumerate(saved.files):
+                file.write({"iteration": iteration, "member": member})
+            saved.save(iteration, {"weights": np.full(3, float(iteration))})
+        for file in saved.files:
+            file.close()
 
 
 def records(folder):
@@ -72,9 +73,10 @@ def test_each_member_goes_on_with_its_own_records(tmp_path):
 
 def test_a_run_starts_anew_only_before_its_first_checkpoint(tmp_path):
     first = opened(tmp_path)
-    first.start()
-    first.files[0].write({"iteration": 0})
-    first.files[0].close()
+    with first.held():
+        first.start()
+        first.files[0].write({"iteration": 0})
+        first.files[0].close()
     assert opened(tmp_path).start_iteration == 0
     run(opened(tmp_path), 0)
     assert records(tmp_path) == {0: [{"iteration": 0, "member": 0}]}

@@ -65,7 +65,7 @@ def test_what_a_run_counts(three):
     assert progress.episode_length.dtype == jnp.int32
     assert set(progress.metrics) == set(filled.metrics) == {"loss", "q_mean"}
     assert (progress.metrics["loss"] > 0).all() and not any(filled.metrics["loss"])
-    np.testing.assert_array_equal(progress.nonfinite_step, [-1] * SEEDS)
+    np.testing.assert_array_equal(progress.finiteness.step, [-1] * SEEDS)
 
 
 def test_episodes_are_reported_where_they_end(three):
@@ -192,13 +192,16 @@ def test_learning_rates_and_taus_side_by_side(redo_program):
         close(take_seed(together, index).params, take_seed(alone, 0).params, rtol=1e-4)
 
 
-def test_a_loss_that_is_not_finite_is_reported_with_its_step(redo_program):
+def test_what_is_not_finite_is_reported_with_its_step(redo_program):
     rates = {**USUAL, "rate": jnp.array([1e-2, jnp.inf, 1e-2])}
     state, _, progress = run(redo_program, keys(SEEDS), ROUNDS, rates)
     # The first step's loss is finite, its parameters are not.
-    np.testing.assert_array_equal(progress.nonfinite_step, [-1, 2, -1])
+    np.testing.assert_array_equal(progress.finiteness.step, [-1, 1, -1])
+    where = np.asarray(progress.finiteness.where)
+    assert not where[:, 0].any() and where[1].any() and not where[[0, 2]].any()
     _, progress = redo_program.advance(state, ROUNDS)
-    np.testing.assert_array_equal(progress.nonfinite_step, [-1, 2, -1])
+    np.testing.assert_array_equal(progress.finiteness.step, [-1, 1, -1])
+    np.testing.assert_array_equal(progress.finiteness.where, where)
 
 
 def test_actions_are_random_in_the_warm_up_and_mostly_greedy_after_the_decay(redo_program):

@@ -17,15 +17,18 @@
 import json
 import math
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from dormant.records.reading import read_run
+from dormant.runs.checkpoints import Checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,18 +136,53 @@ def test_a_learning_rate_is_that_of_its_run(train_small, tmp_path):
     assert moved[0] < 1e-4 < 1e-2 < moved[1]
 
 
-@pytest.mark.slow
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_seed(train_small, tmp_path):
-    values = {
-        "VectorizedRun.side_by_side": "{'VectorizedDQN.learning_rate': [0.001, 1e38]}",
-        "VectorizedRun.seeds": 1,
-        "LearnerOptions.intervention": "None",
-    }
-    with pytest.raises(FloatingPointError, match=r"gradient step \d+ of .*rate=1e\+38, seed 0"):
-        train_small(tmp_path, values)
-    for folder in tmp_path.glob("*/seed_0"):
-        record = json.loads((folder / "run.json").read_text())
-        assert record["status"] == "failed" and "not finite" in record["error"]
+def status(folder):
+    record = json.loads((folder / "run.json").read_text())
+    return record["status"], record["error"]
+
+
+DIVERGING = {
+    "VectorizedRun.side_by_side": "{'VectorizedDQN.learning_rate': [0.001, 1e38]}",
+    "VectorizedRun.seeds": 1,
+    "LearnerOptions.intervention": "None",
+}
+FAILED = r"(the loss, )?params/.*not finite at gradient step \d of .*rate=1e\+38, seed 0$"
+
+
+def test_a_member_that_diverges_has_failed_and_the_others_go_on(train_small, tmp_path, capsys):
+    good, bad = (tmp_path / f"VectorizedDQN.learning_rate={rate}" for rate in ("0.001", "1e+38"))
+    together = tmp_path / good.name / "seed_0"
+    assert train_small(tmp_path, DIVERGING | {"VectorizedRun.num_iterations": 1}) == 1
+    capsys.readouterr()
+    assert train_small(tmp_path, DIVERGING) == 1  # goes on from the checkpoint, and knows it
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if "error" in x)
+    assert re.fullmatch(f"dormant.train_vectorized: error: {FAILED}", line)
+    assert status(together) == ("finished", None)
+    what, error = status(bad / "seed_0")
+    assert what == "failed" and re.search(FAILED, error)
+    assert records(bad / "seed_0") == []
+    # The other is what it would be beside one that does not diverge.
+    fine = DIVERGING | {"VectorizedRun.side_by_side": "{'VectorizedDQN.learning_rate': [0.001, 1]}"}
+    assert train_small(tmp_path / "fine", fine) == 0
+    assert records(together) == records(tmp_path / "fine" / good.name / "seed_0")
+    # Nor does it begin anew when all is done.
+    assert train_small(tmp_path, DIVERGING) == 1
+    assert status(bad / "seed_0")[0] == "failed" and status(together)[0] == "finished"
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.numbers() == [0, 1]
+    learners = [part["learner"] for _, part in sorted(checkpoints.load(1)["state"]["run"].items())]
+    weights = [jax.tree.leaves(learner["params"]) for learner in learners]
+    assert all(leaf.any() and np.isfinite(leaf).all() for leaf in weights[0])
+    assert weights[1] and not any(leaf.any() for leaf in weights[1])
+
+
+def test_where_all_diverge_the_run_ends_and_nothing_is_saved(train_small, tmp_path):
+    rate = {"VectorizedDQN.learning_rate": 1e38, "LearnerOptions.intervention": "None"}
+    assert train_small(tmp_path, rate) == 1
+    for seed in (0, 1):
+        what, error = status(tmp_path / f"seed_{seed}")
+        assert what == "failed" and error.endswith(f"of seed {seed}")
+    assert Checkpoints(tmp_path / "checkpoints").numbers() == []
 
 
 MISTAKES = {
@@ -162,6 +200,7 @@ MISTAKES = {
     "VectorizedRun.training_steps = 241": "a multiple of VectorizedDQN.update_period, 4",
     "VectorizedRun.training_steps = 80": "more than the 80 agent steps of VectorizedDQN.min",
     "VectorizedRun.num_iterations = 10_000_000": "fewer than 2**31 agent steps",
+    "LearnerOptions.replay_ratio = 10_000_000": "fewer than 2**31 gradient steps",
     "VectorizedDQN.replay_capacity = 401": "`VectorizedDQN.replay_capacity` must be a multiple",
     "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); got 16",
     "ReDo.tau = @optax.linear_schedule()": "gin: linear_schedule() missing 3 required",
