@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
+from dormant.records.lease import LEASE_FILE
 from dormant.records.results import (
     NOT_STARTED,
     UNREADABLE,
@@ -282,7 +283,8 @@ def _with_strangers(
     """With notes on the files in the folder itself that are not of the kind that was read, and on
     options that do not concern it."""
     files = sorted(path.name for path in root.iterdir() if path.is_file())
-    names = [name for name in files if name not in read and not name.startswith(".")]
+    known = {*read, LEASE_FILE}
+    names = [name for name in files if name not in known and not name.startswith(".")]
     notes = list(collection.notes)
     if names:
         notes.append(f"files in {root} of another kind were passed over: {sentence(names)}")

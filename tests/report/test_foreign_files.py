@@ -18,6 +18,7 @@ and names of one game. What cannot be understood is named, with its line."""
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,16 @@ def test_foreign_files_in_a_folder_are_named_and_skipped(tmp_path):
     write(tmp_path, "DQN,Pong,1,1", name="damaged.csv")  # ours, and damaged
     with pytest.raises(ValueError, match="damaged.csv, line 2"):
         read_folder(tmp_path)
+
+
+def test_the_lease_of_a_folder_is_no_stranger_in_it(tmp_path, written_run):
+    run = written_run()
+    folder = tmp_path / "runs"
+    shutil.copytree(run, folder / "DQN" / "Pong" / "seed_0", ignore=lambda *_: ["runs"])
+    for name in ("lease.json", "list.txt"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    notes = " ".join(read_folder(folder).notes)
+    assert "list.txt" in notes and "lease.json" not in notes
 
 
 def test_papers_values_stand_beside_a_file(tmp_path, capsys):
