@@ -25,6 +25,7 @@ METRICS_FILE = "metrics.jsonl"
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.json"
+LEASE_FILE = "lease.json"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any
 
 from dormant.checks import ConfigurationError, RunFailed
+from dormant.records.files import LEASE_FILE
 
-LEASE_FILE = "lease.json"
 # Seconds between two renewals, and without one until a holder on another machine counts as dead.
 _RENEWED_EVERY = 10.0
 _STALE_AFTER = 60.0

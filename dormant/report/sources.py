@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
-from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
-from dormant.records.lease import LEASE_FILE
+from dormant.records.files import EXPERIMENT_FILE, LEASE_FILE, METRICS_FILE
 from dormant.records.results import (
     NOT_STARTED,
     UNREADABLE,

@@ -216,9 +216,9 @@ class HostLoop:
                     self._train(work, records)
         self._raise_failures()
 
-    def _going(self, each: Sequence[Any]) -> list[int]:
-        """The numbers of the members that have not failed, one of `each` being a member's."""
-        return [number for number in range(len(each)) if number not in self._failed]
+    def _going(self) -> list[int]:
+        """The numbers of the members that have not failed."""
+        return [number for number in range(len(self._members)) if number not in self._failed]
 
     def _raise_failures(self) -> None:
         if self._failed:
@@ -242,7 +242,7 @@ class HostLoop:
                     self._failed[number] = said
                     run_records.end(number, NotFinite(said))
                     progress.line(said)
-                going = self._going(files)
+                going = self._going()
                 # Other processes would wait for this one.
                 if not going and jax.process_count() == 1:
                     self._raise_failures()
@@ -295,7 +295,6 @@ class HostLoop:
             said = problem(own, names, member.name)
             if said is not None and number not in self._failed:
                 yield number, said
-
 
     def _bad_returns(
         self, summaries: Mapping[int, Summary], iteration: int

@@ -25,7 +25,8 @@ import pytest
 
 from dormant.checks import ConfigurationError
 from dormant.records import lease as module
-from dormant.records.lease import LEASE_FILE, Lease, LeaseLost
+from dormant.records.files import LEASE_FILE
+from dormant.records.lease import Lease, LeaseLost
 
 # Holds a lease until it is killed.
 HOLDER = """
