@@ -41,7 +41,7 @@ class RunResult(NamedTuple):
     seed: int  # its seed, or its number where the source has none
     agent_steps: np.ndarray  # (P,) float64, rising: agent steps at the end of each iteration
     # (P,) float64: the mean undiscounted return of the episodes of that iteration, of evaluation
-    # where there was one and of training elsewhere; NaN where no episode ended.
+    # where every iteration had one and else of training; NaN where no episode ended.
     returns: np.ndarray
     # (P,) float64: mean over the iteration's measurements of the percentage of all hidden neurons
     # that were dormant before any recycling, at the experiment's tau; NaN where there were none.

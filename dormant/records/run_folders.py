@@ -50,7 +50,7 @@ UNKNOWN_GAME = "unknown game"
 _ATARI_STUDY = re.compile(r"^(?:\w+[./])*Atari\.game\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
 _GAME = re.compile(
     r"^(?:\w+[./])*(?:create_atari_environment\.game_name|create_gym\w*\.environment_name"
-    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|Images\.source|\w+\.environment_name)"
+    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|GameSequence\.games|Images\.source|\w+\.environment_name)"
     r"\s*=\s*\\?\s*['\"]([^'\"]+)['\"]",
     re.MULTILINE,
 )
@@ -190,7 +190,15 @@ def _result(
     folder: Path, run: PlannedRun, records: Run, details: dict[str, Any], tau: float
 ) -> RunResult:
     steps = [record.agent_step for record in records.iterations]
-    returns = [_mean(record.eval_returns or record.train_returns) for record in records.iterations]
+    # A run may evaluate at its end alone; a curve is of the one or of the other.
+    of_evaluation = all(
+        record.eval_average_return is not None or not record.train_returns
+        for record in records.iterations
+    )
+    returns = [
+        _mean(record.eval_returns if of_evaluation else record.train_returns)
+        for record in records.iterations
+    ]
     measured = [record for record in records.tracking if tau in record.taus]
     percents = [
         _mean([

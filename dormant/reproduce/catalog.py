@@ -17,7 +17,7 @@
 import difflib
 
 from dormant.checks import check
-from dormant.reproduce import figures, minatar_sweeps, side_experiments
+from dormant.reproduce import evidence, figures, minatar_sweeps, side_experiments
 from dormant.reproduce.experiments import Experiment
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -27,6 +27,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ),
     *figures.SEARCHES,
     *minatar_sweeps.EXPERIMENTS,
+    *evidence.EXPERIMENTS,
 )
 
 

@@ -60,7 +60,9 @@ def run_jobs(
     retries: int = 1,
     inherited: Sequence[int] = (),
 ) -> list[Failure]:
-    """Runs what is not whole yet, in order, but for those that need one which is not whole.
+    """Runs what is not whole yet, but for those that need one which is not whole.
+
+    They are run game by game, so that of what was stopped whole games can be shown.
 
     A run that was interrupted or has failed goes on from its last checkpoint. What cannot be read
     is not touched, and is among the failures.
@@ -82,7 +84,8 @@ def run_jobs(
     running: dict[Job, subprocess.Popen] = {}
     whole: set[str] = set()
     attempts: collections.Counter[str] = collections.Counter()
-    for job in jobs:
+    games = list(dict.fromkeys(job.runs[0].game for job in jobs))
+    for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
         state = state_of_job(folder, job)
         if state.status == UNREADABLE:
             failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))

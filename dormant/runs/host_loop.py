@@ -84,6 +84,7 @@ class Summary(NamedTuple):
     """What one member has to say of an iteration."""
 
     train: metrics.Episodes | None = None  # those that ended; None: nothing acted
+    evaluation: metrics.Episodes | None = None  # those of an evaluation; None: there was none
     measured: Mapping[str, Any] = MappingProxyType({})  # further entries of its record
 
 

@@ -12,19 +12,18 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Evaluation episodes on the device: the first episode of each of several environments."""
+"""Evaluation in studies: compiled episodes of a policy, and what a record says of them."""
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dormant.learners.learner import Policy
-from dormant.vectorized import Environment
+from dormant.vectorized import Environment, play_episodes
 
 # Agent steps after which an episode that goes on is given up; gymnax's games end before.
 _MOST_STEPS = 10_000
@@ -45,32 +44,13 @@ def evaluation(
       episodes: E, at least 1.
       most_steps: agent steps after which an episode is given up.
     """
-    act = jax.vmap(policy, in_axes=(None, 0, 0, None))
 
     @jax.jit
     def evaluate(params: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        reset_key, run_key = jax.random.split(key)
-        state, observation = jax.vmap(environment.reset)(jax.random.split(reset_key, episodes))
+        def act(observation: jax.Array, key: jax.Array) -> jax.Array:
+            return policy(params, observation, key, EPSILON)
 
-        def goes_on(carry: tuple) -> jax.Array:
-            return jnp.any(~carry[-1]) & (carry[0] < most_steps)
-
-        def one_step(carry: tuple) -> tuple:
-            step, state, observation, returns, lengths, done = carry
-            keys = jax.random.split(jax.random.fold_in(run_key, step), (2, episodes))
-            action = act(params, observation, keys[0], EPSILON)
-            after = jax.vmap(environment.step)(state, action, keys[1])
-            # What comes after an environment's first episode does not count.
-            returns += jnp.where(done, 0.0, after.reward)
-            lengths += ~done
-            done |= after.terminal | after.truncated
-            return step + 1, after.state, after.observation, returns, lengths, done
-
-        zeros = jnp.zeros(episodes, jnp.int32)
-        none_done = jnp.zeros(episodes, bool)
-        carry = (jnp.int32(0), state, observation, jnp.zeros(episodes), zeros, none_done)
-        *_, returns, lengths, done = jax.lax.while_loop(goes_on, one_step, carry)
-        return jnp.where(done, returns, jnp.nan), lengths
+        return play_episodes(environment, act, key, episodes, most_steps)
 
     return evaluate
 

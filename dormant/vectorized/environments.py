@@ -30,8 +30,9 @@ import jax.numpy as jnp
 
 from dormant.checks import check
 
-# All planes of these games hold zeros and ones, so that replay can keep one bit for each.
-_BINARY_SUFFIX = "-MinAtar"
+# How the names of games end whose planes hold zeros and ones, so that replay can keep one bit for
+# each.
+MINATAR = "-MinAtar"
 
 
 class Step(NamedTuple):
@@ -164,7 +165,7 @@ def from_gymnax(
             f" got {jax.tree.map(_shape, after.state)} of {name}"
         )
     if storage_dtype is None:
-        storage_dtype = bool if str(name).endswith(_BINARY_SUFFIX) else observation.dtype
+        storage_dtype = bool if str(name).endswith(MINATAR) else observation.dtype
     return Environment(
         str(name),
         reset,

@@ -35,6 +35,7 @@ from dormant.learners import (
 )
 from dormant.memory import bytes_of
 from dormant.vectorized.environments import Environment
+from dormant.vectorized.episodes import play_episodes
 from dormant.vectorized.replay import Transitions, make_replay
 from dormant.vectorized.seeds import axes_of, seed_axis_of_all
 from dormant.vectorized.settings import Settings
@@ -43,7 +44,9 @@ from dormant.xla_cpu import holds_keys, is_cpu, laid_out_as_kernels, of_kind, un
 # {name: float32 () or (S,)}
 Hyperparameters = Mapping[str, jax.Array]
 # The streams of random numbers of one seed, folded into its key.
-_ACT, _SAMPLE, _SCORE = range(3)
+_ACT, _SAMPLE, _SCORE, _EVALUATE = range(4)
+# Agent steps after which an evaluation episode that goes on is given up: Dopamine's limit.
+_MOST_STEPS = 27_000
 
 
 class RunState(NamedTuple):
@@ -83,12 +86,16 @@ class Program(NamedTuple):
         random actions without updates. To be called once, first.
       advance: `advance(state, rounds) -> (state, Progress)`, so many rounds with their updates;
         one program for each number of rounds. Both donate the state: it must not be used again.
+      evaluate: `evaluate(state, episodes) -> (returns (S, E), agent steps (S, E))` of so many
+        greedy episodes of each seed, apart from training, which goes on as if there had been none.
+        A return is NaN where the episode went on for 27 000 agent steps. The state is not donated.
     """
 
     # A state is a `RunState`, or the tuple of them that `xla_cpu.one_by_one` makes of it.
     init: Callable[..., Any]
     fill: Callable[[Any], tuple[Any, Progress]]
     advance: Callable[[Any, int], tuple[Any, Progress]]
+    evaluate: Callable[[Any, int], tuple[jax.Array, jax.Array]]
 
 
 def make_program(
@@ -152,7 +159,13 @@ def make_program(
         check_count("rounds", rounds, 1)
         return over_seeds(functools.partial(one_seed.advance, rounds=rounds), state)
 
-    return Program(checked_init, fill, advance)
+    @functools.partial(jax.jit, static_argnums=1)
+    def evaluate(state: RunState, episodes: int) -> tuple[jax.Array, jax.Array]:
+        check_count("episodes", episodes, 1)
+        function = functools.partial(one_seed.evaluate, episodes=episodes)
+        return jax.vmap(function, in_axes=(axes_of_run(state),))(state)
+
+    return Program(checked_init, fill, advance, evaluate)
 
 
 def axes_of_run(state: RunState) -> RunState:
@@ -237,6 +250,15 @@ class _OneSeed(NamedTuple):
         state, ((returns, lengths), metrics) = jax.lax.scan(one_round, state, length=rounds)
         metrics = {name: value[-1] for name, value in metrics.items()}
         return state, Progress(returns, lengths, metrics, state.learner.finiteness)
+
+    def evaluate(self, state: RunState, episodes: int) -> tuple[jax.Array, jax.Array]:
+        learner = self.make_learner(state.hyperparameters)
+        key = jax.random.fold_in(jax.random.fold_in(state.key, _EVALUATE), state.agent_step)
+
+        def act(observation: jax.Array, key: jax.Array) -> jax.Array:
+            return learner.act_in_evaluation(state.learner, observation, key, 0.0)
+
+        return play_episodes(self.environment, act, key, episodes, _MOST_STEPS)
 
     def _interact(
         self, learner: Learner, state: RunState, epsilon: Any

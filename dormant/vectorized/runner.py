@@ -29,7 +29,7 @@ from dormant.checks import ConfigurationError, errors_of, require, require_count
 from dormant.learners import Finiteness, LearnerState
 from dormant.learners.finiteness import of_all, places
 from dormant.memory import check_memory, device_memory, readable
-from dormant.records.metrics import Episodes
+from dormant.records import metrics
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
@@ -79,7 +79,7 @@ class VectorizedRunner:
         memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
         self._check_memory(run, program, members, devices, memory)
         self._program = _over(program, devices, run.threads)
-        self._options = options
+        self._options, self._run = options, run
         local = [members[index] for index in local_seeds(len(members), devices)]
         self._loop = HostLoop(folder, {folder / each.folder: each for each in local}, run)
         keys = jax.vmap(jax.random.key)(jnp.array([member.seed for member in members]))
@@ -130,7 +130,7 @@ class VectorizedRunner:
             gradient_steps=self._settings.gradient_steps,
             learners=_learners,
             options=self._options,
-            summarize=_summarize,
+            summarize=self._summarize,
             places=places(_parts(self._state)[0].learner),
             finiteness=_finiteness,
             cleared=_cleared,
@@ -150,6 +150,31 @@ class VectorizedRunner:
         ]
         episodes = (progress.episode_return, progress.episode_length)
         return state, Call(rounds * steps, scalars, progress.finiteness, episodes)
+
+    def _summarize(
+        self,
+        state: _State,
+        iteration: int,
+        brought: list[tuple[np.ndarray, np.ndarray]],
+        members: Sequence[int],
+    ) -> tuple[list[Summary], str]:
+        """The episodes that ended, and those of evaluation, member by member."""
+        returns, lengths = (np.concatenate(parts, axis=1) for parts in zip(*brought, strict=True))
+        train = _episodes(returns, lengths, members)
+        evaluation: list[metrics.Episodes | None] = [None] * len(train)
+        phases = {"average return": train}
+        if self._run.evaluates(iteration):
+            found = to_host(self._program.evaluate(state, self._run.evaluation_episodes))
+            returns, lengths = (np.asarray(values) for values in found)
+            # One that was given up has no return.
+            evaluated = _episodes(returns, np.where(np.isnan(returns), 0, lengths), members)
+            evaluation, phases["in evaluation"] = [*evaluated], evaluated
+        texts = []
+        for phase, episodes in phases.items():
+            means = [each.average for each in episodes if each.returns]
+            texts.append(f"{phase} {np.mean(means):.2f}" if means else "no episode ended")
+        summaries = [Summary(*each) for each in zip(train, evaluation, strict=True)]
+        return summaries, f"{', '.join(texts)} of {len(summaries)} runs"
 
 
 def _rounds_of_a_call(rounds: int, settings: vectorized.Settings, period: int) -> int:
@@ -220,26 +245,18 @@ def _cleared_seeds(state: RunState) -> RunState:
     return jax.vmap(clear, in_axes=(axes,), out_axes=axes)(state)
 
 
-def _summarize(
-    state: _State,
-    iteration: int,
-    brought: list[tuple[np.ndarray, np.ndarray]],
-    members: Sequence[int],
-) -> tuple[list[Summary], str]:
-    """The episodes that ended, member by member."""
-    del state, iteration
-    returns, lengths = (
-        np.concatenate(parts, axis=1)[list(members)] for parts in zip(*brought, strict=True)
-    )
-    episodes = []
-    # Not by the return, which may be NaN.
-    for values, steps, ended in zip(returns, lengths, lengths > 0, strict=True):
-        found = values[ended].tolist()
-        average = float(np.mean(found)) if found else 0.0
-        episodes.append(Episodes(found, steps[ended].tolist(), average))
-    means = [each.average for each in episodes if each.returns]
-    text = f"average return {np.mean(means):.2f}" if means else "no episode ended"
-    return [Summary(each) for each in episodes], f"{text} of {len(episodes)} runs"
+def _episodes(
+    returns: np.ndarray, lengths: np.ndarray, members: Sequence[int]
+) -> list[metrics.Episodes]:
+    """Those that ended, of each of these members; the arrays are of all members and episodes."""
+    found = []
+    for number in members:
+        # Not by the return, which may be NaN.
+        ended = lengths[number] > 0
+        values = returns[number][ended].tolist()
+        average = float(np.mean(values)) if values else 0.0
+        found.append(metrics.Episodes(values, lengths[number][ended].tolist(), average))
+    return found
 
 
 def _devices(asked: int | None, members: int) -> list[jax.Device]:

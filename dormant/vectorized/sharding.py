@@ -89,8 +89,18 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
     def advance(state: RunState, rounds: int) -> tuple[RunState, Progress]:
         return run(lambda state: program.advance(state, rounds), state)
 
+    def evaluate(state: RunState, episodes: int) -> tuple[jax.Array, jax.Array]:
+        def function(state: RunState) -> tuple[jax.Array, jax.Array]:
+            return program.evaluate(state, episodes)
+
+        jax.eval_shape(function, state)  # as in `run`
+        return _shard_map(function, mesh, (specs_of(state),), _ONE_EACH)(state)
+
     return Program(
-        init, jax.jit(fill, donate_argnums=0), jax.jit(advance, donate_argnums=0, static_argnums=1)
+        init,
+        jax.jit(fill, donate_argnums=0),
+        jax.jit(advance, donate_argnums=0, static_argnums=1),
+        jax.jit(evaluate, static_argnums=1),
     )
 
 

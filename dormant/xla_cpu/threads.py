@@ -27,7 +27,8 @@ import jax.numpy as jnp
 
 from dormant.checks import check_count
 
-# A program is here a NamedTuple with `init`, `fill` and `advance`, such as `vectorized.Program`;
+# A program is here a NamedTuple with `init`, `fill`, `advance` and `evaluate`, such as
+# `vectorized.Program`;
 # progress is what the last two return beside the state. (state of one seed) -> (state, progress)
 _Turn = Callable[[Any], tuple[Any, Any]]
 
@@ -97,7 +98,16 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
             turns, rounds = threads, rounds // threads
         return run(lambda state: program.advance(state, rounds), turns, states, rounds)
 
-    return program._replace(init=init, fill=fill, advance=advance)
+    def evaluate(states: tuple[Any, ...], episodes: int) -> Any:
+        def of_seed(state: Any) -> Any:
+            return jax.block_until_ready(program.evaluate(state, episodes))
+
+        first = of_seed(states[0])  # alone, as in `run`
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            found = [first, *pool.map(of_seed, states[1:])]
+        return jax.tree.map(lambda *seeds: jnp.concatenate(seeds), *found)
+
+    return program._replace(init=init, fill=fill, advance=advance, evaluate=evaluate)
 
 
 def usable_cores() -> int:

@@ -1,0 +1,238 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The sweeps that docs/evidence.md rests on, which says beforehand what each is to show: gymnax's
+MinAtar, ten seeds, long enough for neurons to fall dormant. Their scales `paper` and `mini` are the
+same: the whole."""
+
+import dataclasses
+import functools
+
+from dormant.reproduce.experiments import (
+    TRAIN_VECTORIZED,
+    Bindings,
+    Experiment,
+    Families,
+    Family,
+    Variant,
+)
+from dormant.reproduce.families import DEVICE_FILE, DEVICE_GAME, MINATAR, SMOKE_DEVICE
+from dormant.reproduce.methods import (
+    AT_RATIO_1,
+    REDO,
+    REPLAY_RATIO,
+    RESET,
+    WEIGHT_DECAY,
+    at_each,
+    sweep,
+)
+
+_SEEDS = 10
+_ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
+_SEQUENCE_FILE, _SEQUENCE_GAME = "vectorized/sequence.gin", "GameSequence.games"
+_LEARNING_RATE, _DENSE = "VectorizedDQN.learning_rate", "VectorizedDQN.dense"
+# The paper's best period of resets is this share of its run's gradient steps.
+_RESET_SHARE = 0.04
+
+_ONE_COUNT = REDO
+_PER_ENTRY = {**REDO, "ReDo.adam_count": "'per_entry'"}
+_DQN = Variant("DQN", DEVICE_FILE)
+_REDO = Variant("DQN + ReDo", DEVICE_FILE, bindings=_PER_ENTRY)
+_REDO_ONE_COUNT = Variant("DQN + ReDo, one step count", DEVICE_FILE, bindings=_ONE_COUNT)
+
+
+def _iterations(number: int, agent_steps: int) -> Bindings:
+    """So many iterations of so many agent steps, the last with an evaluation."""
+    return {
+        "VectorizedRun.num_iterations": str(number),
+        "VectorizedRun.training_steps": str(agent_steps),
+        "VectorizedRun.evaluation_episodes": "20",
+        "VectorizedRun.evaluation_period": str(number),
+    }
+
+
+def _families(
+    games: tuple[str, ...], number: int, agent_steps: int, speed: str = "minatar mlp"
+) -> Families:
+    """Runs of so many iterations of so many agent steps."""
+    bindings = _iterations(number, agent_steps)
+    steps = number * agent_steps
+    whole = Family(TRAIN_VECTORIZED, DEVICE_GAME, games, _SEEDS, steps, bindings, speed)
+    smoke = dataclasses.replace(SMOKE_DEVICE, games=games[:1], gin_file="")
+    return {"paper": whole, "mini": whole, "smoke": smoke}
+
+
+def _sequences(games: tuple[str, ...], visits: int) -> Families:
+    """Runs of so many visits of ten iterations."""
+    number, agent_steps = 10 * visits, 20_000
+    bindings = {"VectorizedRun.num_iterations": str(number)}
+    of_games = functools.partial(Family, TRAIN_VECTORIZED, _SEQUENCE_GAME, games, replay_ratio=1)
+    # The benchmark's observations are three fifths as large.
+    whole = of_games(_SEEDS, number * agent_steps, bindings, "minatar mlp")
+    shorter = {**SMOKE_DEVICE.bindings, "GameSequence.steps_of_each": "100"}
+    smoke = dataclasses.replace(
+        SMOKE_DEVICE, game_parameter=_SEQUENCE_GAME, games=games[:1], bindings=shorter, gin_file=""
+    )
+    return {"paper": whole, "mini": whole, "smoke": smoke}
+
+
+def _resets(cell: Variant, agent_steps: int) -> tuple[Variant, ...]:
+    """Resets at each replay ratio, as many of them in each run as in the paper's."""
+    return tuple(
+        dataclasses.replace(
+            each,
+            bindings={
+                **each.bindings,
+                "Reset.period": str(round(_RESET_SHARE * agent_steps * (each.value or 0))),
+            },
+        )
+        for each in sweep(cell)
+    )
+
+
+def _at_each_width(cell: Variant) -> tuple[Variant, ...]:
+    return tuple(
+        dataclasses.replace(
+            cell,
+            bindings={**cell.bindings, **AT_RATIO_1, _DENSE: f"({width}, {width})"},
+            setting=f"width {width}",
+            value=width,
+        )
+        for width in (64, 128, 256, 512)
+    )
+
+
+def _at_each_rate(cell: Variant) -> tuple[Variant, ...]:
+    """Each learning rate with each replay ratio."""
+    return tuple(
+        dataclasses.replace(each, setting=f"learning rate {rate}, {each.setting}", value=None)
+        for rate in ("2.5e-4", "1e-3", "3e-3")
+        for each in at_each(
+            dataclasses.replace(cell, bindings={**cell.bindings, _LEARNING_RATE: rate}),
+            "replay ratio",
+            REPLAY_RATIO,
+            ("0.25", "1", "2"),
+        )
+    )
+
+
+def _of_tau(tau: str) -> tuple[Variant, ...]:
+    """ReDo with a threshold, or with one that adapts, at each period."""
+    method = "adaptive tau" if tau.startswith("@") else f"tau {tau}"
+    bindings = {**_PER_ENTRY, **AT_RATIO_1, "ReDo.tau": tau}
+    cell = Variant(f"DQN + ReDo, {method}", DEVICE_FILE, bindings=bindings)
+    return at_each(cell, "period", "ReDo.period", ("100", "1000", "10000"))
+
+
+def _in_sequence(method: str, bindings: Bindings, families: Families | None = None) -> Variant:
+    return Variant(method, _SEQUENCE_FILE, bindings=bindings, families=families)
+
+
+_of_long_runs = functools.partial(
+    Experiment,
+    shows=("iqm", "return", "evaluation", "dormant_percent", "overlap", "rank"),
+    setting_name="replay ratio",
+)
+_LONG_AGENT_STEPS = 300_000
+
+EXPERIMENTS = (
+    _of_long_runs(
+        name="minatar_long",
+        title="Figures 1, 2, 5, 7, 10 and 16 on MinAtar: replay ratios over 300 000 agent steps",
+        expected="H1 to H8 of docs/evidence.md.",
+        variants=(
+            *sweep(_DQN),
+            *sweep(_REDO, redo=True),
+            *sweep(_REDO_ONE_COUNT, redo=True),
+            *sweep(Variant("DQN + weight decay", DEVICE_FILE, bindings=WEIGHT_DECAY)),
+            *_resets(Variant("DQN + reset", DEVICE_FILE, bindings=RESET), _LONG_AGENT_STEPS),
+        ),
+        families=_families(MINATAR, 20, _LONG_AGENT_STEPS // 20),
+    ),
+    _of_long_runs(
+        name="minatar_convolution",
+        title="Figures 1, 7 and 10 on MinAtar's Asterix with the MinAtar paper's network",
+        expected="H1 to H5 of docs/evidence.md.",
+        variants=tuple(
+            dataclasses.replace(
+                each, bindings={**each.bindings, "VectorizedDQN.network": "'minatar'"}
+            )
+            for each in (*sweep(_DQN), *sweep(_REDO, redo=True))
+        ),
+        families=_families((_ASTERIX,), 20, _LONG_AGENT_STEPS // 20, "minatar"),
+    ),
+    Experiment(
+        name="minatar_rates",
+        title="Figure 11 as a map on MinAtar: learning rates and replay ratios, ReDo with either"
+        " step count of Adam",
+        expected="H9 to H11 of docs/evidence.md.",
+        variants=tuple(
+            each for cell in (_DQN, _REDO, _REDO_ONE_COUNT) for each in _at_each_rate(cell)
+        ),
+        families=_families((_ASTERIX, _BREAKOUT, _SPACE_INVADERS), 10, 10_000),
+        shows=("iqm", "return", "evaluation", "dormant_percent", "rank"),
+        setting_name="learning rate, replay ratio",
+    ),
+    Experiment(
+        name="minatar_sequence",
+        title="Three MinAtar games after one another, twice, with one network and one replay, and"
+        " fresh agents beside it",
+        expected="H12 and H13 of docs/evidence.md.",
+        variants=(
+            _in_sequence("DQN", {}),
+            _in_sequence("DQN + ReDo", _PER_ENTRY),
+            _in_sequence("DQN + weight decay", WEIGHT_DECAY),
+            _in_sequence("DQN + reset", {**RESET, "Reset.period": "48_000"}),
+            # Of the first game of the sequence its first visit is that of a fresh agent.
+            _in_sequence(
+                "DQN, fresh",
+                {},
+                _sequences(
+                    (
+                        "Asterix-Freeway-SpaceInvaders-MinAtar",
+                        "Freeway-SpaceInvaders-Asterix-MinAtar",
+                    ),
+                    1,
+                ),
+            ),
+        ),
+        families=_sequences(("SpaceInvaders-Asterix-Freeway-MinAtar",), 6),
+        shows=("return", "dormant_percent", "overlap", "rank"),
+    ),
+    Experiment(
+        name="minatar_width",
+        title="Figure 12 on MinAtar: networks of 64 to 512 neurons a layer",
+        expected="H14 and H15 of docs/evidence.md.",
+        variants=(*_at_each_width(_DQN), *_at_each_width(_REDO)),
+        families=_families((_ASTERIX, _BREAKOUT), 10, 20_000),
+        shows=("iqm", "return", "evaluation", "dormant_percent", "rank"),
+        setting_name="width",
+    ),
+    Experiment(
+        name="minatar_tau",
+        title="The paper's search of tau and period on MinAtar, with a tau that adapts",
+        expected="H16 and H17 of docs/evidence.md.",
+        variants=(
+            dataclasses.replace(_DQN, bindings=AT_RATIO_1),
+            *(
+                each
+                for tau in ("0.0", "0.01", "0.025", "0.1", "0.2", "@AdaptiveTau()")
+                for each in _of_tau(tau)
+            ),
+        ),
+        families=_families((_ASTERIX, _SPACE_INVADERS), 10, 10_000),
+        shows=("iqm", "return", "evaluation", "dormant_percent"),
+        setting_name="period",
+    ),
+)
