@@ -16,7 +16,9 @@
 Our run folders, Dopamine's logs and published JSON, and CSV are read into these by
 `dormant.report.sources`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +55,8 @@ class RunResult(NamedTuple):
     command: str = ""  # the command that started it; "" where unknown
     # What else its run.json says ({"versions": ..., "git_commit": ..., "error": ...}).
     details: dict | None = None
+    # {column: float64 (P,)}: what else was measured, as `measured_per_iteration` says.
+    measured: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Absence(NamedTuple):

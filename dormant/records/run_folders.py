@@ -14,10 +14,9 @@
 
 """Our run folders as results: metrics.jsonl, config.gin and run.json of each."""
 
-import itertools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from dormant.records.files import (
     read_object,
 )
 from dormant.records.games import is_name_of
-from dormant.records.reading import Run, read_run, tau_index
+from dormant.records.per_iteration import dormant_column, mean, measured_per_iteration
+from dormant.records.reading import Run, read_run
 from dormant.records.results import (
     FAILED,
     FINISHED,
@@ -192,35 +192,24 @@ def _result(
     steps = [record.agent_step for record in records.iterations]
     # A run may evaluate at its end alone; a curve is of the one or of the other.
     of_evaluation = all(
-        record.eval_average_return is not None or not record.train_returns
+        record.eval_returns or record.eval_average_return is not None or not record.train_returns
         for record in records.iterations
     )
     returns = [
-        _mean(record.eval_returns if of_evaluation else record.train_returns)
+        mean(record.eval_returns if of_evaluation else record.train_returns)
         for record in records.iterations
     ]
-    measured = [record for record in records.tracking if tau in record.taus]
-    percents = [
-        _mean([
-            record.dormant_percent_pooled[tau_index(record, tau)]
-            for record in measured
-            if start < record.agent_step <= end
-        ])
-        for start, end in itertools.pairwise([0, *steps])
-    ]  # fmt: skip
+    measured = measured_per_iteration(records, tau)
+    percents = measured.get(dormant_column(tau), np.full(len(steps), np.nan))
     return RunResult(
         *run[1:6],
         agent_steps=np.array(steps, float),
         returns=np.array(returns, float),
-        dormant_percent=np.array(percents, float),
+        dormant_percent=percents,
         folder=Path(os.path.abspath(folder)),
         records=records,
         config=read_config(folder),
         command=str(details.get("command", "")),
         details=details,
+        measured=measured,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else np.nan

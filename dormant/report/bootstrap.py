@@ -121,6 +121,27 @@ def of_improvement(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) 
     return _interval(ends, first.size + second.size)
 
 
+def of_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    summary: Callable[[np.ndarray], np.ndarray],
+    bootstrap: Bootstrap,
+) -> Interval:
+    """The summary of the first less that of the second, each drawn for itself.
+
+    Both are (runs, games) scores; the summary is one of `METRICS`, or another of that form.
+    """
+    samples = []
+    for drawn in _draws(bootstrap, first.shape, second.shape):
+        one, other = (
+            summary(np.take_along_axis(np.broadcast_to(of, numbers.shape), numbers, axis=1))
+            for of, numbers in zip((first, second), drawn, strict=True)
+        )
+        samples.append(one - other)
+    value = summary(first[None])[0] - summary(second[None])[0]
+    return _interval(_band(value, samples, min(first, second, key=len)), first.size + second.size)
+
+
 def of_mean(values: np.ndarray, bootstrap: Bootstrap) -> Interval:
     """The mean of (runs,) values, one a run."""
     band = _of_resamples(lambda drawn: drawn[..., 0].mean(axis=1), values[:, None], bootstrap)

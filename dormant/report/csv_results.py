@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.checks import shown
+from dormant.records.per_iteration import FURTHER_COLUMNS
 from dormant.records.reading import LARGEST
 from dormant.records.results import RunResult, Source
 from dormant.report.columns import (
@@ -71,23 +72,28 @@ class _Layout(NamedTuple):
     # For each run that has a column of returns of its own: what its name tells, and that column.
     runs: list[tuple[dict[str, str], int]]
     numbered: bool  # whether nothing tells the seeds
+    further: dict[str, int]  # {one of `FURTHER_COLUMNS`: its column}
 
 
 class _Point(NamedTuple):
     where: str
     labels: tuple[str, str, float | None, str, int]
-    values: tuple[float, float, float]  # agent steps, return, percentage
+    values: tuple[float, ...]  # agent steps, return, percentage, and what else was measured
 
 
 def write_csv(results: Iterable[RunResult], path: str | Path) -> None:
-    """Writes the curves of all runs; what `read_csv` reads is the same to the digit."""
-    text = io.StringIO()
+    """Writes the curves of all runs, and what else was measured in any of them; what `read_csv`
+    reads is the same to the digit."""
+    results, text = list(results), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    further = [name for name in FURTHER_COLUMNS if any(name in run.measured for run in results)]
+    writer.writerow([*COLUMNS, *further])
     for run in results:
         method, setting, game = map(inert, (run.method, run.setting, run.game))
         head = [method, setting, _text(run.value), game, run.seed]
-        points = zip(run.agent_steps, run.returns, run.dormant_percent, strict=True)
+        nothing = np.full(len(run.agent_steps), math.nan)
+        more = [run.measured.get(name, nothing) for name in further]
+        points = zip(run.agent_steps, run.returns, run.dormant_percent, *more, strict=True)
         writer.writerows([*head, *map(_text, point)] for point in points)
     Path(path).write_text(text.getvalue(), encoding="utf-8")
 
@@ -95,8 +101,9 @@ def write_csv(results: Iterable[RunResult], path: str | Path) -> None:
 def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Source:
     """Reads runs from a CSV file with the columns `COLUMNS`, in the order of their first lines.
 
-    Columns setting, value and dormant_percent may be missing or empty; further ones are passed
-    over. Names of one method or game that differ in spaces, namespace or version are one.
+    Columns setting, value, dormant_percent and `FURTHER_COLUMNS` may be missing or empty; others
+    are passed over. Names of one method or game that differ in spaces, namespace or version are
+    one.
 
     Args:
       path: the file. Between its fields stand commas, semicolons or tabs.
@@ -127,7 +134,7 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         )
     methods, of_methods = one_name("method", (point.labels[0] for point in points), spelled)
     games, of_games = one_name("game", (point.labels[3] for point in points), one_name_of_each)
-    curves: dict[tuple, list[tuple[float, float, float]]] = {}
+    curves: dict[tuple[str, str, float | None, str, int], list[tuple[float, ...]]] = {}
     for where, (method, setting, value, game, seed), values in points:
         labels = (methods[method], " ".join(setting.split()), value, games[game], seed)
         curve = curves.setdefault(labels, [])
@@ -137,10 +144,19 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
                 f" {values[0]:g} after {curve[-1][0]:g}"
             )
         curve.append(values)
-    runs = [RunResult(*labels, *np.array(curve, float).T) for labels, curve in curves.items()]
+    runs = [_result(labels, np.array(curve, float).T, layout) for labels, curve in curves.items()]
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
     return Source(runs, (), (*notes, *of_methods, *of_games), tuple(sheet.warnings))
+
+
+def _result(
+    labels: tuple[str, str, float | None, str, int], rows: np.ndarray, layout: _Layout
+) -> RunResult:
+    more = zip(layout.further, rows[3:], strict=True)
+    measured = {name: values for name, values in more if np.isfinite(values).any()}
+    steps, returns, percents = rows[:3]
+    return RunResult(*labels, steps, returns, percents, measured=measured)
 
 
 def _sheet(path: str | Path) -> _Sheet:
@@ -242,7 +258,10 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
     if runs:
         names = ", ".join(repr(sheet.header[at].rpartition(_OF_WANDB)[0]) for _, at in runs)
         notes.append(f"{sheet.path}: each of these is a run: {names}")
-    return _Layout(places, labels, runs, "seed" not in {*places, *labels, *told}), notes
+    numbered = "seed" not in {*places, *labels, *told}
+    header = {name: at for at, name in enumerate(sheet.header)}
+    further = {name: header[name] for name in FURTHER_COLUMNS if name in header}
+    return _Layout(places, labels, runs, numbered, further), notes
 
 
 def _runs_of_wandb(header: Sequence[str], wanted: str) -> list[tuple[dict[str, str], int]]:
@@ -260,15 +279,16 @@ def _points(
     """What a line says: a point of one run, or of each that has a column of its own."""
     where, fields = line
     row = layout.labels | {entry: fields[at] for entry, at in layout.places.items()}
+    row |= {entry: fields[at] for entry, at in layout.further.items()}
     if not layout.runs:
-        yield _point({"seed": str(number)} | row, where, columns)
+        yield _point({"seed": str(number)} | row, where, columns, layout.further)
     for index, (told, at) in enumerate(layout.runs):
         if not _is_nothing(fields[at]):  # it has no value at this step
             each = {"seed": str(number + index)} | told | row | {"return": fields[at]}
-            yield _point(each, where, columns)
+            yield _point(each, where, columns, layout.further)
 
 
-def _point(row: Mapping[str, str], where: str, columns: Columns) -> _Point:
+def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterable[str]) -> _Point:
     for name in ("method", "game"):
         if _is_nothing(row[name]):
             raise ValueError(f"{where}: {name} must be given; got {row[name]!r}")
@@ -284,7 +304,11 @@ def _point(row: Mapping[str, str], where: str, columns: Columns) -> _Point:
     method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
     step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
     labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
-    return _Point(where, labels, (step, optional("return"), optional("dormant_percent", 0, 100)))
+    values = (step, optional("return"), optional("dormant_percent", 0, 100))
+    limits = {name: (0.0, 100.0) for name in further if name.startswith("dormant_percent")}
+    return _Point(
+        where, labels, (*values, *(optional(name, *limits.get(name, ())) for name in further))
+    )
 
 
 def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:

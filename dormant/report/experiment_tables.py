@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dormant.records.experiment_file import PaperValue
+from dormant.records.per_iteration import EVALUATION
 from dormant.records.reading import values_at
 from dormant.records.results import Collection, RunResult
 from dormant.records.schema import FinalTable, Measure
@@ -61,7 +62,10 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
         Shown("return", lambda run: last_finite(run.returns), "Final return"),
         Shown("dormant_percent", lambda run: last_finite(run.dormant_percent), percent),
     )
-    by_game = {shown.name: [shown] for shown in of_iterations}
+    in_evaluation = Shown(
+        "evaluation", lambda run: _last(run, EVALUATION), "Return of evaluation, the last one"
+    )
+    by_game = {shown.name: [shown] for shown in (*of_iterations, in_evaluation)}
     shows = list(experiment.shows)
     for measure in statistics.schema.tracking:
         if measure.final:
@@ -87,7 +91,9 @@ def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> 
 
     def last(run: RunResult) -> dict[str, float | None]:
         tracking = run.records.tracking if run.records else ()
-        return values_at(tracking[-1], measure, tau) if tracking else {}
+        if tracking:
+            return values_at(tracking[-1], measure, tau)
+        return {"": _last(run, measure.name)} if measure.name in run.measured else {}
 
     def shown(name: str) -> Shown:
         def value(run: RunResult) -> float | None:
@@ -100,6 +106,11 @@ def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> 
 
     names = dict.fromkeys(name for run in collection.runs for name in last(run))
     return [shown(name) for name in (names if final.each else [""])]
+
+
+def _last(run: RunResult, column: str) -> float | None:
+    """Of what else was measured, in the last iteration that has it."""
+    return last_finite(run.measured[column]) if column in run.measured else None
 
 
 class _Cells:

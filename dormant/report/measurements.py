@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dormant.records import per_iteration
 from dormant.records.reading import values_at
 from dormant.records.results import RunResult
 from dormant.records.schema import POOLED, Schema, charts_of
@@ -64,7 +65,17 @@ def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Serie
     found = {RETURN: Series(run.agent_steps, None, run.returns)}
     records = run.records.tracking if run.records else ()
     if not records:
-        found[DORMANT_PERCENT] = Series(run.agent_steps, None, run.dormant_percent)
+        gradient_steps = run.measured.get(per_iteration.GRADIENT_STEP)
+
+        def of_iterations(values: np.ndarray) -> Series:
+            return Series(run.agent_steps, gradient_steps, values)
+
+        found[DORMANT_PERCENT] = of_iterations(run.dormant_percent)
+        if per_iteration.OVERLAP in run.measured:
+            found[OVERLAP] = of_iterations(run.measured[per_iteration.OVERLAP])
+        if per_iteration.RANK in run.measured:
+            rank = Measure(per_iteration.RANK, "last hidden layer")
+            found[rank] = of_iterations(run.measured[per_iteration.RANK])
     agent = np.array([record.agent_step for record in records], float)
     gradient = np.array([record.gradient_step for record in records], float)
     for name, measures in charts_of(schema).items():

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import EXPERIMENT_FILE, LEASE_FILE, METRICS_FILE
+from dormant.records.per_iteration import cut as cut_measured
 from dormant.records.results import (
     NOT_STARTED,
     UNREADABLE,
@@ -187,7 +188,7 @@ def _cut(runs: Iterable[RunResult], longest: int) -> list[RunResult]:
                 name: getattr(run, name)[inside]
                 for name in ("agent_steps", "returns", "dormant_percent")
             }
-            found.append(run._replace(**cut))
+            found.append(run._replace(**cut, measured=cut_measured(run.measured, inside)))
     return found
 
 

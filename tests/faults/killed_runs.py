@@ -148,11 +148,21 @@ def kill(kind: Kind, folder: Path, compiled: Path, is_time: Callable[[float], bo
             time.sleep(0.0005)
         return False
     finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        _kill_with_children(process.pid)
         process.wait()
+
+
+def _kill_with_children(number: int) -> None:
+    """Those that `reproduce` starts are in sessions of their own."""
+    try:
+        os.kill(number, signal.SIGSTOP)  # it starts no more of them
+        tasks = Path(f"/proc/{number}/task").glob("*/children")
+        children = [int(child) for task in tasks for child in task.read_text().split()]
+        os.kill(number, signal.SIGKILL)
+    except (ProcessLookupError, FileNotFoundError):
+        return
+    for child in children:
+        _kill_with_children(child)
 
 
 def is_saving(folder: Path) -> bool:

@@ -205,6 +205,9 @@ def test_csv_is_read_back_to_the_digit(folder, tmp_path):
         assert old[:5] == new[:5]
         for name in ("agent_steps", "returns", "dormant_percent"):
             np.testing.assert_array_equal(getattr(old, name), getattr(new, name))
+        assert old.measured.keys() == new.measured.keys() >= {"gradient_step", "overlap_history"}
+        for name, values in old.measured.items():
+            np.testing.assert_array_equal(values, new.measured[name])
 
 
 HEADER = ",".join(COLUMNS)
@@ -219,6 +222,10 @@ HEADER = ",".join(COLUMNS)
         (f"{HEADER}\nDQN,,,Pong,0,-1,1,\n", "line 2: agent_step must be from 0 to .*; got '-1'"),
         (f"{HEADER}\nDQN,,,Pong,0,1,1e308,\n", r"return must be from -1e\+100 to 1e\+100; got"),
         (f"{HEADER}\nDQN,,,Pong,0,1,1,500\n", "dormant_percent must be from 0 to 100; got '500'"),
+        (
+            f"{HEADER},dormant_percent_tau_0\nDQN,,,Pong,0,1,1,,101\n",
+            "line 2: dormant_percent_tau_0 must be from 0 to 100; got '101'",
+        ),
         (f"{HEADER}\nDQN,,,Pong,0.5,1,1,\n", "line 2: seed must be a whole number"),
         (f"{HEADER}\nDQN,,,,0,1,1,\n", "line 2: game must be given"),
         (f"{HEADER}\nDQN,,,Pong,0,5,1,\nDQN,,,Pong,0,5,2,\n", "line 3: .*two runs of one seed"),

@@ -22,7 +22,14 @@ from benchmarks.minatar_scores import GAMES as GAMES_MEASURED
 from benchmarks.minatar_scores import random_returns
 from dormant.records.experiment_file import ExperimentFile, PaperValue, PlannedRun
 from dormant.records.results import Absence, Collection, RunResult
-from dormant.report.bootstrap import METRICS, Bootstrap, of_iqm_curve, of_mean, of_mean_curve
+from dormant.report.bootstrap import (
+    METRICS,
+    Bootstrap,
+    of_difference,
+    of_iqm_curve,
+    of_mean,
+    of_mean_curve,
+)
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.scores import normalization, normalized
 from dormant.report.statistics import Statistics
@@ -197,6 +204,18 @@ def test_the_probability_of_improvement_is_rliables(fewer):
         pair, lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), 100, 5
     )
     assert found[:3] == pytest.approx([value[0] for value in expected], abs=1e-12)
+
+
+@pytest.mark.parametrize("runs", [(5, 5), (4, 7)])
+def test_a_difference_of_iqms_is_rliables(runs):
+    generator = np.random.default_rng(0)
+    pair = [generator.normal(size=(number, 3)) for number in runs]
+    expected = rliables(
+        pair, lambda x, y: np.array([metrics.aggregate_iqm(x) - metrics.aggregate_iqm(y)]), 100, 5
+    )
+    found = of_difference(*pair, METRICS["iqm"], Bootstrap(100, 5))
+    assert found[:3] == pytest.approx([value[0] for value in expected], abs=1e-12)
+    assert found.runs == 3 * sum(runs)
 
 
 @pytest.mark.parametrize("runs", [2, 3, 9, 10, 17])

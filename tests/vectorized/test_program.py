@@ -316,3 +316,21 @@ def test_wrong_arguments_of_make_program_are_named():
 def test_the_state_is_a_tree_of_arrays(three):
     assert isinstance(three[0], RunState)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(three[0]))
+
+
+def test_greedy_episodes_are_the_first_of_each_environment(redo_program, three):
+    state = three[0]
+    returns, lengths = redo_program.evaluate(state, 8)
+    assert returns.shape == lengths.shape == (SEEDS, 8)
+    for seed in range(SEEDS):
+        params = jax.tree.map(lambda leaf, at=seed: leaf[at], state.learner.params)
+        for first, length in ((0, TERMINAL_AFTER), (1, CUT_OFF_AFTER)):
+            codes = first * 16 + jnp.arange(length)[:, None]
+            seen = ((codes >> jnp.arange(8)) & 1).astype(jnp.float32)
+            best = NETWORK.apply(params, seen).argmax(axis=1).sum() + 0.01 * length
+            played = lengths[seed] == length
+            assert played.any()
+            np.testing.assert_allclose(returns[seed][played], best, rtol=1e-5)
+    identical(redo_program.evaluate(state, 8), (returns, lengths))
+    with pytest.raises(ValueError, match="`episodes` must be a whole number >= 1; got 0"):
+        redo_program.evaluate(state, 0)

@@ -77,6 +77,21 @@ def test_each_seed_has_the_records_of_a_run(base_dir):
     assert records(base_dir / "seed_0") != records(base_dir / "seed_1")
 
 
+def test_evaluation_leaves_training_as_it_is(base_dir, train_small, tmp_path):
+    changes = {"VectorizedRun.evaluation_episodes": 3, "VectorizedRun.evaluation_period": 5}
+    assert train_small(tmp_path, changes) == 0
+    for seed in ("seed_0", "seed_1"):
+        found = records(tmp_path / seed)
+        names = ("eval_returns", "eval_episode_lengths", "eval_average_return")
+        evaluated = [[record.pop(name, None) for name in names] for record in found]
+        assert found == records(base_dir / seed)
+        # Only the last iteration has one, of three episodes.
+        returns, lengths, average = evaluated.pop()
+        assert returns == lengths and len(returns) == 3
+        assert average == pytest.approx(sum(returns) / 3)
+        assert evaluated == [[None] * 3] * len(evaluated)
+
+
 def test_a_run_says_what_it_was(base_dir):
     for seed in (0, 1):
         folder = base_dir / f"seed_{seed}"
@@ -197,6 +212,8 @@ MISTAKES = {
     "LearnerOptions.replay_ratio = 0.3": "of one burst, must be a whole number",
     "Tracker.tracking_period = 21": "`Tracker.tracking_period` must be a multiple of the 2",
     "VectorizedRun.seeds = 0": "`VectorizedRun.seeds` must be a whole number >= 1; got 0",
+    "VectorizedRun.evaluation_episodes = -1": "must be a whole number >= 0; got -1",
+    "VectorizedRun.evaluation_period = 0": "`VectorizedRun.evaluation_period` must be a whole",
     "VectorizedRun.training_steps = 241": "a multiple of VectorizedDQN.update_period, 4",
     "VectorizedRun.training_steps = 80": "more than the 80 agent steps of VectorizedDQN.min",
     "VectorizedRun.num_iterations = 10_000_000": "fewer than 2**31 agent steps",

@@ -55,10 +55,12 @@ assert {len(leaf.sharding.device_set) for leaf in leaves} == {8}
 assert sharded[0].learner.gradient_step.shape == ()
 assert local_seeds(16) == list(range(16))
 host, one_device = to_host(sharded), shard(of, jax.devices()[:1])
+evaluated = to_host(shard(of).evaluate(sharded[0], 3))
 # Two seeds at a time, as each of the eight devices has them: products of the same shapes.
 for first in (0, 14):
     two = slice(first, first + 2)
-    plain = to_host(everything(one_device, 16, two))
+    on_one = everything(one_device, 16, two)
+    plain, of_one = to_host(on_one), to_host(one_device.evaluate(on_one[0], 3))
     for part in (1, 2):
         close(jax.tree.map(lambda values: values[two], host[part]), plain[part], rtol=1e-4)
     params = jax.tree.map(lambda values: values[two], host[0].learner.params)

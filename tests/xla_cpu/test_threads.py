@@ -72,6 +72,10 @@ def test_each_seed_is_the_run_that_it_is_alone(redo_program, alone, seeds, threa
         for brought, other in ((filled, expected_filled), (progress, expected)):
             identical(jax.tree.map(lambda leaf, at=seed: leaf[at, None], brought), other)
     assert progress.episode_return.shape[:2] == (seeds, ROUNDS)
+    evaluated = one_by_one(redo_program, threads).evaluate(states, 3)
+    for seed in range(seeds):
+        only = jax.tree.map(lambda leaf, at=seed: leaf[at, None], evaluated)
+        identical(only, redo_program.evaluate(states[seed], 3))
 
 
 def test_an_error_of_one_seed_is_raised(redo_program):

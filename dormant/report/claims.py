@@ -1,0 +1,242 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The claims that docs/evidence.md tests, and their verdicts, from the results of the experiments.
+
+`python -m dormant.report.claims results` prints the two tables of that page."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dormant.records.results import RunResult
+from dormant.report import bootstrap as stratified
+from dormant.report.bootstrap import DEFAULT, METRICS, Bootstrap, Interval
+from dormant.report.csv_results import read_csv
+from dormant.report.scores import normalized
+from dormant.report.tables import Table, markdown
+from dormant.reproduce.hypotheses import (
+    ALIKE,
+    CLAIMS,
+    DORMANT,
+    DQN,
+    LESS,
+    NOT_LESS,
+    NOT_MUCH_LESS,
+    RETURN,
+    SCORE,
+    SILENT,
+    Cell,
+    Claim,
+    Comparison,
+)
+
+RESULTS = "results.csv"
+HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", "mixed"
+NOT_RUN = "not run yet"
+# What would not matter: percentage points of dormant neurons, a share of plain DQN's score.
+_POINTS, _SHARE = 2.0, 0.1
+
+
+class Verdict(NamedTuple):
+    """What a comparison came to on one game, or over all of them."""
+
+    comparison: Comparison
+    game: str  # "" for all of them at once
+    seeds: int  # of each cell, the fewer of the two
+    difference: Interval
+    verdict: str
+
+
+def verdicts(
+    claim: Claim, runs: Sequence[RunResult], bootstrap: Bootstrap = DEFAULT
+) -> list[Verdict]:
+    """What each comparison of a claim came to, without those whose runs are not there."""
+    found = []
+    for comparison in claim.comparisons:
+        together = claim.measure == SCORE
+        for games in [comparison.games] if together else [(game,) for game in comparison.games]:
+            first, second = (
+                _values(runs, cell, games, claim.measure)
+                for cell in (comparison.first, comparison.second)
+            )
+            if first is None or second is None:
+                continue
+            difference = _difference(comparison, first, second, claim.measure, bootstrap)
+            margin = _margin(comparison, claim.measure, runs, games)
+            verdict = judge(difference, comparison.side, margin)
+            seeds = min(len(first), len(second))
+            found.append(
+                Verdict(comparison, "" if together else games[0], seeds, difference, verdict)
+            )
+    return found
+
+
+def judge(difference: Interval, side: str, margin: float) -> str:
+    """The verdict of a difference whose interval is known, as docs/evidence.md has it."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return UNDECIDED
+    inside = -margin < low and high < margin
+    if side == ALIKE:
+        outside = low > margin or high < -margin
+        return HOLDS if inside else DOES_NOT_HOLD if outside else UNDECIDED
+    if side == LESS:
+        low, high = -high, -low
+    if side in (NOT_LESS, NOT_MUCH_LESS):
+        refuted = high < (0 if side == NOT_LESS else -margin)
+        return DOES_NOT_HOLD if refuted else HOLDS if low > -margin else UNDECIDED
+    return HOLDS if low > 0 else DOES_NOT_HOLD if high < 0 or inside else UNDECIDED
+
+
+def overall(found: Sequence[Verdict]) -> str:
+    """The verdict of a claim."""
+    kinds = {each.verdict for each in found}
+    if not kinds:
+        return NOT_RUN
+    if len(kinds) == 1:
+        return kinds.pop()
+    # Where some hold and the rest is open, the whole is.
+    return UNDECIDED if kinds == {HOLDS, UNDECIDED} else MIXED
+
+
+def _values(
+    runs: Sequence[RunResult], cell: Cell, games: Sequence[str], measure: str
+) -> np.ndarray | None:
+    """(runs, games) values of a cell; None where a game has no run."""
+    columns = []
+    for game in games:
+        played = cell.game or game
+        mine = [run for run in runs if (run.method, run.setting, run.game) == (*cell[:2], played)]
+        found = [_value(run, cell.at, measure) for run in sorted(mine, key=lambda run: run.seed)]
+        values = np.array(found, float)
+        columns.append(normalized(game, values) if measure == SCORE else values)
+    fewest = min(map(len, columns))
+    if not fewest:
+        return None
+    return np.stack([values[:fewest] for values in columns], axis=1)
+
+
+def _value(run: RunResult, at: str | int, measure: str) -> float:
+    is_return = measure in (SCORE, RETURN)
+    values = run.returns if is_return else run.measured.get(measure, np.array([np.nan]))
+    if isinstance(at, int):
+        return float(values[at]) if at < len(values) else np.nan
+    quarter = max(1, len(values) // 4)
+    part = {"first quarter": values[:quarter], "last quarter": values[-quarter:]}.get(at)
+    if part is not None:
+        return float(np.nanmean(part)) if np.isfinite(part).any() else np.nan
+    finite = values[np.isfinite(values)]
+    return float(finite[0 if at == "first" else -1]) if finite.size else np.nan
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=(1, 2))
+
+
+def _difference(
+    comparison: Comparison,
+    first: np.ndarray,
+    second: np.ndarray,
+    measure: str,
+    bootstrap: Bootstrap,
+) -> Interval:
+    one, other = comparison.first, comparison.second
+    if one._replace(at="") == other._replace(at="") and measure != SCORE:
+        paired = first - second
+        return stratified.of_mean(paired[np.isfinite(paired)], bootstrap)
+    summary: Callable[[np.ndarray], np.ndarray] = METRICS["iqm"] if measure == SCORE else _mean
+    kept = [values[np.isfinite(values).all(axis=1)] for values in (first, second)]
+    return stratified.of_difference(kept[0], kept[1], summary, bootstrap)
+
+
+def _margin(
+    comparison: Comparison, measure: str, runs: Sequence[RunResult], games: Sequence[str]
+) -> float:
+    """What would not matter."""
+    if comparison.margin is not None:
+        return comparison.margin
+    if measure in (DORMANT, SILENT):
+        return _POINTS
+    if measure != SCORE:
+        return 0.0
+    settings = {run.setting for run in runs if run.method == DQN}
+    setting = next((c.setting for c in comparison[1:3] if c.setting in settings), "")
+    plain = _values(runs, Cell(DQN, setting), games, SCORE)
+    return 0.0 if plain is None else _SHARE * abs(float(METRICS["iqm"](plain[None])[0]))
+
+
+def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
+    """All claims with their verdicts, and all comparisons with their differences.
+
+    Args:
+      folder: holds `<experiment>/results.csv` of those that were run.
+      bootstrap: how intervals are made.
+    """
+    runs: dict[str, Sequence[RunResult]] = {}
+    rows, details = [], []
+    for claim in CLAIMS:
+        path = folder / claim.experiment / RESULTS
+        if claim.experiment not in runs:
+            runs[claim.experiment] = read_csv(path).runs if path.is_file() else ()
+        found = verdicts(claim, runs[claim.experiment], bootstrap)
+        rows.append(
+            (
+                *(claim.name, claim.text, claim.source, claim.experiment),
+                *(*_scale(runs, claim, found), _counted(found), overall(found)),
+            )
+        )
+        details += [
+            (
+                *(claim.name, each.comparison.name, each.game or "all games", str(each.seeds)),
+                *(_difference_text(each.difference), each.verdict),
+            )
+            for each in found
+        ]
+    header = ("", "claim", "from", "tested by", "agent steps", "seeds", "comparisons", "verdict")
+    of_each = ("claim", "comparison", "game", "seeds", "difference [95 % interval]", "verdict")
+    return Table("Claims", header, tuple(rows), ()), Table(
+        "Comparisons", of_each, tuple(details), ()
+    )
+
+
+def _scale(
+    runs: Mapping[str, Sequence[RunResult]], claim: Claim, found: Sequence[Verdict]
+) -> tuple[str, str]:
+    if not found:
+        return "", ""
+    longest = max(run.agent_steps[-1] for run in runs[claim.experiment])
+    return f"{longest:,.0f}", str(min(each.seeds for each in found))
+
+
+def _counted(found: Sequence[Verdict]) -> str:
+    counts = {
+        kind: sum(each.verdict == kind for each in found)
+        for kind in (HOLDS, DOES_NOT_HOLD, UNDECIDED)
+    }
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _difference_text(difference: Interval) -> str:
+    if difference.low is None:
+        return f"{difference.value:+.3g}"
+    return f"{difference.value:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
+
+
+if __name__ == "__main__":
+    for table in tables(Path(sys.argv[1])):
+        print(markdown(table))

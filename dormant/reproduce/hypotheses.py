@@ -1,0 +1,356 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The hypotheses of docs/evidence.md, as comparisons of the experiments' cells."""
+
+from typing import NamedTuple
+
+from dormant.records.per_iteration import OVERLAP, RANK, dormant_column
+from dormant.reproduce.families import MINATAR
+from dormant.reproduce.methods import REPLAY_RATIOS
+
+# What a difference must be: on one side of 0, not on one side of it, not beyond the margin there,
+# or within the margin.
+MORE, LESS, NOT_LESS, NOT_MUCH_LESS, ALIKE = "more", "less", "not less", "not much less", "alike"
+SCORE, RETURN = "score", "return"  # the other measures are columns of results.csv
+
+
+class Cell(NamedTuple):
+    """Whose runs are compared, and where in them.
+
+    Attributes:
+      method, setting: of the runs.
+      at: "last" or "first" iteration that has a value, the mean of the "first quarter" or "last
+        quarter" of them, or an iteration's number.
+      game: the one that the runs played, where that is not the one compared.
+    """
+
+    method: str
+    setting: str = ""
+    at: str | int = "last"
+    game: str = ""
+
+
+class Comparison(NamedTuple):
+    """One cell against another.
+
+    Attributes:
+      name: what distinguishes it from the claim's others.
+      first, second: the difference is that of the first less the second; of one cell at two places
+        it is taken run by run.
+      side: `MORE`, `LESS`, `NOT_LESS`, `NOT_MUCH_LESS` or `ALIKE`.
+      margin: what would not matter; None for the usual of the measure.
+      games: those compared, each for itself; a score is compared over all of them at once.
+    """
+
+    name: str
+    first: Cell
+    second: Cell
+    side: str
+    margin: float | None = None
+    games: tuple[str, ...] = ()
+
+
+class Claim(NamedTuple):
+    """A hypothesis of docs/evidence.md.
+
+    Attributes:
+      name: such as "H1".
+      text: what it says, in a line.
+      source: the paper's figure, or whose it is.
+      experiment: whose results it is tested on.
+      measure: `SCORE`, `RETURN`, or a column of results.csv.
+      comparisons: all that it says.
+    """
+
+    name: str
+    text: str
+    source: str
+    experiment: str
+    measure: str
+    comparisons: tuple[Comparison, ...]
+
+
+_ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
+DQN, _REDO, _ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
+_SEQUENCE = "SpaceInvaders-Asterix-Freeway-MinAtar"
+DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
+
+
+def _ratio(value: str) -> str:
+    return f"replay ratio {value}"
+
+
+def _of_ratios(games: tuple[str, ...]) -> dict[str, tuple[str, str, tuple[Comparison, ...]]]:
+    """{claim: (text, measure, comparisons)} of replay ratios: H1 to H5."""
+
+    def compared(name: str, first: Cell, second: Cell, side: str) -> Comparison:
+        return Comparison(name, first, second, side, games=games)
+
+    settings = [_ratio(value) for value in REPLAY_RATIOS]
+    low, high = settings[0], settings[-1]
+    return {
+        "H1": (
+            "Plain DQN's wholly silent neurons (tau 0) become more over training",
+            SILENT,
+            tuple(
+                compared(each, Cell(DQN, each), Cell(DQN, each, "first"), MORE) for each in settings
+            ),
+        ),
+        "H2": (
+            "More updates leave plain DQN with more dormant neurons",
+            DORMANT,
+            (compared("2 less .25", Cell(DQN, high), Cell(DQN, low), MORE),),
+        ),
+        "H3": (
+            "Plain DQN's score falls as the replay ratio grows",
+            SCORE,
+            (compared("2 less .25", Cell(DQN, high), Cell(DQN, low), LESS),),
+        ),
+        "H4": (
+            "ReDo leaves fewer dormant neurons than plain DQN has",
+            DORMANT,
+            tuple(compared(each, Cell(_REDO, each), Cell(DQN, each), LESS) for each in settings),
+        ),
+        "H5": (
+            "ReDo's score is higher at replay ratios 1 and 2, and not lower at .25",
+            SCORE,
+            tuple(
+                compared(each, Cell(_REDO, each), Cell(DQN, each), side)
+                for each, side in ((settings[2], MORE), (high, MORE), (low, NOT_LESS))
+            ),
+        ),
+    }
+
+
+_SOURCES = {
+    "H1": "figures 2, 7",
+    "H2": "figures 7, 16",
+    "H3": "figures 7, 10",
+    "H4": "figure 9",
+    "H5": "figures 1, 9, 10",
+}
+_RATES = ("2.5e-4", "1e-3", "3e-3")
+_RATE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
+
+
+def _rate(rate: str, ratio: str) -> str:
+    return f"learning rate {rate}, {_ratio(ratio)}"
+
+
+def _visits() -> tuple[tuple[str, Cell, int], ...]:
+    """(game, the fresh agent's cell, iteration that ends its second visit)."""
+    return (
+        (_SPACE_INVADERS, Cell(DQN, at=9, game=_SEQUENCE), 39),
+        (_ASTERIX, Cell("DQN, fresh", at=9, game="Asterix-Freeway-SpaceInvaders-MinAtar"), 49),
+        (_FREEWAY, Cell("DQN, fresh", at=9, game="Freeway-SpaceInvaders-Asterix-MinAtar"), 59),
+    )
+
+
+CLAIMS = (
+    *(
+        Claim(name, text, _SOURCES[name], "minatar_long", measure, comparisons)
+        for name, (text, measure, comparisons) in _of_ratios(MINATAR).items()
+    ),
+    Claim(
+        "H6",
+        "ReDo's score is higher than that of resets and of weight decay, replay ratio 1",
+        "figure 1",
+        "minatar_long",
+        SCORE,
+        tuple(
+            Comparison(
+                f"less {name}",
+                Cell(_REDO, _ratio("1")),
+                Cell(method, _ratio("1")),
+                MORE,
+                games=MINATAR,
+            )
+            for name, method in (("resets", "DQN + reset"), ("weight decay", "DQN + weight decay"))
+        ),
+    ),
+    Claim(
+        "H7",
+        "Dormant neurons stay dormant: their overlap with all before rises",
+        "figure 5",
+        "minatar_long",
+        OVERLAP,
+        tuple(
+            Comparison(
+                each,
+                Cell(DQN, each, "last quarter"),
+                Cell(DQN, each, "first quarter"),
+                MORE,
+                games=MINATAR,
+            )
+            for each in map(_ratio, REPLAY_RATIOS)
+        ),
+    ),
+    Claim(
+        "H8",
+        "ReDo's features have a higher effective rank, replay ratio 1",
+        "table 7",
+        "minatar_long",
+        RANK,
+        (Comparison("", Cell(_REDO, _ratio("1")), Cell(DQN, _ratio("1")), MORE, games=MINATAR),),
+    ),
+    *(
+        Claim(
+            f"{name}, convolution",
+            text,
+            _SOURCES[name],
+            "minatar_convolution",
+            measure,
+            comparisons,
+        )
+        for name, (text, measure, comparisons) in _of_ratios((_ASTERIX,)).items()
+    ),
+    Claim(
+        "H9",
+        "A higher learning rate leaves plain DQN with more dormant neurons, 3e-3 less 2.5e-4",
+        "figure 11",
+        "minatar_rates",
+        DORMANT,
+        tuple(
+            Comparison(
+                _ratio(ratio),
+                Cell(DQN, _rate("3e-3", ratio)),
+                Cell(DQN, _rate("2.5e-4", ratio)),
+                MORE,
+                games=_RATE_GAMES,
+            )
+            for ratio in ("0.25", "1", "2")
+        ),
+    ),
+    Claim(
+        "H10",
+        "With one step count of Adam ReDo leaves more dormant neurons than with per-entry counts",
+        "ours",
+        "minatar_rates",
+        DORMANT,
+        tuple(
+            Comparison(
+                setting, Cell(_ONE_COUNT, setting), Cell(_REDO, setting), MORE, games=_RATE_GAMES
+            )
+            for setting in (
+                _rate(rate, ratio) for rate in _RATES[1:] for ratio in ("0.25", "1", "2")
+            )
+        ),
+    ),
+    Claim(
+        "H11",
+        "With per-entry counts ReDo leaves fewer dormant neurons than plain DQN has",
+        "figure 9, beyond its settings",
+        "minatar_rates",
+        DORMANT,
+        tuple(
+            Comparison(setting, Cell(_REDO, setting), Cell(DQN, setting), LESS, games=_RATE_GAMES)
+            for setting in (_rate(rate, ratio) for rate in _RATES for ratio in ("0.25", "1", "2"))
+        ),
+    ),
+    Claim(
+        "H12",
+        "A network that has learned other games learns a game worse than a fresh one",
+        "section 1",
+        "minatar_sequence",
+        RETURN,
+        tuple(
+            Comparison(game, Cell(DQN, at=at, game=_SEQUENCE), fresh, LESS, games=(game,))
+            for game, fresh, at in _visits()
+        ),
+    ),
+    Claim(
+        "H13",
+        "ReDo's return at the end of a second visit is higher than plain DQN's",
+        "ours",
+        "minatar_sequence",
+        RETURN,
+        tuple(
+            Comparison(
+                game,
+                Cell(_REDO, at=at, game=_SEQUENCE),
+                Cell(DQN, at=at, game=_SEQUENCE),
+                MORE,
+                games=(game,),
+            )
+            for game, _, at in _visits()
+        ),
+    ),
+    Claim(
+        "H14",
+        "Dormant neurons are alike at all widths (within 5 points of width 128)",
+        "figure 12",
+        "minatar_width",
+        DORMANT,
+        tuple(
+            Comparison(
+                f"{width} less 128",
+                Cell(DQN, f"width {width}"),
+                Cell(DQN, "width 128"),
+                ALIKE,
+                5.0,
+                (_ASTERIX, _BREAKOUT),
+            )
+            for width in (64, 256, 512)
+        ),
+    ),
+    Claim(
+        "H15",
+        "ReDo's score is higher than plain DQN's at each width",
+        "figure 12",
+        "minatar_width",
+        SCORE,
+        tuple(
+            Comparison(
+                setting, Cell(_REDO, setting), Cell(DQN, setting), MORE, games=(_ASTERIX, _BREAKOUT)
+            )
+            for setting in (f"width {width}" for width in (64, 128, 256, 512))
+        ),
+    ),
+    Claim(
+        "H16",
+        "No other tau and period is better than 0.1 and 1 000 by more than a tenth of DQN's score",
+        "the paper's search",
+        "minatar_tau",
+        SCORE,
+        tuple(
+            Comparison(
+                f"less tau {tau}, period {period}",
+                Cell(f"{_REDO}, tau 0.1", "period 1000"),
+                Cell(f"{_REDO}, tau {tau}", f"period {period}"),
+                NOT_MUCH_LESS,
+                games=(_ASTERIX, _SPACE_INVADERS),
+            )
+            for tau in ("0.0", "0.01", "0.025", "0.1", "0.2")
+            for period in (100, 1000, 10000)
+            if (tau, period) != ("0.1", 1000)
+        ),
+    ),
+    Claim(
+        "H17",
+        "The adaptive tau's score is not lower than that of tau 0.1",
+        "ours",
+        "minatar_tau",
+        SCORE,
+        (
+            Comparison(
+                "period 1000",
+                Cell(f"{_REDO}, adaptive tau", "period 1000"),
+                Cell(f"{_REDO}, tau 0.1", "period 1000"),
+                NOT_LESS,
+                games=(_ASTERIX, _SPACE_INVADERS),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,180 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Claims: of planned cells, judged as the page says, and shown as the results have them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dormant.records.results import RunResult
+from dormant.report.bootstrap import Bootstrap, Interval
+from dormant.report.claims import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    MIXED,
+    NOT_RUN,
+    UNDECIDED,
+    judge,
+    overall,
+    tables,
+    verdicts,
+)
+from dormant.report.csv_results import write_csv
+from dormant.report.tables import markdown
+from dormant.reproduce import catalog
+from dormant.reproduce.hypotheses import (
+    ALIKE,
+    CLAIMS,
+    DORMANT,
+    LESS,
+    MORE,
+    NOT_LESS,
+    NOT_MUCH_LESS,
+    RETURN,
+    SCORE,
+    Cell,
+    Claim,
+    Comparison,
+)
+from dormant.reproduce.jobs import jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "evidence.md"
+GAMES = ("Asterix-MinAtar", "Breakout-MinAtar")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_a_claim_compares_cells_that_are_planned(claim):
+    planned = {
+        (run.method, run.setting, run.game): run.agent_steps
+        for job in jobs(catalog.find(claim.experiment), "mini", Path("x"))
+        for run in job.runs
+    }
+    for comparison in claim.comparisons:
+        assert comparison.games
+        for cell in (comparison.first, comparison.second):
+            for game in comparison.games:
+                assert (cell.method, cell.setting, cell.game or game) in planned
+    names = [(claim.name, each.name) for each in claim.comparisons]
+    assert len(set(names)) == len(names)
+
+
+def test_the_page_has_every_claim_and_what_the_results_say_of_it():
+    text = PAGE.read_text("utf-8")
+    for claim in CLAIMS:
+        assert f"| {claim.name.partition(',')[0]} |" in text
+    shown = text.partition("<!-- python -m dormant.report.claims results -->\n\n")[2]
+    expected = "\n".join(markdown(table) for table in tables(ROOT / "results"))
+    assert shown.split() == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("interval", "side", "verdict"),
+    [
+        ((1, 3), MORE, HOLDS),
+        ((-3, -1), MORE, DOES_NOT_HOLD),
+        ((-1, 1), MORE, DOES_NOT_HOLD),  # within what would not matter
+        ((-1, 3), MORE, UNDECIDED),
+        ((0.5, 1), MORE, HOLDS),  # small, and on the claimed side
+        ((-3, -1), LESS, HOLDS),
+        ((1, 3), LESS, DOES_NOT_HOLD),
+        ((-3, 1), LESS, UNDECIDED),
+        ((-1.9, 5), NOT_LESS, HOLDS),
+        ((-3, 1), NOT_LESS, UNDECIDED),
+        ((-3, -1), NOT_LESS, DOES_NOT_HOLD),
+        ((-1.5, -1), NOT_LESS, DOES_NOT_HOLD),
+        ((-1.5, -1), NOT_MUCH_LESS, HOLDS),  # less, but not by what matters
+        ((-3, -1), NOT_MUCH_LESS, UNDECIDED),
+        ((-3, -2.1), NOT_MUCH_LESS, DOES_NOT_HOLD),
+        ((-1.9, 1.9), ALIKE, HOLDS),
+        ((-1.9, 2.1), ALIKE, UNDECIDED),
+        ((2.1, 3), ALIKE, DOES_NOT_HOLD),
+        ((None, None), MORE, UNDECIDED),  # one seed
+    ],
+)
+def test_an_interval_is_judged_as_the_page_says(interval, side, verdict):
+    assert judge(Interval(0.0, *interval), side, 2.0) == verdict
+
+
+def runs(method, game, last, seeds=6, setting="s"):
+    """Runs whose values fall to `last`, each seed a little other."""
+    curves = [np.array([9.0, 5.0, last]) + 0.01 * seed for seed in range(seeds)]
+    return [
+        RunResult(method, setting, None, game, seed, np.array([10.0, 20.0, 30.0]), curve, curve,
+                  measured={DORMANT: curve})
+        for seed, curve in enumerate(curves)
+    ]  # fmt: skip
+
+
+def claim(measure, side, first="last", second="last", method="DQN + ReDo"):
+    comparison = Comparison(
+        "c", Cell(method, "s", first), Cell("DQN", "s", second), side, games=GAMES
+    )
+    return Claim("H0", "t", "ours", "x", measure, (comparison,))
+
+
+def test_each_game_has_its_verdict_and_a_claim_the_one_of_all():
+    given = [
+        *(run for game in GAMES for run in runs("DQN", game, 10.0)),
+        *runs("DQN + ReDo", GAMES[0], 2.0),
+        *runs("DQN + ReDo", GAMES[1], 14.0),
+    ]
+    found = verdicts(claim(DORMANT, LESS), given, Bootstrap(200))
+    assert [(each.game, each.verdict, each.seeds) for each in found] == [
+        (GAMES[0], HOLDS, 6),
+        (GAMES[1], DOES_NOT_HOLD, 6),
+    ]
+    assert [each.difference.value for each in found] == pytest.approx([-8, 4])
+    assert overall(found) == MIXED and overall(found[:1]) == HOLDS and overall([]) == NOT_RUN
+    undecided = found[0]._replace(verdict=UNDECIDED)
+    assert overall([found[0], undecided]) == UNDECIDED
+
+
+def test_a_score_is_compared_over_all_games_at_once():
+    given = [
+        run
+        for game in GAMES
+        for method, last in (("DQN", 4.0), ("DQN + ReDo", 8.0))
+        for run in runs(method, game, last)
+    ]
+    (found,) = verdicts(claim(SCORE, MORE), given, Bootstrap(200))
+    assert (found.game, found.verdict) == ("", HOLDS) and found.difference.value > 0
+    assert not verdicts(claim(SCORE, MORE), given[:-6], Bootstrap(200))  # a game is missing
+
+
+def test_one_cell_at_two_places_is_compared_run_by_run():
+    given = [run for game in GAMES for run in runs("DQN", game, 10.0)]
+    found = verdicts(claim(DORMANT, MORE, "last", "first", "DQN"), given, Bootstrap(200))
+    for each in found:
+        # The seeds differ, their differences do not.
+        assert each.difference[:3] == pytest.approx((1.0, 1.0, 1.0)) and each.verdict == HOLDS
+    quarters = verdicts(claim(RETURN, LESS, "last quarter", 1, "DQN"), given, Bootstrap(200))
+    assert [each.difference.value for each in quarters] == pytest.approx([5.0, 5.0])
+
+
+def test_the_tables_are_made_of_what_a_report_wrote(tmp_path):
+    folder = tmp_path / "minatar_width"
+    folder.mkdir()
+    given = [
+        run
+        for width, last in ((64, 8.0), (128, 9.0), (256, 10.0), (512, 19.0))
+        for run in runs("DQN", GAMES[0], last, setting=f"width {width}")
+    ]
+    write_csv(given, folder / "results.csv")
+    rows = {row[0]: row[1:] for row in tables(tmp_path, Bootstrap(200))[0].rows}
+    assert rows["H14"][3:] == ("30", "6", "2 holds, 1 does not hold", MIXED)
+    assert rows["H1"][3:] == ("", "", "", NOT_RUN)
+    assert rows["H15"][-1] == NOT_RUN  # it has no ReDo
