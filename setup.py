@@ -66,6 +66,9 @@ REPORT = [
     "matplotlib>=3.11,<4",
     "tqdm>=4.64.1,<5",
 ]
+DIGITS = [
+    "scikit-learn>=1.6,<2",  # whose package holds real images
+]
 DEV = [
     "rliable>=1.2.0,<2",  # the report's intervals are held against its own
     "pandas<3",  # with pandas 3 rliable does not import
@@ -120,8 +123,9 @@ setup(
         "vectorized": VECTORIZED,
         "report": REPORT,
         "tensorboard": TENSORBOARD,
+        "digits": DIGITS,
         "dev": DEV,
-        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DEV,
+        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DIGITS + DEV,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

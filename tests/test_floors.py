@@ -64,7 +64,7 @@ ROOMS = {
             *("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay"),
             *("runs", "vectorized"),
         ),
-        CORE_PACKAGES | RUN_PACKAGES,
+        CORE_PACKAGES | RUN_PACKAGES | {"sklearn"},
     ),
     "agents": (
         ("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay", "runs"),

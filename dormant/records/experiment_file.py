@@ -65,7 +65,8 @@ class ExperimentFile(NamedTuple):
     expected: str  # what the paper finds, in a line or two
     setting_name: str  # what varies between the rows, such as "replay ratio"; "" where nothing does
     # What the figure shows, in the order of importance, of "iqm", "return", "dormant_percent",
-    # "dormant_percent_by_network", "overlap", "rank", "evaluation".
+    # "dormant_percent_by_network", "overlap", "rank", "evaluation",
+    # "train_accuracy".
     shows: tuple[str, ...]
     baseline: str  # the method that the others are compared with
     command: str  # the shell command that runs or continues the whole experiment

@@ -23,6 +23,7 @@ from dormant.records.reading import Run, values_at
 from dormant.records.schema import SCHEMA
 
 GRADIENT_STEP, EVALUATION = "gradient_step", "evaluation_return"
+ACCURACY = "train_accuracy"
 OVERLAP, RANK = "overlap_history", "effective_rank"
 _DORMANT = "dormant_percent_tau_"
 _TAUS = (0.0, 0.025, 0.1)
@@ -30,6 +31,7 @@ _TAUS = (0.0, 0.025, 0.1)
 FURTHER_COLUMNS = (
     GRADIENT_STEP,
     EVALUATION,
+    ACCURACY,
     *(f"{_DORMANT}{tau:g}" for tau in _TAUS),
     OVERLAP,
     RANK,
@@ -45,9 +47,10 @@ def measured_per_iteration(run: Run, tau: float) -> dict[str, np.ndarray]:
     """{column: float64 (P,)} of a run of P iterations, without columns that have no value.
 
     Gradient steps are those at the end of each iteration, the return of evaluation is the mean of
-    its episodes. All else is the mean over the measurements within the iteration: dormant
-    percentages, and of the last hidden layer the overlap with all dormant neurons before at `tau`
-    and the effective rank of its features. NaN where there was none.
+    its episodes, the accuracy is that of the iteration's record. All else is the mean over the
+    measurements within the iteration: dormant percentages, and of the last hidden layer the overlap
+    with all dormant neurons before at `tau` and the effective rank of its features. NaN where there
+    was none.
     """
     ends = [record.agent_step for record in run.iterations]
     inside = [
@@ -57,6 +60,7 @@ def measured_per_iteration(run: Run, tau: float) -> dict[str, np.ndarray]:
     columns = {
         GRADIENT_STEP: [float(record.gradient_step) for record in run.iterations],
         EVALUATION: [mean(record.eval_returns) for record in run.iterations],
+        ACCURACY: [mean([record.train_accuracy]) for record in run.iterations],
     }
     measures = {measure.name: measure for measure in SCHEMA.tracking}
     places = [(dormant_column(at), "dormant_percent_pooled", at) for at in {*_TAUS, tau}]

@@ -24,7 +24,15 @@ from dormant.records.results import RunResult
 from dormant.records.schema import POOLED
 from dormant.report.bootstrap import Band, Interval, of_mean_curve
 from dormant.report.looks import Line
-from dormant.report.measurements import DORMANT_PERCENT, OVERLAP, RETURN, Measure, Series, titles
+from dormant.report.measurements import (
+    ACCURACY,
+    DORMANT_PERCENT,
+    OVERLAP,
+    RETURN,
+    Measure,
+    Series,
+    titles,
+)
 from dormant.report.scores import final_score, normalization, normalized
 from dormant.report.statistics import Statistics, places, shared_steps
 from dormant.report.tables import file_name
@@ -36,6 +44,7 @@ LAYERS = "dormancy-layers"
 # {measure that has a figure: (the name of its files, its title)}
 FIGURES = {
     RETURN: ("returns", "Return of each game"),
+    ACCURACY: ("accuracy", "Accuracy of the classifier"),
     DORMANT_PERCENT: ("dormancy", "Dormant neurons"),
     OVERLAP: ("overlap", "Overlap of dormant neurons"),
 }

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dormant.records.experiment_file import PaperValue
-from dormant.records.per_iteration import EVALUATION
+from dormant.records.per_iteration import ACCURACY, EVALUATION
 from dormant.records.reading import values_at
 from dormant.records.results import Collection, RunResult
 from dormant.records.schema import FinalTable, Measure
@@ -65,7 +65,10 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
     in_evaluation = Shown(
         "evaluation", lambda run: _last(run, EVALUATION), "Return of evaluation, the last one"
     )
-    by_game = {shown.name: [shown] for shown in (*of_iterations, in_evaluation)}
+    accuracy = Shown(
+        "train_accuracy", lambda run: _last(run, ACCURACY), "Accuracy at the end of training", 3
+    )
+    by_game = {shown.name: [shown] for shown in (*of_iterations, in_evaluation, accuracy)}
     shows = list(experiment.shows)
     for measure in statistics.schema.tracking:
         if measure.final:

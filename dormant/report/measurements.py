@@ -37,6 +37,7 @@ class Measure(NamedTuple):
 RETURN = Measure("return")
 DORMANT_PERCENT = Measure("dormant_percent", POOLED)
 OVERLAP = Measure(PENULTIMATE)
+ACCURACY = Measure(per_iteration.ACCURACY)
 
 
 class Series(NamedTuple):
@@ -57,6 +58,7 @@ def titles(schema: Schema, tau: float) -> dict[str, str]:
             for name, (first, *_) in charts_of(schema).items()
         },
         PENULTIMATE: f"overlap coefficient{at_tau}",
+        ACCURACY.quantity: "accuracy on the images that are trained on",
     }
 
 
@@ -64,12 +66,14 @@ def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Serie
     """All that a run measured, without measures that have no value at all."""
     found = {RETURN: Series(run.agent_steps, None, run.returns)}
     records = run.records.tracking if run.records else ()
+    gradient_steps = run.measured.get(per_iteration.GRADIENT_STEP)
+
+    def of_iterations(values: np.ndarray) -> Series:
+        return Series(run.agent_steps, gradient_steps, values)
+
+    if per_iteration.ACCURACY in run.measured:
+        found[ACCURACY] = of_iterations(run.measured[per_iteration.ACCURACY])
     if not records:
-        gradient_steps = run.measured.get(per_iteration.GRADIENT_STEP)
-
-        def of_iterations(values: np.ndarray) -> Series:
-            return Series(run.agent_steps, gradient_steps, values)
-
         found[DORMANT_PERCENT] = of_iterations(run.dormant_percent)
         if per_iteration.OVERLAP in run.measured:
             found[OVERLAP] = of_iterations(run.measured[per_iteration.OVERLAP])

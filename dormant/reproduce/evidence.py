@@ -20,6 +20,7 @@ import dataclasses
 import functools
 
 from dormant.reproduce.experiments import (
+    STUDY,
     TRAIN_VECTORIZED,
     Bindings,
     Experiment,
@@ -139,6 +140,44 @@ def _in_sequence(method: str, bindings: Bindings, families: Families | None = No
     return Variant(method, _SEQUENCE_FILE, bindings=bindings, families=families)
 
 
+def _of_digits(optimizer: str, bindings: Bindings) -> tuple[Variant, ...]:
+    """A classifier with labels that stay and that are shuffled, and with ReDo."""
+    methods = {
+        "fixed labels": {"Supervised.labels": "'fixed'"},
+        "shuffled labels": {},
+        "shuffled labels + ReDo": REDO,
+    }
+    return tuple(
+        Variant(
+            method,
+            "studies/digits.gin",
+            bindings={**of_method, **bindings},
+            setting=f"optimizer {optimizer}",
+        )
+        for method, of_method in methods.items()
+    )
+
+
+_SGD = {
+    "Supervised.optimizer": "'sgd'",
+    "Supervised.learning_rate": "0.01",
+    "ReDo.adam_count": "'keep'",
+}
+_ONE_COUNT_OF_ADAM = Variant(
+    "shuffled labels + ReDo, one step count",
+    "studies/digits.gin",
+    bindings={**REDO, "ReDo.adam_count": "'keep'"},
+    setting="optimizer Adam",
+)
+
+
+def _digits(seeds: int) -> Families:
+    of_digits = functools.partial(Family, STUDY, "Images.source", ("digits",), replay_ratio=1)
+    whole = of_digits(seeds, 400 * 56, speed="digits")
+    shorter = {"StudyRun.num_iterations": "5", "Supervised.shuffle_every": "2"}
+    return {"paper": whole, "mini": whole, "smoke": of_digits(1, 5 * 56, shorter)}
+
+
 _of_long_runs = functools.partial(
     Experiment,
     shows=("iqm", "return", "evaluation", "dormant_percent", "overlap", "rank"),
@@ -147,6 +186,16 @@ _of_long_runs = functools.partial(
 _LONG_AGENT_STEPS = 300_000
 
 EXPERIMENTS = (
+    Experiment(
+        name="digits",
+        title="Figure 3 on scikit-learn's digits: labels fixed and shuffled every 20 of 400 epochs,"
+        " by Adam and by SGD",
+        expected="H18 to H21 of docs/evidence.md.",
+        variants=(*_of_digits("Adam", {}), _ONE_COUNT_OF_ADAM, *_of_digits("SGD", _SGD)),
+        families=_digits(_SEEDS),
+        shows=("train_accuracy", "dormant_percent"),
+        setting_name="optimizer",
+    ),
     _of_long_runs(
         name="minatar_long",
         title="Figures 1, 2, 5, 7, 10 and 16 on MinAtar: replay ratios over 300 000 agent steps",

@@ -16,7 +16,7 @@
 
 from typing import NamedTuple
 
-from dormant.records.per_iteration import OVERLAP, RANK, dormant_column
+from dormant.records.per_iteration import ACCURACY, OVERLAP, RANK, dormant_column
 from dormant.reproduce.families import MINATAR
 from dormant.reproduce.methods import REPLAY_RATIOS
 
@@ -141,6 +141,8 @@ _SOURCES = {
     "H4": "figure 9",
     "H5": "figures 1, 9, 10",
 }
+_DIGITS, _SHUFFLED = ("digits",), "shuffled labels"
+_OPTIMIZERS = ("optimizer Adam", "optimizer SGD")
 _RATES = ("2.5e-4", "1e-3", "3e-3")
 _RATE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
 
@@ -350,6 +352,69 @@ CLAIMS = (
                 Cell(f"{_REDO}, tau 0.1", "period 1000"),
                 NOT_LESS,
                 games=(_ASTERIX, _SPACE_INVADERS),
+            ),
+        ),
+    ),
+    Claim(
+        "H18",
+        "Shuffled labels leave a classifier with more dormant neurons than fixed ones",
+        "figure 3",
+        "digits",
+        DORMANT,
+        tuple(
+            Comparison(
+                setting,
+                Cell(_SHUFFLED, setting),
+                Cell("fixed labels", setting),
+                MORE,
+                games=_DIGITS,
+            )
+            for setting in _OPTIMIZERS
+        ),
+    ),
+    Claim(
+        "H19",
+        "It learns the last labels worse than the first shuffled ones",
+        "section 1",
+        "digits",
+        ACCURACY,
+        tuple(
+            Comparison(
+                setting, Cell(_SHUFFLED, setting), Cell(_SHUFFLED, setting, 39), LESS, games=_DIGITS
+            )
+            for setting in _OPTIMIZERS
+        ),
+    ),
+    Claim(
+        "H20",
+        "With ReDo it learns the last labels better than without",
+        "figures 3, 9",
+        "digits",
+        ACCURACY,
+        tuple(
+            Comparison(
+                setting,
+                Cell(f"{_SHUFFLED} + ReDo", setting),
+                Cell(_SHUFFLED, setting),
+                MORE,
+                games=_DIGITS,
+            )
+            for setting in _OPTIMIZERS
+        ),
+    ),
+    Claim(
+        "H21",
+        "With per-entry counts ReDo learns the last labels better than with Adam's one count",
+        "ours",
+        "digits",
+        ACCURACY,
+        (
+            Comparison(
+                "",
+                Cell(f"{_SHUFFLED} + ReDo", _OPTIMIZERS[0]),
+                Cell(f"{_SHUFFLED} + ReDo, one step count", _OPTIMIZERS[0]),
+                MORE,
+                games=_DIGITS,
             ),
         ),
     ),

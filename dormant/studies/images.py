@@ -12,7 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Labelled images: CIFAR-10 from its binary files, or a synthetic set made from a seed."""
+"""Labelled images: CIFAR-10 from its binary files, scikit-learn's handwritten digits, or a set that
+is made from a seed."""
 
 import dataclasses
 import math
@@ -31,8 +32,9 @@ from dormant.checks import (
 )
 from dormant.memory import check_memory, machine_memory
 
-SOURCES = ("CIFAR-10", "synthetic")
+SOURCES = ("CIFAR-10", "digits", "synthetic")
 CLASSES = 10
+_DIGITS, _DIGITS_SIDE, _DIGITS_BRIGHTEST = 1_797, 8, 16
 _SIDE, _CHANNELS = 32, 3
 _FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _RECORDS, _RECORD_BYTES = 10_000, 1 + _CHANNELS * _SIDE * _SIDE
@@ -44,9 +46,10 @@ class Images:
     """The images of `Supervised`: `Images.*` in gin.
 
     Attributes:
-      source: "CIFAR-10", read from a folder, or "synthetic": for each of 10 classes a random image
-        of its own, to which every image of the class adds noise. The synthetic set comes from the
-        run's seed and stands for no data set.
+      source: "CIFAR-10", read from a folder; "digits", the 1 797 handwritten digits of 8 x 8 pixels
+        that come with scikit-learn; or "synthetic": for each of 10 classes a random image of its
+        own, to which every image of the class adds noise. The synthetic set comes from the run's
+        seed and stands for no data set.
       folder: of CIFAR-10's binary version, which holds data_batch_1.bin to data_batch_5.bin.
       count: how many images, the first of the data set.
       side: height and width of a synthetic image.
@@ -71,6 +74,9 @@ class Images:
         if self.source == "CIFAR-10":
             most = len(_FILES) * _RECORDS
             require(self.count <= most, "Images.count", f"at most {most} images", self.count)
+        if self.source == "digits":
+            enough = self.count <= _DIGITS
+            require(enough, "Images.count", f"at most {_DIGITS} images", self.count)
         # float32 values, the noise and what is clipped, and the bytes themselves.
         needed, what = 13 * self.count * math.prod(self.shape), "the images and what makes them"
         with errors_of("Images"):
@@ -79,6 +85,8 @@ class Images:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one image: rows, columns, channels."""
+        if self.source == "digits":
+            return _DIGITS_SIDE, _DIGITS_SIDE, 1
         side = _SIDE if self.source == "CIFAR-10" else self.side
         return side, side, _CHANNELS
 
@@ -86,14 +94,17 @@ class Images:
         """The images and their labels. Files are read, nothing in them is executed.
 
         Args:
-          seed: of a synthetic set; CIFAR-10 is the same for all.
+          seed: of a synthetic set; the others are the same for all.
 
         Returns:
-          uint8 (count, rows, columns, 3) and int32 (count,), 0 to 9.
+          uint8 (count, rows, columns, channels) and int32 (count,), 0 to 9.
 
         Raises:
-          ConfigurationError: when a file is missing or is not of CIFAR-10's binary version.
+          ConfigurationError: when a file is missing or is not of CIFAR-10's binary version, or
+            scikit-learn is not installed.
         """
+        if self.source == "digits":
+            return _read_digits(self.count)
         if self.source == "CIFAR-10":
             return _read_cifar10(self.folder, self.count)
         return _synthetic(self, np.random.default_rng(seed))
@@ -108,6 +119,19 @@ def _synthetic(images: Images, rng: np.random.Generator) -> tuple[np.ndarray, np
     # A standard deviation of 50 around the middle: few pixels are cut off.
     scale = 50.0 / np.sqrt(1.0 + images.noise**2)
     return np.clip(128.0 + scale * values, 0, 255).astype(np.uint8), labels
+
+
+def _read_digits(count: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ConfigurationError(
+            f"`Images.source` = 'digits' needs scikit-learn ({error}):"
+            " pip install 'dormant[digits]'"
+        ) from error
+    digits = load_digits()
+    scaled = np.round(digits.images[:count] * (255 / _DIGITS_BRIGHTEST)).astype(np.uint8)
+    return scaled[..., None], digits.target[:count].astype(np.int32)
 
 
 def _read_cifar10(folder: str, count: int) -> tuple[np.ndarray, np.ndarray]:

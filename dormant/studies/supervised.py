@@ -43,6 +43,7 @@ from dormant.vectorized import MLP
 
 LABELS = ("fixed", "shuffled")
 NETWORKS = ("nature", "mlp")
+OPTIMIZERS = ("sgd", "adam")
 # Images whose predictions are computed at once.
 _CHUNK = 500
 
@@ -81,7 +82,7 @@ def periods_of_labels(labels: jax.Array, key: jax.Array, periods: int) -> jax.Ar
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """A classifier trained by SGD with momentum on cross-entropy (fig. 3): `Supervised.*` in gin.
+    """A classifier trained on cross-entropy (fig. 3, by SGD): `Supervised.*` in gin.
 
     An epoch takes every image once, in an order of its own; images that fill no whole batch are
     left to the next epoch's order.
@@ -93,7 +94,9 @@ class Supervised:
       labels: "fixed", or "shuffled": permuted among the images every shuffle_every epochs.
       shuffle_every: epochs; the first of them have the data's own labels.
       batch_size: images per gradient step.
-      learning_rate, momentum: SGD's.
+      optimizer: "sgd" with momentum, or "adam".
+      learning_rate: of either.
+      momentum: of SGD.
 
     Raises:
       ConfigurationError: when an option is not allowed.
@@ -105,6 +108,7 @@ class Supervised:
     labels: str = "fixed"
     shuffle_every: int = 20
     batch_size: int = 100
+    optimizer: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
 
@@ -114,6 +118,7 @@ class Supervised:
         require(is_images, f"{name}images", "@Images(), with its parentheses", self.images)
         require_choice(f"{name}network", self.network, NETWORKS)
         require_choice(f"{name}labels", self.labels, LABELS)
+        require_choice(f"{name}optimizer", self.optimizer, OPTIMIZERS)
         is_list = isinstance(self.dense, list | tuple) and len(self.dense) > 0
         whole = is_list and all(is_count(neurons, 1) for neurons in self.dense)
         allowed = "a tuple of whole numbers >= 1, such as (512, 512)"
@@ -138,8 +143,9 @@ class Supervised:
           ConfigurationError: when the images cannot be read or an option does not fit another.
         """
         option = f"{type(options.intervention).__name__}.adam_count"
-        allowed = "'keep' with Supervised, whose optimizer is SGD"
-        require(not options.per_entry_count, option, allowed, "per_entry")
+        allowed = "'keep' with Supervised.optimizer = 'sgd', which counts no steps"
+        counts = self.optimizer == "adam" or not options.per_entry_count
+        require(counts, option, allowed, "per_entry")
         epochs = math.ceil(run.total_steps / self.steps_per_epoch)
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
         with errors_of("Supervised"):
@@ -198,15 +204,18 @@ class Supervised:
             return network.init(key, jnp.zeros(shape, jnp.uint8))
 
         params = jax.eval_shape(init, jax.random.key(0))
-        needed, what = 4 * bytes_of(params), "parameters, their gradient and momentum"
+        needed, what = 4 * bytes_of(params), "parameters, their gradient and its moments"
         check_memory("network", self.network, needed, what, device_memory())
         image = jax.ShapeDtypeStruct((1, *shape), jnp.uint8)
         graph = dormant.trace(apply, params, image)
         options.check_score_batches(graph, init, (image,), device_memory())
-        sgd = optax.sgd(self.learning_rate, self.momentum)
-        kind = options.weight_decay_kind
+        if self.optimizer == "sgd":
+            descent = optax.sgd(self.learning_rate, self.momentum)
+        else:
+            descent = (dormant.adam if options.per_entry_count else optax.adam)(self.learning_rate)
+        kind, decay = options.weight_decay_kind, options.weight_decay
         rate = self.learning_rate if kind == "decoupled" else None
-        optimizer = dormant.weight_decay(sgd, options.weight_decay, kind=kind, learning_rate=rate)
+        optimizer = dormant.weight_decay(descent, decay, kind=kind, learning_rate=rate)
 
         def loss(params: Any, target_params: Any, batch: LabelledBatch, key: jax.Array):
             logits = apply(params, batch.image)

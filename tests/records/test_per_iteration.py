@@ -62,7 +62,7 @@ def run(tmp_path):
     records = [
         tracking(10, [0.0, 1.0, 10.0], None, 5.0),
         tracking(20, [2.0, 3.0, 20.0], 0.25, 7.0),
-        iteration(0),
+        iteration(0, train_accuracy=0.5),
         tracking(30, [4.0, None, 30.0], 0.5, 9.0),
         iteration(1, **evaluated, eval_average_return=3.0),
     ]
@@ -76,6 +76,7 @@ def test_the_values_of_an_iteration_are_those_of_its_measurements(run):
     expected = {
         "gradient_step": [20, 40],
         "evaluation_return": [np.nan, 3],
+        "train_accuracy": [0.5, np.nan],
         "dormant_percent_tau_0": [1, 4],
         "dormant_percent_tau_0.025": [2, np.nan],
         "dormant_percent_tau_0.1": [15, 30],

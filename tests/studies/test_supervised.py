@@ -14,12 +14,15 @@
 
 """Figure 3: which labels a step is trained on, what an epoch takes, and CIFAR-10's files."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dormant.checks import ConfigurationError
+from dormant.runs.interventions import ReDo
 from dormant.runs.options import LearnerOptions
 from dormant.studies import images as images_module
 from dormant.studies.images import Images
@@ -77,6 +80,38 @@ def test_the_synthetic_set_comes_from_its_seed():
     assert first[0].dtype == np.uint8 and first[0].shape == (103, 4, 4, 3)
     assert np.array_equal(first[0], again[0]) and not np.array_equal(first[0], other[0])
     assert set(first[1].tolist()) == set(range(10))
+
+
+def test_the_digits_are_scikit_learns():
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    digits = datasets.load_digits()
+    images, labels = Images(source="digits", count=1_792).load(0)
+    assert images.shape == (1_792, 8, 8, 1) and images.dtype == np.uint8
+    assert np.array_equal(np.round(images[..., 0] * (16 / 255)), digits.images[:1_792])
+    assert np.array_equal(labels, digits.target[:1_792]) and labels.dtype == np.int32
+    assert Images(source="digits", count=1).shape == (8, 8, 1)
+    with pytest.raises(ConfigurationError, match="`Images.count` must be at most 1797 images"):
+        Images(source="digits", count=1_798)
+
+
+def test_adam_learns_too_and_restarts_the_count_of_what_is_recycled():
+    config = Supervised(images=IMAGES, network="mlp", dense=(8,), batch_size=20, optimizer="adam")
+    run = StudyRun(study=config, num_iterations=1, training_steps=5)
+    options = LearnerOptions(seed=4, intervention=ReDo(tau=10.0, period=3, adam_count="per_entry"))
+    study = config.study(options, run)
+    state = study.learner.init(jax.random.key(0))
+    data = study.prepare(jax.random.key(1), print)
+    for step in range(4):
+        batch = config.draw(data, jax.random.key(0), jnp.int32(step))
+        state, metrics = study.learner.update(state, batch, (data.images[:64],))
+    counts = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.dtype == jnp.int32]
+    assert np.isfinite(metrics["loss"])
+    # Every neuron is dormant at that tau: one step since, where four were made.
+    assert {1} <= {int(value) for leaf in counts for value in np.unique(leaf)} <= {1, 4}
+    with pytest.raises(ConfigurationError, match="'keep' with Supervised.optimizer = 'sgd'"):
+        dataclasses.replace(config, optimizer="sgd").study(options, run)
+    with pytest.raises(ConfigurationError, match="`Supervised.optimizer` must be one of 'sgd'"):
+        Supervised(optimizer="adamw")
 
 
 @pytest.fixture
