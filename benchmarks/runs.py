@@ -108,6 +108,8 @@ KINDS = {
     "minatar mlp": _device("mlp", 2_000),
     "images": _study("fig03", {"Images.source": "'synthetic'"}),
     "digits": _study("digits", {}),
+    "minatar offline": _study("fig04", {"OfflineDQN.data_steps": "2_000"}),
+    "minatar distillation": _study("fig08", {"Distillation.teacher_steps": "2_000"}),
     "offline": _study("fig04_atari", {"OfflineDQN.evaluation_episodes": "1"}, "data"),
     "distillation": _study(
         "fig08_atari",
@@ -194,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     title = (
         "Whole runs, as `dormant.reproduce` starts them, by the kinds of its families: training"
         f" alone, in iterations that compile nothing; on the device {SEEDS} seeds together. An"
-        " agent step of a study (images, digits, offline, distillation) is a gradient step."
+        " agent step of a study (images, digits, offline, distillation and those two on MinAtar) is"
+        " a gradient step."
     )
     tables = [common.Table(title, ["agent steps/s"], rows)]
     settings = {"repeats": options.repeats}

@@ -28,7 +28,13 @@ from dormant.reproduce.experiments import (
     Family,
     Variant,
 )
-from dormant.reproduce.families import DEVICE_FILE, DEVICE_GAME, MINATAR, SMOKE_DEVICE
+from dormant.reproduce.families import (
+    DEVICE_FILE,
+    DEVICE_GAME,
+    MINATAR,
+    SMOKE_DEVICE,
+    SMOKE_STUDY,
+)
 from dormant.reproduce.methods import (
     AT_RATIO_1,
     REDO,
@@ -178,6 +184,26 @@ def _digits(seeds: int) -> Families:
     return {"paper": whole, "mini": whole, "smoke": of_digits(1, 5 * 56, shorter)}
 
 
+def _studies(iterations: int, gradient_steps: int, speed: str, smoke: Bindings) -> Families:
+    """Fits on what online runs left: so many iterations of so many gradient steps."""
+    games = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
+    of_games = functools.partial(Family, STUDY, DEVICE_GAME, replay_ratio=1)
+    length = {
+        "StudyRun.num_iterations": str(iterations),
+        "StudyRun.training_steps": str(gradient_steps),
+    }
+    whole = of_games(games, _SEEDS, iterations * gradient_steps, length, speed)
+    shorter = {**SMOKE_STUDY, **smoke}
+    return {"paper": whole, "mini": whole, "smoke": of_games(games[:1], 1, 1_000, shorter)}
+
+
+_TAUGHT = {
+    "Distillation.teacher_steps": "300_000",
+    "Distillation.student_steps": "300_000",
+    "Distillation.student_replay_ratio": "2",
+    **AT_RATIO_1,
+}
+
 _of_long_runs = functools.partial(
     Experiment,
     shows=("iqm", "return", "evaluation", "dormant_percent", "overlap", "rank"),
@@ -283,5 +309,45 @@ EXPERIMENTS = (
         families=_families((_ASTERIX, _SPACE_INVADERS), 10, 10_000),
         shows=("iqm", "return", "evaluation", "dormant_percent"),
         setting_name="period",
+    ),
+    Experiment(
+        name="minatar_offline",
+        title="Figure 4 on MinAtar: DQN on all that an online DQN saw in 300 000 agent steps, its"
+        " targets synced or random for good",
+        expected="H22 and H23 of docs/evidence.md.",
+        variants=tuple(
+            Variant(
+                method,
+                "studies/fig04.gin",
+                bindings={"OfflineDQN.data_steps": "300_000", **AT_RATIO_1, **targets},
+            )
+            for method, targets in {
+                "offline DQN": {},
+                "offline DQN, random targets": {"OfflineDQN.targets": "'random'"},
+            }.items()
+        ),
+        families=_studies(20, 5_000, "minatar offline", {"OfflineDQN.data_steps": "2_000"}),
+        shows=("dormant_percent", "return"),
+    ),
+    Experiment(
+        name="minatar_distillation",
+        title="Figure 8 on MinAtar: a DQN that plays distilled into a network trained at replay"
+        " ratio 2 and into a fresh one",
+        expected="H24 and H25 of docs/evidence.md.",
+        variants=(
+            Variant("trained at replay ratio 2", "studies/fig08.gin", bindings=_TAUGHT),
+            Variant(
+                "fresh network",
+                "studies/fig08.gin",
+                bindings={**_TAUGHT, "Distillation.student": "'fresh'"},
+            ),
+        ),
+        families=_studies(
+            20,
+            2_500,
+            "minatar distillation",
+            {"Distillation.teacher_steps": "2_000", "Distillation.student_steps": "2_000"},
+        ),
+        shows=("return", "dormant_percent"),
     ),
 )

@@ -64,6 +64,16 @@ SMOKE_DEVICE = Family(
     "minatar mlp",
     gin_file=DEVICE_FILE,
 )  # fmt: skip
+# A study on the device of two iterations, and the online runs before it.
+SMOKE_STUDY = {
+    "VectorizedDQN.dense": "(32,)",
+    "VectorizedDQN.min_replay_history": "200",
+    "VectorizedDQN.target_update_period": "200",
+    "StudyRun.num_iterations": "2",
+    "StudyRun.training_steps": "500",
+    "Tracker.tracking_period": "100",
+    "ReDo.period": "100",
+}
 # An Atari run of some hundred agent steps: it shows that everything runs, and its numbers mean
 # nothing.
 _SMOKE_ATARI = {

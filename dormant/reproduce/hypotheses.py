@@ -143,6 +143,7 @@ _SOURCES = {
 }
 _DIGITS, _SHUFFLED = ("digits",), "shuffled labels"
 _OPTIMIZERS = ("optimizer Adam", "optimizer SGD")
+_TRAINED = "trained at replay ratio 2"
 _RATES = ("2.5e-4", "1e-3", "3e-3")
 _RATE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
 
@@ -415,6 +416,62 @@ CLAIMS = (
                 Cell(f"{_SHUFFLED} + ReDo, one step count", _OPTIMIZERS[0]),
                 MORE,
                 games=_DIGITS,
+            ),
+        ),
+    ),
+    Claim(
+        "H22",
+        "Offline, on data that stay the same, neurons still fall dormant",
+        "figure 4",
+        "minatar_offline",
+        DORMANT,
+        (
+            Comparison(
+                "last less first",
+                Cell("offline DQN"),
+                Cell("offline DQN", at="first"),
+                MORE,
+                games=_RATE_GAMES,
+            ),
+        ),
+    ),
+    Claim(
+        "H23",
+        "Offline, fewer fall dormant where the targets stay the same too",
+        "figure 4",
+        "minatar_offline",
+        DORMANT,
+        (
+            Comparison(
+                "random less synced targets",
+                Cell("offline DQN, random targets"),
+                Cell("offline DQN"),
+                LESS,
+                games=_RATE_GAMES,
+            ),
+        ),
+    ),
+    Claim(
+        "H24",
+        "A network trained at a high replay ratio is taught worse than a fresh one",
+        "figure 8",
+        "minatar_distillation",
+        RETURN,
+        (
+            Comparison(
+                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), LESS, games=_RATE_GAMES
+            ),
+        ),
+    ),
+    Claim(
+        "H25",
+        "It has more dormant neurons in the end than the fresh one",
+        "figure 8",
+        "minatar_distillation",
+        DORMANT,
+        (
+            Comparison(
+                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), MORE, games=_RATE_GAMES
             ),
         ),
     ),

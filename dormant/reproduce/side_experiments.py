@@ -26,7 +26,7 @@ from dormant.reproduce.experiments import (
     Family,
     Variant,
 )
-from dormant.reproduce.families import DEVICE_GAME, PAIR, atari
+from dormant.reproduce.families import DEVICE_GAME, PAIR, SMOKE_STUDY, atari
 from dormant.reproduce.methods import AT_RATIO_1, REDO
 
 _CIFAR_10 = DataSet("Images.folder", "cifar-10-batches-bin", "data_batch_1.bin")
@@ -45,16 +45,7 @@ def _of_games(gradient_steps: int, smoke: Bindings, **on_atari) -> Families:
     """On Atari, as many gradient steps as an online run of 40M frames has; without the paper's own
     data three seeds on MinAtar, and a run of seconds."""
     games = ("Asterix-MinAtar", "Breakout-MinAtar", "SpaceInvaders-MinAtar")
-    shorter = {
-        "VectorizedDQN.dense": "(32,)",
-        "VectorizedDQN.min_replay_history": "200",
-        "VectorizedDQN.target_update_period": "200",
-        "StudyRun.num_iterations": "2",
-        "StudyRun.training_steps": "500",
-        "Tracker.tracking_period": "100",
-        "ReDo.period": "100",
-        **smoke,
-    }
+    shorter = {**SMOKE_STUDY, **smoke}
     return {
         "paper": _study("Atari.game", PAIR, 5, 2_500_000, **on_atari),
         "mini": _study(DEVICE_GAME, games, 3, gradient_steps),
