@@ -25,6 +25,8 @@ METRICS_FILE = "metrics.jsonl"
 CONFIG_FILE = "config.gin"
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.json"
+# In an experiment's folder: results.csv of runs that were made elsewhere.
+FINISHED_FILE = "finished.csv"
 LEASE_FILE = "lease.json"
 
 

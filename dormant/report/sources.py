@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
-from dormant.records.files import EXPERIMENT_FILE, LEASE_FILE, METRICS_FILE
+from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE, LEASE_FILE, METRICS_FILE
 from dormant.records.per_iteration import cut as cut_measured
 from dormant.records.results import (
     NOT_STARTED,
@@ -31,7 +31,7 @@ from dormant.records.results import (
     RunResult,
     Source,
 )
-from dormant.records.run_folders import check_places, find_runs, read_planned
+from dormant.records.run_folders import check_places, find_runs, judged, read_planned
 from dormant.report.columns import OWN, Columns
 from dormant.report.csv_results import ForeignFile, read_csv
 from dormant.report.dopamine_results import is_baseline, read_baseline, read_logs
@@ -74,7 +74,7 @@ def read_folder(folder: str | Path, columns: Columns = OWN) -> Collection:
         return _of_source(source, path.stem, None)
     if (path / EXPERIMENT_FILE).is_file():
         found = _of_plan(read_experiment(path), path)
-        return _with_strangers(found, path, (EXPERIMENT_FILE,), columns)
+        return _with_strangers(found, path, (EXPERIMENT_FILE, FINISHED_FILE), columns)
     if planned := find_runs(path):
         return _with_strangers(_of_run_folders(planned, path), path, (), columns)
     # {files of a kind: (what reads them all, whether their points are numbered iterations)}
@@ -203,7 +203,26 @@ def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     _check_different((run, run.folder) for run in experiment.runs)
     check_places(root, experiment.runs)
     found = [(run, read_planned(root, run, experiment.tau)) for run in experiment.runs]
+    elsewhere = root / FINISHED_FILE
+    if elsewhere.is_file():
+        found = _with_finished(found, read_csv(elsewhere).runs)
+        taken = sum(result is not None and result.folder is None for _, (result, _) in found)
+        notes = [*notes, f"{taken} runs were made elsewhere: {FINISHED_FILE} has them"]
     return _collection(experiment, found, root, Source([], notes=tuple(notes)))
+
+
+def _with_finished(
+    found: Sequence[tuple[PlannedRun, Reading]], finished: Sequence[RunResult]
+) -> list[tuple[PlannedRun, Reading]]:
+    """With the runs that have no folder here but were made elsewhere."""
+    by_key = {_key(result): result for result in finished}
+    taken = []
+    for run, reading in found:
+        result = by_key.get(_key(run))
+        if result is not None and reading.absence and reading.absence.status == NOT_STARTED:
+            reading = judged(result, run)
+        taken.append((run, reading))
+    return taken
 
 
 def _of_run_folders(planned: Sequence[PlannedRun], root: Path) -> Collection:

@@ -23,12 +23,14 @@ from pathlib import Path
 from dormant.checks import check, check_count
 from dormant.data_files import data_folder
 from dormant.interruption import Interrupted, interruptible
+from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
+from dormant.reproduce.progress import check_finished_file
 from dormant.reproduce.running import Failure, log_of, run_jobs, state_of_job
 
 DESCRIPTION = """\
@@ -74,6 +76,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
     file = experiment_file(experiment, scale, planned, command)
     check_plan(folder, file)
+    if known.finished is not None:
+        check_finished_file(known.finished)
     if known.dry_run:
         print(_dry_run(planned, folder))
         return 0
@@ -87,6 +91,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     with held(folder) as descriptor:
         check_plan(folder, file)
         write_plan(folder, file)
+        if known.finished is not None:
+            write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
         failures = run_jobs(planned, folder, known.parallel, known.retries, (descriptor,))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
@@ -140,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--base_dir", help="folder (default: runs/<name>-<scale>)")
     parser.add_argument("--data", help="folder of the data sets of figures 3 and 4 (default: data)")
+    parser.add_argument(
+        "--finished",
+        type=Path,
+        metavar="FILE",
+        help="results.csv of runs that were made elsewhere, which are not run again",
+    )
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")

@@ -179,9 +179,13 @@ _ONE_COUNT_OF_ADAM = Variant(
 
 def _digits(seeds: int) -> Families:
     of_digits = functools.partial(Family, STUDY, "Images.source", ("digits",), replay_ratio=1)
-    whole = of_digits(seeds, 400 * 56, speed="digits")
-    shorter = {"StudyRun.num_iterations": "5", "Supervised.shuffle_every": "2"}
-    return {"paper": whole, "mini": whole, "smoke": of_digits(1, 5 * 56, shorter)}
+    whole = of_digits(seeds, 20 * 1_120, speed="digits")
+    shorter = {
+        "StudyRun.num_iterations": "3",
+        "StudyRun.training_steps": "112",
+        "Supervised.shuffle_every": "2",
+    }
+    return {"paper": whole, "mini": whole, "smoke": of_digits(1, 3 * 112, shorter)}
 
 
 def _studies(iterations: int, gradient_steps: int, speed: str, smoke: Bindings) -> Families:

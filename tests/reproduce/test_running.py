@@ -26,8 +26,11 @@ import time
 
 import pytest
 
-from dormant.records.experiment_file import read_experiment
-from dormant.records.files import EXPERIMENT_FILE
+from dormant.records.experiment_file import ExperimentFile, read_experiment, to_json
+from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE
+from dormant.records.run_folders import read_planned
+from dormant.report.csv_results import write_csv
+from dormant.report.sources import read_folder
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import held
 from dormant.reproduce.jobs import Job
@@ -103,6 +106,40 @@ def test_what_needs_a_run_waits_for_it_and_is_listed_where_it_fails(prepared):
     assert run_jobs([reading, first], folder, parallel=2, retries=0) == []
     begun = [log_of(folder, job).stat().st_mtime_ns for job in (first, reading)]
     assert begun == sorted(begun)
+
+
+def test_what_was_made_elsewhere_is_not_made_again_and_is_in_the_report(prepared, tmp_path):
+    folder, jobs = prepared
+    assert run_jobs(jobs[:1], folder, retries=1) == []
+    table = tmp_path / "results.csv"
+    write_csv([read_planned(folder, jobs[0].runs[0]).result], table)
+    another = tmp_path / "another"
+    another.mkdir()
+    shutil.copy(table, another / FINISHED_FILE)
+    assert state_of(another, jobs[0].runs[0]).status == "finished"
+    assert reached(another, jobs[0].runs[0]) == 5000
+    assert run_jobs(jobs[:1], another) == [] and not (another / "logs").exists()
+    assert state_of(another, jobs[1].runs[0]).status == "not started"
+    longer = jobs[0].runs[0]._replace(agent_steps=5001)
+    assert state_of(another, longer).status == "not started"
+
+    planned = (jobs[0].runs[0], jobs[1].runs[0])
+    file = ExperimentFile("x", "mini", "t", "e", "", ("return",), "DQN", "c", planned, ())
+    (another / EXPERIMENT_FILE).write_text(to_json(file))
+    found = read_folder(another)
+    assert [run.seed for run in found.runs] == [planned[0].seed] and len(found.absent) == 1
+    assert "1 runs were made elsewhere: finished.csv has them" in found.notes
+
+
+def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
+    path = tmp_path / "other.csv"
+    path.write_text("a,b\n1,2\n")
+    folder = tmp_path / "x"
+    arguments = ["minatar_prune", f"--base_dir={folder}", f"--finished={path}"]
+    assert main(arguments) == 2
+    assert "`--finished` must be a results.csv that" in capsys.readouterr().err
+    assert main([*arguments[:2], f"--finished={tmp_path / 'none.csv'}"]) == 2
+    assert not folder.exists()
 
 
 def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
