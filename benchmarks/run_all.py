@@ -46,6 +46,7 @@ BENCHMARKS = (
     (["environments.py"], ["--repeats", "2"]),
     (["vectorized.py"], ["--repeats", "1", "--seeds", "1"]),
     (["xla_cpu.py"], ["--repeats", "1"]),
+    (["profile_update.py"], ["--repeats", "1"]),
     (["runs.py"], ["--repeats", "1"]),
     (["report_time.py"], ["--repeats", "1"]),
 )
