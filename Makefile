@@ -24,7 +24,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 help:
 	@echo "make install    make $(VENV) with everything the project needs (2 to 3 minutes, 4 GB)"
-	@echo "make run        DQN against DQN + ReDo on MinAtar, five seeds each, and their report"
+	@echo "make run        a classifier without and with ReDo, five seeds each, and their report"
 	@echo "make run-atari  train DQN + ReDo on an Atari game for a few minutes, and its report"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"

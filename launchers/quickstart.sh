@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The paper's story in minutes: DQN against DQN + ReDo on MinAtar at two replay ratios, five seeds
-# each, and their report. `make run` calls it.
+# The story in minutes: a classifier whose labels are shuffled again and again loses the ability to
+# learn them, and keeps it with ReDo; five seeds each, and their report. `make run` calls it.
 #   launchers/quickstart.sh DIR [FLAG ...]   DIR: the runs' folder; flags of `dormant.reproduce`
 set -euo pipefail
 folder=${1:-runs/quickstart-mini}

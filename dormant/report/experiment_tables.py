@@ -54,7 +54,8 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
 
     A cell is made of the runs that are whole. An aggregate over games is given only where every
     planned game has one; otherwise the cell is "-" and a note says what is missing. An experiment
-    of one game that shows its return first has one table with a row for each setting and method.
+    of one game that shows its return or accuracy first has one table with a row for each setting
+    and method.
     """
     experiment = statistics.collection.experiment
     percent = f"Dormant % at tau {experiment.tau:g}, last iteration"
@@ -77,9 +78,11 @@ def experiment_tables(statistics: Statistics) -> list[Table]:
             shows += [] if measure.final.asked_as or name in shows else [name]
     tables = []
     one_game = len({run.game for run in experiment.runs}) == 1
-    if one_game and shows[:1] == ["return"] and "dormant_percent" in shows:
-        tables.append(_table_of_one_game(statistics, of_iterations))
-        shows = [show for show in shows if show not in ("return", "dormant_percent")]
+    first = shows[0] if shows else ""
+    if one_game and first in ("return", "train_accuracy") and "dormant_percent" in shows:
+        together = (first, "dormant_percent")
+        tables.append(_table_of_one_game(statistics, [by_game[name][0] for name in together]))
+        shows = [show for show in shows if show not in together]
     for show in shows:
         # Without reference scores of its games an experiment has no scores to take an IQM of.
         if show == "iqm" and all(normalization(run.game) for run in experiment.runs):

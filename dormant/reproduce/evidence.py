@@ -217,6 +217,20 @@ _LONG_AGENT_STEPS = 300_000
 
 EXPERIMENTS = (
     Experiment(
+        name="quickstart",
+        title="A classifier that learns label after label by heart, without and with ReDo",
+        expected="H19 and H20 of docs/evidence.md, five seeds.",
+        notes="It takes minutes on 2 CPU cores, and is whole unless --scale=smoke is asked for.",
+        variants=tuple(
+            dataclasses.replace(variant, setting="")
+            for variant in _of_digits("Adam", {})
+            if variant.method != "fixed labels"
+        ),
+        families=_digits(5),
+        shows=("train_accuracy", "dormant_percent"),
+        default_scale="mini",
+    ),
+    Experiment(
         name="digits",
         title="Figure 3 on scikit-learn's digits: labels fixed and shuffled every 20 of 400 epochs,"
         " by Adam and by SGD",

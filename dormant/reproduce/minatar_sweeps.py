@@ -88,7 +88,7 @@ EXPERIMENTS = (
         ),
     ),
     Experiment(
-        name="quickstart",
+        name="minatar_quickstart",
         title="DQN and DQN + ReDo on MinAtar's Space Invaders, at a low and a high replay ratio",
         expected="At replay ratio .25 return 16 and dormant 27 %, with ReDo 13 and 10; at replay"
         " ratio 2 return 25 and 19 %, with ReDo 26 and 5 (measured, not the paper's).",

@@ -139,7 +139,7 @@ def test_a_method_that_the_device_cannot_play_keeps_those_beside_it_on_atari():
     assert [job.gin_file for job in planned] == ["fig09_dqn.gin", "fig21.gin"]
 
 
-def test_the_quickstart_is_whole_by_default_and_binds_nothing_but_its_four_settings():
+def test_minatars_quickstart_is_whole_by_default_and_binds_nothing_but_its_four_settings():
     gin = pytest.importorskip("gin")
     pytest.importorskip("gymnax")
     from dormant.runs.gin_files import parse_gin
@@ -151,7 +151,7 @@ def test_the_quickstart_is_whole_by_default_and_binds_nothing_but_its_four_setti
         gin.clear_config()
         return text
 
-    experiment = catalog.find("quickstart")
+    experiment = catalog.find("minatar_quickstart")
     planned = jobs(experiment, experiment.default_scale, FOLDER)
     assert [(run.seed, run.agent_steps) for run in planned[0].runs] == [
         (seed, 40_000) for seed in range(5)
@@ -166,6 +166,20 @@ def test_the_quickstart_is_whole_by_default_and_binds_nothing_but_its_four_setti
         assert job.gin_file == "vectorized/quickstart.gin" and bound(given) == bound(alone)
     smoke = jobs(experiment, "smoke", FOLDER)
     assert 20 * sum(job.agent_steps for job in smoke) < sum(job.agent_steps for job in planned)
+
+
+def test_the_quickstart_is_a_part_of_the_digits_sweep():
+    experiment = catalog.find("quickstart")
+    planned = jobs(experiment, experiment.default_scale, FOLDER)
+    assert {(run.seed, run.agent_steps) for job in planned for run in job.runs} == {
+        (seed, 22_400) for seed in range(5)
+    }
+
+    def bound(job):
+        return {word for word in job.arguments if not word.startswith("--base_dir")}
+
+    whole = [bound(job) for job in jobs(catalog.find("digits"), "mini", FOLDER)]
+    assert all(bound(job) in whole for job in planned)
 
 
 def test_an_alias_is_its_experiment():
