@@ -50,6 +50,7 @@ HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", 
 NOT_RUN = "not run yet"
 # What would not matter: percentage points of dormant neurons, a share of plain DQN's score.
 _POINTS, _SHARE = 2.0, 0.1
+WHOLE_RUN = "whole run"  # where a `Cell` is looked at: the mean over all iterations
 
 
 class Verdict(NamedTuple):
@@ -60,6 +61,10 @@ class Verdict(NamedTuple):
     seeds: int  # of each cell, the fewer of the two
     difference: Interval
     verdict: str
+    # Of scores: how likely a run of the first beats one of the second, and the difference of the
+    # means over all iterations (sample efficiency).
+    improvement: Interval | None = None
+    whole_run: Interval | None = None
 
 
 def verdicts(
@@ -80,10 +85,27 @@ def verdicts(
             margin = _margin(comparison, claim.measure, runs, games)
             verdict = judge(difference, comparison.side, margin)
             seeds = min(len(first), len(second))
-            found.append(
-                Verdict(comparison, "" if together else games[0], seeds, difference, verdict)
-            )
+            game = "" if together else games[0]
+            one = Verdict(comparison, game, seeds, difference, verdict)
+            if together:
+                one = one._replace(
+                    improvement=stratified.of_improvement(first, second, bootstrap),
+                    whole_run=_over_the_whole_run(comparison, runs, games, bootstrap),
+                )
+            found.append(one)
     return found
+
+
+def _over_the_whole_run(
+    comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
+) -> Interval | None:
+    first, second = (
+        _values(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
+        for cell in (comparison.first, comparison.second)
+    )
+    if first is None or second is None:
+        return None
+    return _difference(comparison, first, second, SCORE, bootstrap)
 
 
 def judge(difference: Interval, side: str, margin: float) -> str:
@@ -137,7 +159,12 @@ def _value(run: RunResult, at: str | int, measure: str) -> float:
     if isinstance(at, int):
         return float(values[at]) if at < len(values) else np.nan
     quarter = max(1, len(values) // 4)
-    part = {"first quarter": values[:quarter], "last quarter": values[-quarter:]}.get(at)
+    parts = {
+        "first quarter": values[:quarter],
+        "last quarter": values[-quarter:],
+        WHOLE_RUN: values,
+    }
+    part = parts.get(at)
     if part is not None:
         return float(np.nanmean(part)) if np.isfinite(part).any() else np.nan
     finite = values[np.isfinite(values)]
@@ -204,11 +231,16 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
             (
                 *(claim.name, each.comparison.name, each.game or "all games", str(each.seeds)),
                 *(_difference_text(each.difference), each.verdict),
+                _difference_text(each.improvement, sign=""),
+                _difference_text(each.whole_run),
             )
             for each in found
         ]
     header = ("", "claim", "from", "tested by", "agent steps", "seeds", "comparisons", "verdict")
-    of_each = ("claim", "comparison", "game", "seeds", "difference [95 % interval]", "verdict")
+    of_each = (
+        *("claim", "comparison", "game", "seeds", "difference [95 % interval]", "verdict"),
+        *("probability of improvement", "difference over the whole run"),
+    )
     return Table("Claims", header, tuple(rows), ()), Table(
         "Comparisons", of_each, tuple(details), ()
     )
@@ -231,10 +263,11 @@ def _counted(found: Sequence[Verdict]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
-def _difference_text(difference: Interval) -> str:
-    if difference.low is None:
-        return f"{difference.value:+.3g}"
-    return f"{difference.value:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
+def _difference_text(interval: Interval | None, sign: str = "+") -> str:
+    if interval is None:
+        return ""
+    value, *ends = (None if x is None else f"{x:{sign}.3g}" for x in interval[:3])
+    return f"{value} [{ends[0]}, {ends[1]}]" if ends[0] is not None else str(value)
 
 
 if __name__ == "__main__":

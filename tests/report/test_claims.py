@@ -152,6 +152,9 @@ def test_a_score_is_compared_over_all_games_at_once():
     ]
     (found,) = verdicts(claim(SCORE, MORE), given, Bootstrap(200))
     assert (found.game, found.verdict) == ("", HOLDS) and found.difference.value > 0
+    # Every run of the one is better than any of the other; over the whole run less so.
+    assert found.improvement.value == 1.0
+    assert 0 < found.whole_run.value < found.difference.value
     assert not verdicts(claim(SCORE, MORE), given[:-6], Bootstrap(200))  # a game is missing
 
 
