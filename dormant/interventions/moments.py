@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 import optax
 
@@ -53,15 +54,16 @@ def reset_moments(
       graph: the network's neuron graph.
       opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
       masks: `{layer: (H,)}` bool, the recycled neurons.
-      params: the recycled parameters; None for zeros, of which most optimizers begin alike.
+      params: the recycled parameters; None where the state does not begin as a copy of them, which
+        most optimizers' does not.
       flatten_layout, also: as in `dormant.recycle`.
 
     Returns:
       The new state, same structure, shapes and dtypes.
 
     Raises:
-      ValueError: if an option, a layer name or a mask is not valid, or if `opt_state` is not a
-        state of `optimizer`.
+      ValueError: if an option, a layer name or a mask is not valid, if `opt_state` is not a state
+        of `optimizer`, or if its state begins as a copy of the parameters and `params` is None.
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     return reset_entries(optimizer, graph.parameters, opt_state, touched.either, params)
@@ -100,11 +102,32 @@ def reset_entries(
             f"`optimizer` must keep its state in trees like the parameters; got {shown(optimizer)}"
         ) from error
     if params is None:
+        _check_begins_alike(optimizer, parameters, masks)
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
         params = jax.tree.unflatten(parameters.treedef, zeros)
     params = as_traced(parameters, params)
     made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
+
+
+def _check_begins_alike(
+    optimizer: optax.GradientTransformation, parameters: ParameterTree, masks: Any
+) -> None:
+    """Checks that entries with a mask begin alike whatever the parameters are."""
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in parameters.shapes]
+    params = jax.tree.unflatten(parameters.treedef, shapes)
+    begins = jax.make_jaxpr(optimizer.init)(params).jaxpr
+    read = set(begins.invars)
+    for equation in begins.eqns:
+        if any(isinstance(value, jex.Var) and value in read for value in equation.invars):
+            read.update(equation.outvars)
+    copies = [isinstance(value, jex.Var) and value in read for value in begins.outvars]
+    acts_on = [mask is not False for mask in jax.tree.leaves(masks)]
+    if any(copy and acts for copy, acts in zip(copies, acts_on, strict=True)):
+        raise ValueError(
+            "`params` must be the recycled parameters, as this optimizer's state begins as a copy"
+            f" of them; got None with {shown(optimizer)}"
+        )
 
 
 def _is_masked(value: Any) -> bool:

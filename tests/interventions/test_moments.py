@@ -343,3 +343,21 @@ def test_a_state_that_is_not_kept_like_the_parameters_is_refused():
     masks = {"w1": np.ones(4, bool)}
     with pytest.raises(ValueError, match="^`optimizer` must keep its state in trees like the par"):
         dormant.reset_moments(optimizer, mlp_graph(), optimizer.init(params), masks)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.contrib.schedule_free_adamw(0.1),
+        optax.contrib.cocob(),
+        optax.contrib.prodigy(1.0),
+        optax.contrib.sam(optax.adam(0.1), optax.sgd(0.01), 2),
+        optax.contrib.mechanize(optax.adam(0.1)),
+    ],
+    ids=["schedule_free", "cocob", "prodigy", "sam", "mechanize"],
+)
+def test_copies_of_the_parameters_are_not_begun_at_zero(optimizer):
+    state, masks = optimizer.init(draw(SHAPES, 0)), {"w1": np.ones(4, bool)}
+    with pytest.raises(ValueError, match="^`params` must be the recycled parameters, as this opt"):
+        dormant.reset_moments(optimizer, mlp_graph(), state, masks)
+    dormant.reset_moments(optimizer, mlp_graph(), state, masks, params=draw(SHAPES, 1))
