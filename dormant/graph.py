@@ -214,15 +214,46 @@ class NeuronGraph:
 
     def __str__(self) -> str:
         rows = [("layer", "neurons", "fed by", "read by", "recyclable")]
+        left_out = self.layers[_FIRST_ROWS:-_LAST_ROWS] if len(self.layers) > _MOST_ROWS else ()
         for layer in self.layers:
-            fed_by, read_by = ", ".join(layer.fed_by), ", ".join(layer.read_by)
+            if layer in left_out:
+                continue
+            fed_by, read_by = some_names(layer.fed_by), some_names(layer.read_by)
             recyclable = "yes" if layer.recyclable else f"no: {layer.obstacle}"
             rows.append((layer.name, str(layer.neurons), fed_by, read_by, recyclable))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        lines.append(f"output layers: {', '.join(self.output_layers) or 'none'}")
+        if left_out:
+            able = sum(layer.recyclable for layer in left_out)
+            between = f"... {len(left_out)} more, {able} of them recyclable; `graph.layers` has all"
+            lines.insert(2 + _FIRST_ROWS, between)
+        lines.append(f"output layers: {some_names(self.output_layers) or 'none'}")
+        if obstacles := self.obstacles:
+            able = len(self.layers) - sum(map(len, obstacles.values()))
+            lines.append(f"recyclable: {able} of {len(self.layers)} layers")
         return "\n".join(lines)
+
+    @property
+    def obstacles(self) -> dict[str, tuple[str, ...]]:
+        """`{obstacle: names of the layers that have it}`; empty where every layer is recyclable."""
+        found: dict[str, tuple[str, ...]] = {}
+        for layer in self.layers:
+            if layer.obstacle is not None:
+                found[layer.obstacle] = (*found.get(layer.obstacle, ()), layer.name)
+        return found
+
+
+# Of a table: a longer one shows its first and last rows.
+_MOST_ROWS, _FIRST_ROWS, _LAST_ROWS = 40, 24, 8
+_MOST_NAMES = 4
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Names with commas between them; of many the first and the last."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]}, ... {len(names) - 3} more, {names[-1]}"
 
 
 def check_graph(graph: Any) -> None:

@@ -14,6 +14,7 @@
 
 """What is done to selected neurons: recycling, redrawing whole layers, pruning for good."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -83,10 +84,20 @@ def recycling(
     Raises:
       ValueError: if an option is not valid, or `init` does not give the graph's parameters, or
         gives such as are not finite.
+
+    Warns:
+      UserWarning: no layer of the network can be recycled; it names the reasons.
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     _check_training(graph, init, optimizer, moments)
     layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
+    if not layers:
+        reasons = "; ".join(
+            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {obstacle}"
+            for obstacle, names in graph.obstacles.items()
+        )
+        text = f"no layer of this network can be recycled, so that nothing will be: {reasons}"
+        warnings.warn(text, stacklevel=3)
     wiring: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
     options = wiring | {"outgoing": outgoing}
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.graph import Entries, IndexMap, Layer, layer_name
+from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, EntryMap, Read, TraceError
 from dormant.tracing.jaxpr import Operation, Program
@@ -251,7 +251,7 @@ class _Builder:
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
         others = self._sharing(number, activation)
         if others:
-            return f"residual stream: its activation is summed with {', '.join(others)}"
+            return f"residual stream: its activation is summed with {some_names(others)}"
         zero = silenced_values(self.program, self.connections, number, activation)
         for read in reads:
             reader = self.names[read.reader]
@@ -263,7 +263,7 @@ class _Builder:
             if read.operand not in zero:
                 others = self._sharing(number, read.operand)
                 if others:
-                    return f"residual stream: {reader} reads it summed with {', '.join(others)}"
+                    return f"residual stream: {reader} reads it summed with {some_names(others)}"
                 return f"{reader} reads a value that is not zero where the neuron is silent"
         if any(self.connections.holds(v, number) for v in self.program.outputs):
             return "its activations are also an output of the network"

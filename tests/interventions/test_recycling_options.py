@@ -20,6 +20,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import dormant
@@ -206,3 +207,16 @@ def test_trees_of_another_structure_or_shape_are_refused(name):
         changed = {**trees, name: {**trees[name], **change}}
         with pytest.raises(ValueError, match=f"^`{name}` must have the structure and shapes"):
             dormant.recycle(mlp_graph(), masks={}, **changed)
+
+
+def test_a_network_of_which_nothing_can_be_recycled_is_named_once():
+    def normalized(params, states):
+        hidden = states @ params["w1"]
+        return jax.nn.relu(hidden / jnp.std(hidden, axis=-1, keepdims=True)) @ params["w2"]
+
+    params = {"w1": jnp.ones((3, 4)), "w2": jnp.ones((4, 2))}
+    graph = dormant.trace(normalized, params, STATES)
+    with pytest.warns(UserWarning, match="^no layer of this network can be recycled, .*: w1: "):
+        dormant.redo(graph, lambda key: params, optax.sgd(0.1))
+    # Whoever asks for it all the same is not warned.
+    dormant.parts.recycling(graph, lambda key: params, optax.sgd(0.1), also=("w1",))

@@ -300,7 +300,28 @@ def test_print_says_why_a_layer_is_not_recycled():
     lines = str(graph).splitlines()
     assert lines[2].split() == ["w1", "4", "input", "w2", "no:", *reason.split()]
     assert lines[3].split() == ["w2", "4", "w1", "w2#2", "no:", *reason.split()]
-    assert lines[-1] == "output layers: w2#2"
+    assert lines[-2:] == ["output layers: w2#2", "recyclable: 0 of 2 layers"]
+    assert graph.obstacles == {reason: ("w1", "w2")}
+
+
+@pytest.mark.parametrize("blocks", [21, 100])
+def test_print_of_a_deep_network_is_short(blocks):
+    def residual(params, x):
+        for number in range(blocks):
+            x = x + jax.nn.relu(x @ params[f"in{number}"]) @ params[f"out{number}"]
+        return x @ params["head"]
+
+    names = [f"{kind}{number}" for number in range(blocks) for kind in ("in", "out")]
+    graph = dormant.trace(residual, {name: jnp.ones((3, 3)) for name in (*names, "head")}, STATES)
+    text = str(graph)
+    assert len(graph.layers) >= 2 * blocks - 1
+    assert len(text.splitlines()) <= 44 and len(text) < 8_000
+    left = len(graph.layers) - 32
+    assert f"... {left} more, " in text and "`graph.layers` has all" in text
+    able = sum(layer.recyclable for layer in graph.layers)
+    assert text.endswith(f"recyclable: {able} of {len(graph.layers)} layers")
+    reasons = [name for names in graph.obstacles.values() for name in names]
+    assert sorted(reasons) == sorted(x.name for x in graph.layers if not x.recyclable)
 
 
 def test_repr_of_an_index_map_is_short():
