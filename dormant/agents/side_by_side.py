@@ -166,11 +166,13 @@ class SideBySide:
             try:
                 runner.run_experiment()
             except Exception as error:
-                if not isinstance(error, RunFailed):  # a mistake in the code, perhaps
+                of_disk = isinstance(error, OSError) and error.filename is not None
+                if not (of_disk or isinstance(error, RunFailed)):  # a mistake in the code, perhaps
                     traceback.print_exception(error)
                 self._shown[number].expect(0)
                 self._shown[number].line(f"failed: {error}")
-                self._records.end(number, error)
+                with contextlib.suppress(OSError):  # on a full disk, which is the error then
+                    self._records.end(number, error)
                 raise
             self._records.end(number)
 

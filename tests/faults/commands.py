@@ -152,8 +152,12 @@ class Command:
 
     def checkpoints(self) -> list[Path]:
         """The folders of checkpoints that are there."""
-        found = {path.parent for path in self.folder.rglob("checkpoints/process_0/*/arrays.bin")}
-        return sorted(path for path in found if path.name.isdigit())
+        while True:
+            try:
+                arrays = self.folder.rglob("checkpoints/process_0/*/arrays.bin")
+                return sorted(path.parent for path in arrays if path.parent.name.isdigit())
+            except FileNotFoundError:  # one was removed meanwhile
+                continue
 
     def wait_for_checkpoint(self, process: subprocess.Popen, number: int = 0) -> None:
         """Returns when there is one of that number or a later one."""

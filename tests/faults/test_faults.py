@@ -65,7 +65,12 @@ def test_it_goes_on_after_an_end_at_any_time(number, kind, command, uninterrupte
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
         ended = (0, -number) if number == signal.SIGKILL else (0, 128 + number)
-        assert process.returncode in ended, error
+        if process.returncode == -number and number != signal.SIGKILL:
+            # Python itself ends a process that has not come to the command yet, and one that is
+            # being taken down after it.
+            assert error == "" or set(run.statuses()) == {"finished"}, error
+        else:
+            assert process.returncode in ended, error
         if number != signal.SIGKILL:
             assert run.leftovers() == []
     goes_on(run, expected)
@@ -184,10 +189,9 @@ def test_a_disk_that_runs_full(begun, kind, command, small_disk, uninterrupted):
     process.terminate()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 143 and "damaged" not in error
-    assert (
-        min(long.records(), key=len)[: len(expected := uninterrupted(kind)[0]) // 2]
-        == (expected[: len(expected) // 2])
-    )
+    for found, expected in zip(long.records(), uninterrupted(kind), strict=True):
+        shared = min(len(found), len(expected))
+        assert shared > 2 and found[:shared] == expected[:shared]
 
 
 def test_a_disk_that_becomes_read_only(kind, command, small_disk, uninterrupted):
