@@ -271,5 +271,5 @@ def _difference_text(interval: Interval | None, sign: str = "+") -> str:
 
 
 if __name__ == "__main__":
-    for table in tables(Path(sys.argv[1])):
+    for table in tables(Path(*(sys.argv[1:] or ["results"]))):
         print(markdown(table))
