@@ -214,10 +214,11 @@ class NeuronGraph:
 
     def __str__(self) -> str:
         rows = [("layer", "neurons", "fed by", "read by", "recyclable")]
-        left_out = self.layers[_FIRST_ROWS:-_LAST_ROWS] if len(self.layers) > _MOST_ROWS else ()
-        for layer in self.layers:
-            if layer in left_out:
-                continue
+        shown, left_out = self.layers, self.layers[:0]
+        if len(self.layers) > _MOST_ROWS:
+            left_out = self.layers[_FIRST_ROWS:-_LAST_ROWS]
+            shown = (*self.layers[:_FIRST_ROWS], *self.layers[-_LAST_ROWS:])
+        for layer in shown:
             fed_by, read_by = some_names(layer.fed_by), some_names(layer.read_by)
             recyclable = "yes" if layer.recyclable else f"no: {layer.obstacle}"
             rows.append((layer.name, str(layer.neurons), fed_by, read_by, recyclable))

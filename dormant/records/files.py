@@ -28,6 +28,7 @@ EXPERIMENT_FILE = "experiment.json"
 # In an experiment's folder: results.csv of runs that were made elsewhere.
 FINISHED_FILE = "finished.csv"
 LEASE_FILE = "lease.json"
+RESULTS_FILE = "results.csv"  # of a report
 
 
 def write_atomically(path: Path, text: str) -> None:

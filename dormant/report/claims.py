@@ -17,17 +17,18 @@
 `python -m dormant.report.claims results` prints the two tables of that page."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from dormant.records.files import RESULTS_FILE
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Bootstrap, Interval
 from dormant.report.csv_results import read_csv
-from dormant.report.scores import normalized
+from dormant.report.scores import last_finite, normalized
 from dormant.report.tables import Table, markdown
 from dormant.reproduce.hypotheses import (
     ALIKE,
@@ -45,7 +46,6 @@ from dormant.reproduce.hypotheses import (
     Comparison,
 )
 
-RESULTS = "results.csv"
 HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", "mixed"
 NOT_RUN = "not run yet"
 # What would not matter: percentage points of dormant neurons, a share of plain DQN's score.
@@ -98,13 +98,12 @@ def verdicts(
 
 def _over_the_whole_run(
     comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
-) -> Interval | None:
+) -> Interval:
     first, second = (
         _values(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
         for cell in (comparison.first, comparison.second)
     )
-    if first is None or second is None:
-        return None
+    assert first is not None and second is not None  # as their final scores are there
     return _difference(comparison, first, second, SCORE, bootstrap)
 
 
@@ -167,12 +166,8 @@ def _value(run: RunResult, at: str | int, measure: str) -> float:
     part = parts.get(at)
     if part is not None:
         return float(np.nanmean(part)) if np.isfinite(part).any() else np.nan
-    finite = values[np.isfinite(values)]
-    return float(finite[0 if at == "first" else -1]) if finite.size else np.nan
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=(1, 2))
+    found = last_finite(values[::-1] if at == "first" else values)
+    return np.nan if found is None else found
 
 
 def _difference(
@@ -186,7 +181,7 @@ def _difference(
     if one._replace(at="") == other._replace(at="") and measure != SCORE:
         paired = first - second
         return stratified.of_mean(paired[np.isfinite(paired)], bootstrap)
-    summary: Callable[[np.ndarray], np.ndarray] = METRICS["iqm"] if measure == SCORE else _mean
+    summary = METRICS["iqm" if measure == SCORE else "mean"]
     kept = [values[np.isfinite(values).all(axis=1)] for values in (first, second)]
     return stratified.of_difference(kept[0], kept[1], summary, bootstrap)
 
@@ -217,7 +212,7 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
     runs: dict[str, Sequence[RunResult]] = {}
     rows, details = [], []
     for claim in CLAIMS:
-        path = folder / claim.experiment / RESULTS
+        path = folder / claim.experiment / RESULTS_FILE
         if claim.experiment not in runs:
             runs[claim.experiment] = read_csv(path).runs if path.is_file() else ()
         found = verdicts(claim, runs[claim.experiment], bootstrap)

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.records.files import RESULTS_FILE
 from dormant.records.lease import Lease
 from dormant.records.results import Collection
 from dormant.report.bootstrap import DEFAULT, Bootstrap
@@ -34,7 +35,6 @@ from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, abridged, csv_text, file_name, latex, markdown
 
 PAGE = "report.html"
-RESULTS = "results.csv"
 
 
 class Report(NamedTuple):
@@ -66,7 +66,7 @@ def write_report(
     with _building(output) as building:
         tables, notes = _fill(Statistics(collection, bootstrap), building)
         _replace(building, output)
-    names = {"page": PAGE, "tables": "tables", "figures": "figures", "results": RESULTS}
+    names = {"page": PAGE, "tables": "tables", "figures": "figures", "results": RESULTS_FILE}
     return Report(tables, notes, {name: output / path for name, path in names.items()})
 
 
@@ -86,7 +86,7 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
     notes = [*collection.notes, *statistics.different_lengths(), *_notes(drawn)]
-    write_csv(collection.runs, folder / RESULTS)
+    write_csv(collection.runs, folder / RESULTS_FILE)
     page = page_text(statistics, tables, charts, [*collection.warnings, *notes])
     (folder / PAGE).write_text(page, encoding="utf-8")
     smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()
@@ -109,8 +109,8 @@ def _check_replaceable(output: Path) -> None:
     if not output.is_dir():
         raise ValueError(f"output must be a folder; got the file {output}")
     names = {path.name for path in output.iterdir()}
-    strange = names - {PAGE, RESULTS, "tables", "figures"}
-    if strange or (names and not {PAGE, RESULTS} <= names):
+    strange = names - {PAGE, RESULTS_FILE, "tables", "figures"}
+    if strange or (names and not {PAGE, RESULTS_FILE} <= names):
         raise ValueError(
             "output must be new, empty or an earlier report, which is replaced; got"
             f" {output}, which holds {sorted(strange or names)[:3]}"

@@ -47,6 +47,17 @@ from dormant.reproduce.methods import (
 
 _SEEDS = 10
 _ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
+# What the sweeps are over; `hypotheses` compares their cells.
+THREE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
+LEARNING_RATES, RATIOS_OF_RATES = ("2.5e-4", "1e-3", "3e-3"), ("0.25", "1", "2")
+WIDTHS = (64, 128, 256, 512)
+TAUS, PERIODS = ("0.0", "0.01", "0.025", "0.1", "0.2"), ("100", "1000", "10000")
+SEQUENCE = "SpaceInvaders-Asterix-Freeway-MinAtar"
+# The same games from the second and from the third on.
+FRESH_SEQUENCES = (
+    "Asterix-Freeway-SpaceInvaders-MinAtar",
+    "Freeway-SpaceInvaders-Asterix-MinAtar",
+)
 _SEQUENCE_FILE, _SEQUENCE_GAME = "vectorized/sequence.gin", "GameSequence.games"
 _LEARNING_RATE, _DENSE = "VectorizedDQN.learning_rate", "VectorizedDQN.dense"
 # The paper's best period of resets is this share of its run's gradient steps.
@@ -116,7 +127,7 @@ def _at_each_width(cell: Variant) -> tuple[Variant, ...]:
             setting=f"width {width}",
             value=width,
         )
-        for width in (64, 128, 256, 512)
+        for width in WIDTHS
     )
 
 
@@ -124,12 +135,12 @@ def _at_each_rate(cell: Variant) -> tuple[Variant, ...]:
     """Each learning rate with each replay ratio."""
     return tuple(
         dataclasses.replace(each, setting=f"learning rate {rate}, {each.setting}", value=None)
-        for rate in ("2.5e-4", "1e-3", "3e-3")
+        for rate in LEARNING_RATES
         for each in at_each(
             dataclasses.replace(cell, bindings={**cell.bindings, _LEARNING_RATE: rate}),
             "replay ratio",
             REPLAY_RATIO,
-            ("0.25", "1", "2"),
+            RATIOS_OF_RATES,
         )
     )
 
@@ -139,7 +150,7 @@ def _of_tau(tau: str) -> tuple[Variant, ...]:
     method = "adaptive tau" if tau.startswith("@") else f"tau {tau}"
     bindings = {**_PER_ENTRY, **AT_RATIO_1, "ReDo.tau": tau}
     cell = Variant(f"DQN + ReDo, {method}", DEVICE_FILE, bindings=bindings)
-    return at_each(cell, "period", "ReDo.period", ("100", "1000", "10000"))
+    return at_each(cell, "period", "ReDo.period", PERIODS)
 
 
 def _in_sequence(method: str, bindings: Bindings, families: Families | None = None) -> Variant:
@@ -190,15 +201,14 @@ def _digits(seeds: int) -> Families:
 
 def _studies(iterations: int, gradient_steps: int, speed: str, smoke: Bindings) -> Families:
     """Fits on what online runs left: so many iterations of so many gradient steps."""
-    games = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
     of_games = functools.partial(Family, STUDY, DEVICE_GAME, replay_ratio=1)
     length = {
         "StudyRun.num_iterations": str(iterations),
         "StudyRun.training_steps": str(gradient_steps),
     }
-    whole = of_games(games, _SEEDS, iterations * gradient_steps, length, speed)
+    whole = of_games(THREE_GAMES, _SEEDS, iterations * gradient_steps, length, speed)
     shorter = {**SMOKE_STUDY, **smoke}
-    return {"paper": whole, "mini": whole, "smoke": of_games(games[:1], 1, 1_000, shorter)}
+    return {"paper": whole, "mini": whole, "smoke": of_games(THREE_GAMES[:1], 1, 1_000, shorter)}
 
 
 _TAUGHT = {
@@ -273,7 +283,7 @@ EXPERIMENTS = (
         variants=tuple(
             each for cell in (_DQN, _REDO, _REDO_ONE_COUNT) for each in _at_each_rate(cell)
         ),
-        families=_families((_ASTERIX, _BREAKOUT, _SPACE_INVADERS), 10, 10_000),
+        families=_families(THREE_GAMES, 10, 10_000),
         shows=("iqm", "return", "evaluation", "dormant_percent", "rank"),
         setting_name="learning rate, replay ratio",
     ),
@@ -291,16 +301,10 @@ EXPERIMENTS = (
             _in_sequence(
                 "DQN, fresh",
                 {},
-                _sequences(
-                    (
-                        "Asterix-Freeway-SpaceInvaders-MinAtar",
-                        "Freeway-SpaceInvaders-Asterix-MinAtar",
-                    ),
-                    1,
-                ),
+                _sequences(FRESH_SEQUENCES, 1),
             ),
         ),
-        families=_sequences(("SpaceInvaders-Asterix-Freeway-MinAtar",), 6),
+        families=_sequences((SEQUENCE,), 6),
         shows=("return", "dormant_percent", "overlap", "rank"),
     ),
     Experiment(
@@ -318,11 +322,7 @@ EXPERIMENTS = (
         expected="H16 and H17 of docs/evidence.md.",
         variants=(
             dataclasses.replace(_DQN, bindings=AT_RATIO_1),
-            *(
-                each
-                for tau in ("0.0", "0.01", "0.025", "0.1", "0.2", "@AdaptiveTau()")
-                for each in _of_tau(tau)
-            ),
+            *(each for tau in (*TAUS, "@AdaptiveTau()") for each in _of_tau(tau)),
         ),
         families=_families((_ASTERIX, _SPACE_INVADERS), 10, 10_000),
         shows=("iqm", "return", "evaluation", "dormant_percent"),

@@ -17,6 +17,16 @@
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY, OVERLAP, RANK, dormant_column
+from dormant.reproduce.evidence import (
+    FRESH_SEQUENCES,
+    LEARNING_RATES,
+    PERIODS,
+    RATIOS_OF_RATES,
+    SEQUENCE,
+    TAUS,
+    THREE_GAMES,
+    WIDTHS,
+)
 from dormant.reproduce.families import MINATAR
 from dormant.reproduce.methods import REPLAY_RATIOS
 
@@ -84,7 +94,6 @@ class Claim(NamedTuple):
 
 _ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
 DQN, _REDO, _ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
-_SEQUENCE = "SpaceInvaders-Asterix-Freeway-MinAtar"
 DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
 
 
@@ -144,8 +153,6 @@ _SOURCES = {
 _DIGITS, _SHUFFLED = ("digits",), "shuffled labels"
 _OPTIMIZERS = ("optimizer Adam", "optimizer SGD")
 _TRAINED = "trained at replay ratio 2"
-_RATES = ("2.5e-4", "1e-3", "3e-3")
-_RATE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
 
 
 def _rate(rate: str, ratio: str) -> str:
@@ -155,9 +162,9 @@ def _rate(rate: str, ratio: str) -> str:
 def _visits() -> tuple[tuple[str, Cell, int], ...]:
     """(game, the fresh agent's cell, iteration that ends its second visit)."""
     return (
-        (_SPACE_INVADERS, Cell(DQN, at=9, game=_SEQUENCE), 39),
-        (_ASTERIX, Cell("DQN, fresh", at=9, game="Asterix-Freeway-SpaceInvaders-MinAtar"), 49),
-        (_FREEWAY, Cell("DQN, fresh", at=9, game="Freeway-SpaceInvaders-Asterix-MinAtar"), 59),
+        (_SPACE_INVADERS, Cell(DQN, at=9, game=SEQUENCE), 39),
+        (_ASTERIX, Cell("DQN, fresh", at=9, game=FRESH_SEQUENCES[0]), 49),
+        (_FREEWAY, Cell("DQN, fresh", at=9, game=FRESH_SEQUENCES[1]), 59),
     )
 
 
@@ -231,9 +238,9 @@ CLAIMS = (
                 Cell(DQN, _rate("3e-3", ratio)),
                 Cell(DQN, _rate("2.5e-4", ratio)),
                 MORE,
-                games=_RATE_GAMES,
+                games=THREE_GAMES,
             )
-            for ratio in ("0.25", "1", "2")
+            for ratio in RATIOS_OF_RATES
         ),
     ),
     Claim(
@@ -244,10 +251,10 @@ CLAIMS = (
         DORMANT,
         tuple(
             Comparison(
-                setting, Cell(_ONE_COUNT, setting), Cell(_REDO, setting), MORE, games=_RATE_GAMES
+                setting, Cell(_ONE_COUNT, setting), Cell(_REDO, setting), MORE, games=THREE_GAMES
             )
             for setting in (
-                _rate(rate, ratio) for rate in _RATES[1:] for ratio in ("0.25", "1", "2")
+                _rate(rate, ratio) for rate in LEARNING_RATES[1:] for ratio in RATIOS_OF_RATES
             )
         ),
     ),
@@ -258,8 +265,10 @@ CLAIMS = (
         "minatar_rates",
         DORMANT,
         tuple(
-            Comparison(setting, Cell(_REDO, setting), Cell(DQN, setting), LESS, games=_RATE_GAMES)
-            for setting in (_rate(rate, ratio) for rate in _RATES for ratio in ("0.25", "1", "2"))
+            Comparison(setting, Cell(_REDO, setting), Cell(DQN, setting), LESS, games=THREE_GAMES)
+            for setting in (
+                _rate(rate, ratio) for rate in LEARNING_RATES for ratio in RATIOS_OF_RATES
+            )
         ),
     ),
     Claim(
@@ -269,7 +278,7 @@ CLAIMS = (
         "minatar_sequence",
         RETURN,
         tuple(
-            Comparison(game, Cell(DQN, at=at, game=_SEQUENCE), fresh, LESS, games=(game,))
+            Comparison(game, Cell(DQN, at=at, game=SEQUENCE), fresh, LESS, games=(game,))
             for game, fresh, at in _visits()
         ),
     ),
@@ -282,8 +291,8 @@ CLAIMS = (
         tuple(
             Comparison(
                 game,
-                Cell(_REDO, at=at, game=_SEQUENCE),
-                Cell(DQN, at=at, game=_SEQUENCE),
+                Cell(_REDO, at=at, game=SEQUENCE),
+                Cell(DQN, at=at, game=SEQUENCE),
                 MORE,
                 games=(game,),
             )
@@ -318,7 +327,7 @@ CLAIMS = (
             Comparison(
                 setting, Cell(_REDO, setting), Cell(DQN, setting), MORE, games=(_ASTERIX, _BREAKOUT)
             )
-            for setting in (f"width {width}" for width in (64, 128, 256, 512))
+            for setting in (f"width {width}" for width in WIDTHS)
         ),
     ),
     Claim(
@@ -335,9 +344,9 @@ CLAIMS = (
                 NOT_MUCH_LESS,
                 games=(_ASTERIX, _SPACE_INVADERS),
             )
-            for tau in ("0.0", "0.01", "0.025", "0.1", "0.2")
-            for period in (100, 1000, 10000)
-            if (tau, period) != ("0.1", 1000)
+            for tau in TAUS
+            for period in PERIODS
+            if (tau, period) != ("0.1", "1000")
         ),
     ),
     Claim(
@@ -431,7 +440,7 @@ CLAIMS = (
                 Cell("offline DQN"),
                 Cell("offline DQN", at="first"),
                 MORE,
-                games=_RATE_GAMES,
+                games=THREE_GAMES,
             ),
         ),
     ),
@@ -447,7 +456,7 @@ CLAIMS = (
                 Cell("offline DQN, random targets"),
                 Cell("offline DQN"),
                 LESS,
-                games=_RATE_GAMES,
+                games=THREE_GAMES,
             ),
         ),
     ),
@@ -459,7 +468,7 @@ CLAIMS = (
         RETURN,
         (
             Comparison(
-                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), LESS, games=_RATE_GAMES
+                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), LESS, games=THREE_GAMES
             ),
         ),
     ),
@@ -471,7 +480,7 @@ CLAIMS = (
         DORMANT,
         (
             Comparison(
-                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), MORE, games=_RATE_GAMES
+                "trained less fresh", Cell(_TRAINED), Cell("fresh network"), MORE, games=THREE_GAMES
             ),
         ),
     ),
