@@ -345,8 +345,11 @@ class _OneSeed(NamedTuple):
 
         _, metrics = jax.eval_shape(update, 0, (state.learner, {}))
         metrics = {name: jnp.zeros(value.shape, value.dtype) for name, value in metrics.items()}
-        # A number of turns that XLA cannot know, so that a loop of a single turn stays a loop.
-        turns = jnp.where(agent_step > 0, settings.updates_per_burst, 0)
+        turns: Any = settings.updates_per_burst
+        if self.on_cpu:
+            # A number that XLA cannot know, so that a loop of a single turn stays a loop. An
+            # accelerator would wait for the host at each turn of such a loop.
+            turns = jnp.where(agent_step > 0, turns, 0)
         learner_state, metrics = jax.lax.fori_loop(0, turns, update, (state.learner, metrics))
         return state._replace(learner=learner_state), metrics
 
