@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run run-atari test test-slow lint bench clean
+.PHONY: help install run run-atari test test-slow lint bench bench-gpu clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +30,7 @@ help:
 	@echo "make test-slow  run the tests that take over ten seconds each"
 	@echo "make lint       check the code's style, format and types"
 	@echo "make bench      measure recycling and training against the released implementation"
+	@echo "make bench-gpu  measure updates, recycling and runs on a GPU, and check them (5 minutes)"
 	@echo "make clean      remove $(VENV), caches and build outputs; runs/ stays"
 
 install: $(STAMP)
@@ -72,6 +73,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(ARGS)
+
+bench-gpu: $(STAMP)
+	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu-gpu.json $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -16,12 +16,15 @@
 Every clock stops after `block_until_ready`, so that nothing timed is still under way."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import re
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +33,10 @@ import jax
 
 from benchmarks import report
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "dopamine-rl", "tensorflow", "ale-py")
+PACKAGES = (
+    *("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "flax", "optax", "numpy"),
+    *("dopamine-rl", "tensorflow", "ale-py"),
+)
 
 
 class Row(NamedTuple):
@@ -127,6 +133,9 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+    if described["backend"] == "gpu":
+        described["driver"] = _driver()
+        described["platform"] = " ".join(devices[0].client.platform_version.split())
     for package in PACKAGES:
         try:
             described[package] = importlib.metadata.version(package)
@@ -142,6 +151,20 @@ def _processor() -> str:
         return platform.processor()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor()
+
+
+def _driver() -> str | None:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        if found:
+            return found[0]
+    # Where the tool is not installed, the driver itself says: "NVRM version: ... 570.86.15 ...".
+    with contextlib.suppress(OSError):
+        text = pathlib.Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        version = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", text)
+        return version and version.group()
+    return None
 
 
 def record(name: str, settings: dict[str, Any], described: dict, tables: Sequence[Table]) -> dict:

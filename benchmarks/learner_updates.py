@@ -71,6 +71,11 @@ def random_batch() -> learners.Batch:
     )
 
 
+def random_batches(number: int) -> learners.Batch:
+    """Batches of as many updates, stacked."""
+    return jax.tree.map(lambda leaf: np.stack([leaf] * number), random_batch())
+
+
 def learner(network: Network, **interventions: dormant.Intervention) -> learners.Learner:
     """Our DQN learner on the network, with the `tracker` and the `intervention` given."""
     return learners.dqn(
@@ -82,11 +87,19 @@ def learner(network: Network, **interventions: dormant.Intervention) -> learners
     )
 
 
-def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Callable[[], Any]:
-    """Each call makes a block of updates, dispatched as our agent does on a CPU."""
+def our_block(
+    made: learners.Learner,
+    score_inputs: tuple | None = None,
+    batch: learners.Batch | None = None,
+) -> Callable[[], Any]:
+    """Each call makes a block of updates, dispatched as our agent does on a CPU.
+
+    The batch is in host memory where none is given.
+    """
+    batch = random_batch() if batch is None else batch
     step = jax.jit(made.step, donate_argnums=0)
     after_step = jax.jit(made.after_step, donate_argnums=0)
-    state, batch = jax.jit(made.init)(jax.random.key(0)), random_batch()
+    state = jax.jit(made.init)(jax.random.key(0))
     seen = None if score_inputs is None else batch
 
     def block() -> Any:
@@ -99,10 +112,15 @@ def our_block(made: learners.Learner, score_inputs: tuple | None = None) -> Call
     return block
 
 
-def our_scanned_block(made: learners.Learner) -> Callable[[], Any]:
-    """Each call makes bursts of updates in one `lax.scan`, as our agent does on an accelerator."""
+def our_scanned_block(
+    made: learners.Learner, batches: learners.Batch | None = None
+) -> Callable[[], Any]:
+    """Each call makes bursts of updates in one `lax.scan`, as our agent does on an accelerator.
+
+    A burst is of the `batches` given, or of `BURST` in host memory.
+    """
     state = jax.jit(made.init)(jax.random.key(0))
-    batches = jax.tree.map(lambda leaf: np.stack([leaf] * BURST), random_batch())
+    batches = random_batches(BURST) if batches is None else batches
     burst = jax.jit(lambda state, xs: jax.lax.scan(made.update, state, xs), donate_argnums=0)
 
     def block() -> Any:

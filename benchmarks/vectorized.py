@@ -39,6 +39,7 @@ UPDATE_PERIOD, BATCH, CAPACITY, WARM_UP = 4, 32, 100_000, 1_000
 # The game of both, under gymnax's name and MinAtar's.
 GAME = ("Breakout-MinAtar", "breakout")
 BLOCK_SECONDS = 1.0
+ROUNDS = 100  # of one call
 
 
 def dopaminelike_network(num_actions: int) -> vectorized.MinAtarCNN:
@@ -72,16 +73,20 @@ def our_speed(
     state, _ = program.fill(program.init(jax.random.split(jax.random.key(0), seeds)))
     holder = [state]
 
-    def advance(rounds: int) -> float:
+    # Calls of one length: every other number of rounds would be a program to compile.
+    def advance(calls: int) -> float:
         start = time.perf_counter()
-        holder[0], progress = program.advance(holder[0], rounds)
+        for _ in range(calls):
+            holder[0], progress = program.advance(holder[0], ROUNDS)
         jax.block_until_ready(progress)
         return time.perf_counter() - start
 
-    advance(100)
-    rounds = 100 * max(1, round(BLOCK_SECONDS / advance(100)))
-    advance(rounds)
-    return lambda: rounds * UPDATE_PERIOD * seeds / advance(rounds)
+    def measure() -> float:
+        calls = max(1, round(BLOCK_SECONDS / advance(1)))
+        return calls * ROUNDS * UPDATE_PERIOD * seeds / advance(calls)
+
+    advance(1)
+    return measure
 
 
 def dopamines_speed(replay_ratio: float) -> Callable[[], float]:
