@@ -219,7 +219,7 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
         rows.append(
             (
                 *(claim.name, claim.text, claim.source, claim.experiment),
-                *(*_scale(runs, claim, found), _counted(found), overall(found)),
+                *(*_scale(runs, claim, found), _range(found), _counted(found), overall(found)),
             )
         )
         details += [
@@ -231,7 +231,10 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
             )
             for each in found
         ]
-    header = ("", "claim", "from", "tested by", "agent steps", "seeds", "comparisons", "verdict")
+    header = (
+        *("", "claim", "from", "tested by", "agent steps", "seeds"),
+        *("differences [95 % interval]", "comparisons", "verdict"),
+    )
     of_each = (
         *("claim", "comparison", "game", "seeds", "difference [95 % interval]", "verdict"),
         *("probability of improvement", "difference over the whole run"),
@@ -248,6 +251,15 @@ def _scale(
         return "", ""
     longest = max(run.agent_steps[-1] for run in runs[claim.experiment])
     return f"{longest:,.0f}", str(min(each.seeds for each in found))
+
+
+def _range(found: Sequence[Verdict]) -> str:
+    """The smallest and the largest of the differences."""
+    ordered = sorted(
+        (each.difference for each in found), key=lambda interval: np.nan_to_num(interval.value)
+    )
+    ends = ordered[:1] + ordered[1:][-1:]
+    return " to ".join(map(_difference_text, ends))
 
 
 def _counted(found: Sequence[Verdict]) -> str:
