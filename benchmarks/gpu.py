@@ -258,23 +258,41 @@ def check_continuing(quick: bool) -> Measure:
 def check_against_cpu(quick: bool) -> Measure:
     """Updates and a run on the device against the same on the CPU."""
     jax.config.update("jax_default_matmul_precision", "float32")
+    cpu = jax.devices("cpu")[0]
     found = []
-    for device in (jax.devices()[0], jax.devices("cpu")[0]):
+    for device in (jax.devices()[0], cpu):
         with jax.default_device(device):
-            made = _learner(with_redo=False)
-            updated = learner_updates.our_block(made)()[0]
+            updated = learner_updates.our_block(_learner(with_redo=False))()[0]
             advance, state = _short_run(device)
             found.append((_on_host(updated), _on_host(advance(state))))
     of_updates, of_runs = (largest_difference(*each) for each in zip(*found, strict=True))
+    with jax.default_device(cpu):
+        nudged = learner_updates.our_block(_nudged(_learner(with_redo=False)))()[0]
+    # Rounding flips a ReLU now and then, which changes a gradient by a sample's share.
+    allowed = max(ROUNDING, 3 * largest_difference(found[1][0], _on_host(nudged))[0])
     run = f"{SHORT_ROUNDS * vectorized.UPDATE_PERIOD} updates of a run on the device, one recycle"
-    names = (f"{learner_updates.UPDATES_PER_BLOCK} updates of the nature CNN", run)
+    updates = f"{learner_updates.UPDATES_PER_BLOCK} updates of the nature CNN"
     tables = []
-    for name, (difference, where) in zip(names, (of_updates, of_runs), strict=True):
+    for name, (difference, where), most in (
+        (updates, of_updates, allowed),
+        (run, of_runs, ROUNDING),
+    ):
         name += ": the whole state is that of the CPU up to rounding"
         if difference:
             name += f"; `{where}` differs most"
-        tables += _checked(name, "relative difference", difference, ROUNDING)(1)
+        tables += _checked(name, "relative difference", difference, most)(1)
     return lambda repeats: tables
+
+
+def _nudged(made: learners.Learner) -> learners.Learner:
+    """The learner that begins with parameters changed in their last digit."""
+
+    def init(key: jax.Array) -> learners.LearnerState:
+        state = made.init(key)
+        params = jax.tree.map(lambda leaf: leaf * (1 + 2**-22), state.params)
+        return state._replace(params=params)
+
+    return made._replace(init=init)
 
 
 def _short_run(device: jax.Device | None = None) -> tuple[Callable[[Any], Any], Any]:
