@@ -46,9 +46,10 @@ from dormant.reproduce.methods import (
 )
 
 _SEEDS = 10
-_ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
+_ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
 # What the sweeps are over; `hypotheses` compares their cells.
 THREE_GAMES = (_ASTERIX, _BREAKOUT, _SPACE_INVADERS)
+CONVOLUTION_GAMES = (_BREAKOUT, _FREEWAY, _SPACE_INVADERS)
 LEARNING_RATES, RATIOS_OF_RATES = ("2.5e-4", "1e-3", "3e-3"), ("0.25", "1", "2")
 WIDTHS = (64, 128, 256, 512)
 TAUS, PERIODS = ("0.0", "0.01", "0.025", "0.1", "0.2"), ("100", "1000", "10000")
@@ -263,17 +264,23 @@ EXPERIMENTS = (
         ),
         families=_families(MINATAR, 20, _LONG_AGENT_STEPS // 20),
     ),
-    _of_long_runs(
-        name="minatar_convolution",
-        title="Figures 1, 7 and 10 on MinAtar's Asterix with the MinAtar paper's network",
-        expected="H1 to H5 of docs/evidence.md.",
-        variants=tuple(
-            dataclasses.replace(
-                each, bindings={**each.bindings, "VectorizedDQN.network": "'minatar'"}
-            )
-            for each in (*sweep(_DQN), *sweep(_REDO, redo=True))
-        ),
-        families=_families((_ASTERIX,), 20, _LONG_AGENT_STEPS // 20, "minatar"),
+    *(
+        _of_long_runs(
+            name=name,
+            title=f"Figures 1, 7 and 10 on MinAtar's {said} with the MinAtar paper's network",
+            expected="H1 to H5 of docs/evidence.md.",
+            variants=tuple(
+                dataclasses.replace(
+                    each, bindings={**each.bindings, "VectorizedDQN.network": "'minatar'"}
+                )
+                for each in (*sweep(_DQN), *sweep(_REDO, redo=True))
+            ),
+            families=_families(games, 20, _LONG_AGENT_STEPS // 20, "minatar"),
+        )
+        for name, said, games in (
+            ("minatar_convolution", "Asterix", (_ASTERIX,)),
+            ("minatar_convolution_games", "other games", CONVOLUTION_GAMES),
+        )
     ),
     Experiment(
         name="minatar_rates",

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY, OVERLAP, RANK, dormant_column
 from dormant.reproduce.evidence import (
+    CONVOLUTION_GAMES,
     FRESH_SEQUENCES,
     LEARNING_RATES,
     PERIODS,
@@ -217,14 +218,18 @@ CLAIMS = (
     ),
     *(
         Claim(
-            f"{name}, convolution",
+            f"{name}, {label}",
             text,
             _SOURCES[name],
-            "minatar_convolution",
+            experiment,
             measure,
             comparisons,
         )
-        for name, (text, measure, comparisons) in _of_ratios((_ASTERIX,)).items()
+        for label, experiment, games in (
+            ("convolution", "minatar_convolution", (_ASTERIX,)),
+            ("convolution, other games", "minatar_convolution_games", CONVOLUTION_GAMES),
+        )
+        for name, (text, measure, comparisons) in _of_ratios(games).items()
     ),
     Claim(
         "H9",
