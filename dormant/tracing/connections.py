@@ -69,6 +69,7 @@ class Connections(NamedTuple):
     reads: tuple[Read, ...]
     elementwise: tuple[Elementwise, ...]
     layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
+    zeros: frozenset[int] = frozenset()  # values that are zero whatever goes in
 
     def holds(self, value: int, layer: int) -> bool:
         """Whether a value holds neurons of a layer."""

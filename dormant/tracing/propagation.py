@@ -34,6 +34,7 @@ from dormant.tracing.connections import (
     Read,
     cannot_follow,
 )
+from dormant.tracing.constants import zero_values
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.products import Convolution, DotGeneral
@@ -65,7 +66,11 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
     for operation in program.operations:
         found.step(operation)
     return Connections(
-        tuple(found.maps), tuple(found.reads), tuple(found.elementwise), found.layers_of
+        tuple(found.maps),
+        tuple(found.reads),
+        tuple(found.elementwise),
+        found.layers_of,
+        found.zeros,
     )
 
 
@@ -76,6 +81,7 @@ class _Propagation:
         self.leaves_of: dict[int, dict[int, Label | None]] = {}  # None: the whole leaf, unmoved
         self.data: set[int] = set(program.inputs)
         self.known: set[int] = set(program.constants)
+        self.zeros = zero_values(program)
         self.maps: list[LinearMap] = []
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
@@ -92,6 +98,8 @@ class _Propagation:
             return
         if self.data.intersection(inputs):
             self.data.update(outputs)
+        if self.zeros.issuperset(outputs):
+            return  # it says nothing of any neuron
         if not any(self.layers_of.get(v) or self.leaves_of.get(v) for v in inputs):
             return
         if name in lb.IDENTITIES:

@@ -59,10 +59,7 @@ def silenced_values(
         return bool((here | ~there).all())
 
     def vanishes(value: int, output: int) -> bool:
-        constant = program.constants.get(value)
-        if constant is not None:
-            return np.size(constant) > 0 and not np.any(np.asarray(constant))
-        return value in zero and covers(value, output)
+        return value in connections.zeros or (value in zero and covers(value, output))
 
     def keeps(operation: Operation, output: int) -> bool:
         name, inputs = operation.name, operation.inputs

@@ -1,0 +1,58 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The values of a program that are zero whatever goes in, as the other side of a mask is."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from dormant.tracing import labels as lb
+from dormant.tracing.jaxpr import Program
+
+# Zero where all their operands are; `select_n` where all its cases are.
+_KEEP_ZEROS = (
+    lb.IDENTITIES
+    | frozenset(lb.MOVES)
+    | frozenset("neg abs sign add add_any sub max min select_n split cumsum reduce_sum".split())
+)
+
+
+def zero_values(program: Program) -> frozenset[int]:
+    """The values that are zero throughout: `zeros_like(h)`, a broadcast zero, `0 * h`.
+
+    Products with zero count as zero: activations and parameters are assumed to be finite.
+    """
+    zeros = {value for value, constant in program.constants.items() if _is_zero(constant)}
+    for operation in program.operations:
+        name, inputs = operation.name, operation.inputs
+        if name in ("mul", "and"):
+            stays = not zeros.isdisjoint(inputs)
+        elif name in ("div", "rem"):
+            stays = inputs[0] in zeros
+        else:
+            operands = inputs[1:] if name == "select_n" else inputs
+            stays = name in _KEEP_ZEROS and bool(operands) and zeros.issuperset(operands)
+        if stays:
+            zeros.update(operation.outputs)
+    return frozenset(zeros)
+
+
+def _is_zero(constant: Any) -> bool:
+    """Whether a constant is known to be zero; random keys and traced values are not."""
+    if isinstance(constant, jax.core.Tracer):
+        return False
+    is_key = jax.dtypes.issubdtype(getattr(constant, "dtype", np.float32), jax.dtypes.extended)
+    return not is_key and np.size(constant) > 0 and not np.any(np.asarray(constant))
