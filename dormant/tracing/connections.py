@@ -69,7 +69,8 @@ class Connections(NamedTuple):
     reads: tuple[Read, ...]
     elementwise: tuple[Elementwise, ...]
     layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
-    zeros: frozenset[int] = frozenset()  # values that are zero whatever goes in
+    zeros: frozenset[int]  # values that are zero whatever goes in
+    bounds: dict[int, tuple[float, float]]  # of constants: the least and the largest element
 
     def holds(self, value: int, layer: int) -> bool:
         """Whether a value holds neurons of a layer."""

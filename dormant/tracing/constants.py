@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The values of a program that are zero whatever goes in, as the other side of a mask is."""
+"""The values of a program that are the same whatever goes in, as the other side of a mask is."""
 
 from typing import Any
 
@@ -28,6 +28,7 @@ _KEEP_ZEROS = (
     | frozenset(lb.MOVES)
     | frozenset("neg abs sign add add_any sub max min select_n split cumsum reduce_sum".split())
 )
+_SAME_ELEMENTS = frozenset("convert_element_type broadcast_in_dim reshape squeeze copy".split())
 
 
 def zero_values(program: Program) -> frozenset[int]:
@@ -50,9 +51,33 @@ def zero_values(program: Program) -> frozenset[int]:
     return frozenset(zeros)
 
 
-def _is_zero(constant: Any) -> bool:
-    """Whether a constant is known to be zero; random keys and traced values are not."""
+def bounds(program: Program) -> dict[int, tuple[float, float]]:
+    """The least and the largest element of every constant, broadcast or not."""
+    known = {v: _extremes(constant) for v, constant in program.constants.items()}
+    found = {value: extremes for value, extremes in known.items() if extremes is not None}
+    for operation in program.operations:
+        if operation.name in _SAME_ELEMENTS and operation.inputs[0] in found:
+            found[operation.outputs[0]] = found[operation.inputs[0]]
+    return found
+
+
+def _extremes(constant: Any) -> tuple[float, float] | None:
+    if not _is_number(constant):
+        return None
+    array = np.asarray(constant).astype(np.float64)
+    return float(np.min(array)), float(np.max(array))
+
+
+def _is_number(constant: Any) -> bool:
+    """Whether a constant has known, real elements; random keys and traced values have not."""
     if isinstance(constant, jax.core.Tracer):
         return False
-    is_key = jax.dtypes.issubdtype(getattr(constant, "dtype", np.float32), jax.dtypes.extended)
-    return not is_key and np.size(constant) > 0 and not np.any(np.asarray(constant))
+    dtype = getattr(constant, "dtype", np.dtype(np.float32))
+    odd = jax.dtypes.issubdtype(dtype, jax.dtypes.extended) or np.issubdtype(
+        dtype, np.complexfloating
+    )
+    return not odd and np.size(constant) > 0
+
+
+def _is_zero(constant: Any) -> bool:
+    return _is_number(constant) and not np.any(np.asarray(constant))

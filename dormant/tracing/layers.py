@@ -25,10 +25,10 @@ import numpy as np
 
 from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
+from dormant.tracing.activations import activation_value
 from dormant.tracing.connections import Connections, EntryMap, Read, TraceError
-from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.jaxpr import Program
 from dormant.tracing.labels import MIXED, NONE
-from dormant.tracing.propagation import ELEMENTWISE, LINEAR
 from dormant.tracing.silence import silenced_values
 
 
@@ -169,62 +169,20 @@ class _Builder:
     # -- where it is measured ------------------------------------------------------------------
 
     def _activation(self, number: int, first_read: Read) -> int:
-        """The value after the last non-linearity before the first reader."""
-        if self.labels_of[first_read.operand][number].single().any():
-            value = self._last_nonlinearity(number, first_read.operand)
-            if self._is_whole(number, value):
-                return value
-        return self._last_whole_value(number)
+        """The value after the layer's own non-linearity, before its first reader."""
+        return activation_value(
+            self.program,
+            self.connections,
+            number,
+            first_read.operand,
+            lambda value: self._is_whole(number, value),
+        )
 
     def _is_whole(self, number: int, value: int) -> bool:
         """Whether `value` holds every neuron of the layer, each by itself."""
         index = lb.trim(self.labels_of[value][number].index)
         found = np.unique(index[index >= 0])
         return len(found) == self.maps[number].neurons and not (index == MIXED).any()
-
-    def _last_nonlinearity(self, number: int, value: int) -> int:
-        first_elementwise = None
-        while value != self.maps[number].output:
-            operation = self.producer[value]
-            held = [v for v in operation.inputs if self.connections.holds(v, number)]
-            direct = [v for v in held if not self.labels_of[v][number].statistic] or held
-            if operation.name in ELEMENTWISE and operation.name not in lb.IDENTITIES:
-                if first_elementwise is None:
-                    first_elementwise = value
-                if len(direct) > 1 or _is_nonlinear(operation, direct[0]):
-                    return value
-            elif len(direct) != 1:
-                origin = self._only_origin(number, value)
-                if origin is None:
-                    return value
-                direct = [origin]
-            value = direct[0]
-        return value if first_elementwise is None else first_elementwise
-
-    def _only_origin(self, number: int, value: int) -> int | None:
-        """The one value whose pieces were put together to make `value`, as in image patches."""
-        origins, pending = set(), [value]
-        while pending:
-            value = pending.pop()
-            operation = self.producer.get(value)
-            if operation is not None and operation.name in lb.IDENTITIES.union(lb.MOVES):
-                pending += [v for v in operation.inputs if self.connections.holds(v, number)]
-            else:
-                origins.add(value)
-        return origins.pop() if len(origins) == 1 else None
-
-    def _last_whole_value(self, number: int) -> int:
-        """For a layer that is read only after mixing: its last elementwise value before that."""
-        best = self.maps[number].output
-        for operation in self.program.operations:
-            if operation.name not in ELEMENTWISE or operation.name in lb.IDENTITIES:
-                continue
-            (output,) = operation.outputs
-            label = self.labels_of.get(output, {}).get(number)
-            if label is not None and not label.mixing and not label.statistic:
-                if self._is_whole(number, output):
-                    best = output
-        return best
 
     def _ancestors(self, number: int, value: int) -> set[int]:
         """The values that hold the layer and lead to `value`."""
@@ -337,15 +295,6 @@ def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:
     small = lb.trim(index)
     small = np.where(small >= 0, local[np.maximum(small, 0)], NONE).astype(np.int32)
     return np.broadcast_to(small, index.shape)
-
-
-def _is_nonlinear(operation: Operation, value: int) -> bool:
-    """Whether an elementwise operation is a non-linearity of its one operand `value`."""
-    if operation.name == "div":
-        return value != operation.inputs[0]
-    if operation.name == "select_n":
-        return value == operation.inputs[0]
-    return operation.name not in LINEAR
 
 
 def _unique_names(connections: Connections, paths: tuple[str, ...]) -> list[str]:

@@ -34,7 +34,7 @@ from dormant.tracing.connections import (
     Read,
     cannot_follow,
 )
-from dormant.tracing.constants import zero_values
+from dormant.tracing.constants import bounds, zero_values
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.products import Convolution, DotGeneral
@@ -71,6 +71,7 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         tuple(found.elementwise),
         found.layers_of,
         found.zeros,
+        bounds(program),
     )
 
 

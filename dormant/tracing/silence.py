@@ -34,7 +34,7 @@ _KEEP_ZERO = (
         "erf floor ceil round dot_general conv_general_dilated".split()
     )
 )
-_ALL_ZERO = frozenset("add add_any sub max min select_n".split())
+_ALL_ZERO = frozenset("add add_any sub select_n".split())
 
 
 def silenced_values(
@@ -61,6 +61,11 @@ def silenced_values(
     def vanishes(value: int, output: int) -> bool:
         return value in connections.zeros or (value in zero and covers(value, output))
 
+    def within(value: int, low: float, high: float) -> bool:
+        """Whether a value is a constant with all elements between the two."""
+        least, largest = connections.bounds.get(value, (-np.inf, np.inf))
+        return low <= least and largest <= high and value in connections.bounds
+
     def keeps(operation: Operation, output: int) -> bool:
         name, inputs = operation.name, operation.inputs
         if name in _KEEP_ZERO:
@@ -69,17 +74,23 @@ def silenced_values(
             return any(vanishes(value, output) for value in inputs)
         if name in _ALL_ZERO:
             return all(vanishes(v, output) for v in (inputs[1:] if name == "select_n" else inputs))
+        if name in ("max", "min"):
+            low, high = (-np.inf, 0.0) if name == "max" else (0.0, np.inf)
+            fine = [vanishes(value, output) for value in inputs]
+            return any(fine) and all(
+                zero or within(value, low, high) for value, zero in zip(inputs, fine, strict=True)
+            )
         if name in ("div", "rem", "atan2"):
             return vanishes(inputs[0], output)
         if name == "integer_pow":
             return operation.params["y"] > 0 and vanishes(inputs[0], output)
         if name == "pow":
-            exponent = program.constants.get(inputs[1])
-            return exponent is not None and np.min(exponent) > 0 and vanishes(inputs[0], output)
+            positive = within(inputs[1], np.finfo(np.float64).tiny, np.inf)
+            return positive and vanishes(inputs[0], output)
         if name == "clamp":
-            low, high = (program.constants.get(v) for v in (inputs[0], inputs[2]))
-            inside = low is not None and high is not None and np.max(low) <= 0 <= np.min(high)
-            return inside and vanishes(inputs[1], output)
+            low, value, high = inputs
+            inside = within(low, -np.inf, 0.0) and within(high, 0.0, np.inf)
+            return inside and vanishes(value, output)
         return False
 
     for operation in program.operations:

@@ -33,9 +33,9 @@ def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] =
     """Reads the neuron graph of a network from the jaxpr of `apply(params, *inputs)`.
 
     A hidden layer is a linear map by a parameter (dense or convolution, of any layout) that another
-    linear map reads. Its activation is the value after the last non-linearity before its first
-    reader; a feature map of a convolution is one neuron (paper, section 2). Members of an ensemble
-    made by `vmap` over parameters are layers of their own.
+    linear map reads. Its activation is the value after its own non-linearity, before a softmax, a
+    normalization or a scaling behind that; a feature map of a convolution is one neuron (paper,
+    section 2). Members of an ensemble made by `vmap` over parameters are layers of their own.
 
     Args:
       apply: the network, a pure function such as `flax_module.apply`.
