@@ -33,6 +33,7 @@ class LinearMap(NamedTuple):
     columns: tuple["EntryMap", ...]  # which entries feed each of its neurons
     neurons: int
     normalized: bool  # kernel entries influence each other, as under weight normalization
+    joined: tuple[tuple[int, ...], ...] = ()  # the leaves of each, of several maps that are one
 
 
 class EntryMap(NamedTuple):

@@ -90,6 +90,13 @@ def trim(index: np.ndarray) -> np.ndarray:
     return index[tuple(slice(None) if stride else slice(0, 1) for stride in index.strides)]
 
 
+def renumber(index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The array with the number of every neuron replaced by that in `numbers`, (H,)."""
+    small = trim(index)
+    renumbered = np.where(small >= 0, numbers[np.maximum(small, 0)], small).astype(np.int32)
+    return np.broadcast_to(renumbered, index.shape)
+
+
 def merge(indices: Sequence[np.ndarray]) -> np.ndarray:
     """Element by element union: NONE yields to anything, two different neurons become MIXED."""
     result = indices[0]
@@ -100,6 +107,13 @@ def merge(indices: Sequence[np.ndarray]) -> np.ndarray:
         clash = (result != NONE) & (other != NONE) & (result != other)
         result = np.where(clash, np.int32(MIXED), either)
     return result
+
+
+_MIXED_BY = {
+    "mul": "multiplied with each other, a gated product,",
+    "add": "summed with each other",
+    "sub": "subtracted from each other",
+}
 
 
 def combine(labels: Sequence[Label], shape: tuple[int, ...], primitive: str) -> Label:
@@ -119,7 +133,7 @@ def combine(labels: Sequence[Label], shape: tuple[int, ...], primitive: str) -> 
                 mixing = "normalized or gated by a statistic over them"
             index = np.where(index == NONE, statistic, index)
     if mixing is None and (index == MIXED).any():
-        mixing = f"mixed by {primitive}"
+        mixing = _MIXED_BY.get(primitive, f"mixed by {primitive}")
     return Label(np.broadcast_to(compact(index), shape), not direct, mixing, lost)
 
 

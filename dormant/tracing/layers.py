@@ -207,9 +207,9 @@ class _Builder:
             return "weight sharing: its neurons share their incoming weights"
         if self._shares_elementwise(number, activation):
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
-        others = self._sharing(number, activation)
-        if others:
-            return f"residual stream: its activation is summed with {some_names(others)}"
+        company = self._company(number, activation)
+        if company:
+            return f"{company[0]}: its activation is {company[1]}"
         zero = silenced_values(self.program, self.connections, number, activation)
         for read in reads:
             reader = self.names[read.reader]
@@ -219,9 +219,9 @@ class _Builder:
             if read.shared or all(entries.shared for entries in read.rows):
                 return f"{reader} reads its neurons with shared weights"
             if read.operand not in zero:
-                others = self._sharing(number, read.operand)
-                if others:
-                    return f"residual stream: {reader} reads it summed with {some_names(others)}"
+                company = self._company(number, read.operand)
+                if company:
+                    return f"{company[0]}: {reader} reads it {company[1]}"
                 return f"{reader} reads a value that is not zero where the neuron is silent"
         if any(self.connections.holds(v, number) for v in self.program.outputs):
             return "its activations are also an output of the network"
@@ -246,12 +246,48 @@ class _Builder:
                 return True
         return False
 
-    def _sharing(self, number: int, value: int) -> list[str]:
+    def _company(self, number: int, value: int) -> tuple[str, str] | None:
+        """What a layer is at `value` with the other layers on its elements, and how: the kind of
+        their connection and words such as `summed with Dense_1`. None if it is alone there."""
+        others = self._sharing(number, value)
+        if not others:
+            return None
+        names = some_names([self.names[other] for other in others])
+        way = self._ancestors(number, value)
+        entering = {
+            operation.name
+            for operation in self.program.operations
+            if not way.isdisjoint(operation.outputs)
+            and any(self.connections.holds(v, number) for v in operation.inputs)
+            and any(
+                self.connections.holds(v, other) and not self.connections.holds(v, number)
+                for v in operation.inputs
+                for other in others
+            )
+        }
+        if entering & {"add", "add_any", "sub"}:
+            apart = not any(self._leads(number, o) or self._leads(o, number) for o in others)
+            return "sum of layers" if apart else "residual stream", f"summed with {names}"
+        if entering and entering <= {"mul", "div"}:
+            return "gated product", f"multiplied with {names}"
+        return "several layers in one place", f"combined with {names}"
+
+    def _leads(self, number: int, other: int) -> bool:
+        """Whether the layer `other` reads `number`, or reads what reads it."""
+        found, pending = {number}, [number]
+        while pending:
+            for read in self.reads.get(pending.pop(), ()):
+                if read.reader not in found:
+                    found.add(read.reader)
+                    pending.append(read.reader)
+        return other in found
+
+    def _sharing(self, number: int, value: int) -> list[int]:
         """The other layers with neurons on the same elements."""
         tables = self.labels_of[value]
         own = lb.trim(tables[number].index) != NONE
         return [
-            self.names[other]
+            other
             for other, label in tables.items()
             if other != number and (own & (lb.trim(label.index) != NONE)).any()
         ]
@@ -300,12 +336,12 @@ def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:
 def _unique_names(connections: Connections, paths: tuple[str, ...]) -> list[str]:
     names: list[str] = []
     for linear_map in connections.maps:
-        kernels = [paths[leaf] for leaf in linear_map.leaves]
-        modules = {kernel.rpartition("/")[0] for kernel in kernels}
-        if len(kernels) > 1 and len(modules) == 1 and modules != {""}:
+        parts = linear_map.joined or (linear_map.leaves,)
+        modules = {paths[leaf].rpartition("/")[0] for leaf in linear_map.leaves}
+        if len(linear_map.leaves) > 1 and len(modules) == 1 and modules != {""}:
             name = layer_name(modules.pop())  # a noisy layer: mean and deviation in one module
         else:
-            name = layer_name(kernels[0])
+            name = "+".join(dict.fromkeys(layer_name(paths[leaves[0]]) for leaves in parts))
         copies = sum(1 for other in names if other.split("#")[0] == name)
         names.append(name if not copies else f"{name}#{copies + 1}")
     return names

@@ -25,6 +25,7 @@ from dormant.checks import check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments, evaluate, read_program
+from dormant.tracing.joined import join_kernels
 from dormant.tracing.layers import Analysis, build_layers
 from dormant.tracing.propagation import propagate
 
@@ -92,7 +93,7 @@ def _analyse(apply: Callable, arguments: Abstract, leave_out: tuple[str, ...]) -
         if not any(_is_left_out(layer, (name,)) for layer in layers):
             known = ", ".join(dict.fromkeys(layers))
             raise TraceError(f"`leave_out` must name layers among {known}; got {name!r}")
-    connections = propagate(program, paths, left_out)
+    connections = join_kernels(program, propagate(program, paths, left_out))
     return build_layers(program, connections, paths)
 
 

@@ -67,7 +67,7 @@ OBSTACLES = {
         "kernel that it needs is normalized",
     ),
     "output": (lambda x: _with_features(relu(Dense(6)(x))), {"Dense_0"}, "output of the network"),
-    "gated": (lambda x: pipe(x, Dense(6), nn.glu, Dense(2)), {"Dense_0"}, "mixed by mul"),
+    "gated": (lambda x: pipe(x, Dense(6), nn.glu, Dense(2)), {"Dense_0"}, "gated product"),
     "shifted": (
         lambda x: pipe(x, Dense(6), relu, lambda h: h + 1, Dense(2)),
         {"Dense_0"},

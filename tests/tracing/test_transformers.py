@@ -95,7 +95,7 @@ def recycled(graph):
         (Transformer(lambda: Attention(groups=2)), {"up", "value"}),
         (Transformer(lambda: nn.MultiHeadDotProductAttention(HEADS)), {"up", "value"}),
         (Transformer(feed_forward=lambda x: mlp(x, nn.gelu)), {"up", "value"}),
-        (Transformer(feed_forward=gated), {"gate", "value"}),
+        (Transformer(feed_forward=gated), {"gate", "up", "value"}),
         (Transformer(feed_forward=lambda x: Experts()(x)), {"up", "value"}),
     ],
     ids=["relu", "grouped queries", "Flax's attention", "gelu", "gated", "experts"],
