@@ -37,7 +37,7 @@ class LinearMap(NamedTuple):
 
 
 class EntryMap(NamedTuple):
-    """Which neuron each entry of parameter array `leaf` belongs to."""
+    """Which neuron each entry of parameter array `leaf` belongs to; MIXED if to several."""
 
     leaf: int
     axes: tuple[int, ...]

@@ -23,6 +23,7 @@ from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, LinearMap
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE, Label
+from dormant.tracing.overlaps import any_overlap
 from dormant.tracing.propagation import LINEAR
 
 _JOINS = frozenset("add add_any sub mul".split())
@@ -63,6 +64,8 @@ class _Joining:
         (output,) = operation.outputs
         if first == second or not {first, second} <= self.read:
             return
+        if any_overlap(self.maps[first].columns, self.maps[second].columns):
+            return  # one kernel used twice
         left, right = operation.inputs
         if left == right or not (self._only_leads(first, left) and self._only_leads(second, right)):
             return

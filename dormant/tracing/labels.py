@@ -220,7 +220,7 @@ def scatter_entries(
     """The axes, index and `shared` of the `EntryMap` of a parameter array of the given shape.
 
     `entries` are flat entries of the array, NONE or MIXED where there is none; `neurons` are
-    broadcastable against them. Entries that serve several neurons are left out.
+    broadcastable against them. Entries that serve several neurons are MIXED.
     """
     entries, neurons = np.broadcast_arrays(entries, neurons)
     # Axes along which nothing changes need one look only.
@@ -234,7 +234,8 @@ def scatter_entries(
     owner = np.full(math.prod(leaf_shape), NONE, np.int32)
     owner[flat_entries] = flat_neurons
     clash = owner[flat_entries] != flat_neurons
-    owner[flat_entries[clash]] = NONE
-    owner[flat_entries[flat_neurons < 0]] = NONE
+    owner[flat_entries[clash]] = MIXED
+    owner[flat_entries[flat_neurons == NONE]] = NONE
+    owner[flat_entries[flat_neurons == MIXED]] = MIXED
     shared = bool(clash.any() or (flat_neurons == MIXED).any())
     return *along_varying_axes(owner.reshape(leaf_shape)), shared

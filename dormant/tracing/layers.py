@@ -14,7 +14,6 @@
 
 """From the connections within a program to layers: names, activations, obstacles, ensembles."""
 
-import collections
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,9 +25,10 @@ import numpy as np
 from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.activations import activation_value
-from dormant.tracing.connections import Connections, EntryMap, Read, TraceError
+from dormant.tracing.connections import Connections, EntryMap, LinearMap, Read, TraceError
 from dormant.tracing.jaxpr import Program
 from dormant.tracing.labels import MIXED, NONE
+from dormant.tracing.overlaps import any_overlap, within
 from dormant.tracing.silence import silenced_values
 
 
@@ -74,14 +74,17 @@ class _Builder:
         self.program, self.connections, self.paths = program, connections, paths
         self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
-        self.names = _unique_names(connections, paths)
+        leaf_shapes = [program.shapes[value] for value in program.parameters]
+        self.names = _unique_names(connections, paths, leaf_shapes)
         self.reads: dict[int, list[Read]] = {}
         for read in connections.reads:
             self.reads.setdefault(read.layer, []).append(read)
         self.members = {layer: self._members(layer) for layer in self.reads}
-        self.kernel_uses = collections.Counter(
-            leaf for linear_map in connections.maps for leaf in linear_map.leaves
-        )
+        self.kernels: dict[int, list[int]] = {}  # leaf -> linear maps that use it
+        for number, linear_map in enumerate(connections.maps):
+            for leaf in dict.fromkeys(linear_map.leaves):
+                self.kernels.setdefault(leaf, []).append(number)
+        self.kernel_is_shared = [self._is_shared(number) for number in range(len(self.maps))]
 
     def build(self) -> Analysis:
         layers, sites = [], {}
@@ -198,8 +201,9 @@ class _Builder:
 
     def _obstacle(self, number: int, activation: int) -> str | None:
         linear_map, reads = self.maps[number], self.reads[number]
-        maps = [linear_map] + [self.maps[read.reader] for read in reads]
-        if any(self.kernel_uses[leaf] > 1 for m in maps for leaf in m.leaves):
+        numbers = dict.fromkeys([number, *(read.reader for read in reads)])
+        maps = [self.maps[each] for each in numbers]
+        if any(self.kernel_is_shared[each] for each in numbers):
             return "weight sharing: a kernel that it needs is used more than once"
         if any(m.normalized for m in maps):
             return "a kernel that it needs is normalized over its entries"
@@ -227,6 +231,14 @@ class _Builder:
             return "its activations are also an output of the network"
         return None
 
+    def _is_shared(self, number: int) -> bool:
+        """Whether entries of a layer's kernel are of another kernel too, or a bias or scale."""
+        own = self.maps[number]
+        others = {other for leaf in own.leaves for other in self.kernels[leaf]} - {number}
+        acting = [each.entries for each in self.connections.elementwise]
+        uses = [acting, *(self.maps[other].columns for other in others)]
+        return any(any_overlap(own.columns, each) for each in uses)
+
     def _shares_elementwise(self, number: int, activation: int) -> bool:
         path = self._ancestors(number, activation)
         acting = self.connections.elementwise
@@ -235,14 +247,9 @@ class _Builder:
         for mine in own:
             if mine.shared:
                 continue
-            if self.kernel_uses[mine.leaf]:
-                return True
-            # One array may hold the biases of two concatenated layers, each its own entries.
-            if any(
-                other.axes != mine.axes or ((other.index >= 0) & (mine.index >= 0)).any()
-                for other in others
-                if other.leaf == mine.leaf
-            ):
+            # One array may hold kernels and biases of many layers, each its own entries.
+            kernels = [self.maps[other].columns for other in self.kernels.get(mine.leaf, ())]
+            if any(any_overlap([mine], each) for each in [others, *kernels]):
                 return True
         return False
 
@@ -310,8 +317,10 @@ class _Builder:
             for rows, columns in zip(read.rows, self.maps[read.reader].columns, strict=True):
                 for axis in set(rows.axes) & set(columns.axes):
                     member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
+                    if member is None or len(np.unique(member)) == 1:
+                        continue  # all in one place, as in a slice of stacked kernels
                     for mine in own_axes:
-                        if member is not None and mine is not None and (member == mine).all():
+                        if mine is not None and (member == mine).all():
                             return member
         return nobody
 
@@ -333,15 +342,27 @@ def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:
     return np.broadcast_to(small, index.shape)
 
 
-def _unique_names(connections: Connections, paths: tuple[str, ...]) -> list[str]:
+def _unique_names(
+    connections: Connections, paths: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
+) -> list[str]:
     names: list[str] = []
     for linear_map in connections.maps:
-        parts = linear_map.joined or (linear_map.leaves,)
-        modules = {paths[leaf].rpartition("/")[0] for leaf in linear_map.leaves}
-        if len(linear_map.leaves) > 1 and len(modules) == 1 and modules != {""}:
-            name = layer_name(modules.pop())  # a noisy layer: mean and deviation in one module
-        else:
-            name = "+".join(dict.fromkeys(layer_name(paths[leaves[0]]) for leaves in parts))
+        name = _name(linear_map, paths, shapes)
         copies = sum(1 for other in names if other.split("#")[0] == name)
         names.append(name if not copies else f"{name}#{copies + 1}")
     return names
+
+
+def _name(linear_map: LinearMap, paths: tuple[str, ...], shapes: Sequence[tuple[int, ...]]) -> str:
+    """The module of its kernels; else their own names, of parts of an array with the place."""
+    leaves = dict.fromkeys(linear_map.leaves)
+    parts = linear_map.joined or (linear_map.leaves,)
+    modules = {paths[leaf].rpartition("/")[0] for leaf in leaves}
+    if len(leaves) > 1 and len(modules) == 1 and modules != {""}:
+        return layer_name(modules.pop())  # a noisy layer: mean and deviation in one module
+
+    def part_name(leaf: int) -> str:
+        entries = [each for each in linear_map.columns if each.leaf == leaf]
+        return layer_name(paths[leaf]) + within(shapes[leaf], entries)
+
+    return "+".join(dict.fromkeys(part_name(leaves[0]) for leaves in parts))
