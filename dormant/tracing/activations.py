@@ -21,7 +21,8 @@ from typing import NamedTuple
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.propagation import ELEMENTWISE, LINEAR
+from dormant.tracing.linearity import LINEAR
+from dormant.tracing.propagation import ELEMENTWISE
 from dormant.tracing.silence import silenced_values
 
 _IN_PLACE = lb.IDENTITIES | frozenset(lb.MOVES) | lb.EVALUATED_MOVES | {"split"}

@@ -15,19 +15,16 @@
 
 """Several kernels into one layer: `relu(A s + B a)`, bilinear inputs, a noisy layer as a sum."""
 
-import collections
-
 import numpy as np
 
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, LinearMap
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE, Label
+from dormant.tracing.linearity import Ways
 from dormant.tracing.overlaps import any_overlap
-from dormant.tracing.propagation import LINEAR
 
 _JOINS = frozenset("add add_any sub mul".split())
-_IN_PLACE = lb.IDENTITIES | (frozenset(lb.MOVES) - {"concatenate", "pad"})
 
 
 def join_kernels(program: Program, connections: Connections) -> Connections:
@@ -50,10 +47,7 @@ class _Joining:
         self.maps: dict[int, LinearMap] = dict(enumerate(connections.maps))
         self.reads, self.elementwise = list(connections.reads), list(connections.elementwise)
         self.layers_of = {value: dict(found) for value, found in connections.layers_of.items()}
-        self.producer = {v: op for op in program.operations for v in op.outputs}
-        self.uses = collections.Counter(program.outputs)
-        for operation in program.operations:
-            self.uses.update(set(operation.inputs))
+        self.ways = Ways(program)
         self.read = {read.layer for read in connections.reads}
 
     def try_at(self, operation: Operation) -> None:
@@ -74,19 +68,7 @@ class _Joining:
             self._join(first, second, output, renumbered)
 
     def _only_leads(self, layer: int, value: int) -> bool:
-        """Whether a layer goes to `value` linearly and nowhere else."""
-        while self.uses[value] == 1:
-            if value == self.maps[layer].output:
-                return True
-            operation = self.producer[value]
-            held = [v for v in operation.inputs if layer in self.layers_of.get(v, ())]
-            scaled = operation.name in LINEAR and not (
-                operation.name == "div" and held[0] != operation.inputs[0]
-            )
-            if len(held) != 1 or not (scaled or operation.name in _IN_PLACE):
-                return False
-            (value,) = held
-        return False
+        return self.ways.only_leads(self.layers_of, layer, self.maps[layer].output, value)
 
     def _pairs(self, first, left, second, right, shape) -> np.ndarray | None:
         """(H,) the neuron of `first` that meets each neuron of `second`; None if not one each."""

@@ -97,6 +97,22 @@ def renumber(index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return np.broadcast_to(renumbered, index.shape)
 
 
+def summed_away(index: np.ndarray, axes: Sequence[int], neurons: int) -> np.ndarray | None:
+    """(H,) the number of what each neuron adds to when a value is summed over `axes`.
+
+    None unless the axes tell some of the `neurons` apart, but not all of them.
+    """
+    varying, small = along_varying_axes(index)
+    summed = [place for place, axis in enumerate(varying) if axis in axes]
+    kept = [size for place, size in enumerate(small.shape) if place not in summed]
+    if not summed or not kept or small.size != neurons or len(np.unique(small)) != neurons:
+        return None
+    sums = np.expand_dims(np.arange(math.prod(kept), dtype=np.int32).reshape(kept), summed)
+    numbers = np.empty(neurons, np.int32)
+    numbers[small] = np.broadcast_to(sums, small.shape)
+    return numbers
+
+
 def merge(indices: Sequence[np.ndarray]) -> np.ndarray:
     """Element by element union: NONE yields to anything, two different neurons become MIXED."""
     result = indices[0]

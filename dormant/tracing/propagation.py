@@ -19,8 +19,8 @@ reads, and which parameters act on single neurons (biases, scales).
 """
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -37,9 +37,9 @@ from dormant.tracing.connections import (
 from dormant.tracing.constants import bounds, zero_values
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
 from dormant.tracing.labels import MIXED, NONE, Label
+from dormant.tracing.linearity import LINEAR, Ways
 from dormant.tracing.products import Convolution, DotGeneral
 
-LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
 ELEMENTWISE = LINEAR | frozenset(
     "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
     "cos tan asin acos atan sinh cosh asinh acosh atanh atan2 erf erfc erf_inv lgamma digamma abs "
@@ -62,9 +62,11 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
     The leaves `left_out` are plain data. Raises TraceError if a parameter is used by a primitive
     that cannot be followed.
     """
-    found = _Propagation(program, names, left_out)
-    for operation in program.operations:
-        found.step(operation)
+    found = _Propagation(program, names, left_out, {})
+    found.run()
+    if found.sums:  # from the start, then, the neurons are the sums
+        found = _Propagation(program, names, left_out, found.sums)
+        found.run()
     return Connections(
         tuple(found.maps),
         tuple(found.reads),
@@ -75,14 +77,29 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
     )
 
 
+class _Sum(NamedTuple):
+    """A layer is only ever summed over some of its units: each sum is a neuron."""
+
+    output: int  # value
+    numbers: np.ndarray  # int32 (units,): the neuron that each adds to
+
+
 class _Propagation:
-    def __init__(self, program: Program, names: tuple[str, ...], left_out: frozenset[int]):
+    def __init__(
+        self,
+        program: Program,
+        names: tuple[str, ...],
+        left_out: frozenset[int],
+        known_sums: dict[int, _Sum],
+    ):
         self.program, self.names = program, names
+        self.known_sums, self.sums = known_sums, dict[int, _Sum]()
         self.layers_of: dict[int, dict[int, Label]] = {}
         self.leaves_of: dict[int, dict[int, Label | None]] = {}  # None: the whole leaf, unmoved
         self.data: set[int] = set(program.inputs)
         self.known: set[int] = set(program.constants)
         self.zeros = zero_values(program)
+        self.ways = Ways(program)
         self.maps: list[LinearMap] = []
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
@@ -91,6 +108,15 @@ class _Propagation:
                 self.data.add(value)
             else:
                 self.leaves_of[value] = {leaf: None}
+
+    def run(self) -> None:
+        summed = {each.output: layer for layer, each in self.known_sums.items()}
+        for operation in self.program.operations:
+            self.step(operation)
+            for value in summed.keys() & set(operation.outputs):
+                # The value of what is one neuron, and no statistic of several.
+                found = self.layers_of[value]
+                found[summed[value]] = found[summed[value]]._replace(statistic=False)
 
     def step(self, operation: Operation) -> None:
         inputs, outputs, name = operation.inputs, operation.outputs, operation.name
@@ -114,6 +140,8 @@ class _Propagation:
             self._relabel(operation, lambda label, k: lb.split(operation.params, label)[k])
         elif name in REDUCTIONS:
             axes = operation.params["axes"]
+            if name == "reduce_sum":
+                self._find_sums(inputs[0], axes, outputs[0])
             self._relabel(operation, lambda label, _: lb.reduce_axes(label, axes, name))
         elif name in POOLS:
             window, shape = operation.params["window_dimensions"], self.program.shapes[outputs[0]]
@@ -299,8 +327,13 @@ class _Propagation:
             self._read(source, layer, operand, kernel, *product.rows(label))
 
     def _plain_product(self, operation: Operation, product: DotGeneral | Convolution) -> None:
-        """A product without a parameter: attention, or a fixed projection."""
+        """A product without a parameter: attention, a fixed projection, or a second input."""
         (output,) = operation.outputs
+        if isinstance(product, DotGeneral):
+            for side, value in enumerate(operation.inputs):
+                other = operation.inputs[1 - side]
+                if not (self.layers_of.get(other) or self.leaves_of.get(other)):
+                    self._find_sums(value, product.contract[side], output)
         for table, source, labels in self._held(operation.inputs):
             found = []
             for side, value in enumerate(operation.inputs):
@@ -313,6 +346,21 @@ class _Propagation:
             combined = lb.combine(found, self.program.shapes[output], operation.name)
             table.setdefault(output, {})[source] = combined
 
+    def _find_sums(self, value: int, axes: Sequence[int], output: int) -> None:
+        """Notes where a layer is only ever summed over some of its units, as the product of a
+        kernel with two inputs is."""
+        held = self.layers_of.get(value, {})
+        if len(held) != 1:
+            return
+        ((layer, label),) = held.items()
+        linear_map = self.maps[layer]
+        numbers = lb.summed_away(label.index, axes, linear_map.neurons)
+        if numbers is None or label.mixing:
+            return
+        only_leads = self.ways.only_leads(self.layers_of, layer, linear_map.output, value)
+        if only_leads and self.ways.reaches_a_product(output):
+            self.sums[layer] = _Sum(output, numbers)
+
     def _new_layer(self, kernel: int, output: int, product: DotGeneral | Convolution) -> int:
         leaves = self.leaves_of[kernel]
         for leaf, label in leaves.items():
@@ -321,12 +369,18 @@ class _Propagation:
                 raise cannot_follow(kernel_name, f"through the primitive '{label.lost}'")
             if label is not None and (label.index == MIXED).all():
                 raise cannot_follow(kernel_name, f"whose entries are {label.mixing}")
-        owners = product.columns()
-        columns = tuple(self._entries(kernel, leaf, owners) for leaf in leaves)
         number = len(self.maps)
+        owners = product.columns()
+        if number in self.known_sums:
+            owners = lb.compact(lb.renumber(owners, self.known_sums[number].numbers))
+        columns = tuple(self._entries(kernel, leaf, owners) for leaf in leaves)
         normalized = any(label is not None and label.mixing for label in leaves.values())
-        self.maps.append(LinearMap(output, tuple(leaves), columns, product.neurons, normalized))
-        self.layers_of[output] = {number: Label(product.outputs())}
+        neurons, found, starts = product.neurons, product.outputs(), output
+        if number in self.known_sums:
+            starts, numbers = self.known_sums[number]
+            neurons, found = int(numbers.max()) + 1, lb.compact(lb.renumber(found, numbers))
+        self.maps.append(LinearMap(starts, tuple(leaves), columns, neurons, normalized))
+        self.layers_of[output] = {number: Label(found)}
         self.leaves_of.pop(output, None)
         return number
 

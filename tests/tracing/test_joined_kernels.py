@@ -106,6 +106,63 @@ def test_a_permuted_kernel_is_drawn_anew_where_it_feeds_the_neuron():
     assert (np.flatnonzero((recycled["out"] == 0).all(1)) == [1]).all()
 
 
+# Six neurons of a kernel with an axis for each of two inputs.
+BILINEAR = {
+    "einsum": lambda w, b, s, a: jnp.einsum("bi,bj,ijk->bk", s, a, w) + b,
+    "state first": lambda w, b, s, a: (
+        jnp.einsum("bjk,bj->bk", jnp.einsum("bi,ijk->bjk", s, w), a) + b
+    ),
+    "action first": lambda w, b, s, a: (
+        jnp.einsum("bik,bi->bk", jnp.einsum("bj,ijk->bik", a, w), s) - b
+    ),
+    "summed": lambda w, b, s, a: (jnp.einsum("bi,ijk->bjk", s, w) * a[:, :, None]).sum(1) + b,
+    "summed with a bias": lambda w, b, s, a: (
+        (jnp.einsum("bi,ijk->bjk", s, w) + b) * a[:, :, None]
+    ).sum(1),
+    "reshaped": lambda w, b, s, a: (
+        jnp.einsum("bjk,bj->bk", (s @ w.reshape(7, 12)).reshape(-1, 2, 6), a) + b
+    ),
+    "vmapped": lambda w, b, s, a: (
+        jax.vmap(lambda s, a: jnp.tensordot(a, jnp.tensordot(s, w, 1), 1))(s, a) + b
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BILINEAR)
+def test_a_kernel_with_two_inputs_is_one_layer(name):
+    def hidden(params, s, a):
+        return relu(BILINEAR[name](params["W"], params["b"], s, a))
+
+    def apply(params, s, a):
+        return hidden(params, s, a) @ params["out"]
+
+    def init(key):
+        shapes = {"W": (7, 2, 6), "b": (6,), "out": (6, 3)}
+        return {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
+
+    graph = check_promise(apply, init, VECTOR, ACTION)
+    assert recyclable(graph) == {"W": True}
+    params = init(KEY)
+    found = graph.activations(params, VECTOR, ACTION)["W"]
+    np.testing.assert_allclose(found, hidden(params, VECTOR, ACTION), rtol=1e-4, atol=1e-5)
+    by_hand = dormant.manual_graph(
+        params, lambda params, s, a: {"W": hidden(params, s, a)}, {"W": (["W", "b"], ["out"])}
+    )
+    assert graph.layers[0].incoming == by_hand.layers[0].incoming
+    assert graph.layers[0].outgoing == by_hand.layers[0].outgoing
+
+
+def test_units_that_are_read_before_they_are_summed_stay_neurons():
+    def apply(params, s, a):
+        h = (s @ params["W"]).reshape(-1, 2, 6)
+        summed = relu(jnp.einsum("bjk,bj->bk", h, a))
+        return summed @ params["out"] + relu(h).reshape(-1, 12) @ params["other"]
+
+    params = {"W": jnp.ones((7, 12)), "out": jnp.ones((6, 2)), "other": jnp.ones((12, 2))}
+    graph = dormant.trace(apply, params, VECTOR, ACTION)
+    assert graph["W"].neurons == 12 and not graph["W"].recyclable
+
+
 def _noisy(x):
     """Flax's way to write a noisy layer: mean and deviation are modules of their own."""
     return Dense(6, name="mean")(x) + Dense(6, use_bias=False, name="deviation")(x) * NOISE[0]

@@ -1,0 +1,62 @@
+# Copyright 2026 The dormant Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Which values a layer leads to linearly, and to nothing else: there it may meet other kernels."""
+
+import collections
+from collections.abc import Mapping
+
+from dormant.tracing import labels as lb
+from dormant.tracing.jaxpr import Program
+
+LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
+_IN_PLACE = lb.IDENTITIES | (frozenset(lb.MOVES) - {"concatenate", "pad"})
+_PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
+
+
+class Ways:
+    """The ways of values through a program."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.producer = {v: op for op in program.operations for v in op.outputs}
+        self.uses = collections.Counter(program.outputs)
+        for operation in program.operations:
+            self.uses.update(set(operation.inputs))
+
+    def only_leads(self, layers_of: Mapping, layer: int, output: int, value: int) -> bool:
+        """Whether `layer`, whose linear map makes `output`, goes to `value` and nowhere else, by
+        linear operations on single elements."""
+        while self.uses[value] == 1:
+            if value == output:
+                return True
+            operation = self.producer[value]
+            held = [v for v in operation.inputs if layer in layers_of.get(v, ())]
+            divides = operation.name == "div" and held[:1] != [operation.inputs[0]]
+            is_linear = operation.name in LINEAR and not divides
+            if len(held) != 1 or not (is_linear or operation.name in _IN_PLACE):
+                return False
+            (value,) = held
+        return False
+
+    def reaches_a_product(self, value: int) -> bool:
+        """Whether a later product may read what comes of a value."""
+        reached = {value}
+        for operation in self.program.operations:
+            if not reached.isdisjoint(operation.inputs):
+                if operation.name in _PRODUCTS:
+                    return True
+                reached.update(operation.outputs)
+        return False
