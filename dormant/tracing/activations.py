@@ -56,24 +56,27 @@ def activation_value(
 
     Normalizations may lie before the non-linearity; those behind it, a softmax over space, a
     pooling or a scaling are no part of it. Without a non-linearity it is the layer's last
-    elementwise value. Only values that hold all of its neurons, by `is_whole`, are considered.
+    elementwise value before it is added to others. Only values that hold all of its neurons, by
+    `is_whole`, are considered.
     """
     linear = connections.maps[layer].output
     own: Step | None = None
+    in_company = False  # from where other layers are added, as in a residual stream
     steps = _with_softmax(_steps(program, connections, layer, operand), connections, layer)
     for step in steps:
         label = connections.layers_of[step.end][layer]
-        if not step.pointwise and (own or (step.softmax and not label.mixing)):
+        if not step.pointwise and (own or in_company or (step.softmax and not label.mixing)):
             break
         if own is None and _is_multiplied_by_others(connections, layer, step):
             break
+        in_company |= len(connections.layers_of[step.end]) > 1
         if not is_whole(step.end):
             continue
         if step.nonlinear and (step.pointwise or step.softmax):
             if own and _loses_silence(program, connections, layer, own, step):
                 break
             own = step
-        elif step.is_elementwise:
+        elif step.is_elementwise and not in_company:
             linear = step.end
     return own.end if own else linear
 

@@ -274,7 +274,8 @@ class _Builder:
         }
         if entering & {"add", "add_any", "sub"}:
             apart = not any(self._leads(number, o) or self._leads(o, number) for o in others)
-            return "sum of layers" if apart else "residual stream", f"summed with {names}"
+            how = "multiplied and summed" if entering & {"mul", "div"} else "summed"
+            return "sum of layers" if apart else "residual stream", f"{how} with {names}"
         if entering and entering <= {"mul", "div"}:
             return "gated product", f"multiplied with {names}"
         return "several layers in one place", f"combined with {names}"

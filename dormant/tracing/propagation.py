@@ -50,6 +50,7 @@ REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
     "argmin".split()
 )
+SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".split())
 POOLS = frozenset(
     "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
 )
@@ -136,6 +137,8 @@ class _Propagation:
             self._combine(operation)
         elif name in lb.MOVES:
             self._move(operation)
+        elif name in SCATTERS and not any(map(self._holds_any, inputs[1:])):
+            self._copy(inputs[0], outputs[0])  # what is written over still counts as the neuron's
         elif name == "split":
             self._relabel(operation, lambda label, k: lb.split(operation.params, label)[k])
         elif name in REDUCTIONS:
@@ -156,6 +159,10 @@ class _Propagation:
             self._evaluated_move(operation)
         else:
             self._lose(operation)
+
+    def _holds_any(self, value: int) -> bool:
+        """Whether a value holds neurons or parameters."""
+        return any(table.get(value) for table in self._tables)
 
     @property
     def _tables(self) -> tuple[dict[int, dict[int, Any]], ...]:

@@ -20,7 +20,7 @@ from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE
-from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS
+from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 
 _KEEP_ZERO = (
     lb.IDENTITIES
@@ -70,6 +70,10 @@ def silenced_values(
         name, inputs = operation.name, operation.inputs
         if name in _KEEP_ZERO:
             return all(value in zero for value in inputs if holds(value))
+        if name in SCATTERS:
+            written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
+            kept = name == "scatter-mul" or written in connections.zeros
+            return kept and vanishes(inputs[0], output)
         if name in ("mul", "and"):
             return any(vanishes(value, output) for value in inputs)
         if name in _ALL_ZERO:

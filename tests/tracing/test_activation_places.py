@@ -194,3 +194,22 @@ def test_a_gate_comes_behind_the_layer_that_it_multiplies():
     found = graph.activations(params, VECTOR)
     np.testing.assert_allclose(found["in"], jnp.tanh(VECTOR @ params["in"]), rtol=1e-5)
     np.testing.assert_allclose(found["gate"], nn.sigmoid(VECTOR @ params["gate"]), rtol=1e-5)
+
+
+def test_a_branch_is_measured_before_it_joins_a_residual_stream():
+    def apply(params, x):
+        h = jnp.tanh(x @ params["in"])
+        h = h + relu(h @ params["up"]) @ params["down"]
+        return jax.nn.standardize(h) @ params["out"]
+
+    keys = jax.random.split(KEY, 4)
+    shapes = {"in": (7, 6), "up": (6, 8), "down": (8, 6), "out": (6, 2)}
+    params = {
+        name: jax.random.normal(key, shape)
+        for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+    graph = dormant.trace(apply, params, VECTOR)
+    branch = relu(jnp.tanh(VECTOR @ params["in"]) @ params["up"]) @ params["down"]
+    found = graph.activations(params, VECTOR)["down"]
+    np.testing.assert_allclose(found, branch, rtol=1e-5, atol=1e-6)
+    assert not graph["down"].recyclable and graph["up"].recyclable

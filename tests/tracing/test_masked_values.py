@@ -65,6 +65,9 @@ MASKS = {
     "masked mean": lambda h, mask, key: (
         jnp.where(mask[:, :1], h, 0).sum(0, keepdims=True) / mask[:, :1].sum()
     ),
+    "column set to zero": lambda h, mask, key: h.at[:, 2].set(0),
+    "rows set to zero": lambda h, mask, key: h.at[jnp.array([0, 3])].set(jnp.zeros((2, 6))),
+    "column scaled": lambda h, mask, key: h.at[:, 2].multiply(mask[:, 0]),
     "Gaussian noise": lambda h, mask, key: h * (1 + jax.random.normal(key, h.shape)),
 }
 
@@ -102,6 +105,8 @@ NO_ZEROS = {
     "minus infinity": lambda h, mask: jnp.where(mask, h, -jnp.inf),
     "one": lambda h, mask: jnp.where(mask, h, 1.0),
     "data": lambda h, mask: jnp.where(mask, h, jnp.ones_like(h).cumsum(0)),
+    "column set to one": lambda h, mask: h.at[:, 2].set(1),
+    "row shifted": lambda h, mask: h.at[0].add(1),
     "shifted": lambda h, mask: jnp.where(mask, h + 1, jnp.zeros_like(h)),
     "exponential of zeros": lambda h, mask: jnp.where(mask, h, jnp.exp(jnp.zeros_like(h))),
 }
