@@ -26,7 +26,7 @@ from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.activations import activation_value
 from dormant.tracing.connections import Connections, EntryMap, LinearMap, Read, TraceError
-from dormant.tracing.jaxpr import Program
+from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.overlaps import any_overlap, within
 from dormant.tracing.silence import silenced_values
@@ -260,16 +260,13 @@ class _Builder:
         if not others:
             return None
         names = some_names([self.names[other] for other in others])
-        way = self._ancestors(number, value)
         entering = {
             operation.name
-            for operation in self.program.operations
-            if not way.isdisjoint(operation.outputs)
-            and any(self.connections.holds(v, number) for v in operation.inputs)
-            and any(
-                self.connections.holds(v, other) and not self.connections.holds(v, number)
+            for operation in self._way(number, value)
+            if any(
+                not self.connections.holds(v, number)
+                and not self.labels_of.get(v, {}).keys().isdisjoint(others)
                 for v in operation.inputs
-                for other in others
             )
         }
         if entering & {"add", "add_any", "sub"}:
@@ -279,6 +276,11 @@ class _Builder:
         if entering and entering <= {"mul", "div"}:
             return "gated product", f"multiplied with {names}"
         return "several layers in one place", f"combined with {names}"
+
+    def _way(self, number: int, value: int) -> list[Operation]:
+        """The operations between the layer's linear map and `value`."""
+        start = self.maps[number].output
+        return [self.producer[v] for v in self._ancestors(number, value) if v != start]
 
     def _leads(self, number: int, other: int) -> bool:
         """Whether the layer `other` reads `number`, or reads what reads it."""
