@@ -52,7 +52,8 @@ def redo(
     Args:
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.
-      optimizer: the optimizer whose state `update` is given.
+      optimizer: the optimizer whose state `update` is given, plain or with `per_entry_counts`: this
+        restarts Adam's step count as well, and `as_transformation` adds it by itself.
       tau: threshold, at least 0; an optax schedule of the gradient step; or `adaptive_tau(…)`.
       period: gradient steps between two recycles (F in the paper).
       score: what tau is compared with: `parts.activation_score` (Eq. 1), or

@@ -20,7 +20,9 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
+from dormant.checks import check, is_pair
 from dormant.graph import ParameterTree, leaf_paths
 
 
@@ -43,8 +45,7 @@ def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any
 def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any:
     """`opt_state` in the structure that `optimizer.init` gives it; `nnx.Optimizer` keeps variables.
     Raises ValueError if it is not a state of this optimizer."""
-    leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
-    expected = jax.eval_shape(optimizer.init, jax.tree.unflatten(parameters.treedef, leaves))
+    expected = jax.eval_shape(optimizer.init, shapes_of_parameters(parameters))
     shapes = tuple(leaf.shape for leaf in jax.tree.leaves(expected))
     rewrapped = _rewrapped(opt_state, jax.tree.structure(expected), shapes)
     if rewrapped is None:
@@ -53,6 +54,24 @@ def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any
             f" got {_parts(opt_state)}"
         )
     return rewrapped
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raises ValueError unless `optimizer` is an optax transformation."""
+    # An intervention has `init` and `update` too.
+    is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
+    check(is_optimizer, "optimizer", "an optax transformation", optimizer)
+
+
+def is_masked(value: Any) -> bool:
+    """Whether it stands for what `optax.masked` leaves out."""
+    return isinstance(value, optax.MaskedNode)
+
+
+def shapes_of_parameters(parameters: ParameterTree) -> Any:
+    """The parameters as float32 shapes."""
+    leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
+    return jax.tree.unflatten(parameters.treedef, leaves)
 
 
 def rewrap_as(tree: Any, like: Any) -> Any:
