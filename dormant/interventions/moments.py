@@ -14,7 +14,7 @@
 
 """Optimizer state of recycled entries: it becomes what a new optimizer would begin with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,6 +36,7 @@ from dormant.interventions.structures import (
     is_masked,
     rewrap_as,
     shapes_of_parameters,
+    transformations_in,
 )
 
 
@@ -56,8 +57,11 @@ def reset_moments(
     second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
     entry are up to about three times the learning rate. `dormant.per_entry_counts(optimizer)` keeps
-    one count per entry besides, which restarts with the entry's moments. Moments that are not kept
-    per entry, such as Adafactor's factored ones, stay as they are.
+    one count per entry besides, which restarts with the entry's moments. What belongs to several
+    entries at once stays as it is: Adafactor's factored moments, NovoGrad's one for each array,
+    GaLore's projections, and rates that are estimated for the whole tree (DoG, Prodigy, D-Adapt,
+    MoMo, Mechanic). SM3, L-BFGS, line searches and `optax.flatten` have nothing else and are
+    refused; AcProp and ADOPT need `per_entry_counts`.
 
     Args:
       optimizer: the transformation that made `opt_state`, with or without `per_entry_counts`.
@@ -73,7 +77,8 @@ def reset_moments(
 
     Raises:
       ValueError: if an option, a layer name or a mask is not valid, if `opt_state` is not a state
-        of `optimizer`, or if its state begins as a copy of the parameters and `params` is None.
+        of `optimizer`, if its state begins as a copy of the parameters and `params` is None, or if
+        the state of `optimizer` cannot be told apart by entries.
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     return reset_entries(optimizer, graph.parameters, opt_state, touched.either, params)
@@ -100,6 +105,7 @@ def reset_entries(
     is_counted = isinstance(opt_state, PerEntryCountsState)
     if is_counted and not isinstance(optimizer, PerEntryCounts):
         optimizer = per_entry_counts(optimizer)
+    _check_handled(optimizer)
     made = as_made_by(optimizer, parameters, opt_state)
     try:
         masks = optax.tree_utils.tree_map_params(
@@ -110,10 +116,8 @@ def reset_entries(
             transform_non_params=lambda value: False,
             is_leaf=is_masked,
         )
-    except ValueError as error:  # such as SM3's lists of one accumulator for each axis
-        raise ValueError(
-            f"`optimizer` must keep its state in trees like the parameters; got {shown(optimizer)}"
-        ) from error
+    except Exception as error:  # of optax, where a state is none that it can place
+        raise _not_handled(optimizer) from error
     if params is None:
         _check_begins_alike(optimizer, parameters, masks)
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
@@ -121,6 +125,40 @@ def reset_entries(
     params = as_traced(parameters, params)
     made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
+
+
+# Their states mix what belongs to several entries: an accumulator for each axis, one vector of all
+# parameters, the last steps and their products, what a line search found along all of them.
+_MIXED = frozenset(
+    "flatten scale_by_lbfgs scale_by_sm3 scale_by_zoom_linesearch scale_by_backtracking_linesearch"
+    " sm3 lbfgs".split()
+)
+# They divide by the second moment before they update it, so that only at a count of 0 it may be 0.
+_NEED_THEIR_COUNT = frozenset("acprop adopt scale_by_acprop scale_by_adopt".split())
+
+
+def _check_handled(optimizer: optax.GradientTransformation) -> None:
+    """Raises ValueError, with the name, of an optimizer whose entries cannot begin anew."""
+    if _MIXED.intersection(transformations_in(optimizer)):
+        raise _not_handled(optimizer)
+    without = _NEED_THEIR_COUNT.intersection(transformations_in(optimizer, counted=False))
+    if without:
+        raise ValueError(
+            "`optimizer` must be `dormant.per_entry_counts(optimizer)` where it divides by moments"
+            f" of the step before; got {_names(without)}"
+        )
+
+
+def _not_handled(optimizer: optax.GradientTransformation) -> ValueError:
+    made_of = set(transformations_in(optimizer))
+    return ValueError(
+        "`optimizer` must keep its state in trees like the parameters; got"
+        f" {_names(made_of & _MIXED or made_of)}"
+    )
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _check_begins_alike(

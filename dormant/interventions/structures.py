@@ -14,6 +14,8 @@
 
 """Trees of one content in different wrappings, such as arrays and the variables of `flax.nnx`."""
 
+import functools
+import inspect
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -61,6 +63,42 @@ def check_optimizer(optimizer: Any) -> None:
     # An intervention has `init` and `update` too.
     is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
     check(is_optimizer, "optimizer", "an optax transformation", optimizer)
+
+
+def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
+    """The names of the optax functions that made an optimizer and what is within it, such as
+    `scale_by_adam`; `counted` is whether to look into what `per_entry_counts` wraps."""
+    found: dict[str, None] = {}
+    seen: set[int] = set()
+
+    def visit(value: Any) -> None:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if inspect.isfunction(value) or inspect.ismethod(value):
+            name = value.__qualname__.partition(".")[0]
+            if name == "per_entry_counts" and not counted:
+                return
+            if value.__module__.startswith("optax"):
+                found[name] = None
+            cells = getattr(value, "__closure__", None) or ()
+            for cell in cells:
+                try:
+                    visit(cell.cell_contents)
+                except ValueError:  # a cell that is empty
+                    continue
+            visit(getattr(value, "__self__", None))
+        elif isinstance(value, functools.partial):
+            visit(value.func)
+        elif isinstance(value, tuple | list):
+            for each in value:
+                visit(each)
+        elif isinstance(value, dict | optax.MultiSteps):
+            for each in value.values() if isinstance(value, dict) else vars(value).values():
+                visit(each)
+
+    visit(optimizer.update)
+    return tuple(found)
 
 
 def is_masked(value: Any) -> bool:
