@@ -46,6 +46,10 @@ def redo(
     and begins the optimizer's moments of both anew. At tau = 0 the network's outputs on `inputs` do
     not change.
 
+    A network with running statistics is traced on all of its variables, and `update` takes and
+    returns these in the place of the parameters, beside the optimizer's state of `params` alone;
+    the statistics of a recycled neuron are then what `init` gives them.
+
     Variants are composed with `dormant.intervene`: of `parts.below_threshold`, `parts.capped`,
     `parts.recycling`, which says how neurons are recycled, and `parts.every`.
 

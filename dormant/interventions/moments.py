@@ -36,6 +36,7 @@ from dormant.interventions.structures import (
     is_masked,
     rewrap_as,
     shapes_of_parameters,
+    trained_part,
     transformations_in,
 )
 
@@ -66,7 +67,8 @@ def reset_moments(
     Args:
       optimizer: the transformation that made `opt_state`, with or without `per_entry_counts`.
       graph: the network's neuron graph.
-      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
+      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it, and of the
+        `params` alone where the graph is one of all of Flax's variables.
       masks: `{layer: (H,)}` bool, the recycled neurons.
       params: the recycled parameters; None where the state does not begin as a copy of them, which
         most optimizers' does not.
@@ -106,6 +108,9 @@ def reset_entries(
     if is_counted and not isinstance(optimizer, PerEntryCounts):
         optimizer = per_entry_counts(optimizer)
     _check_handled(optimizer)
+    whole = parameters
+    parameters, taken = trained_part(optimizer, whole, opt_state)
+    entries = taken(entries)
     made = as_made_by(optimizer, parameters, opt_state)
     try:
         masks = optax.tree_utils.tree_map_params(
@@ -122,7 +127,8 @@ def reset_entries(
         _check_begins_alike(optimizer, parameters, masks)
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
         params = jax.tree.unflatten(parameters.treedef, zeros)
-    params = as_traced(parameters, params)
+    else:
+        params = taken(as_traced(whole, params))
     made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
 

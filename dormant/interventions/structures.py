@@ -16,8 +16,9 @@
 
 import functools
 import inspect
+import operator
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -104,6 +105,22 @@ def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
 def is_masked(value: Any) -> bool:
     """Whether it stands for what `optax.masked` leaves out."""
     return isinstance(value, optax.MaskedNode)
+
+
+def trained_part(
+    optimizer: Any, parameters: ParameterTree, opt_state: Any
+) -> tuple[ParameterTree, Callable[[Any], Any]]:
+    """What the optimizer's state is of, and how to take it out of a tree like `parameters`: the
+    `params` of Flax's variables, where the state is one of those alone."""
+    shapes = shapes_of_parameters(parameters)
+    if isinstance(shapes, Mapping) and "params" in shapes and len(shapes) > 1:
+        inner = ParameterTree.of(shapes["params"])
+        try:
+            as_made_by(optimizer, inner, opt_state)
+        except Exception:  # of an optimizer with masks for all variables, too
+            return parameters, lambda tree: tree
+        return inner, operator.itemgetter("params")
+    return parameters, lambda tree: tree
 
 
 def shapes_of_parameters(parameters: ParameterTree) -> Any:
