@@ -62,8 +62,9 @@ def per_entry_counts(
     Works on any chain, wrapper and alias that keeps a `count` beside moments like the parameters:
     `adam`, `adamw`, `nadam`, `radam`, `amsgrad`, `adabelief`, `lamb`, `yogi`, … What is computed
     entry by entry uses the count of the entry; all else, such as schedules and norms, uses the one
-    count. Without a recycle the updates equal those of `optimizer` up to rounding. Costs four bytes
-    per parameter and count; an optimizer without such a count is left as it is.
+    count. Without a recycle the updates equal those of `optimizer` up to rounding. An optimizer
+    without such a count is left as it is; with one it costs four bytes per parameter and the powers
+    of every count, on two CPU cores about 10 ms per million parameters and step.
 
     It is the default of `dormant.as_transformation` and of the interventions that gin configures,
     by measurement. DQN with ReDo on three MinAtar games, three learning rates and three replay
