@@ -22,11 +22,12 @@ from dormant.interventions.decay import weight_decay
 from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
 from dormant.interventions.masks import dormant_fraction, dormant_masks, overlap_coefficient
 from dormant.interventions.measures import network_metrics
-from dormant.interventions.moments import adam, reset_moments
+from dormant.interventions.moments import reset_moments
 from dormant.interventions.recycling import recycle
 from dormant.interventions.scores import dormancy_scores
 from dormant.interventions.selections import adaptive_tau, cosine_fraction
 from dormant.interventions.state import Report
+from dormant.interventions.step_counts import per_entry_counts
 from dormant.interventions.transformation import as_transformation
 from dormant.tracing.connections import TraceError
 from dormant.tracing.tracer import trace
@@ -38,7 +39,6 @@ __all__ = [
     "Report",
     "TraceError",
     "__version__",
-    "adam",
     "adaptive_tau",
     "as_transformation",
     "combine",
@@ -53,6 +53,7 @@ __all__ = [
     "network_metrics",
     "overlap_coefficient",
     "parts",
+    "per_entry_counts",
     "prune",
     "recycle",
     "redo",

@@ -17,7 +17,6 @@
 from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
 from dormant.interventions.measures import NetworkMetrics
-from dormant.interventions.moments import scale_by_adam
 from dormant.interventions.recycling import touched_entries
 from dormant.interventions.scores import Score, activation_score, contribution_utility
 from dormant.interventions.selections import (
@@ -51,7 +50,6 @@ __all__ = [
     "pruning",
     "recycling",
     "redrawing",
-    "scale_by_adam",
     "touched_entries",
     "whole_layers",
 ]

@@ -23,7 +23,7 @@ import gin
 import optax
 
 import dormant
-from dormant.checks import require, require_choice, require_count, require_flag, require_number
+from dormant.checks import require_choice, require_count, require_flag, require_number
 from dormant.runs.options import LearnerOptions
 
 
@@ -38,8 +38,8 @@ def create_optimizer(
       option: where gin sets the name, for errors.
 
     Raises:
-      ConfigurationError: when the name is unknown, an option of `create_optimizer.*` is not
-        allowed, or per-entry counts are asked of another optimizer than Adam.
+      ConfigurationError: when the name is unknown or an option of `create_optimizer.*` is not
+        allowed.
     """
     require_choice(option, name, ("adam", "rmsprop", "sgd"))
     parameters = inspect.signature(dopamine_dqn.create_optimizer).parameters.values()
@@ -49,13 +49,9 @@ def create_optimizer(
     rate = values["learning_rate"]
     if values["anneal_learning_rate"]:
         rate = optax.linear_schedule(rate, 0.0, values["anneal_steps"])
+    optimizer = dopamine_dqn.create_optimizer(name)
     if options.per_entry_count:
-        allowed = "'adam' where the intervention's adam_count is 'per_entry'"
-        require(name == "adam", option, allowed, name)
-        b1, b2, eps = (values[part] for part in ("beta1", "beta2", "eps"))
-        optimizer = dormant.adam(rate, b1=b1, b2=b2, eps=eps)
-    else:
-        optimizer = dopamine_dqn.create_optimizer(name)
+        optimizer = dormant.per_entry_counts(optimizer)
     if options.weight_decay == 0:
         return optimizer
     kind = options.weight_decay_kind

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_choice, is_pair, shown
+from dormant.checks import check, check_choice, shown
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
 from dormant.interventions.recycling import (
@@ -32,6 +32,7 @@ from dormant.interventions.recycling import (
     recycle_usable,
     touched_entries,
 )
+from dormant.interventions.structures import check_optimizer
 
 MOMENTS = ("reset", "keep")
 Initializer = Callable[[jax.Array], Any]
@@ -250,13 +251,6 @@ def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str
     if not chosen:
         raise ValueError(f"`layers` must name at least one layer of the graph; got {layers!r}")
     return chosen
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Raises ValueError unless `optimizer` is an optax transformation."""
-    # An intervention has `init` and `update` too.
-    is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
-    check(is_optimizer, "optimizer", "an optax transformation", optimizer)
 
 
 def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:

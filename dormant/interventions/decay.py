@@ -18,7 +18,7 @@ import jax
 import optax
 
 from dormant.checks import check, check_choice, check_number, is_number
-from dormant.interventions.actions import check_optimizer
+from dormant.interventions.structures import check_optimizer
 
 WEIGHT_DECAY_KINDS = ("l2", "decoupled")
 

@@ -46,13 +46,18 @@ def redo(
     and begins the optimizer's moments of both anew. At tau = 0 the network's outputs on `inputs` do
     not change.
 
+    A network with running statistics is traced on all of its variables, and `update` takes and
+    returns these in the place of the parameters, beside the optimizer's state of `params` alone;
+    the statistics of a recycled neuron are then what `init` gives them.
+
     Variants are composed with `dormant.intervene`: of `parts.below_threshold`, `parts.capped`,
     `parts.recycling`, which says how neurons are recycled, and `parts.every`.
 
     Args:
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.
-      optimizer: the optimizer whose state `update` is given.
+      optimizer: the optimizer whose state `update` is given, plain or with `per_entry_counts`: this
+        restarts Adam's step count as well, and `as_transformation` adds it by itself.
       tau: threshold, at least 0; an optax schedule of the gradient step; or `adaptive_tau(…)`.
       period: gradient steps between two recycles (F in the paper).
       score: what tau is compared with: `parts.activation_score` (Eq. 1), or

@@ -12,21 +12,33 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Optimizer state of recycled entries: moments begun anew, and Adam's count kept per entry."""
+"""Optimizer state of recycled entries: it becomes what a new optimizer would begin with."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_number, shown
+from dormant.checks import shown
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.recycling import touched_entries
-from dormant.interventions.structures import as_made_by, as_traced, rewrap_as
+from dormant.interventions.step_counts import (
+    PerEntryCounts,
+    PerEntryCountsState,
+    per_entry_counts,
+)
+from dormant.interventions.structures import (
+    as_made_by,
+    as_traced,
+    is_masked,
+    rewrap_as,
+    shapes_of_parameters,
+    trained_part,
+    transformations_in,
+)
 
 
 def reset_moments(
@@ -45,14 +57,18 @@ def reset_moments(
     Works on any optax state by its structure: every copy of the parameter tree in it (first and
     second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
-    entry are up to about three times the learning rate; `dormant.adam` keeps one count per entry
-    instead, which restarts with the entry's moments. Moments that are not kept per entry, such as
-    Adafactor's factored ones, stay as they are.
+    entry are up to about three times the learning rate. `dormant.per_entry_counts(optimizer)` keeps
+    one count per entry besides, which restarts with the entry's moments. What belongs to several
+    entries at once stays as it is: Adafactor's factored moments, NovoGrad's one for each array,
+    GaLore's projections, and rates that are estimated for the whole tree (DoG, Prodigy, D-Adapt,
+    MoMo, Mechanic). SM3, L-BFGS, line searches and `optax.flatten` have nothing else and are
+    refused; AcProp and ADOPT need `per_entry_counts`.
 
     Args:
-      optimizer: the transformation that made `opt_state`.
+      optimizer: the transformation that made `opt_state`, with or without `per_entry_counts`.
       graph: the network's neuron graph.
-      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it.
+      opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it, and of the
+        `params` alone where the graph is one of all of Flax's variables.
       masks: `{layer: (H,)}` bool, the recycled neurons.
       params: the recycled parameters; None where the state does not begin as a copy of them, which
         most optimizers' does not.
@@ -63,7 +79,8 @@ def reset_moments(
 
     Raises:
       ValueError: if an option, a layer name or a mask is not valid, if `opt_state` is not a state
-        of `optimizer`, or if its state begins as a copy of the parameters and `params` is None.
+        of `optimizer`, if its state begins as a copy of the parameters and `params` is None, or if
+        the state of `optimizer` cannot be told apart by entries.
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
     return reset_entries(optimizer, graph.parameters, opt_state, touched.either, params)
@@ -80,13 +97,20 @@ def reset_entries(
     broadcastable to the shapes of the arrays."""
 
     def own_entries(value: Any, mask: jax.Array) -> Any:
-        if _is_masked(value):
+        if is_masked(value):
             return value
         return mask if _has_an_entry_each(value, mask) else False
 
     def reset(value: jax.Array, initial: jax.Array, mask: Any) -> jax.Array:
         return value if mask is False else jnp.where(mask, initial.astype(value.dtype), value)
 
+    is_counted = isinstance(opt_state, PerEntryCountsState)
+    if is_counted and not isinstance(optimizer, PerEntryCounts):
+        optimizer = per_entry_counts(optimizer)
+    _check_handled(optimizer)
+    whole = parameters
+    parameters, taken = trained_part(optimizer, whole, opt_state)
+    entries = taken(entries)
     made = as_made_by(optimizer, parameters, opt_state)
     try:
         masks = optax.tree_utils.tree_map_params(
@@ -95,28 +119,59 @@ def reset_entries(
             made,
             entries,
             transform_non_params=lambda value: False,
-            is_leaf=_is_masked,
+            is_leaf=is_masked,
         )
-    except ValueError as error:  # such as SM3's lists of one accumulator for each axis
-        raise ValueError(
-            f"`optimizer` must keep its state in trees like the parameters; got {shown(optimizer)}"
-        ) from error
+    except Exception as error:  # of optax, where a state is none that it can place
+        raise _not_handled(optimizer) from error
     if params is None:
         _check_begins_alike(optimizer, parameters, masks)
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
         params = jax.tree.unflatten(parameters.treedef, zeros)
-    params = as_traced(parameters, params)
+    else:
+        params = taken(as_traced(whole, params))
     made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
+
+
+# Their states mix what belongs to several entries: an accumulator for each axis, one vector of all
+# parameters, the last steps and their products, what a line search found along all of them.
+_MIXED = frozenset(
+    "flatten scale_by_lbfgs scale_by_sm3 scale_by_zoom_linesearch scale_by_backtracking_linesearch"
+    " sm3 lbfgs".split()
+)
+# They divide by the second moment before they update it, so that only at a count of 0 it may be 0.
+_NEED_THEIR_COUNT = frozenset("acprop adopt scale_by_acprop scale_by_adopt".split())
+
+
+def _check_handled(optimizer: optax.GradientTransformation) -> None:
+    """Raises ValueError, with the name, of an optimizer whose entries cannot begin anew."""
+    if _MIXED.intersection(transformations_in(optimizer)):
+        raise _not_handled(optimizer)
+    without = _NEED_THEIR_COUNT.intersection(transformations_in(optimizer, counted=False))
+    if without:
+        raise ValueError(
+            "`optimizer` must be `dormant.per_entry_counts(optimizer)` where it divides by moments"
+            f" of the step before; got {_names(without)}"
+        )
+
+
+def _not_handled(optimizer: optax.GradientTransformation) -> ValueError:
+    made_of = set(transformations_in(optimizer))
+    return ValueError(
+        "`optimizer` must keep its state in trees like the parameters; got"
+        f" {_names(made_of & _MIXED or made_of)}"
+    )
+
+
+def _names(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _check_begins_alike(
     optimizer: optax.GradientTransformation, parameters: ParameterTree, masks: Any
 ) -> None:
     """Checks that entries with a mask begin alike whatever the parameters are."""
-    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in parameters.shapes]
-    params = jax.tree.unflatten(parameters.treedef, shapes)
-    begins = jax.make_jaxpr(optimizer.init)(params).jaxpr
+    begins = jax.make_jaxpr(optimizer.init)(shapes_of_parameters(parameters)).jaxpr
     read = set(begins.invars)
     for equation in begins.eqns:
         if any(isinstance(value, jex.Var) and value in read for value in equation.invars):
@@ -130,77 +185,7 @@ def _check_begins_alike(
         )
 
 
-def _is_masked(value: Any) -> bool:
-    return isinstance(value, optax.MaskedNode)
-
-
 def _has_an_entry_each(value: jax.Array, mask: jax.Array) -> bool:
     """Whether a moment has the shape of its parameter; Adafactor's factored ones have not."""
     sizes = zip(value.shape, mask.shape, strict=False)
     return value.ndim == mask.ndim and all(cover in (1, size) for size, cover in sizes)
-
-
-class PerEntryAdamState(NamedTuple):
-    """State of `scale_by_adam`; each field has the structure and shapes of the parameters."""
-
-    count: Any  # int32: updates since the entry was last recycled
-    mu: Any  # the parameters' dtype
-    nu: Any  # the parameters' dtype
-
-
-def scale_by_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0
-) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015, Algorithm 1) with one step count per parameter entry.
-
-    `optax.scale_by_adam` keeps one count for the whole tree, so the bias correction of a recycled
-    entry is that of the old training step. Here a recycled entry restarts as in a new optimizer.
-    Costs four more bytes per parameter. Without recycling the updates equal optax's.
-
-    Args:
-      b1: decay of the first moment, in [0, 1).
-      b2: decay of the second moment, in [0, 1).
-      eps: added to the root of the second moment.
-      eps_root: added under the root.
-
-    Raises:
-      ValueError: if a decay lies outside [0, 1) or an eps is negative.
-    """
-    for name, value in {"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}.items():
-        # Under `optax.inject_hyperparams` it has no value yet.
-        if not isinstance(value, jax.core.Tracer):
-            check_number(name, value, 0, below=1 if name in ("b1", "b2") else math.inf)
-
-    def init(params: optax.Params) -> PerEntryAdamState:
-        count = jax.tree.map(lambda p: jnp.zeros(jnp.shape(p), jnp.int32), params)
-        zeros = optax.tree_utils.tree_zeros_like(params)
-        return PerEntryAdamState(count, zeros, optax.tree_utils.tree_zeros_like(params))
-
-    def update(updates, state, params=None):
-        del params
-        count = jax.tree.map(optax.safe_increment, state.count)
-        mu = optax.tree_utils.tree_update_moment(updates, state.mu, b1, 1)
-        nu = optax.tree_utils.tree_update_moment_per_elem_norm(updates, state.nu, b2, 2)
-
-        def direction(m, v, c):
-            # In float32 first, as optax does: in bfloat16 0.999 would be 1.
-            m = m / (1 - b1**c).astype(m.dtype)
-            v = v / (1 - b2**c).astype(v.dtype)
-            return m / (jnp.sqrt(v + eps_root) + eps)
-
-        return jax.tree.map(direction, mu, nu, count), PerEntryAdamState(count, mu, nu)
-
-    return optax.GradientTransformation(init, update)
-
-
-def adam(
-    learning_rate: optax.ScalarOrSchedule,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    eps_root: float = 0.0,
-) -> optax.GradientTransformation:
-    """`optax.adam` with one step count per parameter entry; see `scale_by_adam`."""
-    return optax.chain(
-        scale_by_adam(b1, b2, eps, eps_root), optax.scale_by_learning_rate(learning_rate)
-    )

@@ -58,9 +58,14 @@ def recycle(
     entries become 0. An entry that is both, between two recycled neurons, becomes 0, as in the
     released code. Layers with an `obstacle` are left alone unless named in `also`.
 
+    Running statistics of a recycled neuron begin anew with its weights where they are part of the
+    tree: trace the network on all of its variables, as it is evaluated, `dormant.trace(lambda
+    variables, x: net.apply(variables, x, train=False), variables, x)`, and give those here.
+
     Args:
       graph: the network's neuron graph.
-      params: parameter tree.
+      params: parameter tree, such as `{"params": …, "batch_stats": …}` of a network that was traced
+        on these.
       fresh: tree of the same structure from the network's own initializer.
       masks: `{layer: (H,)}` bool; layers that are missing are left alone.
       outgoing: `"zero"`, or `"fresh"` for values of `fresh` (paper, figure 22).

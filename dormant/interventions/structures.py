@@ -14,13 +14,18 @@
 
 """Trees of one content in different wrappings, such as arrays and the variables of `flax.nnx`."""
 
+import functools
+import inspect
+import operator
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 
+from dormant.checks import check, is_pair
 from dormant.graph import ParameterTree, leaf_paths
 
 
@@ -43,8 +48,7 @@ def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any
 def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any:
     """`opt_state` in the structure that `optimizer.init` gives it; `nnx.Optimizer` keeps variables.
     Raises ValueError if it is not a state of this optimizer."""
-    leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
-    expected = jax.eval_shape(optimizer.init, jax.tree.unflatten(parameters.treedef, leaves))
+    expected = jax.eval_shape(optimizer.init, shapes_of_parameters(parameters))
     shapes = tuple(leaf.shape for leaf in jax.tree.leaves(expected))
     rewrapped = _rewrapped(opt_state, jax.tree.structure(expected), shapes)
     if rewrapped is None:
@@ -53,6 +57,76 @@ def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any
             f" got {_parts(opt_state)}"
         )
     return rewrapped
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raises ValueError unless `optimizer` is an optax transformation."""
+    # An intervention has `init` and `update` too.
+    is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
+    check(is_optimizer, "optimizer", "an optax transformation", optimizer)
+
+
+def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
+    """The names of the optax functions that made an optimizer and what is within it, such as
+    `scale_by_adam`; `counted` is whether to look into what `per_entry_counts` wraps."""
+    found: dict[str, None] = {}
+    seen: set[int] = set()
+
+    def visit(value: Any) -> None:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if inspect.isfunction(value) or inspect.ismethod(value):
+            name = value.__qualname__.partition(".")[0]
+            if name == "per_entry_counts" and not counted:
+                return
+            if value.__module__.startswith("optax"):
+                found[name] = None
+            cells = getattr(value, "__closure__", None) or ()
+            for cell in cells:
+                try:
+                    visit(cell.cell_contents)
+                except ValueError:  # a cell that is empty
+                    continue
+            visit(getattr(value, "__self__", None))
+        elif isinstance(value, functools.partial):
+            visit(value.func)
+        elif isinstance(value, tuple | list):
+            for each in value:
+                visit(each)
+        elif isinstance(value, dict | optax.MultiSteps):
+            for each in value.values() if isinstance(value, dict) else vars(value).values():
+                visit(each)
+
+    visit(optimizer.update)
+    return tuple(found)
+
+
+def is_masked(value: Any) -> bool:
+    """Whether it stands for what `optax.masked` leaves out."""
+    return isinstance(value, optax.MaskedNode)
+
+
+def trained_part(
+    optimizer: Any, parameters: ParameterTree, opt_state: Any
+) -> tuple[ParameterTree, Callable[[Any], Any]]:
+    """What the optimizer's state is of, and how to take it out of a tree like `parameters`: the
+    `params` of Flax's variables, where the state is one of those alone."""
+    shapes = shapes_of_parameters(parameters)
+    if isinstance(shapes, Mapping) and "params" in shapes and len(shapes) > 1:
+        inner = ParameterTree.of(shapes["params"])
+        try:
+            as_made_by(optimizer, inner, opt_state)
+        except Exception:  # of an optimizer with masks for all variables, too
+            return parameters, lambda tree: tree
+        return inner, operator.itemgetter("params")
+    return parameters, lambda tree: tree
+
+
+def shapes_of_parameters(parameters: ParameterTree) -> Any:
+    """The parameters as float32 shapes."""
+    leaves = [jax.ShapeDtypeStruct(shape, np.float32) for shape in parameters.shapes]
+    return jax.tree.unflatten(parameters.treedef, leaves)
 
 
 def rewrap_as(tree: Any, like: Any) -> Any:

@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_arrays, check_key
+from dormant.checks import check, check_arrays, check_choice, check_key
 from dormant.graph import leaf_paths
-from dormant.interventions.actions import check_optimizer
 from dormant.interventions.compose import Intervention, check_intervention
+from dormant.interventions.step_counts import ADAM_COUNTS, per_entry_counts
+from dormant.interventions.structures import check_optimizer
 
 
 class TransformationState(NamedTuple):
@@ -34,7 +35,11 @@ class TransformationState(NamedTuple):
 
 
 def as_transformation(
-    optimizer: optax.GradientTransformation, intervention: Intervention, key: jax.Array
+    optimizer: optax.GradientTransformation,
+    intervention: Intervention,
+    key: jax.Array,
+    *,
+    adam_count: str = "per_entry",
 ) -> optax.GradientTransformationExtraArgs:
     """An optimizer that intervenes by itself, for loops that know optax alone.
 
@@ -52,6 +57,9 @@ def as_transformation(
       optimizer: any optax transformation, the one that the intervention was made with.
       intervention: such as `dormant.redo(graph, init, optimizer)` returns.
       key: of everything random that the intervention does; it is part of the state.
+      adam_count: `"per_entry"`: the step count of Adam and its kin restarts for recycled entries,
+        as `dormant.per_entry_counts` has it; or `"keep"`, the released code's one count, which that
+        docstring measures.
 
     Returns:
       A transformation whose state is a `TransformationState`. Its `update` takes the parameters
@@ -67,6 +75,9 @@ def as_transformation(
     check_optimizer(optimizer)
     check_intervention("intervention", intervention)
     check_key("key", key)
+    check_choice("adam_count", adam_count, ADAM_COUNTS)
+    if adam_count == "per_entry":
+        optimizer = per_entry_counts(optimizer)
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> TransformationState:

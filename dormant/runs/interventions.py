@@ -31,6 +31,7 @@ import dormant
 from dormant import parts
 from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of
 from dormant.interventions.measures import check_rank_threshold
+from dormant.interventions.step_counts import ADAM_COUNTS
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
 for _schedule in (
@@ -43,7 +44,6 @@ for _schedule in (
 gin.external_configurable(dormant.cosine_fraction, module="dormant")
 
 SCORES = {"activation": parts.activation_score, "contribution_utility": parts.contribution_utility}
-ADAM_COUNTS = ("keep", "per_entry")
 # What an action is given of the network; all else that it takes is an option.
 _NETWORK = ("graph", "init", "optimizer")
 
@@ -84,8 +84,8 @@ class Configured:
     A frozen dataclass with the options of `_SELECTION`, `_ACTION`, `parts.every` and `scoring`.
 
     Attributes:
-      adam_count: Adam's step count: "keep", or "per_entry" for `dormant.adam`, whose count of an
-        entry restarts when the entry is recycled or redrawn.
+      adam_count: Adam's step count: "per_entry" for `dormant.per_entry_counts`, whose count of an
+        entry restarts when the entry is recycled or redrawn, or "keep" for the released one count.
 
     Raises:
       ConfigurationError: when an option that does not depend on the network is not allowed.
@@ -93,7 +93,7 @@ class Configured:
 
     _SELECTION: ClassVar[Callable[..., parts.Selection]]
     _ACTION: ClassVar[Callable[..., parts.Action]]
-    adam_count: ClassVar[str] = "keep"
+    adam_count: ClassVar[str] = "keep"  # where it is no option
 
     def __post_init__(self) -> None:
         with errors_of(self.name):
@@ -191,7 +191,7 @@ def _configured(
     options: dict[str, Any] = {}
     for part in (selection, action, parts.every, scoring):
         options |= _options_of(part)
-    options["adam_count"] = "keep"
+    options["adam_count"] = "per_entry"
     options.pop(without, None)
     summary = (action.__doc__ or "").partition("\n")[0]
     kind = dataclasses.make_dataclass(

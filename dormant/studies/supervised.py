@@ -142,10 +142,6 @@ class Supervised:
         Raises:
           ConfigurationError: when the images cannot be read or an option does not fit another.
         """
-        option = f"{type(options.intervention).__name__}.adam_count"
-        allowed = "'keep' with Supervised.optimizer = 'sgd', which counts no steps"
-        counts = self.optimizer == "adam" or not options.per_entry_count
-        require(counts, option, allowed, "per_entry")
         epochs = math.ceil(run.total_steps / self.steps_per_epoch)
         periods = math.ceil(epochs / self.shuffle_every) if self.labels == "shuffled" else 1
         with errors_of("Supervised"):
@@ -212,7 +208,9 @@ class Supervised:
         if self.optimizer == "sgd":
             descent = optax.sgd(self.learning_rate, self.momentum)
         else:
-            descent = (dormant.adam if options.per_entry_count else optax.adam)(self.learning_rate)
+            descent = optax.adam(self.learning_rate)
+        if options.per_entry_count:
+            descent = dormant.per_entry_counts(descent)
         kind, decay = options.weight_decay_kind, options.weight_decay
         rate = self.learning_rate if kind == "decoupled" else None
         optimizer = dormant.weight_decay(descent, decay, kind=kind, learning_rate=rate)

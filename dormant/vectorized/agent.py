@@ -285,9 +285,9 @@ class VectorizedDQN(vectorized.Settings):
     ) -> optax.GradientTransformation:
         """Adam with the weight decay asked for; `values` as `program` is given them."""
         rate = values.get("VectorizedDQN.learning_rate", self.learning_rate)
-        adam = dormant.adam if options.per_entry_count else optax.adam
+        adam = optax.adam(rate, eps=self.eps)
+        if options.per_entry_count:
+            adam = dormant.per_entry_counts(adam)
         kind = options.weight_decay_kind
         schedule = optax.constant_schedule(rate) if kind == "decoupled" else None
-        return dormant.weight_decay(
-            adam(rate, eps=self.eps), options.weight_decay, kind=kind, learning_rate=schedule
-        )
+        return dormant.weight_decay(adam, options.weight_decay, kind=kind, learning_rate=schedule)

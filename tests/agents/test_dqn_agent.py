@@ -294,7 +294,7 @@ def test_recycling_works_with_weight_decay_and_counts_per_entry(make_agent):
     assert all(changed_entries(agent, steps=30))
     assert agent.gradient_step == int(agent.learner_state.gradient_step) == 4
     assert int(agent.learner_state.intervention.report.recycled_total) > 0
-    counts = jax.tree.leaves(optax.tree.get(agent.optimizer_state, "count"))
+    counts = jax.tree.leaves(optax.tree.get(agent.optimizer_state, "counts"))
     assert {int(count) for leaf in counts for count in np.unique(leaf)} == {0, 4}
 
 

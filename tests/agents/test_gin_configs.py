@@ -230,16 +230,21 @@ def test_redo_has_the_papers_settings(name, ratio, tau, period, score_batch):
     load(f"{name}.gin")
     options = LearnerOptions()
     assert options.replay_ratio == ratio
-    assert options.intervention == ReDo(tau=tau, period=period, score_batch=score_batch)
+    assert options.intervention == ReDo(
+        tau=tau, period=period, score_batch=score_batch, adam_count="keep"
+    )
     assert Tracker().score_batch == score_batch
 
 
 @pytest.mark.parametrize(
     ("name", "intervention"),
     [
-        ("fig01_reset", Reset(layers="last_hidden", period=100_000)),
+        ("fig01_reset", Reset(layers="last_hidden", period=100_000, adam_count="keep")),
         ("fig06_prune", Prune(tau=0.0, period=1_000, score_batch=64)),
-        ("fig14_reset", Reset(layers="all", period=200_000, score_batch=256)),
+        (
+            "fig14_reset",
+            Reset(layers="all", period=200_000, score_batch=256, adam_count="keep"),
+        ),
         ("fig19_prune", Prune(tau=0.0, period=1_000, score_batch=256)),
     ],
 )

@@ -134,7 +134,7 @@ OPTIMIZERS = {
     "inject_hyperparams": lambda: optax.inject_hyperparams(optax.adam)(1e-2),
     "MultiSteps": lambda: optax.MultiSteps(optax.adam(1e-2), every_k_schedule=2),
     "masked": lambda: optax.masked(optax.adam(1e-2), {name: name != "wa" for name in NAMES}),
-    "dormant.adam": lambda: dormant.adam(1e-2),
+    "per_entry_counts": lambda: dormant.per_entry_counts(optax.adam(1e-2)),
 }  # fmt: skip
 
 
@@ -166,8 +166,8 @@ def test_moments_may_be_kept():
 
 
 def test_counts_per_entry_restart():
-    _, (_, after, _) = reset(dormant.adam(1e-2))
-    counts = {name: int(np.max(count)) for name, count in after[0].count.items()}
+    _, (_, after, _) = reset(dormant.per_entry_counts(optax.adam(1e-2)))
+    counts = {name: int(np.max(count)) for name, count in after.counts[0].items()}
     assert counts == {name: 0 if name in CHOICES["last_hidden"] else 3 for name in NAMES}
 
 

@@ -101,8 +101,7 @@ OPTIMIZERS = {
         8,
     ),
     # Its counts, one for each entry, are among what restarts.
-    "dormant.adam": (lambda: dormant.adam(schedule()), 18),
-    "dormant.adam injected": (lambda: optax.inject_hyperparams(dormant.adam)(1e-2), 18),
+    "per_entry_counts": (lambda: dormant.per_entry_counts(optax.adam(schedule())), 18),
 }
 
 
@@ -170,56 +169,6 @@ def test_nothing_is_reset_without_a_dormant_neuron():
             assert old.tobytes() == new.tobytes(), path
 
 
-# -- one count per entry --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "learning_rate, dtype",
-    [(schedule(), "float32"), (1e-2, "bfloat16")],
-    ids=["float32", "bfloat16"],
-)
-def test_dormant_adam_is_optax_adam_until_something_is_recycled(learning_rate, dtype):
-    options = {"b1": 0.8, "eps": 1e-3, "eps_root": 1e-6}
-    optimizers = [make(learning_rate, **options) for make in (optax.adam, dormant.adam)]
-    states = [optimizer.init(draw(SHAPES, 0, dtype)) for optimizer in optimizers]
-    steps = [jax.jit(optimizer.update) for optimizer in optimizers]
-    for seed in range(12):
-        gradients = draw(SHAPES, seed, dtype)
-        (expected, states[0]), (found, states[1]) = (
-            step(gradients, state) for step, state in zip(steps, states, strict=True)
-        )
-        for name in SHAPES:
-            assert found[name].dtype == expected[name].dtype
-            tolerance = 1e-6 if dtype == "float32" else 2e-2
-            np.testing.assert_allclose(
-                np.float32(found[name]), np.float32(expected[name]), rtol=tolerance
-            )
-
-
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        dormant.adam(1e-2),
-        optax.apply_if_finite(dormant.adam(1e-2), 3),
-        optax.inject_hyperparams(dormant.adam)(1e-2),
-    ],
-    ids=["bare", "apply_if_finite", "inject_hyperparams"],
-)
-def test_recycled_entries_restart_as_in_a_fresh_adam(optimizer):
-    reference = optax.adam(1e-2)
-    kept, fresh = trained(reference, steps=50), reference.init(draw(SHAPES, 0))
-    state = reset(optimizer, trained(optimizer, steps=50))
-    update, reference_update = jax.jit(optimizer.update), jax.jit(reference.update)
-    for seed in range(100, 106):
-        gradients = draw(SHAPES, seed)
-        found, state = update(gradients, state, draw(SHAPES, 0))
-        of_fresh, fresh = reference_update(gradients, fresh)
-        of_kept, kept = reference_update(gradients, kept)
-        for name, entries in touched().items():
-            expected = np.where(entries, of_fresh[name], of_kept[name])
-            np.testing.assert_allclose(found[name], expected, rtol=1e-5)
-
-
 def test_a_kept_count_makes_the_first_steps_larger():
     # The reason for the option: late in training the bias correction of fresh moments is missing,
     # and the first step is (1 - b1) / sqrt(1 - b2) = 3.16 times the learning rate.
@@ -227,14 +176,6 @@ def test_a_kept_count_makes_the_first_steps_larger():
     state = optax.tree_utils.tree_set(trained(optimizer), count=jnp.int32(100_000))
     updates, _ = jax.jit(optimizer.update)(draw(SHAPES, 100), reset(optimizer, state))
     np.testing.assert_allclose(np.abs(updates["w1"][:, 1]), 3.16e-2, rtol=1e-2)
-
-
-def test_counts_per_entry_restart_with_their_moments():
-    optimizer = dormant.adam(1e-2)
-    count = reset(optimizer, trained(optimizer))[0].count
-    for name, entries in touched().items():
-        assert count[name].dtype == jnp.int32
-        np.testing.assert_array_equal(count[name], np.where(entries, 0, 3))
 
 
 # -- options --------------------------------------------------------------------------------------
@@ -284,17 +225,6 @@ def test_errors_name_the_input_and_end_with_the_value(call, named, ending):
     with pytest.raises(ValueError) as error:
         dormant.reset_moments(optimizer, mlp_graph(), **arguments)
     assert named in str(error.value) and str(error.value).endswith(ending)
-
-
-@pytest.mark.parametrize(
-    "make", [dormant.parts.scale_by_adam, lambda **kw: dormant.adam(1e-3, **kw)]
-)
-@pytest.mark.parametrize(
-    "name, value", [("b1", 1.0), ("b1", -0.1), ("b2", 1.5), ("eps", -1e-8), ("eps_root", -1.0)]
-)
-def test_adam_options_are_validated(make, name, value):
-    with pytest.raises(ValueError, match=f"^`{name}` must .* got {value!r}$"):
-        make(**{name: value})
 
 
 @pytest.mark.parametrize(

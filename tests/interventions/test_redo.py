@@ -168,11 +168,11 @@ def test_outputs_do_not_change_at_tau_zero():
 
 
 def test_counts_per_entry_restart_with_the_moments():
-    optimizer, params = dormant.adam(1e-2), network()
+    optimizer, params = dormant.per_entry_counts(optax.adam(1e-2)), network()
     opt_state = jax.jit(optimizer.update)(params, optimizer.init(params))[1]
     recycle = dormant.redo(graph(), init, optimizer, 0.0, 1)
     _, found, _ = jax.jit(recycle.update)(params, opt_state, recycle.init(KEY), STATES)
-    np.testing.assert_array_equal(found[0].count["w1"], [[1, 0, 1, 1, 1]] * 3)
+    np.testing.assert_array_equal(found.counts[0]["w1"], [[1, 0, 1, 1, 1]] * 3)
 
 
 @pytest.mark.parametrize("also, recycled", [((), 0), (["w1"], 1)])

@@ -27,7 +27,6 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import dormant
-from dormant.interventions import as_transformation
 from tests.small_networks import NINE_STATES as STATES
 from tests.small_networks import init_nine as init
 from tests.small_networks import nine as mlp
@@ -35,10 +34,12 @@ from tests.small_networks import nine_graph as graph
 from tests.small_networks import nine_with_silent, same_bits
 
 KEY = jax.random.key(3)
+# With the optimizer as it is given; what the default adds has a test of its own.
+as_transformation = functools.partial(dormant.as_transformation, adam_count="keep")
 TARGETS = jax.random.normal(jax.random.key(5), (8, 2))
 OPTIMIZERS = {
     "adam": lambda: optax.adam(1e-2),
-    "dormant.adam": lambda: dormant.adam(1e-2),
+    "per_entry_counts": lambda: dormant.per_entry_counts(optax.adam(1e-2)),
     "sgd + momentum": lambda: optax.sgd(1e-2, momentum=0.9),
     "MultiSteps": lambda: optax.MultiSteps(optax.adam(1e-2), every_k_schedule=2),
     "inject_hyperparams": lambda: optax.inject_hyperparams(optax.adam)(1e-2),
@@ -115,6 +116,30 @@ def test_one_due_step(name):
     for leaf in expected:
         np.testing.assert_allclose(jitted[leaf], expected[leaf], rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(jitted[leaf] == 0, expected[leaf] == 0)
+
+
+def test_adam_counts_per_entry_unless_the_released_count_is_asked_for():
+    optimizer, params = optax.adam(1e-2), network()
+    redo = dormant.redo(graph(), init, optimizer, 0.8, 1)
+    counted = dormant.per_entry_counts(optimizer)
+    assert same_bits(
+        as_transformation(optimizer, redo, KEY).init(params)[0], optimizer.init(params)
+    )
+    for tx in (
+        dormant.as_transformation(optimizer, redo, KEY),
+        dormant.as_transformation(counted, redo, KEY),
+        as_transformation(counted, redo, KEY),
+    ):
+        assert same_bits(tx.init(params)[0], counted.init(params))
+        params, state = within(tx, (network(), tx.init(network())), inputs=STATES)
+        expected = beside(
+            counted, redo, (network(), counted.init(network()), redo.init(KEY)), STATES
+        )
+        assert same_bits(state, expected[1:])
+        (count,) = state.optimizer.counts
+        assert set(np.unique(count["w1"])) == {0, 1}
+    with pytest.raises(ValueError, match="`adam_count` must be one of 'keep', 'per_entry'; got 1"):
+        dormant.as_transformation(optimizer, redo, KEY, adam_count=1)
 
 
 @pytest.mark.parametrize("name", BFLOAT16)
@@ -275,7 +300,7 @@ def test_a_flax_train_state():
     params = initialize(jax.random.key(0))
     traced = dormant.trace(module.apply, params, STATES)
     redo = dormant.redo(traced, initialize, optimizer, 0.5, period=2)
-    tx = dormant.as_transformation(optimizer, redo, KEY)
+    tx = as_transformation(optimizer, redo, KEY)
     state = TrainState.create(apply_fn=module.apply, params=params, tx=tx)
 
     @functools.partial(jax.jit, static_argnames="is_due")

@@ -16,6 +16,7 @@
 
 import ast
 import itertools
+import re
 import shlex
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_its_gin_files_exist_and_no_two_runs_share_a_folder(name, scale):
     for job in planned:
         (gin_file,) = [word[12:] for word in job.arguments if word.startswith("--gin_files=")]
         assert (ROOT / "gin_configs" / gin_file).is_file()
+
+
+def stated(gin_file):
+    """A gin file's text after that of the files that it includes."""
+    text = (ROOT / "gin_configs" / gin_file).read_text("utf-8")
+    included = re.findall(r"^include '(.+)'", text, flags=re.MULTILINE)
+    return "\n".join([*map(stated, included), re.sub(r"#.*", "", text)])
+
+
+@pytest.mark.parametrize("name, scale", SCALED)
+def test_it_states_how_adams_steps_are_counted(name, scale):
+    """Nothing that it trains changes with a default."""
+    for job in jobs(catalog.find(name), scale, FOLDER):
+        words = [word for word in job.arguments if word.startswith("--gin_")]
+        files = [word[12:] for word in words if word.startswith("--gin_files=")]
+        text = "\n".join([*map(stated, files), *words])
+        for intervention in re.findall(r"intervention = @(ReDo|Reset|FixedBudget)\(\)", text):
+            assert f"{intervention}.adam_count = " in text
 
 
 @pytest.mark.parametrize("name", [name for name, scale in SCALED if scale == "paper"])

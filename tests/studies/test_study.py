@@ -162,7 +162,6 @@ MISTAKES = [
     ),
     ("fig03", "Images.source", "'CIFAR-10'", "must be the folder of CIFAR-10's"),
     ("fig03", "Images.noise", "-1", "`Images.noise` must be a number >= 0; got -1"),
-    ("fig03", "ReDo.adam_count", "'per_entry'", "`ReDo.adam_count` must be 'keep' with Supervised"),
     ("fig04", "OfflineDQN.targets", "'fixed'", "one of 'periodic', 'random'; got 'fixed'"),
     ("fig04", "OfflineDQN.data_steps", "401", "a multiple of VectorizedDQN.update_period, 4"),
     ("fig04", "OfflineDQN.data_steps", "80", "more than the 80 agent steps of VectorizedDQN.min"),
