@@ -15,26 +15,11 @@
 """The examples as users start them, each as a script: ReDo must recycle, and must pay off.
 Not their exact numbers, which differ between versions of JAX."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def output(name, *arguments):
-    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+from tests.examples.scripts import output
 
 
 def rows(text):
