@@ -77,6 +77,7 @@ CASES = [
         "cleanrl_dqn_atari.py", "td_loss",
         "--total-timesteps=520", "--learning-starts=200", "--redo-period=25", "--batch-size=16",
     ),
+    loop("purejaxrl_ppo.py", "episodic_return", "--total-timesteps=50000"),
 ]  # fmt: skip
 
 
