@@ -78,6 +78,7 @@ CASES = [
         "--total-timesteps=520", "--learning-starts=200", "--redo-period=25", "--batch-size=16",
     ),
     loop("purejaxrl_ppo.py", "episodic_return", "--total-timesteps=50000"),
+    loop("pqn_gymnax.py", "episodic_return", "--total-timesteps=100000"),
 ]  # fmt: skip
 
 
