@@ -79,6 +79,7 @@ CASES = [
     ),
     loop("purejaxrl_ppo.py", "episodic_return", "--total-timesteps=50000"),
     loop("pqn_gymnax.py", "episodic_return", "--total-timesteps=100000"),
+    loop("pqn_rnn_gymnax.py", "episodic_return"),
 ]  # fmt: skip
 
 
