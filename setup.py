@@ -78,6 +78,7 @@ DEV = [
     "ruff>=0.14,<1",
     "mypy>=2.4,<3",
     "dm-haiku>=0.0.16,<0.1",
+    "equinox>=0.13.8,<0.14",
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
 # {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.

@@ -80,6 +80,7 @@ CASES = [
     loop("purejaxrl_ppo.py", "episodic_return", "--total-timesteps=50000"),
     loop("pqn_gymnax.py", "episodic_return", "--total-timesteps=100000"),
     loop("pqn_rnn_gymnax.py", "episodic_return"),
+    loop("equinox_permuted_digits.py", "accuracy", "--tasks=4"),
 ]  # fmt: skip
 
 
