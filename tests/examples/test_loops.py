@@ -81,6 +81,7 @@ CASES = [
     loop("pqn_gymnax.py", "episodic_return", "--total-timesteps=100000"),
     loop("pqn_rnn_gymnax.py", "episodic_return"),
     loop("equinox_permuted_digits.py", "accuracy", "--tasks=4"),
+    loop("haiku_shuffled_labels.py", "accuracy", "--shuffles=4"),
 ]  # fmt: skip
 
 
