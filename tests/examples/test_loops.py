@@ -82,6 +82,7 @@ CASES = [
     loop("pqn_rnn_gymnax.py", "episodic_return"),
     loop("equinox_permuted_digits.py", "accuracy", "--tasks=4"),
     loop("haiku_shuffled_labels.py", "accuracy", "--shuffles=4"),
+    loop("flax_transformer.py", "loss", "--steps=300"),
 ]  # fmt: skip
 
 
