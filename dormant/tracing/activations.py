@@ -86,10 +86,16 @@ def _steps(program: Program, connections: Connections, layer: int, operand: int)
     start = connections.maps[layer].output
     producer = {v: op for op in program.operations for v in op.outputs}
 
+    # Within one step of a loop: what comes back through the carry lies behind, not on the way.
+    ahead = {start}
+    for operation in program.operations:
+        if operation.name != "carry" and not ahead.isdisjoint(operation.inputs):
+            ahead.update(v for v in operation.outputs if connections.holds(v, layer))
+
     def held(value: int) -> list[int]:
         if value == start or value not in producer:
             return []
-        return [v for v in producer[value].inputs if connections.holds(v, layer)]
+        return [v for v in producer[value].inputs if v in ahead]
 
     leading, pending = {start}, [operand]
     while pending:
@@ -127,7 +133,11 @@ def _step(producer, connections: Connections, layer: int, start: int, end: int) 
         operation = producer[value]
         if value != start and id(operation) not in operations:
             operations[id(operation)] = operation
-            pending += [v for v in operation.inputs if v != start and connections.holds(v, layer)]
+            pending += [
+                v
+                for v in operation.inputs
+                if v != start and connections.holds(v, layer) and producer[v].name != "carry"
+            ]
     found = tuple(operations.values())
     nonlinear = any(
         operation.name in ELEMENTWISE and _is_nonlinear(operation, connections, layer)
@@ -211,6 +221,6 @@ def _loses_silence(
     program: Program, connections: Connections, layer: int, own: Step, step: Step
 ) -> bool:
     """Whether zero is a value of the first non-linearity that the second one does not keep."""
-    if step.end in silenced_values(program, connections, layer, own.end):
+    if step.end in silenced_values(program, connections, {layer: own.end}):
         return False
-    return own.end in silenced_values(program, connections, layer, own.start)
+    return own.end in silenced_values(program, connections, {layer: own.start})

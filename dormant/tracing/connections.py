@@ -70,6 +70,8 @@ class Connections(NamedTuple):
     reads: tuple[Read, ...]
     elementwise: tuple[Elementwise, ...]
     layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
+    other_uses: dict[int, str]  # parameter array -> primitive that uses it as data
+    deciding: frozenset[int]  # layers that the condition of a `while` reads
     zeros: frozenset[int]  # values that are zero whatever goes in
     bounds: dict[int, tuple[float, float]]  # of constants: the least and the largest element
 

@@ -49,6 +49,7 @@ class _Joining:
         self.layers_of = {value: dict(found) for value, found in connections.layers_of.items()}
         self.ways = Ways(program)
         self.read = {read.layer for read in connections.reads}
+        self.deciding = set(connections.deciding)
 
     def try_at(self, operation: Operation) -> None:
         found = [tuple(self.layers_of.get(value, ())) for value in operation.inputs]
@@ -109,6 +110,8 @@ class _Joining:
                 each = each._replace(layer=first, entries=each.entries._replace(index=index))
             elementwise.append(each)
         self.elementwise = elementwise
+        if second in self.deciding:
+            self.deciding = self.deciding - {second} | {first}
         self.reads = [
             read._replace(reader=first) if read.reader == second else read
             for read in self.reads
@@ -132,4 +135,5 @@ class _Joining:
                 value: {new[layer]: label for layer, label in found.items()}
                 for value, found in self.layers_of.items()
             },
+            deciding=frozenset(new[layer] for layer in self.deciding),
         )

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+CARRIED = "carried from step to step"  # what mixes a layer that a later step of a loop reads
 NONE = -1  # the element does not depend on the source
 MIXED = -2  # the element depends on several neurons (or entries) of the source
 
@@ -199,14 +200,27 @@ MOVES: dict[str, _Move] = {
     "concatenate": lambda params, operands, shape: compact(
         np.concatenate(operands, params["dimension"])
     ),
+    "stack": lambda params, operands, shape: compact(np.stack(operands, params["axis"])),
 }
+# Over a named axis, across which an element holds the same neuron.
+COLLECTIVES = frozenset("psum psum_invariant pmax pmin".split())
 # Primitives that leave every element in its place.
-IDENTITIES = frozenset(
+IDENTITIES = COLLECTIVES | frozenset(
     "convert_element_type copy copy_p reduce_precision name device_put sharding_constraint "
     "optimization_barrier stop_gradient mesh_cast reshard pvary".split()
 )
 # Followed by evaluating them on the index array itself, when their other operands are constants.
 EVALUATED_MOVES = frozenset("gather dynamic_slice tile".split())
+
+
+def data_indices(name: str, params: dict[str, Any], shape: tuple[int, ...]) -> list[int]:
+    """The axes of an operand along which the indices of a gather or slice choose."""
+    sizes = params["slice_sizes"]
+    chosen: Sequence[int] = range(len(shape))
+    if name == "gather":
+        numbers = params["dimension_numbers"]
+        chosen = (*numbers.start_index_map, *numbers.operand_batching_dims)
+    return [axis for axis in chosen if sizes[axis] < shape[axis]]
 
 
 def split(params: dict[str, Any], label: Label) -> list[Label]:

@@ -28,8 +28,10 @@ from dormant.tracing.activations import activation_value
 from dormant.tracing.connections import Connections, EntryMap, LinearMap, Read, TraceError
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
+from dormant.tracing.outputs import Output
 from dormant.tracing.overlaps import any_overlap, within
 from dormant.tracing.silence import silenced_values
+from dormant.tracing.uses import Sharing, consistent, different_neurons, group_uses
 
 
 class Site(NamedTuple):
@@ -38,8 +40,13 @@ class Site(NamedTuple):
     value: int
     axes: tuple[int, ...]
     order: np.ndarray  # (k, H): for each neuron, its k positions along the flattened `axes`
+    depth: int = 0  # how many loops it is inside of; their steps are axes in front
 
     def arrange(self, activation: jax.Array) -> jax.Array:
+        """The activations of its layer, (B, …, H), with the steps of loops before H."""
+        if self.depth:
+            arranged = jax.vmap(self._replace(depth=self.depth - 1).arrange)(activation)
+            return jnp.moveaxis(arranged, 0, -2)
         rest = [a for a in range(activation.ndim) if a not in self.axes]
         moved = activation.transpose(rest + list(self.axes))
         moved = moved.reshape([activation.shape[a] for a in rest] + [-1])
@@ -51,6 +58,26 @@ class Site(NamedTuple):
         return taken.reshape(shape)
 
 
+def measured(sites: Sequence[Site], values: Sequence[jax.Array]) -> jax.Array:
+    """(B, …, H) a layer's activations at its sites, one for each of its uses.
+
+    Several uses lie along one more axis, as positions in space do: (B, …, uses, H). Uses of
+    different shapes are flattened, where they have one batch size to (B, n, H), else to (n, H).
+    """
+    found = [site.arrange(value) for site, value in zip(sites, values, strict=True)]
+    shapes = {activation.shape for activation in found}
+    if len(found) == 1:
+        return found[0]
+    if len(shapes) == 1 and found[0].ndim > 1:
+        return jnp.stack(found, axis=-2)
+    neurons = found[0].shape[-1]
+    if {len(shape) > 1 and shape[0] for shape in shapes} == {found[0].shape[0]}:
+        flat = [activation.reshape(activation.shape[0], -1, neurons) for activation in found]
+    else:
+        flat = [activation.reshape(-1, neurons) for activation in found]
+    return jnp.concatenate(flat, axis=-2)
+
+
 class Analysis(NamedTuple):
     """What is known of a network for one set of input shapes."""
 
@@ -58,41 +85,60 @@ class Analysis(NamedTuple):
     layers: tuple[Layer, ...]
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
-    sites: dict[str, Site]
+    sites: dict[str, tuple[Site, ...]]  # one for each value that a use of the layer is measured at
 
 
-def build_layers(program: Program, connections: Connections, paths: tuple[str, ...]) -> Analysis:
-    """The hidden layers of a program whose parameter leaves have the given paths.
-    Raises TraceError if there is none."""
-    return _Builder(program, connections, paths).build()
+def build_layers(
+    program: Program,
+    connections: Connections,
+    paths: tuple[str, ...],
+    kept: tuple[Output, ...],
+) -> Analysis:
+    """The hidden layers of a program whose parameter leaves have the given paths, and which can be
+    recycled without changing the outputs `kept`. Raises TraceError if there is none."""
+    return _Builder(program, connections, paths, kept).build()
 
 
 class _Builder:
     """Holds what every layer needs to know of the whole program; used once per analysis."""
 
-    def __init__(self, program: Program, connections: Connections, paths: tuple[str, ...]):
+    def __init__(
+        self,
+        program: Program,
+        connections: Connections,
+        paths: tuple[str, ...],
+        kept: tuple[Output, ...],
+    ):
         self.program, self.connections, self.paths = program, connections, paths
+        self.kept = kept
         self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
+        # A layer is called by the number of its first use; its uses are linear maps.
+        self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
+        self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
+        self.leading = self._leading_to({output.value for output in kept})
         leaf_shapes = [program.shapes[value] for value in program.parameters]
-        self.names = _unique_names(connections, paths, leaf_shapes)
+        self.names = _unique_names(connections, paths, leaf_shapes, self.layer_of)
+        self.sharing = Sharing(connections, list(self.uses.values()))
         self.reads: dict[int, list[Read]] = {}
         for read in connections.reads:
-            self.reads.setdefault(read.layer, []).append(read)
-        self.members = {layer: self._members(layer) for layer in self.reads}
+            self.reads.setdefault(self.layer_of[read.layer], []).append(read)
+        self.members = {number: self._members_of_uses(number) for number in self.reads}
         self.kernels: dict[int, list[int]] = {}  # leaf -> linear maps that use it
         for number, linear_map in enumerate(connections.maps):
             for leaf in dict.fromkeys(linear_map.leaves):
                 self.kernels.setdefault(leaf, []).append(number)
-        self.kernel_is_shared = [self._is_shared(number) for number in range(len(self.maps))]
+        self.kernel_is_shared = {number: self._is_shared(number) for number in self.uses}
 
     def build(self) -> Analysis:
         layers, sites = [], {}
         for number in sorted(self.reads):
-            for layer, site in self._layer(number):
+            for layer, found in self._layer(number):
                 layers.append(layer)
-                sites[layer.name] = site
-        outputs = {number for v in self.program.outputs for number in self.labels_of.get(v, ())}
+                sites[layer.name] = found
+        outputs = {
+            self.layer_of[use] for out in self.kept for use in self.labels_of.get(out.value, ())
+        }
         output_numbers = sorted(outputs - set(self.reads))
         output_layers = tuple(self.names[n] for n in output_numbers)
         if not layers:
@@ -106,16 +152,28 @@ class _Builder:
         )
         return Analysis(self.program, tuple(layers), output_layers, output_incoming, sites)
 
+    def _leading_to(self, values: set[int]) -> set[int]:
+        """All values from which the given ones are computed, and themselves."""
+        found, pending = set(), list(values)
+        while pending:
+            value = pending.pop()
+            if value not in found:
+                found.add(value)
+                if value in self.producer:
+                    pending += self.producer[value].inputs
+        return found
+
     # -- one layer -----------------------------------------------------------------------------
 
-    def _layer(self, number: int) -> list[tuple[Layer, Site]]:
-        reads = self.reads[number]
-        activation = self._activation(number, reads[0])
-        obstacle = self._obstacle(number, activation)
-        incoming = self._incoming(number, self._ancestors(number, activation))
+    def _layer(self, number: int) -> list[tuple[Layer, tuple[Site, ...]]]:
+        reads, uses = self.reads[number], self.uses[number]
+        activations = {use: self._activation(use) for use in uses}
+        obstacle = self._obstacle(number, activations)
+        ancestors = set().union(*(self._ancestors(*each) for each in activations.items()))
+        incoming = self._incoming(number, ancestors)
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
-        feeding = [read.layer for read in self.connections.reads if read.reader == number]
-        index = self.labels_of[activation][number].index
+        feeding = [read.layer for read in self.connections.reads if read.reader in uses]
+        places = {value: self.labels_of[value][use].index for use, value in activations.items()}
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -132,7 +190,11 @@ class _Builder:
                 self._member_names([read.reader for read in reads], suffix),
                 obstacle,
             )
-            built.append((layer, self._site(activation, _renumber(index, local), neurons)))
+            sites = tuple(
+                self._site(value, _renumber(index, local), neurons)
+                for value, index in places.items()
+            )
+            built.append((layer, sites))
         return built
 
     def _incoming(self, number: int, until: set[int] | None = None) -> list[tuple[str, EntryMap]]:
@@ -140,14 +202,14 @@ class _Builder:
         return [("kernel", entries) for entries in self.maps[number].columns] + [
             ("elementwise", each.entries)
             for each in self.connections.elementwise
-            if each.layer == number and not each.entries.shared
+            if each.layer in self.uses[number] and not each.entries.shared
             if until is None or each.output in until
         ]
 
     def _member_names(self, numbers: Sequence[int], suffix: str) -> tuple[str, ...]:
         """Names of layers as seen from member `suffix` of an ensemble, or from outside of one."""
         names = []
-        for number in numbers:
+        for number in dict.fromkeys(self.layer_of[use] for use in numbers):
             count = self.members[number].max() + 1 if number in self.members else 1
             suffixes = [suffix] if suffix else [f"[{member}]" for member in range(count)]
             names += [self.names[number] + (s if count > 1 else "") for s in suffixes]
@@ -167,18 +229,43 @@ class _Builder:
         positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in range(neurons)]
         copies = math.lcm(*(len(found) for found in positions))
         order = np.stack([np.resize(found, copies) for found in positions], axis=1)
-        return Site(value, axes, order)
+        return Site(value, axes, order, self.program.depths[value])
 
     # -- where it is measured ------------------------------------------------------------------
 
-    def _activation(self, number: int, first_read: Read) -> int:
-        """The value after the layer's own non-linearity, before its first reader."""
+    def _activation(self, use: int) -> int:
+        """The value after the layer's own non-linearity, before the first reader of one use."""
         return activation_value(
             self.program,
             self.connections,
-            number,
-            first_read.operand,
-            lambda value: self._is_whole(number, value),
+            use,
+            self._end_of_way(use),
+            lambda value: self._is_whole(use, value) and not self._joins_uses(use, value),
+        )
+
+    def _end_of_way(self, use: int) -> int:
+        """What reads a use of a layer first, if that is no later step of a loop; else the last of
+        its values."""
+        for read in self.connections.reads:
+            if read.layer == use and not self._is_carried(use, read.operand):
+                return read.operand
+        ahead, last = {self.maps[use].output}, self.maps[use].output
+        for operation in self.program.operations:
+            if operation.name != "carry" and not ahead.isdisjoint(operation.inputs):
+                for value in operation.outputs:
+                    if self.connections.holds(value, use):
+                        ahead.add(value)
+                        last = last if self._is_carried(use, value) else value
+        return last
+
+    def _is_carried(self, use: int, value: int) -> bool:
+        return self.labels_of[value][use].mixing == lb.CARRIED
+
+    def _joins_uses(self, use: int, value: int) -> bool:
+        """Whether a value also holds another use of the same layer, as a siamese distance does."""
+        return any(
+            other != use and self.layer_of[other] == self.layer_of[use]
+            for other in self.labels_of[value]
         )
 
     def _is_whole(self, number: int, value: int) -> bool:
@@ -199,67 +286,102 @@ class _Builder:
 
     # -- whether it can be recycled ------------------------------------------------------------
 
-    def _obstacle(self, number: int, activation: int) -> str | None:
-        linear_map, reads = self.maps[number], self.reads[number]
-        numbers = dict.fromkeys([number, *(read.reader for read in reads)])
-        maps = [self.maps[each] for each in numbers]
-        if any(self.kernel_is_shared[each] for each in numbers):
+    def _obstacle(self, number: int, activations: dict[int, int]) -> str | None:
+        uses, reads = self.uses[number], self.reads[number]
+        linear_map = self.maps[number]
+        readers = dict.fromkeys(self.layer_of[read.reader] for read in reads)
+        layers = dict.fromkeys([number, *readers])
+        if any(self.kernel_is_shared[layer] for layer in layers):
             return "weight sharing: a kernel that it needs is used more than once"
-        if any(m.normalized for m in maps):
+        for leaf in dict.fromkeys(leaf for layer in layers for leaf in self.maps[layer].leaves):
+            if leaf in self.connections.other_uses:
+                other = self.connections.other_uses[leaf]
+                return f"weight sharing: {self.paths[leaf]} is also used by {other}"
+        for read in reads:
+            if self.labels_of[read.operand][read.layer].mixing == lb.CARRIED:
+                reader_name = self.names[read.reader]
+                return f"its neurons are {lb.CARRIED} of a loop before {reader_name} reads them"
+        conditional = self.program.conditional
+        if any(
+            self.maps[use].output in conditional or activations[use] in conditional for use in uses
+        ):
+            return "only one branch of a `cond` computes it: elsewhere its neurons look silent"
+        if self.connections.deciding.intersection(uses):
+            return "the condition of a `while` loop reads its activations"
+        for reader in readers:
+            if self.sharing.other_readings(uses, reader):
+                name = self.names[reader]
+                return f"weight sharing: {name} reads other values with the same weights"
+        if any(self.maps[layer].normalized for layer in layers):
             return "a kernel that it needs is normalized over its entries"
         if all(entries.shared for entries in linear_map.columns):
             return "weight sharing: its neurons share their incoming weights"
-        if self._shares_elementwise(number, activation):
+        if self._shares_elementwise(number, activations):
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
-        company = self._company(number, activation)
+        company = self._company(activations)
         if company:
             return f"{company[0]}: its activation is {company[1]}"
-        zero = silenced_values(self.program, self.connections, number, activation)
+        zero = silenced_values(self.program, self.connections, activations)
         for read in reads:
-            reader = self.names[read.reader]
-            label = self.labels_of[read.operand][number]
+            if self.maps[read.reader].output not in self.leading:
+                continue  # it is cut as well, but nothing that must stay depends on it
+            reader_name = self.names[read.reader]
+            label = self.labels_of[read.operand][read.layer]
             if label.mixing:
-                return f"its neurons are {label.mixing} before {reader} reads them"
+                return f"its neurons are {label.mixing} before {reader_name} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
-                return f"{reader} reads its neurons with shared weights"
+                return f"{reader_name} reads its neurons with shared weights"
             if read.operand not in zero:
-                company = self._company(number, read.operand)
+                company = self._company({read.layer: read.operand})
                 if company:
-                    return f"{company[0]}: {reader} reads it {company[1]}"
-                return f"{reader} reads a value that is not zero where the neuron is silent"
-        if any(self.connections.holds(v, number) for v in self.program.outputs):
-            return "its activations are also an output of the network"
+                    return f"{company[0]}: {reader_name} reads it {company[1]}"
+                return f"{reader_name} reads a value that is not zero where the neuron is silent"
+        for output in self.kept:
+            if any(self.connections.holds(output.value, use) for use in uses):
+                which = f", {output.name}" if output.name else ""
+                return f"its activations are also an output of the network{which}"
         return None
 
     def _is_shared(self, number: int) -> bool:
         """Whether entries of a layer's kernel are of another kernel too, or a bias or scale."""
         own = self.maps[number]
-        others = {other for leaf in own.leaves for other in self.kernels[leaf]} - {number}
+        others = {other for leaf in own.leaves for other in self.kernels[leaf]}
         acting = [each.entries for each in self.connections.elementwise]
-        uses = [acting, *(self.maps[other].columns for other in others)]
+        uses = [acting, *(self.maps[other].columns for other in others - {*self.uses[number]})]
         return any(any_overlap(own.columns, each) for each in uses)
 
-    def _shares_elementwise(self, number: int, activation: int) -> bool:
-        path = self._ancestors(number, activation)
+    def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
+        uses = self.uses[number]
+        paths = {use: self._ancestors(use, value) for use, value in activations.items()}
         acting = self.connections.elementwise
-        own = [each.entries for each in acting if each.layer == number and each.output in path]
-        others = [each.entries for each in acting if each.layer != number]
+        own = [
+            each.entries
+            for each in acting
+            if each.layer in uses and each.output in paths[each.layer]
+        ]
+        own = [entries for entries in own if not entries.shared]
+        others = [each.entries for each in acting if each.layer not in uses]
+        if not consistent(own):
+            return True
         for mine in own:
-            if mine.shared:
-                continue
             # One array may hold kernels and biases of many layers, each its own entries.
             kernels = [self.maps[other].columns for other in self.kernels.get(mine.leaf, ())]
             if any(any_overlap([mine], each) for each in [others, *kernels]):
                 return True
         return False
 
-    def _company(self, number: int, value: int) -> tuple[str, str] | None:
-        """What a layer is at `value` with the other layers on its elements, and how: the kind of
-        their connection and words such as `summed with Dense_1`. None if it is alone there."""
+    def _company(self, places: dict[int, int]) -> tuple[str, str] | None:
+        """What a layer is with the other layers on the elements of values, which are given by use,
+        and how: the kind of their connection and words such as `summed with Dense_1`. None if it is
+        alone there."""
+        found = (self._company_of_use(*each) for each in places.items())
+        return next((company for company in found if company), None)
+
+    def _company_of_use(self, number: int, value: int) -> tuple[str, str] | None:
         others = self._sharing(number, value)
         if not others:
             return None
-        names = some_names([self.names[other] for other in others])
+        names = some_names(list(dict.fromkeys(self.names[other] for other in others)))
         entering = {
             operation.name
             for operation in self._way(number, value)
@@ -282,27 +404,43 @@ class _Builder:
         start = self.maps[number].output
         return [self.producer[v] for v in self._ancestors(number, value) if v != start]
 
-    def _leads(self, number: int, other: int) -> bool:
-        """Whether the layer `other` reads `number`, or reads what reads it."""
-        found, pending = {number}, [number]
+    def _leads(self, use: int, other: int) -> bool:
+        """Whether the layer of `other` reads that of `use`, or reads what reads it."""
+        found, pending = {self.layer_of[use]}, [self.layer_of[use]]
         while pending:
             for read in self.reads.get(pending.pop(), ()):
-                if read.reader not in found:
-                    found.add(read.reader)
-                    pending.append(read.reader)
-        return other in found
+                reader = self.layer_of[read.reader]
+                if reader not in found:
+                    found.add(reader)
+                    pending.append(reader)
+        return self.layer_of[other] in found
 
-    def _sharing(self, number: int, value: int) -> list[int]:
-        """The other layers with neurons on the same elements."""
+    def _sharing(self, use: int, value: int) -> list[int]:
+        """The other linear maps with neurons on the same elements.
+
+        Another use of the same layer counts where it puts other neurons there.
+        """
         tables = self.labels_of[value]
-        own = lb.trim(tables[number].index) != NONE
-        return [
-            other
-            for other, label in tables.items()
-            if other != number and (own & (lb.trim(label.index) != NONE)).any()
-        ]
+        own = lb.trim(tables[use].index)
+        others = []
+        for other, label in tables.items():
+            theirs = lb.trim(label.index)
+            if self.layer_of[other] == self.layer_of[use]:
+                beside = different_neurons(own, theirs)
+            else:
+                beside = bool(((own != NONE) & (theirs != NONE)).any())
+            if beside:
+                others.append(other)
+        return others
 
     # -- ensembles -----------------------------------------------------------------------------
+
+    def _members_of_uses(self, number: int) -> np.ndarray:
+        """(H,) the ensemble member of each neuron; all 0 where the uses of a layer disagree."""
+        readers = {read.layer for read in self.reads[number]}
+        found = [self._members(use) for use in sorted(readers)]
+        same = all(np.array_equal(members, found[0]) for members in found)
+        return found[0] if same else np.zeros_like(found[0])
 
     def _members(self, number: int) -> np.ndarray:
         """(H,) the ensemble member of each neuron; all 0 for a layer that is no ensemble.
@@ -316,15 +454,22 @@ class _Builder:
         if len(own.axes) < 2:
             return nobody
         own_axes = [_coordinate(own.index, a, linear_map.neurons) for a in range(len(own.axes))]
-        for read in self.reads[number]:
-            for rows, columns in zip(read.rows, self.maps[read.reader].columns, strict=True):
-                for axis in set(rows.axes) & set(columns.axes):
-                    member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
-                    if member is None or len(np.unique(member)) == 1:
-                        continue  # all in one place, as in a slice of stacked kernels
-                    for mine in own_axes:
-                        if mine is not None and (member == mine).all():
-                            return member
+        pairs = [
+            (rows, columns)
+            for read in self.connections.reads
+            if read.layer == number
+            for rows in read.rows
+            for columns in self.maps[read.reader].columns
+            if columns.leaf == rows.leaf
+        ]
+        for rows, columns in pairs:
+            for axis in set(rows.axes) & set(columns.axes):
+                member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
+                if member is None or len(np.unique(member)) == 1:
+                    continue  # all in one place, as in a slice of stacked kernels
+                for mine in own_axes:
+                    if mine is not None and (member == mine).all():
+                        return member
         return nobody
 
 
@@ -346,12 +491,19 @@ def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:
 
 
 def _unique_names(
-    connections: Connections, paths: tuple[str, ...], shapes: Sequence[tuple[int, ...]]
+    connections: Connections,
+    paths: tuple[str, ...],
+    shapes: Sequence[tuple[int, ...]],
+    layer_of: dict[int, int],
 ) -> list[str]:
+    """The name of every linear map: that of its layer."""
     names: list[str] = []
-    for linear_map in connections.maps:
+    for use, linear_map in enumerate(connections.maps):
+        if layer_of[use] != use:
+            names.append(names[layer_of[use]])
+            continue
         name = _name(linear_map, paths, shapes)
-        copies = sum(1 for other in names if other.split("#")[0] == name)
+        copies = len({other for other in names if other.split("#")[0] == name})
         names.append(name if not copies else f"{name}#{copies + 1}")
     return names
 

@@ -35,10 +35,11 @@ from dormant.tracing.connections import (
     cannot_follow,
 )
 from dormant.tracing.constants import bounds, zero_values
-from dormant.tracing.jaxpr import Operation, Program, apply_operation, evaluate
+from dormant.tracing.jaxpr import Operation, Program, apply_operation, known_values
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.linearity import LINEAR, Ways
 from dormant.tracing.products import Convolution, DotGeneral
+from dormant.tracing.uses import layer_key
 
 ELEMENTWISE = LINEAR | frozenset(
     "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
@@ -73,6 +74,8 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         tuple(found.reads),
         tuple(found.elementwise),
         found.layers_of,
+        found.other_uses,
+        frozenset(found.deciding),
         found.zeros,
         bounds(program),
     )
@@ -102,8 +105,13 @@ class _Propagation:
         self.zeros = zero_values(program)
         self.ways = Ways(program)
         self.maps: list[LinearMap] = []
+        # By linear map, with the values that are its kernel and what the product makes.
+        self.products: dict[int, tuple[DotGeneral | Convolution, int, int]] = {}
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
+        self.other_uses: dict[int, str] = {}
+        self.deciding: set[int] = set()
+        self.from_parameters: dict[int, str] = {}  # data that a primitive made of a parameter
         for leaf, value in enumerate(program.parameters):
             if leaf in left_out:
                 self.data.add(value)
@@ -121,11 +129,17 @@ class _Propagation:
 
     def step(self, operation: Operation) -> None:
         inputs, outputs, name = operation.inputs, operation.outputs, operation.name
+        if name in _LOOP_STEPS:
+            _LOOP_STEPS[name](self, operation)
+            return
         if self.known.issuperset(inputs):
             self.known.update(outputs)
             return
         if self.data.intersection(inputs):
             self.data.update(outputs)
+        origin = next((self.from_parameters[v] for v in inputs if v in self.from_parameters), None)
+        if origin is not None:
+            self.from_parameters.update(dict.fromkeys(outputs, origin))
         if self.zeros.issuperset(outputs):
             return  # it says nothing of any neuron
         if not any(self.layers_of.get(v) or self.leaves_of.get(v) for v in inputs):
@@ -156,7 +170,9 @@ class _Propagation:
         ):
             self._product(operation)
         elif name in lb.EVALUATED_MOVES and self.known.issuperset(inputs[1:]):
-            self._evaluated_move(operation)
+            self._evaluated_move(operation, known_values(self.program, inputs[1:]))
+        elif name in ("gather", "dynamic_slice") and self._chosen_by_data(operation):
+            pass
         else:
             self._lose(operation)
 
@@ -269,10 +285,121 @@ class _Propagation:
         self._copy(value, operation.outputs[0])
         return True
 
-    def _evaluated_move(self, operation: Operation) -> None:
-        arguments = self.program.parameters + self.program.inputs
-        constants = evaluate(self.program, operation.inputs[1:], (None,) * len(arguments))
+    def _chosen_by_data(self, operation: Operation) -> bool:
+        """Follows a gather or slice whose indices are data, as of an embedding or of a time step.
 
+        A layer goes on where its neurons do not lie along the axes chosen from. A parameter becomes
+        data. False for what cannot be followed.
+        """
+        value, *indices = operation.inputs
+        if any(self.layers_of.get(v) for v in indices):
+            return False
+        shape = self.program.shapes[value]
+        axes = lb.data_indices(operation.name, operation.params, shape)
+        labels = self.layers_of.get(value, {}).values()
+        if any(set(axes).intersection(lb.along_varying_axes(x.index)[0]) for x in labels):
+            return False
+        leaves = [leaf for v in operation.inputs for leaf in self.leaves_of.get(v, ())]
+        for v in operation.inputs:
+            self._as_data(v, operation.name, operation.outputs)
+        if labels:
+            zeros = [np.zeros(self.program.shapes[v], self.program.dtypes[v]) for v in indices]
+            self._evaluated_move(operation, zeros)
+        for target in operation.outputs if leaves else ():
+            self.leaves_of.pop(target, None)
+        return True
+
+    def _as_data(self, value: int, primitive: str, targets: tuple[int, ...]) -> None:
+        """What `primitive` makes of the parameters in `value` is data."""
+        leaves = self.leaves_of.get(value, {})
+        for leaf in leaves:
+            self.other_uses.setdefault(leaf, primitive)
+        if leaves:
+            self.data.update(targets)
+            self.from_parameters.update(dict.fromkeys(targets, primitive))
+
+    # -- loops ---------------------------------------------------------------------------------
+
+    def _step_input(self, operation: Operation) -> None:
+        (outer,), (inner,) = operation.inputs, operation.outputs
+        self.data.add(inner)
+        self._as_data(outer, "scan", (inner,))
+        for layer, label in self.layers_of.get(outer, {}).items():
+            label = label.constant_along((0,), "a loop over its neurons")
+            label = label._replace(index=np.squeeze(label.index, 0))
+            self.layers_of.setdefault(inner, {})[layer] = label
+
+    def _step_output(self, operation: Operation) -> None:
+        (inner,), (outer,) = operation.inputs, operation.outputs
+        self.data.add(outer)
+        self._as_data(inner, "scan", (outer,))
+        for layer, label in self.layers_of.get(inner, {}).items():
+            index = np.broadcast_to(label.index, self.program.shapes[outer])
+            self.layers_of.setdefault(outer, {})[layer] = label._replace(index=index)
+
+    def _carry(self, operation: Operation) -> None:
+        """A carry is data, in which layers cannot be told apart."""
+        (target,) = operation.outputs
+        self.data.add(target)
+        for value in operation.inputs:
+            self._as_data(value, "the carry of a loop", (target,))
+        for layer in self._sources(operation.inputs, self.layers_of):
+            self._mark_carried(operation, target, layer)
+
+    def _mark_carried(self, step: Operation, value: int, layer: int) -> bool:
+        """Marks what a value holds of a layer as carried; whether that is news."""
+        found = self.layers_of.setdefault(value, {})
+        if layer in found and found[layer].mixing == lb.CARRIED:
+            return False
+        shape = self.program.shapes[value]
+        index = np.broadcast_to(np.int32(MIXED), shape)
+        in_place = step.name in ELEMENTWISE or step.name in lb.IDENTITIES
+        if in_place or step.name in ("carry", "last_carry"):
+            # The neurons stay where they are, so that their readers are known: `also` cuts them.
+            labels = [*self._labels(step.inputs, layer, self.layers_of).values()]
+            index = lb.combine(labels, shape, step.name).index
+        found[layer] = Label(index, mixing=lb.CARRIED)
+        return True
+
+    def _loop_end(self, operation: Operation) -> None:
+        """Follows what one step of a loop carries into the next, through the body once more."""
+        body = self.program.operations[operation.params["start"] : operation.params["stop"]]
+        births = {output: layer for layer, (_, _, output) in self.products.items()}
+        has_news = True
+        while has_news:
+            has_news = False
+            for step in body:
+                for value in step.inputs:
+                    for layer, label in list(self.layers_of.get(value, {}).items()):
+                        if label.mixing == lb.CARRIED or step.name == "carry":
+                            has_news |= self._carry_through(step, value, layer, births)
+
+    def _carry_through(
+        self, step: Operation, value: int, layer: int, births: dict[int, int]
+    ) -> bool:
+        has_news = False
+        if step.name == "decides":
+            self.deciding.add(layer)
+        for target in step.outputs:
+            reader = births.get(target)
+            if reader is None:
+                has_news |= self._mark_carried(step, target, layer)
+            elif not any(
+                (read.layer, read.reader, read.operand) == (layer, reader, value)
+                for read in self.reads
+            ):
+                product, kernel, _ = self.products[reader]
+                rows, shared = product.rows(self.layers_of[value][layer])
+                self._read(layer, reader, value, kernel, rows, shared)
+                has_news = True
+        return has_news
+
+    def _decides(self, operation: Operation) -> None:
+        for value in operation.inputs:
+            self._as_data(value, "the condition of a `while`", ())
+            self.deciding.update(self.layers_of.get(value, ()))
+
+    def _evaluated_move(self, operation: Operation, constants: list[Any]) -> None:
         def rule(label: Label, _: int) -> Label:
             with jax.ensure_compile_time_eval():
                 index = np.ascontiguousarray(label.index)
@@ -330,12 +457,28 @@ class _Propagation:
             return
         kernel, operand = (rhs, lhs) if side == 1 else (lhs, rhs)
         layer = self._new_layer(kernel, output, product)
-        for source, label in self.layers_of.get(operand, {}).items():
-            self._read(source, layer, operand, kernel, *product.rows(label))
+        self.products[layer] = (product, kernel, output)
+        for sources in self._uses_in(operand):
+            labels = [self.layers_of[operand][source] for source in sources]
+            # Uses of one layer that lie side by side, as along time, are read as one.
+            index = lb.merge([label.index for label in labels])
+            rows, shared = product.rows(labels[0]._replace(index=index))
+            for source in sources:
+                self._read(source, layer, operand, kernel, rows, shared)
+
+    def _uses_in(self, value: int) -> list[list[int]]:
+        """The layers that a value holds, the uses of one layer together."""
+        groups: dict[Any, list[int]] = {}
+        held = self.layers_of.get(value, {})
+        for source in held:
+            key = layer_key(self.maps[source]) if len(held) > 1 else source
+            groups.setdefault(key, []).append(source)
+        return list(groups.values())
 
     def _plain_product(self, operation: Operation, product: DotGeneral | Convolution) -> None:
         """A product without a parameter: attention, a fixed projection, or a second input."""
         (output,) = operation.outputs
+        origin = self.from_parameters.get(output)
         if isinstance(product, DotGeneral):
             for side, value in enumerate(operation.inputs):
                 other = operation.inputs[1 - side]
@@ -351,6 +494,10 @@ class _Propagation:
                         return
                     found.append(label)
             combined = lb.combine(found, self.program.shapes[output], operation.name)
+            if origin is not None and combined.mixing:
+                combined = combined._replace(
+                    mixing=f"mixed by weights that passed through {origin}"
+                )
             table.setdefault(output, {})[source] = combined
 
     def _find_sums(self, value: int, axes: Sequence[int], output: int) -> None:
@@ -409,3 +556,13 @@ class _Propagation:
             )
         maps = tuple(self._entries(kernel, leaf, rows) for leaf in self.leaves_of[kernel])
         self.reads.append(Read(source, reader, operand, maps, shared))
+
+
+_LOOP_STEPS: dict[str, Callable[[_Propagation, Operation], None]] = {
+    "carry": _Propagation._carry,
+    "last_carry": _Propagation._carry,
+    "step_input": _Propagation._step_input,
+    "step_output": _Propagation._step_output,
+    "loop_end": _Propagation._loop_end,
+    "decides": _Propagation._decides,
+}

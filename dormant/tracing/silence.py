@@ -14,6 +14,9 @@
 
 """Where a silent neuron leaves zeros: there, cutting its readers changes nothing."""
 
+import itertools
+from collections.abc import Mapping
+
 import numpy as np
 
 from dormant.tracing import labels as lb
@@ -21,6 +24,7 @@ from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE
 from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
+from dormant.tracing.uses import different_neurons
 
 _KEEP_ZERO = (
     lb.IDENTITIES
@@ -31,32 +35,43 @@ _KEEP_ZERO = (
     | (SCANS - {"cumlogsumexp"})
     | frozenset(
         "split neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
-        "erf floor ceil round dot_general conv_general_dilated".split()
+        "erf floor ceil round dot_general conv_general_dilated step_input step_output".split()
     )
 )
 _ALL_ZERO = frozenset("add add_any sub select_n".split())
 
 
 def silenced_values(
-    program: Program, connections: Connections, layer: int, activation: int
+    program: Program, connections: Connections, activations: Mapping[int, int]
 ) -> set[int]:
-    """The values that are zero, wherever they hold neurons of `layer`, once `activation` is.
+    """The values that are zero, wherever they hold neurons of a layer, once its activations are.
 
-    Products with zero count as zero: activations and parameters are assumed to be finite.
+    `activations` are those of all uses of the layer, `{use: value}`. Products with zero count as
+    zero: activations and parameters are assumed to be finite.
     """
-    zero = {activation}
+    zero = set(activations.values())
 
     def holds(value: int) -> bool:
-        return connections.holds(value, layer)
+        return any(connections.holds(value, use) for use in activations)
+
+    def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Where a value of that shape, or broadcast to it, holds the layer."""
+        held = connections.layers_of[value]
+        indices = [held[use].index for use in activations if use in held]
+        return np.logical_or.reduce([lb.trim(np.broadcast_to(i, shape)) != NONE for i in indices])
+
+    def holds_one(value: int) -> bool:
+        """Whether the uses of the layer put the same neuron on every element that they share."""
+        held = connections.layers_of[value]
+        indices = [lb.trim(held[use].index) for use in activations if use in held]
+        return not any(different_neurons(*pair) for pair in itertools.combinations(indices, 2))
 
     def covers(value: int, output: int) -> bool:
         """Whether `value` holds the layer wherever `output` does."""
         if not holds(value):
             return False
-        there = lb.trim(connections.layers_of[output][layer].index) != NONE
         shape = program.shapes[output]
-        here = lb.trim(np.broadcast_to(connections.layers_of[value][layer].index, shape)) != NONE
-        return bool((here | ~there).all())
+        return bool((places(value, shape) | ~places(output, shape)).all())
 
     def vanishes(value: int, output: int) -> bool:
         return value in connections.zeros or (value in zero and covers(value, output))
@@ -99,7 +114,7 @@ def silenced_values(
 
     for operation in program.operations:
         for output in operation.outputs:
-            if output != activation and holds(output) and any(map(holds, operation.inputs)):
-                if keeps(operation, output):
+            if output not in zero and holds(output) and any(map(holds, operation.inputs)):
+                if keeps(operation, output) and holds_one(output):
                     zero.add(output)
     return zero

@@ -24,24 +24,40 @@ import jax
 from dormant.checks import check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
-from dormant.tracing.jaxpr import Abstract, abstract_arguments, evaluate, read_program
+from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
-from dormant.tracing.layers import Analysis, build_layers
+from dormant.tracing.layers import Analysis, build_layers, measured
+from dormant.tracing.loops import axis_sizes, evaluate, open_program
+from dormant.tracing.outputs import Observed, kept_outputs
 from dormant.tracing.propagation import propagate
 
 
-def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] = ()) -> NeuronGraph:
+def trace(
+    apply: Callable,
+    params: Any,
+    *inputs: Any,
+    leave_out: Sequence[str] = (),
+    outputs: Callable | None = None,
+) -> NeuronGraph:
     """Reads the neuron graph of a network from the jaxpr of `apply(params, *inputs)`.
 
     A hidden layer is a linear map by a parameter (dense or convolution, of any layout) that another
     linear map reads. Its activation is the value after its own non-linearity, before a softmax, a
     normalization or a scaling behind that; a feature map of a convolution is one neuron (paper,
-    section 2). Members of an ensemble made by `vmap` over parameters are layers of their own.
+    section 2). Members of an ensemble made by `vmap` over parameters are layers of their own. A
+    layer that is used several times, as in a siamese network, is one layer: its activations are
+    those of all its uses, so that a neuron is dormant only where it is silent in every one of them.
 
     Args:
       apply: the network, a pure function such as `flax_module.apply`.
       params: parameter tree, arrays or `jax.ShapeDtypeStruct`s; no value is looked at.
-      *inputs: the other arguments of `apply`, batched or not, arrays or `ShapeDtypeStruct`s.
+      *inputs: the other arguments of `apply`, batched or not, arrays or `ShapeDtypeStruct`s; a
+        boolean or string, such as `train`, stays the Python value that it is.
+      outputs: which of what `apply` returns a recycle must leave unchanged, as a function of it
+        such as `lambda out: out[0]`. All of it by default, except state and logs: the collections
+        `batch_stats`, `intermediates`, `losses` and `perturbations` of Flax, and running statistics
+        that come back in the place of an input. A layer that is itself such an output is measured,
+        not recycled. Readers that lead to other outputs alone are cut as well.
       leave_out: layers, or prefixes of their names such as `"encoder"`, to treat as plain data.
 
     Returns:
@@ -57,8 +73,11 @@ def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] =
         hash(apply)
     except TypeError as error:
         raise TraceError(f"`apply` must be a hashable function; got {apply!r}") from error
-    measure = _TracedMeasure(apply, tuple(leave_out))
-    analysis = _analyse(apply, abstract_arguments(params, inputs), measure.leave_out)
+    if outputs is not None:
+        check_function("outputs", outputs, "(what `apply` returns)")
+    observed = Observed(apply, outputs)
+    measure = _TracedMeasure(observed, tuple(leave_out))
+    _, analysis = _analyse(observed, params, inputs, measure.leave_out)
     parameters = ParameterTree.of(params)
     return NeuronGraph(
         analysis.layers, analysis.output_layers, parameters, measure, analysis.output_incoming
@@ -69,23 +88,60 @@ def trace(apply: Callable, params: Any, *inputs: Any, leave_out: Sequence[str] =
 class _TracedMeasure:
     """Computes the activations of a traced network; a dataclass so that graphs hash and compare."""
 
-    apply: Callable
+    apply: Observed
     leave_out: tuple[str, ...]
 
     def __call__(self, params: Any, *inputs: Any) -> dict[str, jax.Array]:
-        analysis = _analyse(self.apply, abstract_arguments(params, inputs), self.leave_out)
-        sites = analysis.sites
-        leaves = jax.tree.leaves((params, inputs))
-        values = evaluate(analysis.program, [site.value for site in sites.values()], leaves)
+        arguments, analysis = _analyse(self.apply, params, inputs, self.leave_out)
+        wanted = list(dict.fromkeys(s.value for sites in analysis.sites.values() for s in sites))
+        leaves = arguments.arrays(jax.tree.leaves((params, inputs)))
+        values = dict(zip(wanted, evaluate(analysis.program, wanted, leaves), strict=True))
         return {
-            name: site.arrange(value)
-            for (name, site), value in zip(sites.items(), values, strict=True)
+            name: measured(sites, [values[site.value] for site in sites])
+            for name, sites in analysis.sites.items()
         }
 
 
+# What stays a Python value among the inputs; then, where a network cannot do with traced integers,
+# those too.
+_FIXED: tuple[tuple[type, ...], ...] = ((bool, str, bytes), (int, str, bytes))
+_NEEDS_PYTHON = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError)
+
+
+def _analyse(
+    apply: Observed, params: Any, inputs: Sequence[Any], leave_out: tuple[str, ...]
+) -> tuple[Abstract, Analysis]:
+    """What is known of a network for arguments of these shapes."""
+    for fixed in _FIXED:
+        arguments = abstract_arguments(params, inputs, fixed)
+        try:
+            return arguments, _analyse_here(apply, arguments, leave_out)
+        except TraceError as error:
+            has_integers = any(isinstance(leaf, int) for leaf in jax.tree.leaves(tuple(inputs)))
+            if fixed == _FIXED[-1] or not has_integers:
+                raise
+            if not isinstance(error.__cause__, _NEEDS_PYTHON):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _analyse_here(apply: Observed, arguments: Abstract, leave_out: tuple[str, ...]) -> Analysis:
+    """The analysis for the sizes that named axes, as of `pmap`, have here."""
+    analysis, read_with = _analysis_with_axes(apply, arguments, leave_out, ())
+    here = axis_sizes(analysis.program)
+    if here != read_with:
+        analysis, _ = _analysis_with_axes(apply, arguments, leave_out, here)
+    return analysis
+
+
 @functools.lru_cache(maxsize=64)
-def _analyse(apply: Callable, arguments: Abstract, leave_out: tuple[str, ...]) -> Analysis:
-    program = read_program(apply, arguments)
+def _analysis_with_axes(
+    apply: Observed,
+    arguments: Abstract,
+    leave_out: tuple[str, ...],
+    axes: tuple[tuple[str, int], ...],
+) -> tuple[Analysis, tuple[tuple[str, int], ...]]:
+    program = open_program(apply, arguments, axes)
     paths = leaf_paths(arguments.treedef.children()[0])
     layers = [layer_name(path) for path in paths]
     left_out = frozenset(leaf for leaf, name in enumerate(layers) if _is_left_out(name, leave_out))
@@ -94,7 +150,8 @@ def _analyse(apply: Callable, arguments: Abstract, leave_out: tuple[str, ...]) -
             known = ", ".join(dict.fromkeys(layers))
             raise TraceError(f"`leave_out` must name layers among {known}; got {name!r}")
     connections = join_kernels(program, propagate(program, paths, left_out))
-    return build_layers(program, connections, paths)
+    kept = kept_outputs(program, connections, arguments, apply.outputs is not None)
+    return build_layers(program, connections, paths, kept), axis_sizes(program)
 
 
 def _is_left_out(name: str, leave_out: tuple[str, ...]) -> bool:

@@ -294,13 +294,13 @@ def test_print_says_why_a_layer_is_not_recycled():
 
     params = {"w1": jnp.ones((3, 4)), "w2": jnp.ones((4, 4))}
     graph = dormant.trace(tied, params, STATES)
-    reason = "weight sharing: a kernel that it needs is used more than once"
+    reason = "weight sharing: w2 reads other values with the same weights"
     assert [layer.obstacle for layer in graph.layers] == [reason, reason]
     assert not graph["w1"].recyclable
     lines = str(graph).splitlines()
     assert lines[2].split() == ["w1", "4", "input", "w2", "no:", *reason.split()]
-    assert lines[3].split() == ["w2", "4", "w1", "w2#2", "no:", *reason.split()]
-    assert lines[-2:] == ["output layers: w2#2", "recyclable: 0 of 2 layers"]
+    assert lines[3].split() == ["w2", "4", "w1,", "w2", "w2", "no:", *reason.split()]
+    assert lines[-2:] == ["output layers: none", "recyclable: 0 of 2 layers"]
     assert graph.obstacles == {reason: ("w1", "w2")}
 
 
