@@ -49,7 +49,7 @@ def accuracy_of(model: eqx.Module, x: jax.Array, y: jax.Array) -> jax.Array:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=10, help="permutations, one after the other")
+    parser.add_argument("--tasks", type=int, default=8, help="permutations, one after the other")
     parser.add_argument("--steps", type=int, default=300, help="gradient steps on each")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)

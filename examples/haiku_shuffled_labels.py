@@ -53,7 +53,7 @@ def net_fn(images: jax.Array) -> jax.Array:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shuffles", type=int, default=8)
+    parser.add_argument("--shuffles", type=int, default=6)
     parser.add_argument("--steps", type=int, default=250, help="gradient steps between two of them")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -84,7 +84,7 @@ CASES = [
     loop("equinox_permuted_digits.py", "accuracy", "--tasks=4"),
     loop("haiku_shuffled_labels.py", "accuracy", "--shuffles=4"),
     loop("flax_transformer.py", "loss", "--steps=300"),
-    loop(SBX, "episodic_return"),
+    loop(SBX, "episodic_return", "--total-timesteps=10500"),
 ]  # fmt: skip
 
 
