@@ -1,16 +1,4 @@
-# Copyright 2026 The dormant Authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory.
 Stands in the root because the doctests of the package and the README need it too."""
@@ -28,6 +16,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("default")
+
+
+def pytest_configure(config):
+    """Compiles quickly where slow tests are left out, which run the optimized programs."""
+    if config.getoption("markexpr") == "not slow":
+        import jax
+
+        name = "jax_disable_most_optimizations"
+        # The environment is for the processes that tests start.
+        os.environ.setdefault(name.upper(), "1")
+        jax.config.update(name, os.environ[name.upper()] == "1")
 
 
 @pytest.fixture(scope="module", autouse=True)

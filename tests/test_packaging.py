@@ -1,16 +1,4 @@
-# Copyright 2026 The dormant Authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """What `pip install` gives: a wheel that works in an empty folder, without the checkout; and what
 is written in more than one file of the repository must agree: versions and floors."""
@@ -200,7 +188,7 @@ def test_no_type_error_is_ignored_without_its_name():
 def test_every_python_file_begins_with_the_same_licence_header():
     files = [path for path in ROOT.rglob("*.py") if is_source(path)]
     header = (ROOT / "dormant" / "version.py").read_text("utf-8").partition("\n\n")[0]
-    assert header.startswith("# Copyright 2026 The dormant Authors.\n") and len(files) > 100
+    assert "SPDX-License-Identifier: Apache-2.0" in header and len(files) > 100
     without = [path for path in files if not path.read_text("utf-8").startswith(header + "\n")]
     assert not without
 

@@ -1,16 +1,4 @@
-# Copyright 2026 The dormant Authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """Scores, masks and recycling against the released `weight_recyclers.NeuronRecycler`, side by side.
 What differs is stated too: the flatten, the reader of a ResNet's Conv_3, and biases' moments."""
@@ -140,11 +128,12 @@ def released_recycle(network: str, tau: float, **options) -> Recycled:
     opt_state = opt_state_of_ones(params)
     update = recycler(network, tau, **options).maybe_update_weights
     # It compiles anew at every call; unoptimized programs give the same bits and compile faster.
+    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         return Recycled.of(*update(1, case(network).intermediates, params, KEY, opt_state))
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @functools.cache

@@ -1,3 +1,5 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
 """Transformers: the neurons of their MLPs and the channels of attention values are recycled, and
 the rest says why it is not."""
 
