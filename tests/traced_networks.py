@@ -19,7 +19,7 @@ Dense, Conv, relu = nn.Dense, nn.Conv, nn.relu
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation():
     """Many small programs: XLA's optimizations would take longer than everything else here."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

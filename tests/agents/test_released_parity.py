@@ -128,7 +128,7 @@ def released_recycle(network: str, tau: float, **options) -> Recycled:
     opt_state = opt_state_of_ones(params)
     update = recycler(network, tau, **options).maybe_update_weights
     # It compiles anew at every call; unoptimized programs give the same bits and compile faster.
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         return Recycled.of(*update(1, case(network).intermediates, params, KEY, opt_state))
