@@ -38,6 +38,7 @@ def silenced_values(
     zero: activations and parameters are assumed to be finite.
     """
     zero = set(activations.values())
+    padded = set[int]()  # zero around the layer's elements too
 
     def holds(value: int) -> bool:
         return any(connections.holds(value, use) for use in activations)
@@ -58,6 +59,8 @@ def silenced_values(
         """Whether `value` holds the layer wherever `output` does."""
         if not holds(value):
             return False
+        if value in padded:
+            return True
         shape = program.shapes[output]
         return bool((places(value, shape) | ~places(output, shape)).all())
 
@@ -105,4 +108,8 @@ def silenced_values(
             if output not in zero and holds(output) and any(map(holds, operation.inputs)):
                 if keeps(operation, output) and holds_one(output):
                     zero.add(output)
+                    if operation.name == "pad" and operation.inputs[1] in connections.zeros:
+                        shape = program.shapes[operation.inputs[0]]
+                        if places(operation.inputs[0], shape).all():
+                            padded.add(output)
     return zero

@@ -358,6 +358,19 @@ def test_what_a_while_condition_reads_is_not_recycled():
     assert graph["encoder"].obstacle == "the condition of a `while` loop reads its activations"
 
 
+def test_an_associative_scan_keeps_silent_neurons_silent():
+    def apply(params, x):
+        def decayed_sum(left, right):
+            return left[0] * right[0], right[0] * left[1] + right[1]
+
+        h = relu(x.swapaxes(0, 1) @ params["encoder"])
+        _, h = jax.lax.associative_scan(decayed_sum, (jnp.full(h.shape, 0.9), h))
+        return h @ params["inner"]
+
+    graph = check_promise(apply, init, SEQUENCE)
+    assert recyclable(graph) == {"encoder": True}
+
+
 # -- stacked parameters ---------------------------------------------------------------------------
 
 
