@@ -14,12 +14,13 @@ from dormant.interruption import Interrupted, interruptible
 from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog
+from dormant.reproduce.engines.local import Local
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
 from dormant.reproduce.progress import check_finished_file
-from dormant.reproduce.running import Failure, log_of, run_jobs, state_of_job
+from dormant.reproduce.running import Budgets, Failure, log_of, run_jobs, state_of_job
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -55,6 +56,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     scale = known.scale or experiment.default_scale
     check_count("--parallel", known.parallel, 1)
     check_count("--retries", known.retries, 0)
+    check_count("--preemptions", known.preemptions, 0)
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
     check(known.data != "", "--data", "the name of a folder", known.data)
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
@@ -81,7 +83,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         write_plan(folder, file)
         if known.finished is not None:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
-        failures = run_jobs(planned, folder, known.parallel, known.retries, (descriptor,))
+        engine = Local(folder, known.parallel, (descriptor,))
+        failures = run_jobs(planned, folder, engine, Budgets(known.retries, known.preemptions))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
 
@@ -145,4 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")
     parser.add_argument("--parallel", type=int, default=1, help="processes at once (1)")
     parser.add_argument("--retries", type=int, default=1, help="of a process that failed (1)")
+    parser.add_argument(
+        "--preemptions", type=int, default=100, help="of one that was evicted or lost (100)"
+    )
     return parser

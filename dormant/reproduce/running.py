@@ -4,27 +4,36 @@
 
 import collections
 import contextlib
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import tqdm
 
-from dormant.interruption import GRACE
 from dormant.records.experiment_file import log_path
 from dormant.records.results import FINISHED, UNREADABLE
+from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended, Engine, Task
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import State, reached, state_of
 
-_MISTAKE = 2  # the exit code of every command here for a wrong flag, gin file or option
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
-# A process that is interrupted ends within `interruption.GRACE`.
-_GRACE_SECONDS = GRACE + 2.0
+# Until a job is tried again whose runs another process holds.
+_HELD_SECONDS = 60.0
+
+
+class Budgets(NamedTuple):
+    """How often a job is started again, in all.
+
+    Attributes:
+      retries: after it failed.
+      preemptions: after its worker was lost or taken away, or another process held its runs.
+    """
+
+    retries: int = 1
+    preemptions: int = 100
 
 
 class Failure(NamedTuple):
@@ -44,78 +53,130 @@ def state_of_job(root: Path, job: Job) -> State:
 def run_jobs(
     jobs: Sequence[Job],
     folder: Path,
-    parallel: int = 1,
-    retries: int = 1,
-    inherited: Sequence[int] = (),
+    engine: Engine,
+    budgets: Budgets = Budgets(),  # noqa: B008
+    *,
+    wait: bool = True,
 ) -> list[Failure]:
     """Runs what is not whole yet, but for those that need one which is not whole.
 
-    They are run game by game, so that of what was stopped whole games can be shown.
+    They are started game by game, so that of what was stopped whole games can be shown.
 
     A run that was interrupted or has failed goes on from its last checkpoint. What cannot be read
-    is not touched, and is among the failures.
+    is not touched, and is among the failures. The folders alone say what is whole: this process may
+    be killed at any time, and the same call goes on.
 
     Args:
       jobs: all of an experiment; those that are whole are passed over.
       folder: the experiment's, which exists.
-      parallel: how many at once.
-      retries: how often a process that failed is started again, after all others.
-      inherited: file descriptors that the processes keep open, such as that of the folder's lease.
+      engine: what runs the processes.
+      budgets: how often a job is started again, after all others.
+      wait: whether to return only when all have ended; else once all that can be are submitted.
 
     Returns:
-      What is not whole in the end.
+      What is not whole in the end, or can no more become so where this does not wait.
 
     Raises:
-      KeyboardInterrupt: the processes were interrupted too, and have ended.
+      KeyboardInterrupt: the processes were interrupted too, and have ended, unless the engine's
+        outlive this one.
     """
-    failures, waiting = [], []
-    running: dict[Job, subprocess.Popen] = {}
-    whole: set[str] = set()
-    attempts: collections.Counter[str] = collections.Counter()
-    games = list(dict.fromkeys(job.runs[0].game for job in jobs))
-    for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
-        state = state_of_job(folder, job)
-        if state.status == UNREADABLE:
-            failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
-        elif state.status == FINISHED:
-            whole.add(job.name)
-        else:
-            waiting.append(job)
-    with contextlib.closing(_Bar(jobs, folder)) as bar:
+    with contextlib.closing(_Driver(jobs, folder, engine, budgets)) as driver:
         try:
-            while waiting or running:
-                while len(running) < parallel:
-                    ready = next((job for job in waiting if whole.issuperset(job.needs)), None)
-                    if ready is None:
-                        break
-                    waiting.remove(ready)
-                    bar.start(ready)
-                    running[ready] = _start(ready, folder, parallel, inherited)
-                if not running:
-                    for job in waiting:
-                        need = next(need for need in job.needs if need not in whole)
-                        failures.append(Failure(job, f"it was not started: it needs {need}"))
-                    break
+            while driver.step() and wait:
                 time.sleep(_POLL_SECONDS)
-                bar.refresh()
-                for job in [job for job, process in running.items() if process.poll() is not None]:
-                    code, state = running.pop(job).returncode, state_of_job(folder, job)
-                    if state.status == FINISHED:
-                        whole.add(job.name)
-                        continue
-                    problem = _problem(folder, job, code, state)
-                    attempts[job.name] += 1
-                    # A mistake in what is asked for stays one however often it is tried.
-                    if attempts[job.name] <= retries and code != _MISTAKE:
-                        again = f"{job.name} failed and is tried again: {problem}"
-                        tqdm.tqdm.write(again, file=sys.stderr)
-                        waiting.append(job)
-                    else:
-                        failures.append(Failure(job, problem))
         except BaseException:
-            _end(running.values())
+            if not engine.outlives:
+                engine.cancel(list(driver.running.values()))
             raise
-    return failures
+    return driver.failures
+
+
+class _Driver:
+    """What has become of each job: it waits, runs, is whole, or is among the failures."""
+
+    def __init__(self, jobs: Sequence[Job], folder: Path, engine: Engine, budgets: Budgets):
+        self._folder, self._engine, self._budgets = folder, engine, budgets
+        self.failures: list[Failure] = []
+        self.running: dict[Job, Hashable] = {}
+        self._waiting: list[Job] = []
+        self._whole: set[str] = set()
+        self._retries: collections.Counter[str] = collections.Counter()
+        self._preemptions: collections.Counter[str] = collections.Counter()
+        self._not_before: dict[str, float] = {}  # of jobs that others hold, by this clock
+        submitted = engine.handles()
+        games = list(dict.fromkeys(job.runs[0].game for job in jobs))
+        for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
+            state = state_of_job(folder, job)
+            if state.status == UNREADABLE:
+                self.failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
+            elif state.status == FINISHED:
+                self._whole.add(job.name)
+            elif job.name in submitted:
+                self.running[job] = submitted[job.name]
+            else:
+                self._waiting.append(job)
+        self._bar = _Bar(jobs, folder)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def step(self) -> bool:
+        """Settles what has ended and submits what can start; whether anything is left to wait
+        for."""
+        self._bar.refresh()
+        for job, handle in list(self.running.items()):
+            ended = self._engine.poll(handle)
+            if ended is not None:
+                del self.running[job]
+                self._settle(job, ended)
+        ready = self._ready()
+        if ready:
+            tasks = [Task(job.name, job.arguments, Path(log_path(job.name))) for job in ready]
+            self.running |= zip(ready, self._engine.submit(tasks), strict=True)
+        self._bar.start(ready)
+        if self.running or self._not_before:
+            return True
+        for job in self._waiting:
+            need = next(need for need in job.needs if need not in self._whole)
+            self.failures.append(Failure(job, f"it was not started: it needs {need}"))
+        self._waiting.clear()
+        return False
+
+    def _ready(self) -> list[Job]:
+        """What waits for nothing and has room, taken from those that wait."""
+        now, at_once = time.monotonic(), self._engine.at_once
+        self._not_before = {name: at for name, at in self._not_before.items() if at > now}
+        ready = [
+            job
+            for job in self._waiting
+            if self._whole.issuperset(job.needs) and job.name not in self._not_before
+        ]
+        if at_once is not None:
+            ready = ready[: max(0, at_once - len(self.running))]
+        taken = {job.name for job in ready}
+        self._waiting = [job for job in self._waiting if job.name not in taken]
+        return ready
+
+    def _settle(self, job: Job, ended: Ended) -> None:
+        state = state_of_job(self._folder, job)
+        if state.status == FINISHED:
+            self._whole.add(job.name)
+            return
+        problem = ended.problem or _problem(self._folder, job, ended.code, state)
+        is_held = ended.code == HELD
+        if ended.was_lost or is_held or ended.code in EVICTED:
+            spent, budget, happened = self._preemptions, self._budgets.preemptions, "was stopped"
+        else:
+            spent, budget, happened = self._retries, self._budgets.retries, "failed"
+        spent[job.name] += 1
+        # A mistake in what is asked for stays one however often it is tried.
+        if spent[job.name] > budget or ended.code == MISTAKE:
+            self.failures.append(Failure(job, problem))
+            return
+        tqdm.tqdm.write(f"{job.name} {happened} and is tried again: {problem}", file=sys.stderr)
+        self._waiting.append(job)
+        if is_held:
+            self._not_before[job.name] = time.monotonic() + _HELD_SECONDS
 
 
 def log_of(folder: Path, job: Job) -> Path:
@@ -123,44 +184,12 @@ def log_of(folder: Path, job: Job) -> Path:
     return folder / log_path(job.name)
 
 
-def _start(job: Job, folder: Path, parallel: int, inherited: Sequence[int]) -> subprocess.Popen:
-    path = log_of(folder, job)
-    path.parent.mkdir(exist_ok=True)
-    environment = dict(os.environ)
-    if parallel > 1:
-        # Else the first process takes three quarters of a GPU's memory.
-        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with path.open("a", encoding="utf-8") as log:
-        log.write(f"$ {job.command}\n")
-        log.flush()
-        return subprocess.Popen(
-            [sys.executable, *job.arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C reaches this process alone, which passes it on once.
-            start_new_session=True,
-            pass_fds=tuple(inherited),
-        )
-
-
-def _end(processes: Collection[subprocess.Popen]) -> None:
-    for process in processes:
-        # Not SIGINT: a process that was just started by a job in the background ignores it still.
-        process.terminate()
-    end = time.monotonic() + _GRACE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()  # it goes on from its last checkpoint too
-            process.wait()
-
-
-def _problem(folder: Path, job: Job, code: int, state: State) -> str:
+def _problem(folder: Path, job: Job, code: int | None, state: State) -> str:
     """What the log ends with, else what is known of its runs."""
-    text = log_of(folder, job).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = log_of(folder, job).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # of a worker that never came to write one
+        text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
@@ -192,9 +221,10 @@ class _Bar:
         self._read()
         self._bar.close()
 
-    def start(self, job: Job) -> None:
-        self._started.append(job)
-        self._bar.set_postfix_str(job.name, refresh=False)
+    def start(self, jobs: Sequence[Job]) -> None:
+        self._started += jobs
+        if jobs:
+            self._bar.set_postfix_str(jobs[-1].name, refresh=False)
 
     def refresh(self) -> None:
         if time.monotonic() >= self._next:

@@ -19,11 +19,13 @@ from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE
 from dormant.records.run_folders import read_planned
 from dormant.report.csv_results import write_csv
 from dormant.report.sources import read_folder
+from dormant.reproduce import running
 from dormant.reproduce.command_line import main
+from dormant.reproduce.engines.local import Local
 from dormant.reproduce.experiment_folder import held
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import State, reached, state_of
-from dormant.reproduce.running import log_of, run_jobs
+from dormant.reproduce.running import Budgets, log_of
 from tests.report.hostile_runs import planned_runs, write_run
 
 GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "gin_configs"
@@ -40,6 +42,11 @@ if source != prepared:
     print("it broke")
     sys.exit(3)
 """
+
+
+def run_jobs(jobs, folder, parallel=1, retries=1, inherited=()):
+    engine = Local(folder, parallel, inherited)
+    return running.run_jobs(jobs, folder, engine, Budgets(retries))
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Processes of this machine, several at once."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+from dormant.interruption import GRACE
+from dormant.reproduce.engines.engine import Ended, Task, open_log
+
+# A process that is interrupted ends within `interruption.GRACE`.
+_GRACE_SECONDS = GRACE + 2.0
+
+
+class Local:
+    """Children of this process, which end with it."""
+
+    outlives = False
+
+    def __init__(self, folder: Path, at_once: int = 1, inherited: Sequence[int] = ()):
+        """Starts nothing.
+
+        Args:
+          folder: the experiment's, in which the logs lie.
+          at_once: how many processes at a time.
+          inherited: file descriptors that the processes keep open, such as that of the folder's
+            lease.
+        """
+        self.at_once: int | None = at_once
+        self._folder, self._inherited = folder, tuple(inherited)
+
+    def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
+        return [self._start(task) for task in tasks]
+
+    def poll(self, handle: Hashable) -> Ended | None:
+        assert isinstance(handle, subprocess.Popen)
+        code = handle.poll()
+        return None if code is None else Ended(code)
+
+    def cancel(self, handles: Sequence[Hashable]) -> None:
+        processes = [handle for handle in handles if isinstance(handle, subprocess.Popen)]
+        for process in processes:
+            # Not SIGINT: a process just started by a job in the background ignores it still.
+            process.terminate()
+        end = time.monotonic() + _GRACE_SECONDS
+        for process in processes:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()  # it goes on from its last checkpoint too
+                process.wait()
+
+    def handles(self) -> dict[str, Hashable]:
+        return {}
+
+    def _start(self, task: Task) -> subprocess.Popen:
+        environment = dict(os.environ)
+        if self.at_once != 1:
+            # Else the first process takes three quarters of a GPU's memory.
+            environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        with open_log(self._folder, task) as log:
+            return subprocess.Popen(
+                [sys.executable, *task.arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches this process alone, which passes it on once.
+                start_new_session=True,
+                pass_fds=self._inherited,
+            )

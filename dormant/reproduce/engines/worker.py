@@ -1,0 +1,139 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What runs on a worker: one job of an experiment, in its folder, which every worker sees.
+
+    python -m dormant.reproduce.engines.worker FOLDER NAME
+
+It reads what the job is from `FOLDER/engine/tasks.json`, refuses a package of another version than
+the one that planned it, and passes the signals that it gets on to the job. The exit code is that
+of the job, `HELD` where another process works on its runs, and 2 where something is not as planned.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dormant.checks import ConfigurationError
+from dormant.records.experiment_file import read_experiment
+from dormant.records.files import read_object, write_atomically
+from dormant.records.lease import Lease
+from dormant.records.results import FINISHED
+from dormant.reproduce.engines.engine import HELD, MISTAKE, Task, open_log
+from dormant.reproduce.progress import state_of
+from dormant.version import __version__
+
+ENGINE_FOLDER = "engine"
+TASKS_FILE = f"{ENGINE_FOLDER}/tasks.json"
+_PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
+
+
+def write_tasks(folder: Path, tasks: Sequence[Task]) -> None:
+    """Writes what workers read: the tasks of an experiment, where their commands are started, and
+    the version of the package that planned them."""
+    entries = {
+        "version": __version__,
+        "directory": os.getcwd(),
+        "tasks": {task.name: {"arguments": task.arguments, "log": str(task.log)} for task in tasks},
+    }
+    (folder / ENGINE_FOLDER).mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / TASKS_FILE, json.dumps(entries, indent=1) + "\n")
+
+
+def worker_arguments(folder: Path, name: str) -> list[str]:
+    """What starts the worker of a task, after the interpreter's name."""
+    return ["-m", "dormant.reproduce.engines.worker", str(folder.resolve()), name]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    known = parser.parse_args(arguments)
+    try:
+        task, directory = _read(known.folder, known.name)
+        if _is_held(known.folder, known.name):
+            return HELD
+        if _is_whole(known.folder, known.name):
+            return 0
+        return _run(known.folder, task, directory)
+    except (OSError, ValueError) as error:
+        print(f"worker: {' '.join(str(error).split())}", file=sys.stderr)
+        return MISTAKE
+
+
+def _read(folder: Path, name: str) -> tuple[Task, Path]:
+    """A task as it was planned, and the directory in which its command is started.
+
+    Raises:
+      OSError: there is no such file, or no such directory here.
+      ValueError: it was planned by another version of the package, or is no task of this folder.
+    """
+    found: dict[str, Any] = read_object(folder / TASKS_FILE)
+    if found["version"] != __version__:
+        raise ValueError(
+            f"dormant must be version {found['version']} here, with which {folder} was planned; got"
+            f" {__version__}"
+        )
+    if name not in found["tasks"]:
+        raise ValueError(f"a task must be one of {folder / TASKS_FILE}; got {name!r}")
+    directory = Path(found["directory"])
+    if not directory.is_dir():
+        raise ValueError(f"the folder in which it was planned must be seen here; got {directory}")
+    task = found["tasks"][name]
+    return Task(name, tuple(task["arguments"]), Path(task["log"])), directory
+
+
+def _is_whole(folder: Path, name: str) -> bool:
+    """Whether a submission that came later has nothing left to do."""
+    runs = [run for run in read_experiment(folder).runs if _is_of(run.folder, name)]
+    return bool(runs) and all(state_of(folder, run).status == FINISHED for run in runs)
+
+
+def _is_held(folder: Path, name: str) -> bool:
+    """Whether another process works on the job's runs."""
+    try:
+        for lease in (folder / name).glob("**/checkpoints/process_0"):
+            Lease(lease).check_free()
+    except ConfigurationError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return True
+    return False
+
+
+def _is_of(run: str, name: str) -> bool:
+    return run == name or run.startswith(f"{name}/")
+
+
+def _run(folder: Path, task: Task, directory: Path) -> int:
+    """Runs the job's own process to its end."""
+    with open_log(folder, task) as log:
+        process = subprocess.Popen(
+            [sys.executable, *task.arguments],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,
+        )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: process.terminate())
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _end_with_parent() -> None:
+    """Has the kernel kill this process when its parent is: what lost its worker may not go on
+    beside the one that follows."""
+    ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
