@@ -24,6 +24,7 @@ from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
 from dormant.checks import ConfigurationError, NotFinite, require_count, require_counter
 from dormant.records import metrics
+from dormant.records.files import CHECKPOINTS_FOLDER
 from dormant.records.run_file import RunRecord
 from dormant.runs.checkpoints import Checkpoints
 from dormant.runs.options import bound_in_gin, option_name
@@ -138,7 +139,7 @@ class RunnerMixin:
     def _initialize_checkpointer_and_maybe_resume(self, checkpoint_file_prefix: str) -> None:
         del checkpoint_file_prefix  # a checkpoint is a folder here, and never a pickle
         self._check_counters()
-        self._save_every, checkpoints = checkpoints_of(Path(self._base_dir) / "checkpoints")
+        self._save_every, checkpoints = checkpoints_of(Path(self._base_dir) / CHECKPOINTS_FOLDER)
         override = bound_in_gin("get_latest_checkpoint_number.override_number", None)
         folders, settings = [Path(self._base_dir)], operative_settings()
         self._saved = SavedRun(checkpoints, folders, settings, override)

@@ -17,6 +17,12 @@ EXPERIMENT_FILE = "experiment.json"
 FINISHED_FILE = "finished.csv"
 LEASE_FILE = "lease.json"
 RESULTS_FILE = "results.csv"  # of a report
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+def process_folder(process: int) -> str:
+    """Of a run's checkpoints: what one of its processes holds, with the lease of that process."""
+    return f"process_{process}"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dormant.checks import ConfigurationError, RunFailed
 from dormant.records.files import LEASE_FILE
@@ -28,6 +28,7 @@ from dormant.records.files import LEASE_FILE
 # Seconds between two renewals, and without one until a holder on another machine counts as dead.
 _RENEWED_EVERY = 10.0
 _STALE_AFTER = 60.0
+_HOLDER = "process {process} on {host} (attempt {attempt}, since {start_time})"
 # What a file system that knows no flock answers.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 # Another process may look whether the lease is free at the very moment at which it is asked for.
@@ -229,6 +230,42 @@ class Lease:
         )
 
 
+class Holder(NamedTuple):
+    """Who works on a run, or did last.
+
+    Attributes:
+      host, process: where.
+      attempt: counted from 1.
+      start_time: since when, ISO 8601.
+      is_alive: whether it holds the lease and has renewed it within the last minute.
+    """
+
+    host: str
+    process: int
+    attempt: int
+    start_time: str
+    is_alive: bool
+
+    def __str__(self) -> str:
+        return _HOLDER.format_map(self._asdict())
+
+
+def holder_of(lease: Path) -> Holder | None:
+    """What a folder's lease says, and how old it is by this machine's clock; None without one."""
+    try:
+        found = _entries((lease / LEASE_FILE).read_bytes())
+        age = time.time() - (lease / LEASE_FILE).stat().st_mtime
+    except OSError:
+        return None
+    if not found:
+        return None
+    known = collections.defaultdict(lambda: "?", found)
+    is_alive = bool(found.get("held")) and age < _STALE_AFTER
+    if known["machine"] == _machine():
+        is_alive = is_alive and Path(f"/proc/{known['process']}").exists()
+    return Holder(known["host"], known["process"], _attempt(found), known["start_time"], is_alive)
+
+
 def _machine() -> str:
     """This machine since it was started: a process that it had before is dead."""
     try:
@@ -254,9 +291,7 @@ def _attempt(found: dict[str, Any]) -> int:
 def _holder(found: dict[str, Any]) -> str:
     if not found:
         return "another process"
-    return "process {process} on {host} (attempt {attempt}, since {start_time})".format_map(
-        collections.defaultdict(lambda: "?", found)
-    )
+    return _HOLDER.format_map(collections.defaultdict(lambda: "?", found))
 
 
 def _write(descriptor: int, entries: dict[str, Any]) -> None:

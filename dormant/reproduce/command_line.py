@@ -13,13 +13,13 @@ from dormant.data_files import data_folder
 from dormant.interruption import Interrupted, interruptible
 from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
-from dormant.reproduce import catalog
+from dormant.reproduce import catalog, status
 from dormant.reproduce.engines.local import Local
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
-from dormant.reproduce.progress import check_finished_file
+from dormant.reproduce.progress import Verified, check_finished_file
 from dormant.reproduce.running import Budgets, Failure, log_of, run_jobs, state_of_job
 
 DESCRIPTION = """\
@@ -52,6 +52,9 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.list:
         print(listing(known.scale or "paper", data_folder("benchmarks/results")))
         return 0
+    shows_status = known.status or known.watch
+    if shows_status and known.base_dir and known.name is None:
+        return _status(Path(known.base_dir), known.watch)
     experiment = catalog.find(known.name)
     scale = known.scale or experiment.default_scale
     check_count("--parallel", known.parallel, 1)
@@ -60,6 +63,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
     check(known.data != "", "--data", "the name of a folder", known.data)
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
+    if shows_status:
+        return _status(folder, known.watch)
     data = Path(known.data or DATA)
     planned = jobs(experiment, scale, folder, known.seeds, known.games, data)
     _check_own_files(planned)
@@ -72,8 +77,9 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         print(_dry_run(planned, folder))
         return 0
     check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
+    verified = Verified(folder)
     for job in planned:
-        if job.data and _lacks(job) and state_of_job(folder, job).status != FINISHED:
+        if job.data and _lacks(job) and state_of_job(verified, job).status != FINISHED:
             raise ValueError(
                 f"`--data` must be the folder of the data sets, with {job.data.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
@@ -87,6 +93,14 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         failures = run_jobs(planned, folder, engine, Budgets(known.retries, known.preemptions))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
+
+
+def _status(folder: Path, follow: bool) -> int:
+    if follow:
+        status.watch(folder)
+    else:
+        print(status.report(folder))
+    return 0
 
 
 def _check_own_files(planned: Sequence[Job]) -> None:
@@ -104,11 +118,11 @@ def _lacks(job: Job) -> bool:
 
 
 def _dry_run(planned: Sequence[Job], folder: Path) -> str:
-    lines = []
+    lines, verified = [], Verified(folder)
     for job in planned:
         # On one line, as it is a comment among commands.
         state = f"to run, lacks {' '.join(str(job.data).split())}" if _lacks(job) else "to run"
-        status = state_of_job(folder, job).status
+        status = state_of_job(verified, job).status
         state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
@@ -142,6 +156,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="results.csv of runs that were made elsewhere, which are not run again",
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="show what runs where, how fast, and stop"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="the same every ten seconds until all is done"
     )
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")

@@ -2,19 +2,32 @@
 
 """How far the runs of a folder have come, as their records say."""
 
+import contextlib
 import csv
 import functools
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.experiment_file import PlannedRun
-from dormant.records.files import FINISHED_FILE, METRICS_FILE, RUN_FILE, read_object
+from dormant.records.files import (
+    FINISHED_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    read_object,
+    write_atomically,
+)
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.records.run_folders import read_planned
 
 # Of the file's end, in bytes: more than a record with many layers or episodes has.
 _TAIL = 1 << 18
+
+
+# What `Verified` knows.
+VERIFIED_FILE = "engine/verified.json"
+_ALL_FILES = (RUN_FILE, METRICS_FILE)
 
 
 class State(NamedTuple):
@@ -39,6 +52,46 @@ def state_of(root: Path, run: PlannedRun) -> State:
         return State(str(details.get("status")), str(details.get("error") or "it is not finished"))
     absence = read_planned(root, run).absence
     return State(FINISHED, "") if absence is None else State(absence.status, absence.problem)
+
+
+class Verified:
+    """Runs of a folder that were read to their end and found whole: not read again while their
+    files stay as they are, by this process or a later one."""
+
+    def __init__(self, root: Path):
+        self._root, self._path = root, root / VERIFIED_FILE
+        try:
+            self._known = read_object(self._path)
+        except (OSError, ValueError):
+            self._known = {}
+        self._saved = len(self._known)
+
+    def state(self, run: PlannedRun) -> State:
+        """As `state_of`."""
+        signature = [_signature(self._root / run.folder / name) for name in _ALL_FILES]
+        if None not in signature and self._known.get(run.folder) == signature:
+            return State(FINISHED, "")
+        state = state_of(self._root, run)
+        if state.status == FINISHED and None not in signature:
+            self._known[run.folder] = signature
+        return state
+
+    def save(self) -> None:
+        """Keeps what was found for later processes, where the folder can be written."""
+        if self._saved < len(self._known):
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(exist_ok=True)
+                write_atomically(self._path, json.dumps(self._known))
+                self._saved = len(self._known)
+
+
+def _signature(path: Path) -> list[int] | None:
+    """What changes when a file is written; None without the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
 
 
 def is_finished_elsewhere(root: Path, run: PlannedRun) -> bool:
@@ -76,21 +129,41 @@ def check_finished_file(path: Path) -> None:
         ) from error
 
 
+class LastRecord(NamedTuple):
+    """The end of a run's records.
+
+    Attributes:
+      agent_step: of the last record, at most as many as planned; 0 without any.
+      steps_per_second: agent steps per second of the last iteration; None where none has ended.
+    """
+
+    agent_step: int
+    steps_per_second: float | None = None
+
+
 def reached(root: Path, run: PlannedRun) -> int:
     """The agent steps of the run's last record, at most as many as planned; 0 without any."""
+    return last_record(root, run).agent_step
+
+
+def last_record(root: Path, run: PlannedRun) -> LastRecord:
+    """How far a run has come, here or in finished.csv, and how fast: by the end of its file."""
     path = root / run.folder / METRICS_FILE
-    if not path.exists() and is_finished_elsewhere(root, run):
-        return run.agent_steps
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             lines = file.read().splitlines()
     except OSError:
-        return 0
+        is_finished = not path.exists() and is_finished_elsewhere(root, run)
+        return LastRecord(run.agent_steps if is_finished else 0)
+    step = 0
     for line in reversed(lines):
         try:
-            return min(int(json.loads(line)["agent_step"]), run.agent_steps)
+            record = json.loads(line)
+            step = step or min(int(record["agent_step"]), run.agent_steps)
+            if "steps_per_second" in record:
+                return LastRecord(step, float(record["steps_per_second"]))
         # The last line may be in the making, and the first be cut off.
         except (ValueError, KeyError, TypeError):
             continue
-    return 0
+    return LastRecord(step)

@@ -16,7 +16,7 @@ from dormant.records.experiment_file import log_path
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended, Engine, Task
 from dormant.reproduce.jobs import Job
-from dormant.reproduce.progress import State, reached, state_of
+from dormant.reproduce.progress import State, Verified, reached
 
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
@@ -43,9 +43,9 @@ class Failure(NamedTuple):
     problem: str
 
 
-def state_of_job(root: Path, job: Job) -> State:
+def state_of_job(verified: Verified, job: Job) -> State:
     """The worst state of its runs: one that cannot be read, else one that is not whole."""
-    states = [state_of(root, run) for run in job.runs]
+    states = [verified.state(run) for run in job.runs]
     order = {UNREADABLE: 0, FINISHED: 2}
     return min(states, key=lambda state: order.get(state.status, 1))
 
@@ -103,10 +103,11 @@ class _Driver:
         self._retries: collections.Counter[str] = collections.Counter()
         self._preemptions: collections.Counter[str] = collections.Counter()
         self._not_before: dict[str, float] = {}  # of jobs that others hold, by this clock
+        self._verified = Verified(folder)
         submitted = engine.handles()
         games = list(dict.fromkeys(job.runs[0].game for job in jobs))
         for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
-            state = state_of_job(folder, job)
+            state = state_of_job(self._verified, job)
             if state.status == UNREADABLE:
                 self.failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
             elif state.status == FINISHED:
@@ -118,6 +119,7 @@ class _Driver:
         self._bar = _Bar(jobs, folder)
 
     def close(self) -> None:
+        self._verified.save()
         self._bar.close()
 
     def step(self) -> bool:
@@ -128,6 +130,7 @@ class _Driver:
             ended = self._engine.poll(handle)
             if ended is not None:
                 del self.running[job]
+                self._bar.end(job)
                 self._settle(job, ended)
         ready = self._ready()
         if ready:
@@ -158,7 +161,7 @@ class _Driver:
         return ready
 
     def _settle(self, job: Job, ended: Ended) -> None:
-        state = state_of_job(self._folder, job)
+        state = state_of_job(self._verified, job)
         if state.status == FINISHED:
             self._whole.add(job.name)
             return
@@ -206,7 +209,7 @@ class _Bar:
     def __init__(self, jobs: Sequence[Job], folder: Path):
         self._folder, self._next = folder, 0.0
         self._steps = {run.folder: reached(folder, run) for job in jobs for run in job.runs}
-        self._started: list[Job] = []
+        self._running: set[Job] = set()
         self._bar = tqdm.tqdm(
             total=sum(job.agent_steps for job in jobs),
             initial=sum(self._steps.values()),
@@ -222,9 +225,13 @@ class _Bar:
         self._bar.close()
 
     def start(self, jobs: Sequence[Job]) -> None:
-        self._started += jobs
+        self._running |= set(jobs)
         if jobs:
             self._bar.set_postfix_str(jobs[-1].name, refresh=False)
+
+    def end(self, job: Job) -> None:
+        self._read()
+        self._running.discard(job)
 
     def refresh(self) -> None:
         if time.monotonic() >= self._next:
@@ -233,6 +240,6 @@ class _Bar:
 
     def _read(self) -> None:
         before = sum(self._steps.values())
-        for job in self._started:
+        for job in self._running:
             self._steps |= {run.folder: reached(self._folder, run) for run in job.runs}
         self._bar.update(max(0, sum(self._steps.values()) - before))

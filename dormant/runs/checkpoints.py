@@ -23,7 +23,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dormant.checks import ConfigurationError
-from dormant.records.files import naming, sync_folder
+from dormant.records.files import naming, process_folder, sync_folder
 from dormant.runs.host_arrays import is_form, place, to_host
 
 _KEPT = 2
@@ -64,7 +64,7 @@ class Checkpoints:
         """
         self.folder = Path(folder)
         # Where this process keeps its own.
-        self.own_folder = self.folder / f"process_{jax.process_index()}"
+        self.own_folder = self.folder / process_folder(jax.process_index())
         self._kept, self._keep_every = kept, keep_every
         self._verified: set[int] = set()  # read whole by this process
 

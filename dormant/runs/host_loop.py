@@ -20,6 +20,7 @@ from dormant.checks import ConfigurationError, NotFinite, require_count, require
 from dormant.learners import Finiteness, LearnerState
 from dormant.learners.finiteness import problem
 from dormant.records import metrics
+from dormant.records.files import CHECKPOINTS_FOLDER
 from dormant.records.run_file import RunRecord, RunRecords, ending
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.members import Member
@@ -127,7 +128,7 @@ class HostLoop:
         """
         self._members, self._length = dict(members), length
         _allow_open_files(len(self._members))
-        checkpoints = Checkpoints(folder / "checkpoints")
+        checkpoints = Checkpoints(folder / CHECKPOINTS_FOLDER)
         self._saved = SavedRun(checkpoints, list(self._members), operative_settings())
         self.start_iteration = self._saved.start_iteration
         self._failed: dict[int, str] = {}  # by number of the member: what was not finite, and when

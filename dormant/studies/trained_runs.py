@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
-from dormant.records.files import CONFIG_FILE
+from dormant.records.files import CHECKPOINTS_FOLDER, CONFIG_FILE
 from dormant.replay import ReplayBuffer, ReplayOptions
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.host_arrays import forms_of
@@ -92,7 +92,7 @@ def trained_run(option: str, folder: str, game: str) -> TrainedRun:
       ConfigurationError: when there is no whole checkpoint, or the run is of another game.
     """
     path = Path(folder)
-    checkpoints = Checkpoints(path / "checkpoints")
+    checkpoints = Checkpoints(path / CHECKPOINTS_FOLDER)
     number = checkpoints.newest()
     agent = None if number is None else checkpoints.load(number)["state"].get("agent")
     allowed = "the folder of a run of dormant.train, with a checkpoint"

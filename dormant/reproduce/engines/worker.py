@@ -22,7 +22,7 @@ from typing import Any
 
 from dormant.checks import ConfigurationError
 from dormant.records.experiment_file import read_experiment
-from dormant.records.files import read_object, write_atomically
+from dormant.records.files import CHECKPOINTS_FOLDER, process_folder, read_object, write_atomically
 from dormant.records.lease import Lease
 from dormant.records.results import FINISHED
 from dormant.reproduce.engines.engine import HELD, MISTAKE, Task, open_log
@@ -100,7 +100,7 @@ def _is_whole(folder: Path, name: str) -> bool:
 def _is_held(folder: Path, name: str) -> bool:
     """Whether another process works on the job's runs."""
     try:
-        for lease in (folder / name).glob("**/checkpoints/process_0"):
+        for lease in (folder / name).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(0)}"):
             Lease(lease).check_free()
     except ConfigurationError as error:
         print(f"worker: {error}", file=sys.stderr)

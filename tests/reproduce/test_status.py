@@ -1,0 +1,110 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What `--status` says of runs in every state, and what is not read twice."""
+
+import json
+import os
+
+import pytest
+
+from dormant.records.experiment_file import ExperimentFile, to_json
+from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
+from dormant.records.lease import Lease
+from dormant.reproduce import status
+from dormant.reproduce.command_line import main
+from dormant.reproduce.progress import Verified, state_of
+from tests.report.hostile_runs import planned_runs, write_run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    runs = planned_runs()
+    file = ExperimentFile("x", "mini", "t", "e", "", ("return",), "DQN", "c", tuple(runs), ())
+    (tmp_path / EXPERIMENT_FILE).write_text(to_json(file), "utf-8")
+    return tmp_path
+
+
+def lease_of(folder, run):
+    return Lease(folder / run.folder / "checkpoints" / "process_0")
+
+
+def test_it_says_what_runs_where_and_what_is_left(folder):
+    whole, alive, dead, failed, broken, *rest = planned_runs()
+    write_run(folder, whole)
+    for run in (alive, dead):
+        write_run(folder, run, status="running", iterations=2)
+    write_run(folder, failed, status="failed", error="a loss is not finite", iterations=1)
+    write_run(folder, broken)
+    (folder / broken.folder / "run.json").write_text("{", "utf-8")
+    lease = lease_of(folder, alive)
+    lease.acquire()
+    text = status.report(folder)
+    lease.release()
+    counted = f"1 finished, 1 running, 1 lost, 1 failed, 1 unreadable, {len(rest)} not started"
+    assert text.startswith(f"x, scale mini: {len(rest) + 5} runs, {counted}\n")
+    (line,) = [line for line in text.splitlines() if ": running" in line]
+    assert line.startswith(f"  {alive.folder}: running at 40%, ")
+    assert f"process {os.getpid()} on " in line and "(attempt 1, since " in line
+    assert f"  {dead.folder}: lost at 40%" in text
+    assert f"  {failed.folder}: failed at 20%, a loss is not finite" in text
+    left = (len(rest) + 5) * 5000 - 5000 - 2 * 2000 - 1000 - 5000
+    assert text.splitlines()[-1].startswith(f"{left:,} agent steps are left: about ")
+
+
+def test_a_run_whose_holder_died_is_lost(folder):
+    (run, *_) = planned_runs()
+    write_run(folder, run, status="running", iterations=2)
+    lease = lease_of(folder, run)
+    lease.acquire()
+    path = folder / run.folder / "checkpoints" / "process_0" / "lease.json"
+    entries = json.loads(path.read_text("utf-8"))
+    assert status.report(folder).count(": running at 40%") == 1
+    path.write_text(json.dumps(entries | {"process": 2**22 + 1}), "utf-8")  # above Linux's limit
+    assert status.report(folder).count(": lost at 40%") == 1
+    path.write_text(json.dumps(entries | {"machine": "another"}), "utf-8")
+    assert status.report(folder).count(": running at 40%") == 1
+    os.utime(path, (0, 0))
+    assert status.report(folder).count(": lost at 40%") == 1
+    lease.release()
+
+
+def test_the_runs_of_one_process_share_a_line(folder):
+    first, second, *_ = planned_runs()
+    together = [run._replace(folder=f"both/seed_{k}") for k, run in enumerate((first, second))]
+    file = ExperimentFile("x", "mini", "t", "e", "", ("return",), "DQN", "c", tuple(together), ())
+    (folder / EXPERIMENT_FILE).write_text(to_json(file), "utf-8")
+    for run in together:
+        write_run(folder, run, status="running", iterations=2)
+    lease = Lease(folder / "both" / "checkpoints" / "process_0")
+    lease.acquire()
+    assert "  both/seed_0 and 1 more: running at 40%, " in status.report(folder)
+    lease.release()
+
+
+def test_the_command_follows_until_all_is_done(folder, capsys):
+    assert main(["--status", f"--base_dir={folder}"]) == 0
+    assert "not started" in capsys.readouterr().out
+    for run in planned_runs():
+        write_run(folder, run)
+    assert main(["--watch", f"--base_dir={folder}"]) == 0
+    assert capsys.readouterr().out.endswith("\nall runs are whole\n")
+    assert main(["--status", f"--base_dir={folder / 'none'}"]) == 2
+    assert "no experiment.json in" in capsys.readouterr().err
+
+
+def test_a_run_that_was_found_whole_is_not_read_again_while_its_files_stay(folder):
+    (run, *_) = planned_runs()
+    write_run(folder, run)
+    verified = Verified(folder)
+    assert verified.state(run).status == "finished"
+    verified.save()
+    metrics = folder / run.folder / METRICS_FILE
+    before = metrics.stat()
+    metrics.write_bytes(b"x" * before.st_size)
+    os.utime(metrics, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert state_of(folder, run).status == "unreadable"
+    assert Verified(folder).state(run).status == "finished"
+    os.utime(metrics)
+    assert Verified(folder).state(run).status == "unreadable"
+    (folder / "engine" / "verified.json").write_text("[", "utf-8")
+    assert Verified(folder).state(run).status == "unreadable"
