@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import jax
 
 from dormant.interruption import last_words
+from dormant.records import compilation
 from dormant.records.files import CONFIG_FILE, RUN_FILE, write_atomically
 from dormant.records.lease import LeaseLost
 from dormant.records.results import FAILED, FINISHED, INTERRUPTED, RUNNING
@@ -30,7 +31,8 @@ _PACKAGES = (
 
 
 class RunRecord:
-    """run.json: versions, seed, git commit, command, device, times and status of the last process.
+    """run.json: versions, seed, git commit, command, device, times, what was compiled, and the
+    status of the last process.
 
     The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
     """
@@ -102,7 +104,7 @@ class RunRecord:
         self._write(status=FAILED, end_time=_now(), error=text)
 
     def _write(self, **changed: Any) -> None:
-        self._entries |= changed
+        self._entries |= changed | {"compilation": compilation.so_far()._asdict()}
         write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
 
 

@@ -20,13 +20,14 @@ from dormant.records.files import (
 )
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.records.run_folders import read_planned
+from dormant.reproduce.engines.engine import ENGINE_FOLDER
 
 # Of the file's end, in bytes: more than a record with many layers or episodes has.
 _TAIL = 1 << 18
 
 
 # What `Verified` knows.
-VERIFIED_FILE = "engine/verified.json"
+VERIFIED_FILE = f"{ENGINE_FOLDER}/verified.json"
 _ALL_FILES = (RUN_FILE, METRICS_FILE)
 
 

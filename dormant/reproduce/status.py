@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.records.compilation import Compilation
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import (
     CHECKPOINTS_FOLDER,
@@ -36,6 +37,8 @@ class RunStatus(NamedTuple):
       last: its last record.
       holder: the process that works on it, or did last; None where none ever did.
       error: what run.json says went wrong; "" for nothing.
+      command: of its process, which other runs may share.
+      compilation: what that process has compiled.
     """
 
     run: PlannedRun
@@ -43,6 +46,8 @@ class RunStatus(NamedTuple):
     last: LastRecord
     holder: Holder | None
     error: str
+    command: str = ""
+    compilation: Compilation = Compilation()
 
 
 def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
@@ -50,9 +55,11 @@ def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
     for run in experiment.runs:
         last = last_record(folder, run)
         status, holder, error = NOT_STARTED, None, ""
+        command, compiled = "", None
         try:
             details = read_object(folder / run.folder / RUN_FILE)
             status, error = str(details.get("status")), str(details.get("error") or "")
+            command, compiled = str(details.get("command")), details.get("compilation")
         except FileNotFoundError:
             if last.agent_step >= run.agent_steps:  # of finished.csv
                 status = FINISHED
@@ -63,7 +70,7 @@ def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
         if status == RUNNING:
             holder = _holder(folder, run)
             status = RUNNING if holder is not None and holder.is_alive else LOST
-        yield RunStatus(run, status, last, holder, error)
+        yield RunStatus(run, status, last, holder, error, command, Compilation.of(compiled))
 
 
 def report(folder: Path) -> str:
@@ -80,7 +87,7 @@ def report(folder: Path) -> str:
     running = [each for each in found if each.status == RUNNING]
     lines += _shown(_lines(running))
     lines += _shown(_lines([each for each in found if each.status in (LOST, FAILED, UNREADABLE)]))
-    return "\n".join([*lines, _end(found, running)])
+    return "\n".join([*lines, *_compiled(found), _end(found, running)])
 
 
 def watch(folder: Path, every: float = 10.0) -> None:
@@ -123,6 +130,20 @@ def _line(group: Sequence[RunStatus]) -> str:
     if first.error:
         parts.append(first.error)
     return "  " + ", ".join(parts)
+
+
+def _compiled(found: Sequence[RunStatus]) -> list[str]:
+    """What the cache of compiled programs saved; nothing where none was used."""
+    total = Compilation()
+    for each in {each.command: each.compilation for each in found}.values():
+        total = total.plus(**each._asdict())
+    if not total.from_cache:
+        return []
+    return [
+        f"compiled: {total.programs:,} programs in {total.seconds / 60:,.1f} minutes;"
+        f" {total.from_cache:,} came from the cache, which saved"
+        f" {total.saved_seconds / 60:,.1f} minutes"
+    ]
 
 
 def _end(found: Sequence[RunStatus], running: Sequence[RunStatus]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
+# In an experiment's folder: what its engine keeps there.
+ENGINE_FOLDER = "engine"
 # Exit codes of a worker, beside those of the commands themselves (0, 1, 2, 130, 143).
 MISTAKE = 2  # in what is asked for: it stays one however often it is tried
 HELD = 75  # another process works on the same runs; sysexits.h calls it a temporary failure

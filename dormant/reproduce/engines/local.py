@@ -2,7 +2,6 @@
 
 """Processes of this machine, several at once."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Task, open_log
+from dormant.reproduce.engines.environment import process_environment
 
 # A process that is interrupted ends within `interruption.GRACE`.
 _GRACE_SECONDS = GRACE + 2.0
@@ -58,7 +58,7 @@ class Local:
         return {}
 
     def _start(self, task: Task) -> subprocess.Popen:
-        environment = dict(os.environ)
+        environment = process_environment(self._folder)
         if self.at_once != 1:
             # Else the first process takes three quarters of a GPU's memory.
             environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -25,11 +25,11 @@ from dormant.records.experiment_file import read_experiment
 from dormant.records.files import CHECKPOINTS_FOLDER, process_folder, read_object, write_atomically
 from dormant.records.lease import Lease
 from dormant.records.results import FINISHED
-from dormant.reproduce.engines.engine import HELD, MISTAKE, Task, open_log
+from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, open_log
+from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.progress import state_of
 from dormant.version import __version__
 
-ENGINE_FOLDER = "engine"
 TASKS_FILE = f"{ENGINE_FOLDER}/tasks.json"
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -118,6 +118,7 @@ def _run(folder: Path, task: Task, directory: Path) -> int:
         process = subprocess.Popen(
             [sys.executable, *task.arguments],
             cwd=directory,
+            env=process_environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
