@@ -57,6 +57,7 @@ REPORT = [
 DIGITS = [
     "scikit-learn>=1.6,<2",  # whose package holds real images
 ]
+RAY = ["ray>=2.60,<2.61"]  # docs/ray.md says what was tried with it
 DEV = [
     "rliable>=1.2.0,<2",  # the report's intervals are held against its own
     "pandas<3",  # with pandas 3 rliable does not import
@@ -113,6 +114,7 @@ setup(
         "report": REPORT,
         "tensorboard": TENSORBOARD,
         "digits": DIGITS,
+        "ray": RAY,
         "dev": DEV,
         "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DIGITS + DEV,
     },

@@ -58,7 +58,7 @@ ROOMS = {
         ("ground", "interventions", "face", "xla_cpu", "records", "learners", "replay", "runs"),
         CORE_PACKAGES | DOPAMINE_FAMILY | {"cv2", "minatar", "mujoco", "orbax"},
     ),
-    "reproduce": (("ground", "records"), {"tqdm"}),
+    "reproduce": (("ground", "records"), {"ray", "tqdm"}),
     "report": (
         ("ground", "records", "reproduce"),
         {"numpy", "matplotlib", "plotly", "tensorboard"},

@@ -14,13 +14,21 @@ from dormant.interruption import Interrupted, interruptible
 from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog, status
-from dormant.reproduce.engines.local import Local
+from dormant.reproduce.engines.catalog import add_options, chosen
+from dormant.reproduce.engines.worker import write_tasks
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
 from dormant.reproduce.progress import Verified, check_finished_file
-from dormant.reproduce.running import Budgets, Failure, log_of, run_jobs, state_of_job
+from dormant.reproduce.running import (
+    Budgets,
+    Failure,
+    log_of,
+    run_jobs,
+    state_of_job,
+    tasks_of,
+)
 
 DESCRIPTION = """\
 Runs an experiment of the paper, or goes on with it: what is finished is skipped, what was
@@ -57,7 +65,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         return _status(Path(known.base_dir), known.watch)
     experiment = catalog.find(known.name)
     scale = known.scale or experiment.default_scale
-    check_count("--parallel", known.parallel, 1)
+    entry = chosen(known)
     check_count("--retries", known.retries, 0)
     check_count("--preemptions", known.preemptions, 0)
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
@@ -84,12 +92,14 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
                 f"`--data` must be the folder of the data sets, with {job.data.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
             )
+    make_engine = entry.prepare(known)
     with held(folder) as descriptor:
         check_plan(folder, file)
         write_plan(folder, file)
         if known.finished is not None:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
-        engine = Local(folder, known.parallel, (descriptor,))
+        write_tasks(folder, tasks_of(planned))
+        engine = make_engine(folder, descriptor)
         failures = run_jobs(planned, folder, engine, Budgets(known.retries, known.preemptions))
     print(_summary(planned, failures, folder))
     return 1 if failures else 0
@@ -166,9 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")
-    parser.add_argument("--parallel", type=int, default=1, help="processes at once (1)")
     parser.add_argument("--retries", type=int, default=1, help="of a process that failed (1)")
     parser.add_argument(
         "--preemptions", type=int, default=100, help="of one that was evicted or lost (100)"
     )
+    add_options(parser)
     return parser

@@ -50,6 +50,11 @@ def state_of_job(verified: Verified, job: Job) -> State:
     return min(states, key=lambda state: order.get(state.status, 1))
 
 
+def tasks_of(jobs: Sequence[Job]) -> list[Task]:
+    """The jobs as an engine sees them."""
+    return [Task(job.name, job.arguments, Path(log_path(job.name))) for job in jobs]
+
+
 def run_jobs(
     jobs: Sequence[Job],
     folder: Path,
@@ -134,8 +139,7 @@ class _Driver:
                 self._settle(job, ended)
         ready = self._ready()
         if ready:
-            tasks = [Task(job.name, job.arguments, Path(log_path(job.name))) for job in ready]
-            self.running |= zip(ready, self._engine.submit(tasks), strict=True)
+            self.running |= zip(ready, self._engine.submit(tasks_of(ready)), strict=True)
         self._bar.start(ready)
         if self.running or self._not_before:
             return True

@@ -2,18 +2,31 @@
 
 """Processes of this machine, several at once."""
 
+import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
+from dormant.checks import check_count
 from dormant.interruption import GRACE
-from dormant.reproduce.engines.engine import Ended, Task, open_log
+from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "parallel": {"type": int, "help": "processes at once (1)"},
+}
 # A process that is interrupted ends within `interruption.GRACE`.
 _GRACE_SECONDS = GRACE + 2.0
+
+
+def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
+    """See `catalog.Entry`."""
+    at_once = 1 if options.parallel is None else options.parallel
+    check_count("--parallel", at_once, 1)
+    return lambda folder, descriptor: Local(folder, at_once, (descriptor,))
 
 
 class Local:

@@ -1,0 +1,237 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""A Ray cluster that there is already: one Ray task for each process. See docs/ray.md."""
+
+import argparse
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dormant.checks import check, check_number, first_line
+from dormant.interruption import GRACE
+from dormant.reproduce.engines.engine import Ended, Engine, Task
+from dormant.reproduce.engines.worker import worker_arguments
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "address": {"help": "of the Ray cluster's head (RAY_ADDRESS, else the one on this machine)"},
+    "cpus_per_job": {"type": float, "help": "CPU cores of a process (1)"},
+    "gpus_per_job": {"type": float, "help": "GPUs of a process, or a fraction of one (0)"},
+    "resources_per_job": {
+        "nargs": "+",
+        "metavar": "NAME=NUMBER",
+        "help": "what else a process takes, such as TPU=1",
+    },
+}
+# What options of their own name, or Ray has under another name.
+_NOT_CUSTOM = ("CPU", "GPU", "memory", "object_store_memory")
+_LEAST = 1e-4  # of a resource that Ray knows
+# Of its share of a GPU's memory a process does not take all, as CUDA itself needs some.
+_MEMORY_TAKEN = 0.9
+_CONNECT_SECONDS = 5.0
+# A task notices within a second that it is cancelled, its process ends within `GRACE`.
+_CANCEL_SECONDS = GRACE + 4.0
+
+
+class Resources(NamedTuple):
+    """What Ray sets aside for each process."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    others: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def all(self) -> dict[str, float]:
+        """By the names that nodes have for them."""
+        found = {"CPU": self.cpus, "GPU": self.gpus, **dict(self.others)}
+        return {name: number for name, number in found.items() if number}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the process where its node has none of these names."""
+        if not 0 < self.gpus < 1:
+            return {}
+        return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_MEMORY_TAKEN * self.gpus:.4f}"}
+
+
+def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
+    """See `catalog.Entry`; connects to the cluster."""
+    resources = _resources(options)
+    ray = _connected(options.address or os.environ.get("RAY_ADDRESS") or "auto")
+    wanted = resources.all
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= wanted[name] for name in wanted) for node in nodes):
+        asked = ", ".join(f"{name} {number:g}" for name, number in wanted.items())
+        note = f"no node of the cluster has {asked} now: jobs wait until one comes"
+        print(f"dormant.reproduce: {note}", file=sys.stderr, flush=True)
+    return lambda folder, descriptor: RayCluster(ray, folder, resources)
+
+
+class RayCluster:
+    """Ray tasks, which end with this process. Ray itself tries none of them again."""
+
+    at_once: int | None = None
+    outlives = False
+
+    def __init__(self, ray: Any, folder: Path, resources: Resources):
+        """Submits nothing.
+
+        Args:
+          ray: the package, connected to a cluster.
+          folder: the experiment's, which all nodes see under the same path.
+          resources: of each process.
+        """
+        self._ray, self._folder, self._environment = ray, folder, resources.environment
+        self._run = ray.remote(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            resources=dict(resources.others),
+            max_retries=0,
+        )(_process())
+
+    def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
+        arguments = [worker_arguments(self._folder, task.name) for task in tasks]
+        return [self._run.remote(each, self._environment) for each in arguments]
+
+    def poll(self, handle: Hashable) -> Ended | None:
+        errors = self._ray.exceptions
+        ended, _ = self._ray.wait([handle], timeout=0)
+        if not ended:
+            return None
+        try:
+            code, said = self._ray.get(handle)
+        except errors.TaskCancelledError:
+            return Ended(128 + signal.SIGTERM)
+        except errors.RayError as error:
+            # Of these the next node would say the same.
+            own = (errors.RayTaskError, errors.OutOfMemoryError, errors.TaskUnschedulableError)
+            problem = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
+            return Ended(None, not isinstance(error, own), f"{type(error).__name__}: {problem}")
+        return Ended(code, problem=f"exit code {code}: {said}" if said else "")
+
+    def cancel(self, handles: Sequence[Hashable]) -> None:
+        remaining = list(handles)
+        for handle in remaining:
+            self._ray.cancel(handle)
+        if remaining:
+            count = len(remaining)
+            _, remaining = self._ray.wait(remaining, num_returns=count, timeout=_CANCEL_SECONDS)
+        for handle in remaining:
+            self._ray.cancel(handle, force=True)  # it goes on from its last checkpoint too
+
+    def handles(self) -> dict[str, Hashable]:
+        return {}
+
+
+def _process() -> Callable[[list[str], dict[str, str]], tuple[int, str]]:
+    """What a Ray task does: it starts a worker and waits; its exit code, and what it said last
+    where that is not 0."""
+
+    # Defined within a function, as Ray sends such a one whole: the node may have another version
+    # of this package, or none, which the worker it starts says better than Ray.
+    def process(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
+        import ctypes
+        import os
+        import signal
+        import subprocess
+        import sys
+
+        if any(name.endswith("CLIENT_MEM_FRACTION") for name in os.environ):
+            environment = {}
+        prctl = ctypes.CDLL(None).prctl
+        worker = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**environment, **os.environ},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            # PR_SET_PDEATHSIG: what lost its Ray task may not go on beside the one that follows.
+            preexec_fn=lambda: prctl(1, signal.SIGKILL),
+        )
+        while True:
+            try:
+                _, said = worker.communicate(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+            except KeyboardInterrupt:  # the task was cancelled
+                worker.terminate()
+        code = worker.returncode if worker.returncode >= 0 else 128 - worker.returncode
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return code, lines[-1] if code and lines else ""
+
+    return process
+
+
+def _resources(options: argparse.Namespace) -> Resources:
+    """What the options say of them.
+
+    Raises:
+      ValueError: one is wrong.
+    """
+    resources = Resources()
+    if options.cpus_per_job is not None:
+        check_number("--cpus_per_job", options.cpus_per_job, 0)
+        resources = resources._replace(cpus=options.cpus_per_job)
+    if options.gpus_per_job is not None:
+        gpus = options.gpus_per_job
+        is_allowed = math.isfinite(gpus) and (_LEAST <= gpus < 1 or gpus == int(gpus) >= 0)
+        check(is_allowed, "--gpus_per_job", "a whole number, or a fraction above 0.0001", gpus)
+        resources = resources._replace(gpus=gpus)
+    others: dict[str, float] = {}
+    for word in options.resources_per_job or ():
+        name, _, text = word.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        is_allowed = name and name not in {*_NOT_CUSTOM, *others} and _LEAST <= number < math.inf
+        wanted = "NAME=NUMBER, each name once, with another name than " + ", ".join(_NOT_CUSTOM)
+        check(bool(is_allowed), "--resources_per_job", wanted, word)
+        others[name] = number
+    return resources._replace(others=tuple(others.items()))
+
+
+def _connected(address: str) -> Any:
+    """The package Ray, connected to the cluster at an address.
+
+    Raises:
+      ValueError: Ray is not installed, or no cluster of its version is there.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        wanted = "an engine whose package is installed (pip install 'dormant[ray]')"
+        raise ValueError(f"`--engine` must be {wanted}; got 'ray': {first_line(error)}") from error
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _check_answers(address)
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+    # Ray ends the process where the head does not answer it.
+    except (OSError, RuntimeError, ValueError, SystemExit) as error:
+        wanted = "the address of a Ray cluster that runs, of this version of Ray and Python"
+        said = f"{address!r}: {' '.join(str(error).split())}"
+        raise ValueError(f"`--address` must be {wanted} (docs/ray.md); got {said}") from error
+    finally:
+        # Ray has SIGTERM end this process, with no time for its tasks.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+    return ray
+
+
+def _check_answers(address: str) -> None:
+    """Checks that something listens at HOST:PORT; Ray tries for two minutes.
+
+    Raises:
+      OSError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
