@@ -74,7 +74,9 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if shows_status:
         return _status(folder, known.watch)
     data = Path(known.data or DATA)
-    planned = jobs(experiment, scale, folder, known.seeds, known.games, data)
+    planned = jobs(
+        experiment, scale, folder, known.seeds, known.games, data, known.seeds_per_process
+    )
     _check_own_files(planned)
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
     file = experiment_file(experiment, scale, planned, command)
@@ -175,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
+    parser.add_argument(
+        "--seeds_per_process",
+        type=int,
+        default=1,
+        help="of the agents on Dopamine's runners, side by side in one process (1)",
+    )
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")
     parser.add_argument("--retries", type=int, default=1, help="of a process that failed (1)")
     parser.add_argument(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from dormant.checks import check_choice, check_count
 from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
+    TRAIN,
     TRAIN_VECTORIZED,
     Experiment,
     Family,
@@ -30,7 +31,8 @@ class Job:
     """One process: a run, or all seeds of one variant and game.
 
     Attributes:
-      name: the folder under which all of its runs lie, relative to the experiment's.
+      name: the folder under which all of its runs lie, relative to the experiment's; of several
+        Atari runs side by side, which are some of those under one folder, what tells them apart.
       arguments: after the interpreter's name.
       runs: in the order of their seeds.
       speed, replay_ratio: what its hours are estimated from.
@@ -45,6 +47,13 @@ class Job:
     replay_ratio: float
     needs: tuple[str, ...] = ()
     data: Path | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What holds its runs and nothing else, relative to the experiment's folder."""
+        folders = tuple(run.folder for run in self.runs)
+        own = {self.name, *(f"{self.name}/seed_{run.seed}" for run in self.runs)}
+        return (self.name,) if own.issuperset(folders) else folders
 
     @property
     def command(self) -> str:
@@ -70,6 +79,7 @@ def jobs(
     seeds: int | None = None,
     games: Sequence[str] = (),
     data: Path = DATA,
+    seeds_per_process: int = 1,
 ) -> list[Job]:
     """All processes of an experiment.
 
@@ -80,24 +90,32 @@ def jobs(
       seeds: how many of each; None for as many as the scale has.
       games: out of the scale's; none for all.
       data: the folder of all data sets, as the commands name it.
+      seeds_per_process: of the agents on Dopamine's runners, side by side in one process; each is
+        the run that it is alone.
 
     Raises:
-      ValueError: the scale or a game is not one of the experiment's, or seeds is not at least 1.
+      ValueError: the scale or a game is not one of the experiment's, or a number is not at least 1.
     """
     check_choice("--scale", scale, SCALES)
     if seeds is not None:
         check_count("--seeds", seeds, 1)
+    check_count("--seeds_per_process", seeds_per_process, 1)
     cells = _cells(experiment, scale)
     known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
     for game in games:
         check_choice("--games", game, known)
     plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
-    return [
+    found = [
         _job(plan, cell, game, each)
         for cell in cells
         for game in cell.family.games
         if not games or game in games
-        for each in _processes(cell.family, range(seeds or cell.family.seeds))
+        for each in _processes(cell.family, range(seeds or cell.family.seeds), seeds_per_process)
+    ]
+    owners = {run.folder: job.name for job in found for run in job.runs}
+    return [
+        dataclasses.replace(job, needs=tuple(owners.get(need, need) for need in job.needs))
+        for job in found
     ]
 
 
@@ -141,17 +159,24 @@ def _cells(experiment: Experiment, scale: str) -> list[_Cell]:
     return cells
 
 
-def _processes(family: Family, seeds: Sequence[int]) -> list[Sequence[int]]:
+def _processes(family: Family, seeds: Sequence[int], together: int) -> list[Sequence[int]]:
     """The seeds of each process."""
-    return [seeds] if family.program == TRAIN_VECTORIZED else [[seed] for seed in seeds]
+    most = {TRAIN_VECTORIZED: len(seeds), TRAIN: together}.get(family.program, 1)
+    return [seeds[first : first + most] for first in range(0, len(seeds), most)]
 
 
 def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     variant, family = cell.variant, cell.family
     folders = [f"{cell.folder}/{game}/seed_{seed}" for seed in seeds]
-    name, own = folders[0], {"LearnerOptions.seed": str(seeds[0])}
+    name = base = folders[0]
+    side_by_side: dict[str, str] = {}
     if family.program == TRAIN_VECTORIZED:
-        name, own = f"{cell.folder}/{game}", {**own, "VectorizedRun.seeds": str(len(seeds))}
+        name = base = f"{cell.folder}/{game}"
+        side_by_side = {"VectorizedRun.seeds": str(len(seeds))}
+    elif len(seeds) > 1:
+        base = f"{cell.folder}/{game}"
+        name = f"{folders[0]}_to_{seeds[-1]}"
+        side_by_side = {"create_dormant_runner.seeds": str(len(seeds))}
     # Only a process of a single run reads other runs or a data set: those of its seed.
     needs = {
         parameter: f"{plan.cells[method]}/{game}/seed_{seeds[0]}"
@@ -168,15 +193,21 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
         family.game_parameter: gin_text(game),
         **cell.bindings,
         **{parameter: gin_text(place.as_posix()) for parameter, place in places.items()},
-        **own,
     }
-    arguments = (
-        "-m",
-        family.program,
-        f"--gin_files={family.gin_file or variant.gin_file}",
-        f"--base_dir={(plan.folder / name).as_posix()}",
-        *(f"--gin_bindings={parameter} = {value}" for parameter, value in bindings.items()),
-    )
+
+    def arguments(base: str, seed: int, more: Mapping[str, str]) -> tuple[str, ...]:
+        bound = {**bindings, "LearnerOptions.seed": str(seed), **more}
+        return (
+            "-m",
+            family.program,
+            f"--gin_files={family.gin_file or variant.gin_file}",
+            f"--base_dir={(plan.folder / base).as_posix()}",
+            *(f"--gin_bindings={parameter} = {value}" for parameter, value in bound.items()),
+        )
+
+    # What runs side by side here may go on alone, or beside others, another time.
+    alone = family.program != TRAIN_VECTORIZED
+    together = arguments(base, seeds[0], side_by_side)
     runs = tuple(
         PlannedRun(
             folder=folder,
@@ -186,14 +217,14 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
             game=game,
             seed=seed,
             agent_steps=family.agent_steps,
-            command=shlex.join([PYTHON, *arguments]),
+            command=shlex.join([PYTHON, *(arguments(folder, seed, {}) if alone else together)]),
         )
         for seed, folder in zip(seeds, folders, strict=True)
     )
     said = {**variant.stated, **variant.bindings}
     return Job(
         name,
-        arguments,
+        together,
         runs,
         family.speed,
         float(said.get(REPLAY_RATIO, family.replay_ratio)),

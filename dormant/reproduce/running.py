@@ -52,7 +52,7 @@ def state_of_job(verified: Verified, job: Job) -> State:
 
 def tasks_of(jobs: Sequence[Job]) -> list[Task]:
     """The jobs as an engine sees them."""
-    return [Task(job.name, job.arguments, Path(log_path(job.name))) for job in jobs]
+    return [Task(job.name, job.arguments, Path(log_path(job.name)), job.folders) for job in jobs]
 
 
 def run_jobs(
@@ -204,7 +204,7 @@ def _problem(folder: Path, job: Job, code: int | None, state: State) -> str:
 
 
 def _anew(folder: Path, job: Job) -> str:
-    return f"to run it anew remove {folder / job.name}"
+    return f"to run it anew remove {' '.join(str(folder / each) for each in job.folders)}"
 
 
 class _Bar:

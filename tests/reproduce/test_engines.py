@@ -115,7 +115,8 @@ def planned(tmp_path, code):
     """A folder in which one task is planned, which runs `code`."""
     folder = tmp_path / "an 'experiment' $(x)"
     (run, *_) = planned_runs()
-    write_tasks(folder, [Task(run.folder, ("-c", code), running.log_of(folder, job(run)))])
+    log = running.log_of(folder, job(run))
+    write_tasks(folder, [Task(run.folder, ("-c", code), log, (run.folder,))])
     file = ExperimentFile("x", "mini", "t", "e", "", ("return",), "DQN", "c", (run,), ())
     (folder / EXPERIMENT_FILE).write_text(to_json(file), "utf-8")
     return folder, run

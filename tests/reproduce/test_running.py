@@ -45,7 +45,7 @@ if source != prepared:
 
 
 def run_jobs(jobs, folder, parallel=1, retries=1, inherited=()):
-    engine = Local(folder, parallel, inherited)
+    engine = Local(folder, [{}] * parallel, inherited)
     return running.run_jobs(jobs, folder, engine, Budgets(retries))
 
 

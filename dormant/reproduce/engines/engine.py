@@ -22,11 +22,13 @@ class Task(NamedTuple):
       name: of the job, unique in its experiment.
       arguments: after the interpreter's name; a list, which no shell reads.
       log: the file that gets its output, relative to the experiment's folder.
+      folders: what holds its runs and nothing else, relative to the experiment's folder.
     """
 
     name: str
     arguments: tuple[str, ...]
     log: Path
+    folders: tuple[str, ...]
 
 
 class Ended(NamedTuple):

@@ -3,6 +3,7 @@
 """Processes of this machine, several at once."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -10,23 +11,39 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dormant.checks import check_count
+from dormant.checks import check, check_count
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
+from dormant.reproduce.engines.places import Place, places_of, read_accelerators
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "parallel": {"type": int, "help": "processes at once (1)"},
+    "accelerators": {"metavar": "KIND:NUMBER", "help": "a process on each: gpu:8, tpu:4"},
+    "processes_per_accelerator": {"type": int, "help": "that share a GPU (1)"},
 }
+_PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 # A process that is interrupted ends within `interruption.GRACE`.
 _GRACE_SECONDS = GRACE + 2.0
 
 
 def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     """See `catalog.Entry`."""
-    at_once = 1 if options.parallel is None else options.parallel
-    check_count("--parallel", at_once, 1)
-    return lambda folder, descriptor: Local(folder, at_once, (descriptor,))
+    if options.accelerators is not None:
+        given = options.parallel
+        check(given is None, "--parallel", "left out with --accelerators", given)
+        processes = options.processes_per_accelerator
+        processes = 1 if processes is None else processes
+        places = places_of(read_accelerators(options.accelerators, processes))
+    else:
+        given = options.processes_per_accelerator
+        check(given is None, "--processes_per_accelerator", "given with --accelerators only", given)
+        parallel = 1 if options.parallel is None else options.parallel
+        check_count("--parallel", parallel, 1)
+        # Else the first process takes three quarters of a GPU's memory.
+        sharing = parallel > 1 and _PREALLOCATE not in os.environ
+        places = [{_PREALLOCATE: "false"} if sharing else {}] * parallel
+    return lambda folder, descriptor: Local(folder, places, (descriptor,))
 
 
 class Local:
@@ -34,16 +51,20 @@ class Local:
 
     outlives = False
 
-    def __init__(self, folder: Path, at_once: int = 1, inherited: Sequence[int] = ()):
+    def __init__(
+        self, folder: Path, places: Sequence[Place] = ({},), inherited: Sequence[int] = ()
+    ):
         """Starts nothing.
 
         Args:
           folder: the experiment's, in which the logs lie.
-          at_once: how many processes at a time.
+          places: of the processes that run at a time; see `places_of`.
           inherited: file descriptors that the processes keep open, such as that of the folder's
             lease.
         """
-        self.at_once: int | None = at_once
+        self.at_once: int | None = len(places)
+        self._free = list(reversed(places))
+        self._taken: dict[Hashable, Place] = {}
         self._folder, self._inherited = folder, tuple(inherited)
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
@@ -52,7 +73,10 @@ class Local:
     def poll(self, handle: Hashable) -> Ended | None:
         assert isinstance(handle, subprocess.Popen)
         code = handle.poll()
-        return None if code is None else Ended(code)
+        if code is None:
+            return None
+        self._free.append(self._taken.pop(handle))
+        return Ended(code)
 
     def cancel(self, handles: Sequence[Hashable]) -> None:
         processes = [handle for handle in handles if isinstance(handle, subprocess.Popen)]
@@ -71,14 +95,11 @@ class Local:
         return {}
 
     def _start(self, task: Task) -> subprocess.Popen:
-        environment = process_environment(self._folder)
-        if self.at_once != 1:
-            # Else the first process takes three quarters of a GPU's memory.
-            environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        place = self._free.pop()
         with open_log(self._folder, task) as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, *task.arguments],
-                env=environment,
+                env=process_environment(self._folder, place),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -86,3 +107,5 @@ class Local:
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
+        self._taken[process] = place
+        return process

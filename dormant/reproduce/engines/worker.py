@@ -40,7 +40,7 @@ def write_tasks(folder: Path, tasks: Sequence[Task]) -> None:
     entries = {
         "version": __version__,
         "directory": os.getcwd(),
-        "tasks": {task.name: {"arguments": task.arguments, "log": str(task.log)} for task in tasks},
+        "tasks": {task.name: task._asdict() | {"log": str(task.log)} for task in tasks},
     }
     (folder / ENGINE_FOLDER).mkdir(parents=True, exist_ok=True)
     write_atomically(folder / TASKS_FILE, json.dumps(entries, indent=1) + "\n")
@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = parser.parse_args(arguments)
     try:
         task, directory = _read(known.folder, known.name)
-        if _is_held(known.folder, known.name):
+        if _is_held(known.folder, task):
             return HELD
-        if _is_whole(known.folder, known.name):
+        if _is_whole(known.folder, task):
             return 0
         return _run(known.folder, task, directory)
     except (OSError, ValueError) as error:
@@ -88,28 +88,30 @@ def _read(folder: Path, name: str) -> tuple[Task, Path]:
     if not directory.is_dir():
         raise ValueError(f"the folder in which it was planned must be seen here; got {directory}")
     task = found["tasks"][name]
-    return Task(name, tuple(task["arguments"]), Path(task["log"])), directory
+    arguments, folders = tuple(task["arguments"]), tuple(task["folders"])
+    return Task(name, arguments, Path(task["log"]), folders), directory
 
 
-def _is_whole(folder: Path, name: str) -> bool:
+def _is_whole(folder: Path, task: Task) -> bool:
     """Whether a submission that came later has nothing left to do."""
-    runs = [run for run in read_experiment(folder).runs if _is_of(run.folder, name)]
+    runs = [run for run in read_experiment(folder).runs if _is_of(run.folder, task)]
     return bool(runs) and all(state_of(folder, run).status == FINISHED for run in runs)
 
 
-def _is_held(folder: Path, name: str) -> bool:
+def _is_held(folder: Path, task: Task) -> bool:
     """Whether another process works on the job's runs."""
     try:
-        for lease in (folder / name).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(0)}"):
-            Lease(lease).check_free()
+        for place in task.folders:
+            for lease in (folder / place).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(0)}"):
+                Lease(lease).check_free()
     except ConfigurationError as error:
         print(f"worker: {error}", file=sys.stderr)
         return True
     return False
 
 
-def _is_of(run: str, name: str) -> bool:
-    return run == name or run.startswith(f"{name}/")
+def _is_of(run: str, task: Task) -> bool:
+    return any(run == place or run.startswith(f"{place}/") for place in task.folders)
 
 
 def _run(folder: Path, task: Task, directory: Path) -> int:

@@ -1,0 +1,84 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""The places that a machine has for processes: its accelerators, one or several processes each."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from dormant.checks import check, check_count
+
+_KINDS = ("gpu", "tpu")
+# Of a GPU's memory, for all of its processes together: the rest is the driver's and XLA's own.
+_GPU_SHARE = 0.9
+# Each process of a TPU host needs one of its own, though they do not speak with each other.
+_FIRST_TPU_PORT = 8476
+
+Place = Mapping[str, str]  # the variables of the environment that keep a process to it
+
+
+class Accelerators(NamedTuple):
+    """Of one machine.
+
+    Attributes:
+      kind: `"gpu"` or `"tpu"`.
+      numbers: of its GPUs or TPU chips.
+      processes: how many on each.
+    """
+
+    kind: str
+    numbers: tuple[str, ...]
+    processes: int = 1
+
+
+def read_accelerators(text: str, processes: int) -> Accelerators:
+    """Reads `gpu:8` or `tpu:4`.
+
+    Raises:
+      ValueError: it is none, or there are several processes to a TPU chip, which belongs to one.
+    """
+    found = re.fullmatch(r"(gpu|tpu):([1-9]\d{0,3})", text)
+    if found is None:
+        check(False, "--accelerators", "such as gpu:8 or tpu:4", text)
+        raise AssertionError
+    check_count("--processes_per_accelerator", processes, 1)
+    shares = processes == 1 or found[1] == "gpu"
+    allowed = "1 on TPU chips, each of which belongs to one process"
+    check(shares, "--processes_per_accelerator", allowed, processes)
+    count, visible = int(found[2]), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if found[1] == "tpu" or visible is None:
+        return Accelerators(found[1], tuple(map(str, range(count))), processes)
+    numbers = tuple(visible.split(",")) if visible else ()
+    allowed = f"no more than the {len(numbers)} of CUDA_VISIBLE_DEVICES"
+    check(count <= len(numbers), "--accelerators", allowed, text)
+    return Accelerators("gpu", numbers[:count], processes)
+
+
+def places_of(accelerators: Accelerators) -> list[Place]:
+    """A place for each process that can run at a time; neighbours are on different accelerators."""
+    numbers = accelerators.numbers * accelerators.processes
+    if accelerators.kind == "tpu":
+        return [_chip(number) for number in numbers]
+    return [_gpu(number, accelerators.processes) for number in numbers]
+
+
+def share_of_gpu(share: float) -> Place:
+    """What keeps a process to a part of a GPU's memory, in (0, 1]."""
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_GPU_SHARE * share:.3f}"}
+
+
+def _gpu(number: str, processes: int) -> Place:
+    return {"CUDA_VISIBLE_DEVICES": number, **share_of_gpu(1 / processes)}
+
+
+def _chip(number: str) -> Place:
+    port = str(_FIRST_TPU_PORT + int(number))
+    return {
+        "TPU_VISIBLE_CHIPS": number,
+        "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+        "TPU_PROCESS_BOUNDS": "1,1,1",
+        "TPU_PROCESS_ADDRESSES": f"localhost:{port}",
+        "TPU_PROCESS_PORT": port,
+        "CLOUD_TPU_TASK_ID": "0",
+    }

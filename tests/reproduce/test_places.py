@@ -1,0 +1,135 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Where processes go on a machine with accelerators, and how seeds are packed into them."""
+
+import collections
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dormant.reproduce import catalog, running
+from dormant.reproduce.command_line import main
+from dormant.reproduce.engines.engine import Task
+from dormant.reproduce.engines.local import Local
+from dormant.reproduce.engines.places import places_of, read_accelerators
+from dormant.reproduce.jobs import jobs
+
+FOLDER = Path("runs/x")
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_chosen(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_a_tpu_chip_has_one_process_and_a_port_of_its_own():
+    places = places_of(read_accelerators("tpu:4", 1))
+    assert [place["TPU_VISIBLE_CHIPS"] for place in places] == ["0", "1", "2", "3"]
+    assert len({place["TPU_PROCESS_PORT"] for place in places}) == 4
+    assert {place["TPU_PROCESS_BOUNDS"] for place in places} == {"1,1,1"}
+
+
+def test_processes_share_a_gpu_by_memory(monkeypatch):
+    places = places_of(read_accelerators("gpu:2", 3))
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["0", "1"] * 3
+    assert all(float(place["XLA_PYTHON_CLIENT_MEM_FRACTION"]) * 3 < 1 for place in places)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    places = places_of(read_accelerators("gpu:2", 1))
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["5", "7"]
+    with pytest.raises(ValueError, match="no more than the 2 of CUDA_VISIBLE_DEVICES; got 'gpu:3'"):
+        read_accelerators("gpu:3", 1)
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--accelerators=gpu"], "`--accelerators` must be such as gpu:8 or tpu:4; got 'gpu'"),
+        (["--accelerators=tpu:0"], "`--accelerators` must be such as"),
+        (
+            ["--accelerators=tpu:4", "--processes_per_accelerator=2"],
+            "to one process; got 2",
+        ),
+        (["--accelerators=gpu:4", "--processes_per_accelerator=0"], "got 0"),
+        (["--accelerators=gpu:4", "--parallel=2"], "left out with --accelerators; got 2"),
+        (["--processes_per_accelerator=2"], "given with --accelerators only; got 2"),
+        (["--seeds_per_process=0"], "`--seeds_per_process` must be"),
+    ],
+)
+def test_a_mistake_is_one_line(flags, said, tmp_path, capsys):
+    assert main(["fig1", f"--base_dir={tmp_path / 'x'}", *flags]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1 and not (tmp_path / "x").exists()
+
+
+def test_each_process_has_a_place_of_its_own_while_it_runs(tmp_path):
+    code = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.2)"
+    engine = Local(tmp_path, places_of(read_accelerators("gpu:2", 1)))
+    seen = []
+    for turn in range(2):
+        tasks = [Task(f"{turn}{k}", ("-c", code), Path(f"logs/{turn}{k}"), ()) for k in (0, 1)]
+        for handle in engine.submit(tasks):
+            while engine.poll(handle) is None:
+                pass
+        seen.append({(tmp_path / task.log).read_text("utf-8").split()[-1] for task in tasks})
+    assert seen == [{"0", "1"}] * 2
+
+
+def test_seeds_are_packed_and_each_run_stays_what_it_is():
+    alone = jobs(catalog.find("fig1"), "paper", FOLDER, 5, ["Pong"])
+    packed = jobs(catalog.find("fig1"), "paper", FOLDER, 5, ["Pong"], seeds_per_process=3)
+    assert [len(job.runs) for job in packed] == [3, 2] * (len(alone) // 5)
+    assert [run for job in packed for run in job.runs] == [run for job in alone for run in job.runs]
+    first, second = packed[:2]
+    assert "--gin_bindings=create_dormant_runner.seeds = 2" in second.arguments
+    assert "--gin_bindings=LearnerOptions.seed = 3" in second.arguments
+    assert f"--base_dir={FOLDER}/dqn/Pong" in second.arguments
+    assert second.folders == ("dqn/Pong/seed_3", "dqn/Pong/seed_4")
+    assert len({job.name for job in packed}) == len(packed)
+    # Runs on the device are packed anyway, studies are not.
+    for name, scale in [("minatar_long", "mini"), ("digits", "mini")]:
+        assert jobs(catalog.find(name), scale, FOLDER) == jobs(
+            catalog.find(name), scale, FOLDER, seeds_per_process=4
+        )
+
+
+def test_what_reads_a_packed_run_needs_its_process():
+    packed = jobs(catalog.find("fig8"), "paper", FOLDER, 2, ["Asterix"], seeds_per_process=2)
+    names = {job.name for job in packed}
+    needs = collections.Counter(need for job in packed for need in job.needs)
+    assert needs and names.issuperset(needs)
+
+
+@pytest.mark.slow
+def test_packed_runs_equal_those_alone_and_may_change_their_packing(tmp_path):
+    found = {}
+    for name, sizes in (("alone", [1]), ("packed", [2]), ("changed", [2, 1])):
+        folder = tmp_path / name
+        for turn, size in enumerate(sizes):
+            every = jobs(catalog.find("fig21"), "smoke", folder, 2, (), seeds_per_process=size)
+            planned = [job for job in every if job.arguments[1] == "dormant.train"][: 2 // size]
+            folder.mkdir(exist_ok=True)
+            iterations = 1 if turn < len(sizes) - 1 else 2
+            engine, longer = Local(folder), [_of_length(job, iterations) for job in planned]
+            assert running.run_jobs(longer, folder, engine, running.Budgets(0)) == []
+        found[name] = {
+            run.folder: _records(folder / run.folder) for job in planned for run in job.runs
+        }
+    assert found["packed"] == found["alone"] and found["changed"] == found["alone"]
+
+
+def _of_length(job, iterations):
+    """A job whose runs are so many iterations of 200 agent steps long."""
+    arguments = (*job.arguments, f"--gin_bindings=Runner.num_iterations = {iterations}")
+    runs = tuple(run._replace(agent_steps=200 * iterations) for run in job.runs)
+    return dataclasses.replace(job, arguments=arguments, runs=runs)
+
+
+def _records(folder):
+    text = (folder / "metrics.jsonl").read_text("utf-8")
+    records = [json.loads(line) for line in text.splitlines()]
+    state = sorted(folder.glob("checkpoints/process_0/*/arrays.bin"))[-1].read_bytes()
+    assert any(record["kind"] == "iteration" for record in records)
+    return re.sub(r'"steps_per_second": [^,}]*', "", text), state
