@@ -3,6 +3,7 @@
 """The command `python -m dormant.reproduce`: lists the experiments, and runs or resumes one."""
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
 from dormant.reproduce.jobs import DATA, Job, experiment_file, jobs
 from dormant.reproduce.listing import listing
+from dormant.reproduce.merging import check_parts, merge
 from dormant.reproduce.progress import Verified, check_finished_file
 from dormant.reproduce.running import (
     Budgets,
@@ -75,7 +77,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
         return _status(folder, known.watch)
     data = Path(known.data or DATA)
     planned = jobs(
-        experiment, scale, folder, known.seeds, known.games, data, known.seeds_per_process
+        experiment, scale, folder, _seeds(known.seeds), known.games, data, known.seeds_per_process
     )
     _check_own_files(planned)
     command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
@@ -83,6 +85,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     check_plan(folder, file)
     if known.finished is not None:
         check_finished_file(known.finished)
+    check_parts(known.merge or (), file)
     if known.dry_run:
         print(_dry_run(planned, folder))
         return 0
@@ -98,6 +101,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     with held(folder) as descriptor:
         check_plan(folder, file)
         write_plan(folder, file)
+        if known.merge is not None:
+            return _merge(folder, planned, known.merge)
         if known.finished is not None:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
         write_tasks(folder, tasks_of(planned))
@@ -107,12 +112,35 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     return 1 if failures else 0
 
 
+def _seeds(text: str | None) -> int | range | None:
+    """Reads 10, or 5:10 for 5 to 9."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})(?::(\d{1,6}))?", text)
+    seeds = range(0) if found is None else range(int(found[1]), int(found[2] or 0))
+    if found is not None and found[2] is None:
+        return int(found[1])
+    check(len(seeds) > 0, "--seeds", "a number such as 10, or a range such as 5:10", text)
+    return seeds
+
+
 def _status(folder: Path, follow: bool) -> int:
     if follow:
         status.watch(folder)
     else:
         print(status.report(folder))
     return 0
+
+
+def _merge(folder: Path, planned: Sequence[Job], parts: Sequence[Path]) -> int:
+    taken, left = merge(folder, planned, parts)
+    verified = Verified(folder)
+    whole = sum(verified.state(run).status == FINISHED for job in planned for run in job.runs)
+    verified.save()
+    runs = sum(len(job.runs) for job in planned)
+    lines = [f"{taken} runs were taken; {whole} of {runs} runs are whole in {folder}"]
+    print("\n".join([*lines, *(f"not taken: {line}" for line in left)]))
+    return 0 if whole == runs else 1
 
 
 def _check_own_files(planned: Sequence[Job]) -> None:
@@ -176,7 +204,16 @@ def _parser() -> argparse.ArgumentParser:
         "--watch", action="store_true", help="the same every ten seconds until all is done"
     )
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
-    parser.add_argument("--seeds", type=int, help="how many of each (default: the scale's)")
+    parser.add_argument(
+        "--seeds", help="how many of each, or which: 10, or 5:10 for 5 to 9 (default: the scale's)"
+    )
+    parser.add_argument(
+        "--merge",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="take the whole runs of folders in which parts of the experiment were run, and stop",
+    )
     parser.add_argument(
         "--seeds_per_process",
         type=int,

@@ -10,7 +10,7 @@ from pathlib import Path
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, write_atomically
 from dormant.records.lease import Lease
-from dormant.reproduce.jobs import gin_text
+from dormant.reproduce.jobs import SEED_PARAMETERS, gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
 
 
@@ -23,7 +23,7 @@ def check_plan(folder: Path, experiment: ExperimentFile) -> None:
     if not (folder / EXPERIMENT_FILE).is_file():
         return
     before = read_experiment(folder)
-    planned, kept = ([_identity(run) for run in each.runs] for each in (experiment, before))
+    planned, kept = ([identity(run) for run in each.runs] for each in (experiment, before))
     if (before.name, before.scale, kept) == (experiment.name, experiment.scale, planned):
         return
     raise ValueError(
@@ -58,14 +58,20 @@ def held(folder: Path) -> Iterator[int]:
         lease.release()
 
 
-def _identity(run: PlannedRun) -> tuple:
-    """What a run is, wherever the experiment's folder and its data lie: its command without."""
+def identity(run: PlannedRun, in_part: bool = False) -> tuple:
+    """What a run is, wherever the experiment's folder and its data lie: its command without.
+
+    Args:
+      run: which.
+      in_part: whether it is also the same beside other seeds, in a part of its experiment.
+    """
     words, flag = shlex.split(run.command), "--base_dir="
     base = next((word for word in words if word.startswith(flag)), "").removeprefix(flag)
     # A study may name other runs of the experiment.
     root = base.removesuffix(run.folder)
     data = tuple(f"--gin_bindings={parameter} =" for parameter in DATA_PARAMETERS)
-    others = (word for word in words if not word.startswith((flag, *data)))
+    beside = tuple(f"--gin_bindings={name} =" for name in SEED_PARAMETERS) if in_part else ()
+    others = (word for word in words if not word.startswith((flag, *data, *beside)))
     in_gin = gin_text(root)[1:-1]  # as a binding has it
     named = (word.replace(in_gin, "").replace(root, "") if root else word for word in others)
     return (*run._replace(command=""), *named)

@@ -24,6 +24,8 @@ from dormant.reproduce.methods import REPLAY_RATIO, on_device
 
 PYTHON = "python"
 DATA = Path("data")
+# The first seed of a process, and of runs on the device how many there are.
+_FIRST_SEED, _DEVICE_SEEDS = SEED_PARAMETERS = ("LearnerOptions.seed", "VectorizedRun.seeds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ def jobs(
     experiment: Experiment,
     scale: str,
     folder: Path,
-    seeds: int | None = None,
+    seeds: int | range | None = None,
     games: Sequence[str] = (),
     data: Path = DATA,
     seeds_per_process: int = 1,
@@ -87,7 +89,7 @@ def jobs(
       experiment: which.
       scale: one of `SCALES`.
       folder: the experiment's, as the commands name it.
-      seeds: how many of each; None for as many as the scale has.
+      seeds: how many of each, or which; None for as many as the scale has.
       games: out of the scale's; none for all.
       data: the folder of all data sets, as the commands name it.
       seeds_per_process: of the agents on Dopamine's runners, side by side in one process; each is
@@ -97,8 +99,9 @@ def jobs(
       ValueError: the scale or a game is not one of the experiment's, or a number is not at least 1.
     """
     check_choice("--scale", scale, SCALES)
-    if seeds is not None:
+    if isinstance(seeds, int):
         check_count("--seeds", seeds, 1)
+        seeds = range(seeds)
     check_count("--seeds_per_process", seeds_per_process, 1)
     cells = _cells(experiment, scale)
     known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
@@ -110,7 +113,7 @@ def jobs(
         for cell in cells
         for game in cell.family.games
         if not games or game in games
-        for each in _processes(cell.family, range(seeds or cell.family.seeds), seeds_per_process)
+        for each in _processes(cell.family, seeds or range(cell.family.seeds), seeds_per_process)
     ]
     owners = {run.folder: job.name for job in found for run in job.runs}
     return [
@@ -172,7 +175,7 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     side_by_side: dict[str, str] = {}
     if family.program == TRAIN_VECTORIZED:
         name = base = f"{cell.folder}/{game}"
-        side_by_side = {"VectorizedRun.seeds": str(len(seeds))}
+        side_by_side = {_DEVICE_SEEDS: str(len(seeds))}
     elif len(seeds) > 1:
         base = f"{cell.folder}/{game}"
         name = f"{folders[0]}_to_{seeds[-1]}"
@@ -196,7 +199,7 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     }
 
     def arguments(base: str, seed: int, more: Mapping[str, str]) -> tuple[str, ...]:
-        bound = {**bindings, "LearnerOptions.seed": str(seed), **more}
+        bound = {**bindings, _FIRST_SEED: str(seed), **more}
         return (
             "-m",
             family.program,
