@@ -69,12 +69,13 @@ class Verified:
 
     def state(self, run: PlannedRun) -> State:
         """As `state_of`."""
-        signature = [_signature(self._root / run.folder / name) for name in _ALL_FILES]
-        if None not in signature and self._known.get(run.folder) == signature:
+        files = [_signature(self._root / run.folder / name) for name in _ALL_FILES]
+        known = [run.agent_steps, *files]
+        if None not in files and self._known.get(run.folder) == known:
             return State(FINISHED, "")
         state = state_of(self._root, run)
-        if state.status == FINISHED and None not in signature:
-            self._known[run.folder] = signature
+        if state.status == FINISHED and None not in files:
+            self._known[run.folder] = known
         return state
 
     def save(self) -> None:

@@ -104,6 +104,8 @@ def test_a_run_that_was_found_whole_is_not_read_again_while_its_files_stay(folde
     os.utime(metrics, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert state_of(folder, run).status == "unreadable"
     assert Verified(folder).state(run).status == "finished"
+    longer = run._replace(agent_steps=run.agent_steps + 1)
+    assert Verified(folder).state(longer).status == "unreadable"
     os.utime(metrics)
     assert Verified(folder).state(run).status == "unreadable"
     (folder / "engine" / "verified.json").write_text("[", "utf-8")
