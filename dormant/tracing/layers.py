@@ -18,8 +18,15 @@ from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.outputs import Output
 from dormant.tracing.overlaps import any_overlap, within
+from dormant.tracing.scaling_inputs import scaled_by_inputs
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.uses import Sharing, consistent, different_neurons, group_uses
+
+_SCALED = (
+    "an input without a batch axis scales or shifts each of its neurons. If that holds running"
+    " statistics, a recycled neuron keeps those of the old one: trace on all variables, as"
+    " `dormant.trace(lambda variables, x: ..., variables, x)` does"
+)
 
 
 class Site(NamedTuple):
@@ -116,6 +123,7 @@ class _Builder:
         for number, linear_map in enumerate(connections.maps):
             for leaf in dict.fromkeys(linear_map.leaves):
                 self.kernels.setdefault(leaf, []).append(number)
+        self.scaled = scaled_by_inputs(program, connections)
         self.kernel_is_shared = {number: self._is_shared(number) for number in self.uses}
 
     def build(self) -> Analysis:
@@ -159,6 +167,7 @@ class _Builder:
         obstacle = self._obstacle(number, activations)
         ancestors = set().union(*(self._ancestors(*each) for each in activations.items()))
         incoming = self._incoming(number, ancestors)
+        scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
         feeding = [read.layer for read in self.connections.reads if read.reader in uses]
         places = {value: self.labels_of[value][use].index for use, value in activations.items()}
@@ -177,6 +186,7 @@ class _Builder:
                 self._member_names(feeding, suffix) or ("input",),
                 self._member_names([read.reader for read in reads], suffix),
                 obstacle,
+                _SCALED if scaled else None,
             )
             sites = tuple(
                 self._site(value, _renumber(index, local), neurons)
