@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from dormant.tracing import labels as lb
@@ -35,10 +36,7 @@ def scaled_by_inputs(program: Program, connections: Connections) -> dict[int, se
     for value in (*program.constants, *program.parameters, *program.inputs):
         shape = program.shapes[value]
         axes = frozenset(axis for axis, size in enumerate(shape) if size > 1)
-        numbers = program.dtypes[value] is not None and np.issubdtype(
-            program.dtypes[value], np.inexact
-        )
-        of_input = value in program.inputs and numbers and bool(axes)
+        of_input = value in program.inputs and _holds_numbers(program, value) and bool(axes)
         made[value] = _Made(axes, of_input, not of_input or len(axes) == len(shape))
     found: dict[int, set[int]] = {}
     for operation in program.operations:
@@ -65,9 +63,12 @@ def _result(program: Program, operation: Operation, operands: list[_Made]) -> _M
     if axes is None:
         return None
     # What is compared with an input is a mask.
-    numbers = np.issubdtype(program.dtypes[output], np.inexact)
-    of_input = numbers and any(operand.of_input for operand in operands)
+    of_input = any(each.of_input for each in operands) and _holds_numbers(program, output)
     return _Made(axes, of_input, all(operand.bare for operand in operands))
+
+
+def _holds_numbers(program: Program, value: int) -> bool:
+    return jax.dtypes.issubdtype(program.dtypes[value], np.inexact)
 
 
 def _moved_axes(name, params, axes, before, after) -> frozenset[int] | None:
