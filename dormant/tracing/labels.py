@@ -118,6 +118,7 @@ _MIXED_BY = {
     "mul": "multiplied with each other, a gated product,",
     "add": "summed with each other",
     "sub": "subtracted from each other",
+    "dot_general": "multiplied with each other",
 }
 
 

@@ -285,12 +285,17 @@ class _Builder:
     # -- whether it can be recycled ------------------------------------------------------------
 
     def _obstacle(self, number: int, activations: dict[int, int]) -> str | None:
-        uses, reads = self.uses[number], self.reads[number]
+        uses = self.uses[number]
+        reads = self.reads[number]
+        # Of a layer that nothing kept depends on: it is cut as well.
+        leading = [read for read in reads if self.maps[read.reader].output in self.leading]
         linear_map = self.maps[number]
         readers = dict.fromkeys(self.layer_of[read.reader] for read in reads)
         layers = dict.fromkeys([number, *readers])
         if any(self.kernel_is_shared[layer] for layer in layers):
             return "weight sharing: a kernel that it needs is used more than once"
+        if stream := self._stream(leading):
+            return stream
         for leaf in dict.fromkeys(leaf for layer in layers for leaf in self.maps[layer].leaves):
             if leaf in self.connections.other_uses:
                 other = self.connections.other_uses[leaf]
@@ -320,9 +325,7 @@ class _Builder:
         if company:
             return f"{company[0]}: its activation is {company[1]}"
         zero = silenced_values(self.program, self.connections, activations)
-        for read in reads:
-            if self.maps[read.reader].output not in self.leading:
-                continue  # it is cut as well, but nothing that must stay depends on it
+        for read in leading:
             reader_name = self.names[read.reader]
             label = self.labels_of[read.operand][read.layer]
             if label.mixing:
@@ -338,6 +341,14 @@ class _Builder:
             if any(self.connections.holds(output.value, use) for use in uses):
                 which = f", {output.name}" if output.name else ""
                 return f"its activations are also an output of the network{which}"
+        return None
+
+    def _stream(self, reads: Sequence[Read]) -> str | None:
+        """The reason if a layer is read in a residual stream, also where that is normalized."""
+        for read in reads:
+            company = self._company({read.layer: read.operand})
+            if company and company[0] == "residual stream":
+                return f"residual stream: {self.names[read.reader]} reads it {company[1]}"
         return None
 
     def _is_shared(self, number: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dormant.graph import layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import (
     Connections,
@@ -466,7 +467,6 @@ class _Propagation:
     def _plain_product(self, operation: Operation, product: DotGeneral | Convolution) -> None:
         """A product without a parameter: attention, a fixed projection, or a second input."""
         (output,) = operation.outputs
-        origin = self.from_parameters.get(output)
         if isinstance(product, DotGeneral):
             for side, value in enumerate(operation.inputs):
                 other = operation.inputs[1 - side]
@@ -480,13 +480,26 @@ class _Propagation:
                     if label is None:
                         self._lose(operation)
                         return
+                    if label.mixing and not labels[value].mixing:
+                        other = operation.inputs[1 - side]
+                        label = label._replace(mixing=self._summed_with(source, other))
                     found.append(label)
             combined = lb.combine(found, self.program.shapes[output], operation.name)
-            if origin is not None and combined.mixing:
-                combined = combined._replace(
-                    mixing=f"mixed by weights that passed through {origin}"
-                )
             table.setdefault(output, {})[source] = combined
+
+    def _summed_with(self, source: int, other: int) -> str:
+        """What a product with the value `other`, which sums over its neurons, does to a source."""
+        layers = self.layers_of.get(other, {})
+        if layers:
+            leaves = [self.maps[layer].leaves[0] for layer in layers]
+            names = some_names(list(dict.fromkeys(layer_name(self.names[each]) for each in leaves)))
+            others = "each other" if source in layers else names
+            return f"summed in products with {others}, as in attention logits,"
+        if other in self.from_parameters:
+            return f"mixed by weights that passed through {self.from_parameters[other]}"
+        if self.leaves_of.get(other):
+            return "mixed by a product with parameters"
+        return f"mixed by a product with {'constants' if other in self.known else 'inputs'}"
 
     def _find_sums(self, value: int, axes: Sequence[int], output: int) -> None:
         """Notes where a layer is only ever summed over some of its units, as the product of a

@@ -69,7 +69,7 @@ OBSTACLES = {
     "attention": (
         lambda x: pipe(x[None], Dense(8), relu, nn.MultiHeadDotProductAttention(2), Dense(3)),
         {"MultiHeadDotProductAttention_0/query", "MultiHeadDotProductAttention_0/key"},
-        "product without a parameter",
+        "as in attention logits",
     ),
 }
 
