@@ -13,7 +13,14 @@ import numpy as np
 from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.activations import activation_value
-from dormant.tracing.connections import Connections, EntryMap, LinearMap, Read, TraceError
+from dormant.tracing.connections import (
+    Connections,
+    Elementwise,
+    EntryMap,
+    LinearMap,
+    Read,
+    TraceError,
+)
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.outputs import Output
@@ -108,6 +115,7 @@ class _Builder:
         self.kept = kept
         self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
+        self.position = {v: at for at, op in enumerate(program.operations) for v in op.outputs}
         # A layer is called by the number of its first use; its uses are linear maps.
         self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
         self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
@@ -118,6 +126,18 @@ class _Builder:
         self.reads: dict[int, list[Read]] = {}
         for read in connections.reads:
             self.reads.setdefault(self.layer_of[read.layer], []).append(read)
+        self.readers = {
+            number: {self.layer_of[read.reader] for read in reads}
+            for number, reads in self.reads.items()
+        }
+        self.feeding: dict[int, list[int]] = {}  # of each linear map, what it reads
+        for read in connections.reads:
+            self.feeding.setdefault(read.reader, []).append(read.layer)
+        self.acting_on: dict[int, list[Elementwise]] = {}  # by linear map
+        self.acting: dict[int, list[Elementwise]] = {}  # by leaf
+        for each in connections.elementwise:
+            self.acting_on.setdefault(each.layer, []).append(each)
+            self.acting.setdefault(each.entries.leaf, []).append(each)
         self.members = {number: self._members_of_uses(number) for number in self.reads}
         self.kernels: dict[int, list[int]] = {}  # leaf -> linear maps that use it
         for number, linear_map in enumerate(connections.maps):
@@ -169,7 +189,7 @@ class _Builder:
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
-        feeding = [read.layer for read in self.connections.reads if read.reader in uses]
+        feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
         places = {value: self.labels_of[value][use].index for use, value in activations.items()}
         built = []
         members = self.members[number]
@@ -199,8 +219,9 @@ class _Builder:
         """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
         return [("kernel", entries) for entries in self.maps[number].columns] + [
             ("elementwise", each.entries)
-            for each in self.connections.elementwise
-            if each.layer in self.uses[number] and not each.entries.shared
+            for use in self.uses[number]
+            for each in self.acting_on.get(use, ())
+            if not each.entries.shared
             if until is None or each.output in until
         ]
 
@@ -238,13 +259,14 @@ class _Builder:
             self.connections,
             use,
             self._end_of_way(use),
+            self.position,
             lambda value: self._is_whole(use, value) and not self._joins_uses(use, value),
         )
 
     def _end_of_way(self, use: int) -> int:
         """What reads a use of a layer first, if that is no later step of a loop; else the last of
         its values."""
-        for read in self.connections.reads:
+        for read in self.reads[self.layer_of[use]]:
             if read.layer == use and not self._is_carried(use, read.operand):
                 return read.operand
         ahead, last = {self.maps[use].output}, self.maps[use].output
@@ -355,24 +377,24 @@ class _Builder:
         """Whether entries of a layer's kernel are of another kernel too, or a bias or scale."""
         own = self.maps[number]
         others = {other for leaf in own.leaves for other in self.kernels[leaf]}
-        acting = [each.entries for each in self.connections.elementwise]
+        acting = [each.entries for leaf in own.leaves for each in self.acting.get(leaf, ())]
         uses = [acting, *(self.maps[other].columns for other in others - {*self.uses[number]})]
         return any(any_overlap(own.columns, each) for each in uses)
 
     def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
         uses = self.uses[number]
         paths = {use: self._ancestors(use, value) for use, value in activations.items()}
-        acting = self.connections.elementwise
         own = [
             each.entries
-            for each in acting
-            if each.layer in uses and each.output in paths[each.layer]
+            for use in uses
+            for each in self.acting_on.get(use, ())
+            if each.output in paths[use] and not each.entries.shared
         ]
-        own = [entries for entries in own if not entries.shared]
-        others = [each.entries for each in acting if each.layer not in uses]
         if not consistent(own):
             return True
         for mine in own:
+            acting = self.acting[mine.leaf]
+            others = [each.entries for each in acting if each.layer not in uses]
             # One array may hold kernels and biases of many layers, each its own entries.
             kernels = [self.maps[other].columns for other in self.kernels.get(mine.leaf, ())]
             if any(any_overlap([mine], each) for each in [others, *kernels]):
@@ -401,7 +423,8 @@ class _Builder:
             )
         }
         if entering & {"add", "add_any", "sub"}:
-            apart = not any(self._leads(number, o) or self._leads(o, number) for o in others)
+            pairs = [(min(number, other), max(number, other)) for other in others]
+            apart = not any(self._leads(*pair) or self._leads(*pair[::-1]) for pair in pairs)
             how = "multiplied and summed" if entering & {"mul", "div"} else "summed"
             return "sum of layers" if apart else "residual stream", f"{how} with {names}"
         if entering and entering <= {"mul", "div"}:
@@ -416,12 +439,10 @@ class _Builder:
     def _leads(self, use: int, other: int) -> bool:
         """Whether the layer of `other` reads that of `use`, or reads what reads it."""
         found, pending = {self.layer_of[use]}, [self.layer_of[use]]
-        while pending:
-            for read in self.reads.get(pending.pop(), ()):
-                reader = self.layer_of[read.reader]
-                if reader not in found:
-                    found.add(reader)
-                    pending.append(reader)
+        while pending and self.layer_of[other] not in found:
+            readers = self.readers.get(pending.pop(), set())
+            pending += readers - found
+            found |= readers
         return self.layer_of[other] in found
 
     def _sharing(self, use: int, value: int) -> list[int]:

@@ -40,8 +40,11 @@ def silenced_values(
     zero = set(activations.values())
     padded = set[int]()  # zero around the layer's elements too
 
-    def holds(value: int) -> bool:
-        return any(connections.holds(value, use) for use in activations)
+    holding = {
+        value
+        for value, found in connections.layers_of.items()
+        if not found.keys().isdisjoint(activations)
+    }
 
     def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
         """Where a value of that shape, or broadcast to it, holds the layer."""
@@ -57,7 +60,7 @@ def silenced_values(
 
     def covers(value: int, output: int) -> bool:
         """Whether `value` holds the layer wherever `output` does."""
-        if not holds(value):
+        if value not in holding:
             return False
         if value in padded:
             return True
@@ -75,7 +78,7 @@ def silenced_values(
     def keeps(operation: Operation, output: int) -> bool:
         name, inputs = operation.name, operation.inputs
         if name in _KEEP_ZERO:
-            return all(value in zero for value in inputs if holds(value))
+            return zero.issuperset(holding.intersection(inputs))
         if name in SCATTERS:
             written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
             kept = name == "scatter-mul" or written in connections.zeros
@@ -104,12 +107,13 @@ def silenced_values(
         return False
 
     for operation in program.operations:
-        for output in operation.outputs:
-            if output not in zero and holds(output) and any(map(holds, operation.inputs)):
-                if keeps(operation, output) and holds_one(output):
-                    zero.add(output)
-                    if operation.name == "pad" and operation.inputs[1] in connections.zeros:
-                        shape = program.shapes[operation.inputs[0]]
-                        if places(operation.inputs[0], shape).all():
-                            padded.add(output)
+        if holding.isdisjoint(operation.inputs):
+            continue
+        for output in holding.intersection(operation.outputs) - zero:
+            if keeps(operation, output) and holds_one(output):
+                zero.add(output)
+                if operation.name == "pad" and operation.inputs[1] in connections.zeros:
+                    shape = program.shapes[operation.inputs[0]]
+                    if places(operation.inputs[0], shape).all():
+                        padded.add(output)
     return zero
