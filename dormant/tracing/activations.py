@@ -6,14 +6,12 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from dormant.primitives import ELEMENTWISE, LINEAR
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.linearity import LINEAR
-from dormant.tracing.propagation import ELEMENTWISE
 from dormant.tracing.silence import silenced_values
 
-_IN_PLACE = lb.IDENTITIES | frozenset(lb.MOVES) | lb.EVALUATED_MOVES | {"split"}
 _EXPONENTIALS = frozenset({"exp", "exp2"})
 
 
@@ -141,7 +139,7 @@ def _step(producer, connections: Connections, layer: int, start: int, end: int) 
         operation.name in ELEMENTWISE and _is_nonlinear(operation, connections, layer)
         for operation in found
     )
-    pointwise = all(op.name in ELEMENTWISE or op.name in _IN_PLACE for op in found)
+    pointwise = all(op.name in ELEMENTWISE or op.name in lb.MOVING for op in found)
     return Step(start, end, found, nonlinear, pointwise, not pointwise and _exponential(found))
 
 

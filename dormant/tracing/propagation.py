@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from dormant.graph import layer_name, some_names
+from dormant.primitives import ELEMENTWISE
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import (
     Connections,
@@ -26,16 +27,10 @@ from dormant.tracing.connections import (
 from dormant.tracing.constants import bounds, zero_values
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, known_values
 from dormant.tracing.labels import MIXED, NONE, Label
-from dormant.tracing.linearity import LINEAR, Ways
+from dormant.tracing.linearity import Ways
 from dormant.tracing.products import Convolution, DotGeneral
 from dormant.tracing.uses import layer_key
 
-ELEMENTWISE = LINEAR | frozenset(
-    "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
-    "cos tan asin acos atan sinh cosh asinh acosh atanh atan2 erf erfc erf_inv lgamma digamma abs "
-    "sign floor ceil round is_finite not and or xor eq ne lt le gt ge select_n clamp nextafter "
-    "shift_left shift_right_logical shift_right_arithmetic".split()
-)
 REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
     "argmin".split()

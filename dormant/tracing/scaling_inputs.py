@@ -8,10 +8,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from dormant.primitives import ELEMENTWISE
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.propagation import ELEMENTWISE
 
 _SCALE_OR_SHIFT = frozenset("add add_any sub mul div".split())
 _KEEP_AXES = frozenset("broadcast_in_dim reshape squeeze expand_dims transpose slice".split())

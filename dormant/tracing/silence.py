@@ -15,14 +15,12 @@ from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing.uses import different_neurons
 
 _KEEP_ZERO = (
-    lb.IDENTITIES
-    | frozenset(lb.MOVES)
-    | lb.EVALUATED_MOVES
+    lb.MOVING
     | POOLS
     | (REDUCTIONS - {"argmax", "argmin"})
     | (SCANS - {"cumlogsumexp"})
     | frozenset(
-        "split neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
+        "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
         "erf floor ceil round dot_general conv_general_dilated step_input step_output".split()
     )
 )
