@@ -316,7 +316,7 @@ class _Builder:
         layers = dict.fromkeys([number, *readers])
         if any(self.kernel_is_shared[layer] for layer in layers):
             return "weight sharing: a kernel that it needs is used more than once"
-        if stream := self._stream(leading):
+        if len(uses) == 1 and (stream := self._stream(leading)):
             return stream
         for leaf in dict.fromkeys(leaf for layer in layers for leaf in self.maps[layer].leaves):
             if leaf in self.connections.other_uses:
@@ -367,6 +367,8 @@ class _Builder:
 
     def _stream(self, reads: Sequence[Read]) -> str | None:
         """The reason if a layer is read in a residual stream, also where that is normalized."""
+        if any(self._is_carried(read.layer, read.operand) for read in reads):
+            return None  # the steps of a loop are what mixes it
         for read in reads:
             company = self._company({read.layer: read.operand})
             if company and company[0] == "residual stream":
