@@ -232,22 +232,25 @@ def test_other_libraries_reset_statistics_and_moments(library):
     assert jax.tree.structure((new, found)) == jax.tree.structure((variables, opt_state))
     np.testing.assert_array_equal(library.evaluate(new, X), library.evaluate(variables, X))
 
-    # Compiled, as in the intervention: rounding differs.
-    fresh = jax.jit(library.variables)(jax.random.fold_in(redo.init(KEY).key, 1))
+    fresh = library.variables(jax.random.fold_in(redo.init(KEY).key, 1))
     masks = {name: jnp.asarray(DEAD) for name in graph.names}
     expected = dormant.recycle(graph, variables, fresh, masks)
-    assert same_bits(jax.tree.leaves(new), jax.tree.leaves(expected))
-    fresh, new = structure.leaves("fresh", fresh), structure.leaves("new", new)
+    new, fresh, expected = (structure.leaves("tree", tree) for tree in (new, fresh, expected))
+    for path, value in expected.items():
+        kept = np.asarray(value == old[path])
+        assert same_bits(np.asarray(new[path])[kept], np.asarray(old[path])[kept])
+        # What is drawn is drawn in a compiled program, which rounds otherwise.
+        np.testing.assert_allclose(new[path], value, rtol=1e-5, atol=1e-6)
     for path in library.paths:
         dead = DEAD[:, None] if path == kernel and rows else DEAD
-        expected = jnp.where(dead, fresh[path], old[path])
-        np.testing.assert_array_equal(new[path], expected, path)
+        drawn = jnp.where(dead, fresh[path], old[path])
+        np.testing.assert_array_equal(expected[path], drawn, path)
 
     places = {path: place for place, path in enumerate(structure.paths)}
     numbers = library.parameters(jax.tree.unflatten(structure.treedef, range(len(places))))
     for moments in (found[0].mu, found[0].nu):
         of = dict(zip(jax.tree.leaves(numbers), jax.tree.leaves(moments), strict=True))
-        np.testing.assert_array_equal(of[places[bias]] == 0, DEAD)
+        np.testing.assert_array_equal(jnp.ravel(of[places[bias]] == 0), DEAD)
         zeros = (of[places[kernel]] == 0).all(1 if rows else 0)
         np.testing.assert_array_equal(zeros, DEAD)
         assert places[mean] not in of
