@@ -4,7 +4,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -126,6 +126,7 @@ class Layer:
       read_by: names of the layers that read it.
       obstacle: None when a silent neuron of the layer can be recycled without changing the
         network's outputs, else the reason why not. Such a layer is measured, not recycled.
+      note: what to know before its neurons are recycled; None where there is nothing.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Layer:
     fed_by: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()
     obstacle: str | None = None
+    note: str | None = None
 
     @property
     def recyclable(self) -> bool:
@@ -221,16 +223,28 @@ class NeuronGraph:
         if obstacles := self.obstacles:
             able = len(self.layers) - sum(map(len, obstacles.values()))
             lines.append(f"recyclable: {able} of {len(self.layers)} layers")
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     @property
     def obstacles(self) -> dict[str, tuple[str, ...]]:
         """`{obstacle: names of the layers that have it}`; empty where every layer is recyclable."""
-        found: dict[str, tuple[str, ...]] = {}
-        for layer in self.layers:
-            if layer.obstacle is not None:
-                found[layer.obstacle] = (*found.get(layer.obstacle, ()), layer.name)
-        return found
+        return _names_by((layer.obstacle, layer.name) for layer in self.layers)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before neurons are recycled, each with the names of its layers."""
+        found = _names_by((layer.note, layer.name) for layer in self.layers)
+        return tuple(f"{some_names(names)}: {note}" for note, names in found.items())
+
+
+def _names_by(pairs: Iterable[tuple[str | None, str]]) -> dict[str, tuple[str, ...]]:
+    """Pairs of a text and a name as `{text: its names}`, without those of None."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text, name in pairs:
+        if text is not None:
+            found[text] = (*found.get(text, ()), name)
+    return found
 
 
 # Of a table: a longer one shows its first and last rows.

@@ -75,7 +75,8 @@ def recycling(
         gives such as are not finite.
 
     Warns:
-      UserWarning: no layer of the network can be recycled; it names the reasons.
+      UserWarning: no layer of the network can be recycled; it names the reasons. Or the graph has
+        a note on a layer that can be.
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     _check_training(graph, init, optimizer, moments)
@@ -87,6 +88,8 @@ def recycling(
         )
         text = f"no layer of this network can be recycled, so that nothing will be: {reasons}"
         warnings.warn(text, stacklevel=3)
+    for note in graph.select(layers).notes:
+        warnings.warn(note, stacklevel=3)
     wiring: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
     options = wiring | {"outgoing": outgoing}
 
@@ -168,7 +171,7 @@ def redrawing(
         masks = {name: mask & usable for name, mask in masks.items()}
         params = redraw(entries, "fresh", fresh, params)
         if moments == "reset":
-            opt_state = reset_entries(optimizer, parameters, opt_state, entries, params)
+            opt_state = reset_entries(optimizer, graph, opt_state, entries, params)
         return params, opt_state, masks, state
 
     def mirror(params, others, masks, acted):
@@ -206,7 +209,7 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
         pruned = {name: pruned[name] | mask for name, mask in masks.items()}
         params, opt_state = maintain(params, opt_state, pruned)
         entries = touched_entries(graph, newly).either
-        opt_state = reset_entries(optimizer, graph.parameters, opt_state, entries, params)
+        opt_state = reset_entries(optimizer, graph, opt_state, entries, params)
         return params, opt_state, newly, pruned
 
     def maintain(params, opt_state, pruned):

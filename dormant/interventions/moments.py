@@ -56,7 +56,7 @@ def reset_moments(
       optimizer: the transformation that made `opt_state`, with or without `per_entry_counts`.
       graph: the network's neuron graph.
       opt_state: its state, also as the variables in which `nnx.Optimizer` keeps it, and of the
-        `params` alone where the graph is one of all of Flax's variables.
+        parameters alone where the graph is one of all variables.
       masks: `{layer: (H,)}` bool, the recycled neurons.
       params: the recycled parameters; None where the state does not begin as a copy of them, which
         most optimizers' does not.
@@ -71,12 +71,12 @@ def reset_moments(
         the state of `optimizer` cannot be told apart by entries.
     """
     touched = touched_entries(graph, masks, flatten_layout=flatten_layout, also=also)
-    return reset_entries(optimizer, graph.parameters, opt_state, touched.either, params)
+    return reset_entries(optimizer, graph, opt_state, touched.either, params)
 
 
 def reset_entries(
     optimizer: optax.GradientTransformation,
-    parameters: ParameterTree,
+    graph: NeuronGraph,
     opt_state: Any,
     entries: Any,
     params: Any = None,
@@ -96,8 +96,7 @@ def reset_entries(
     if is_counted and not isinstance(optimizer, PerEntryCounts):
         optimizer = per_entry_counts(optimizer)
     _check_handled(optimizer)
-    whole = parameters
-    parameters, taken = trained_part(optimizer, whole, opt_state)
+    parameters, taken = trained_part(optimizer, graph, opt_state)
     entries = taken(entries)
     made = as_made_by(optimizer, parameters, opt_state)
     try:
@@ -116,7 +115,7 @@ def reset_entries(
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]
         params = jax.tree.unflatten(parameters.treedef, zeros)
     else:
-        params = taken(as_traced(whole, params))
+        params = taken(as_traced(graph.parameters, params))
     made = jax.tree.map(reset, made, optimizer.init(params), masks)
     return rewrap_as(made, opt_state)
 

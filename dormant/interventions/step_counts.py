@@ -11,16 +11,10 @@ import jax.numpy as jnp
 import optax
 
 from dormant.interventions.structures import check_optimizer, is_masked
+from dormant.primitives import ELEMENTWISE, apply_primitive, called_body
 
 ADAM_COUNTS = ("keep", "per_entry")
-_CALLS = frozenset(
-    "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call".split()
-)
-_ELEMENTWISE = frozenset(
-    "abs add and cbrt ceil clamp convert_element_type copy copy_p cos div eq exp exp2 expm1 floor"
-    " ge gt integer_pow is_finite le log log1p logistic lt max min mul ne neg nextafter not or pow"
-    " reduce_precision rem round rsqrt select_n sign sin sqrt square sub tan tanh xor".split()
-)
+_ELEMENTWISE = ELEMENTWISE | {"copy", "copy_p", "reduce_precision"}
 
 # What optax calls a count of steps; Adan alone says `t`.
 _COUNTS = tuple((jax.tree_util.GetAttrKey(name),) for name in ("count", "t"))
@@ -226,8 +220,7 @@ class _Entrywise:
 
     def _apply(self, equation: jex.JaxprEqn, operands: list[_Value]) -> list[_Value]:
         name = equation.primitive.name
-        if name in _CALLS:
-            body = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
+        if body := called_body(equation):
             return self._call(body, operands)
         shape = getattr(equation.outvars[0].aval, "shape", ())
         if name == "cond" and any(value.each for value in operands):
@@ -240,16 +233,15 @@ class _Entrywise:
             ]
         if name in _ELEMENTWISE:
             return [self._elementwise(_bind(equation), shape, operands)]
-        results = _bind(equation)(*[value.one for value in operands])
-        results = results if equation.primitive.multiple_results else [results]
+        ones = [value.one for value in operands]
+        made = apply_primitive(equation.primitive, equation.params, ones)
         if name == "broadcast_in_dim" and operands[0].each:
             each = {leaf: v for leaf, v in operands[0].each.items() if self.shapes[leaf] == shape}
-            return [_Value(results[0], each, None)]
-        return [_Value(result, {}, None) for result in results]
+            return [_Value(made[0], each, None)]
+        return [_Value(value, {}, None) for value in made]
 
-    def _call(self, body: Any, operands: Sequence[_Value]) -> list[_Value]:
-        closed = body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
-        return self.run(closed.jaxpr, [_Value(each, {}, None) for each in closed.consts], operands)
+    def _call(self, body: jex.ClosedJaxpr, operands: Sequence[_Value]) -> list[_Value]:
+        return self.run(body.jaxpr, [_Value(each, {}, None) for each in body.consts], operands)
 
     def _elementwise(self, apply: Any, shape: tuple[int, ...], operands: list[_Value]) -> _Value:
         owners = {
@@ -282,10 +274,5 @@ def _select(which: Any, *cases: Any) -> Any:
 
 
 def _bind(equation: jex.JaxprEqn) -> Any:
-    def apply(*operands: Any) -> Any:
-        bound = equation.primitive.get_bind_params(equation.params)
-        # JAX before 0.10 returns (subfunctions, parameters), later ones the parameters alone.
-        subfuns, params = bound if isinstance(bound, tuple) else ((), bound)
-        return equation.primitive.bind(*subfuns, *operands, **params)
-
-    return apply
+    """The function of its one result."""
+    return lambda *operands: apply_primitive(equation.primitive, equation.params, operands)[0]

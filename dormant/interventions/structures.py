@@ -4,9 +4,8 @@
 
 import functools
 import inspect
-import operator
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 import optax
 
 from dormant.checks import check, is_pair
-from dormant.graph import ParameterTree, leaf_paths
+from dormant.graph import NeuronGraph, ParameterTree, leaf_paths
 
 
 def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any:
@@ -29,6 +28,14 @@ def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any
         )
     rewrapped = _rewrapped(tree, parameters.treedef, parameters.shapes)
     if rewrapped is None:
+        given = ParameterTree.of(tree)
+        whole = shapes_of_parameters(parameters)
+        if any(ParameterTree.of(take(whole)) == given for take in _parts_of(parameters)):
+            raise ValueError(
+                f"`{name}` must be all variables that the graph was traced with; got a part:"
+                " call `redo.update` with all of them after the optimizer's step, as"
+                " `as_transformation`, which knows parameters alone, cannot"
+            )
         parameters.leaves(name, tree)  # names what differs
     return rewrapped
 
@@ -96,19 +103,50 @@ def is_masked(value: Any) -> bool:
 
 
 def trained_part(
-    optimizer: Any, parameters: ParameterTree, opt_state: Any
+    optimizer: Any, graph: NeuronGraph, opt_state: Any
 ) -> tuple[ParameterTree, Callable[[Any], Any]]:
-    """What the optimizer's state is of, and how to take it out of a tree like `parameters`: the
-    `params` of Flax's variables, where the state is one of those alone."""
+    """What the optimizer's state is of, and how to take it out of a tree like the graph's: all of
+    its parameters, or that part of them which holds the kernels."""
+    whole = graph.parameters
+    layers = [layer.incoming + layer.outgoing for layer in graph.layers]
+    used = {
+        each.path
+        for found in (*layers, *graph.output_incoming)
+        for each in found
+        if each.role == "kernel"
+    }
+    kernels = {place for place, path in enumerate(whole.paths) if path in used}
+    numbers = jax.tree.unflatten(whole.treedef, range(len(whole.shapes)))
+    for take in (lambda tree: tree, *_parts_of(whole)):
+        part = ParameterTree.of(take(shapes_of_parameters(whole)))
+        if kernels.issubset(jax.tree.leaves(take(numbers))):
+            try:
+                as_made_by(optimizer, part, opt_state)
+                return part, take
+            except Exception:  # of an optimizer with masks for another part, too
+                continue
+    return whole, lambda tree: tree
+
+
+def _parts_of(parameters: ParameterTree) -> list[Callable[[Any], Any]]:
+    """How to take parts out of a tree like `parameters`: its children, as the `params` of Flax's
+    variables or the first of a pair with a state; of variables of `flax.nnx` its `nnx.Param`."""
+
+    def children(tree: Any) -> list[Any]:
+        return jax.tree.leaves(tree, is_leaf=lambda node: node is not tree)
+
+    def child(place: int, tree: Any) -> Any:
+        return children(tree)[place]
+
     shapes = shapes_of_parameters(parameters)
-    if isinstance(shapes, Mapping) and "params" in shapes and len(shapes) > 1:
-        inner = ParameterTree.of(shapes["params"])
-        try:
-            as_made_by(optimizer, inner, opt_state)
-        except Exception:  # of an optimizer with masks for all variables, too
-            return parameters, lambda tree: tree
-        return inner, operator.itemgetter("params")
-    return parameters, lambda tree: tree
+    parts: list[Callable[[Any], Any]] = [
+        functools.partial(child, place) for place in range(len(children(shapes)))
+    ]
+    if type(shapes).__module__.startswith("flax.nnx"):
+        from flax import nnx  # where there is such a state, it is there already
+
+        parts.append(lambda tree: nnx.filter_state(tree, nnx.Param))
+    return parts
 
 
 def shapes_of_parameters(parameters: ParameterTree) -> Any:

@@ -34,7 +34,8 @@ def as_transformation(
     For `TrainState.tx`, `nnx.Optimizer` and everything that calls `tx.update(gradients, state,
     params, inputs=batch)`. `TrainState.apply_gradients` has no inputs to pass on: where something
     is due, call `state.tx.update` and `state.replace`. Within `optax.chain` it stands last, since
-    what follows would scale what it does.
+    what follows would scale what it does. An optimizer is given parameters alone: with a graph of
+    all variables, as of running statistics, call the intervention's own `update`.
 
     The update that it returns leads to the parameters that the intervention's own `update` would
     give after the optimizer's: entries that are left alone and those that become 0 do so exactly,

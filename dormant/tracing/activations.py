@@ -3,17 +3,15 @@
 
 """Where a layer's activation is: the value after its own non-linearity, not what comes behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from dormant.primitives import ELEMENTWISE, LINEAR
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.linearity import LINEAR
-from dormant.tracing.propagation import ELEMENTWISE
 from dormant.tracing.silence import silenced_values
 
-_IN_PLACE = lb.IDENTITIES | frozenset(lb.MOVES) | lb.EVALUATED_MOVES | {"split"}
 _EXPONENTIALS = frozenset({"exp", "exp2"})
 
 
@@ -38,6 +36,7 @@ def activation_value(
     connections: Connections,
     layer: int,
     operand: int,
+    position: Mapping[int, int],
     is_whole: Callable[[int], bool],
 ) -> int:
     """The value after the non-linearity of `layer` on the way to `operand`, its first reader's.
@@ -45,12 +44,14 @@ def activation_value(
     Normalizations may lie before the non-linearity; those behind it, a softmax over space, a
     pooling or a scaling are no part of it. Without a non-linearity it is the layer's last
     elementwise value before it is added to others. Only values that hold all of its neurons, by
-    `is_whole`, are considered.
+    `is_whole`, are considered. `position` is that of the operation that makes a value.
     """
     linear = connections.maps[layer].output
     own: Step | None = None
     in_company = False  # from where other layers are added, as in a residual stream
-    steps = _with_softmax(_steps(program, connections, layer, operand), connections, layer)
+    steps = _with_softmax(
+        _steps(program, connections, layer, operand, position), connections, layer
+    )
     for step in steps:
         label = connections.layers_of[step.end][layer]
         if not step.pointwise and (own or in_company or (step.softmax and not label.mixing)):
@@ -69,14 +70,21 @@ def activation_value(
     return own.end if own else linear
 
 
-def _steps(program: Program, connections: Connections, layer: int, operand: int) -> list[Step]:
+def _steps(
+    program: Program,
+    connections: Connections,
+    layer: int,
+    operand: int,
+    position: Mapping[int, int],
+) -> list[Step]:
     """The way from the layer's linear map to `operand`, cut where all paths meet."""
     start = connections.maps[layer].output
-    producer = {v: op for op in program.operations for v in op.outputs}
+    operations = program.operations[position[start] : position[operand] + 1]
+    producer = {v: op for op in operations for v in op.outputs}
 
     # Within one step of a loop: what comes back through the carry lies behind, not on the way.
     ahead = {start}
-    for operation in program.operations:
+    for operation in operations:
         if operation.name != "carry" and not ahead.isdisjoint(operation.inputs):
             ahead.update(v for v in operation.outputs if connections.holds(v, layer))
 
@@ -94,7 +102,7 @@ def _steps(program: Program, connections: Connections, layer: int, operand: int)
     # Immediate dominators: values are numbered in the order in which they are computed, except
     # for those handed through calls, so that the order of the operations decides.
     before, depth = {start: start}, {start: 0}
-    for operation in program.operations:
+    for operation in operations:
         for value in operation.outputs:
             if value in leading and value != start:
                 inputs = held(value)
@@ -131,7 +139,7 @@ def _step(producer, connections: Connections, layer: int, start: int, end: int) 
         operation.name in ELEMENTWISE and _is_nonlinear(operation, connections, layer)
         for operation in found
     )
-    pointwise = all(op.name in ELEMENTWISE or op.name in _IN_PLACE for op in found)
+    pointwise = all(op.name in ELEMENTWISE or op.name in lb.MOVING for op in found)
     return Step(start, end, found, nonlinear, pointwise, not pointwise and _exponential(found))
 
 

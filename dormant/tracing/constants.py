@@ -11,12 +11,9 @@ from dormant.tracing import labels as lb
 from dormant.tracing.jaxpr import Program
 
 # Zero where all their operands are; `select_n` where all its cases are.
-_KEEP_ZEROS = (
-    lb.IDENTITIES
-    | frozenset(lb.MOVES)
-    | frozenset("neg abs sign add add_any sub max min select_n split cumsum reduce_sum".split())
+_KEEP_ZEROS = lb.MOVING | frozenset(
+    "neg abs sign add add_any sub max min select_n cumsum reduce_sum".split()
 )
-_SAME_ELEMENTS = frozenset("convert_element_type broadcast_in_dim reshape squeeze copy".split())
 
 
 def zero_values(program: Program) -> frozenset[int]:
@@ -44,7 +41,7 @@ def bounds(program: Program) -> dict[int, tuple[float, float]]:
     known = {v: _extremes(constant) for v, constant in program.constants.items()}
     found = {value: extremes for value, extremes in known.items() if extremes is not None}
     for operation in program.operations:
-        if operation.name in _SAME_ELEMENTS and operation.inputs[0] in found:
+        if operation.name in lb.REARRANGED and operation.inputs[0] in found:
             found[operation.outputs[0]] = found[operation.inputs[0]]
     return found
 

@@ -17,14 +17,8 @@ import numpy as np
 from jax.tree_util import PyTreeDef
 
 from dormant.checks import check_arrays, first_line, shown_shapes
+from dormant.primitives import apply_primitive, called_body
 from dormant.tracing.connections import TraceError
-
-# Inlining these does not change a value; one of their parameters holds the body.
-_CALLS = frozenset(
-    "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
-    "custom_vjp_call_jaxpr".split()
-)
-_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 
 class Operation(NamedTuple):
@@ -233,11 +227,9 @@ class Flattener:
 
         for eqn in jaxpr.eqns:
             inputs = [read(atom) for atom in eqn.invars]
-            if eqn.primitive.name in _CALLS:
-                body = next(eqn.params[name] for name in _BODIES if name in eqn.params)
-                closed = body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
-                inner = [self._constant(value) for value in closed.consts]
-                outputs = self._walk(closed.jaxpr, inner, inputs)
+            if body := called_body(eqn):
+                inner = [self._constant(value) for value in body.consts]
+                outputs = self._walk(body.jaxpr, inner, inputs)
             else:
                 outputs = self._operation(eqn, inputs)
             numbers.update(zip(eqn.outvars, outputs, strict=True))
@@ -313,12 +305,8 @@ def _inner_constants(jaxpr: jex.Jaxpr) -> tuple:
 
 
 def apply_operation(operation: Operation, operands: Sequence[Any]) -> Sequence[Any]:
-    """Runs one primitive; the results as a sequence."""
-    bound = operation.primitive.get_bind_params(operation.params)
-    # JAX before 0.10 returns (subfunctions, parameters), later ones the parameters alone.
-    subfuns, params = bound if isinstance(bound, tuple) else ((), bound)
-    results = operation.primitive.bind(*subfuns, *operands, **params)
-    return results if operation.primitive.multiple_results else [results]
+    """Runs one operation; the results as a sequence."""
+    return apply_primitive(operation.primitive, operation.params, operands)
 
 
 def known_values(program: Program, wanted: Sequence[int]) -> list[Any]:

@@ -118,6 +118,7 @@ _MIXED_BY = {
     "mul": "multiplied with each other, a gated product,",
     "add": "summed with each other",
     "sub": "subtracted from each other",
+    "dot_general": "multiplied with each other",
 }
 
 
@@ -199,6 +200,9 @@ IDENTITIES = COLLECTIVES | frozenset(
 )
 # Followed by evaluating them on the index array itself, when their other operands are constants.
 EVALUATED_MOVES = frozenset("gather dynamic_slice tile".split())
+# All that change no element; then those whose results hold elements of their first operand alone.
+MOVING = IDENTITIES | frozenset(MOVES) | EVALUATED_MOVES | {"split"}
+REARRANGED = IDENTITIES - COLLECTIVES | frozenset(MOVES) - {"concatenate", "pad", "stack"}
 
 
 def data_indices(name: str, params: dict[str, Any], shape: tuple[int, ...]) -> list[int]:

@@ -13,13 +13,27 @@ import numpy as np
 from dormant.graph import Entries, IndexMap, Layer, layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.activations import activation_value
-from dormant.tracing.connections import Connections, EntryMap, LinearMap, Read, TraceError
+from dormant.tracing.connections import (
+    Connections,
+    Elementwise,
+    EntryMap,
+    LinearMap,
+    Read,
+    TraceError,
+)
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.outputs import Output
 from dormant.tracing.overlaps import any_overlap, within
+from dormant.tracing.scaling_inputs import scaled_by_inputs
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.uses import Sharing, consistent, different_neurons, group_uses
+
+_SCALED = (
+    "an input without a batch axis scales or shifts each of its neurons. If that holds running"
+    " statistics, a recycled neuron keeps those of the old one: trace on all variables, as"
+    " `dormant.trace(lambda variables, x: ..., variables, x)` does"
+)
 
 
 class Site(NamedTuple):
@@ -101,6 +115,7 @@ class _Builder:
         self.kept = kept
         self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
+        self.position = {v: at for at, op in enumerate(program.operations) for v in op.outputs}
         # A layer is called by the number of its first use; its uses are linear maps.
         self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
         self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
@@ -111,11 +126,24 @@ class _Builder:
         self.reads: dict[int, list[Read]] = {}
         for read in connections.reads:
             self.reads.setdefault(self.layer_of[read.layer], []).append(read)
+        self.readers = {
+            number: {self.layer_of[read.reader] for read in reads}
+            for number, reads in self.reads.items()
+        }
+        self.feeding: dict[int, list[int]] = {}  # of each linear map, what it reads
+        for read in connections.reads:
+            self.feeding.setdefault(read.reader, []).append(read.layer)
+        self.acting_on: dict[int, list[Elementwise]] = {}  # by linear map
+        self.acting: dict[int, list[Elementwise]] = {}  # by leaf
+        for each in connections.elementwise:
+            self.acting_on.setdefault(each.layer, []).append(each)
+            self.acting.setdefault(each.entries.leaf, []).append(each)
         self.members = {number: self._members_of_uses(number) for number in self.reads}
         self.kernels: dict[int, list[int]] = {}  # leaf -> linear maps that use it
         for number, linear_map in enumerate(connections.maps):
             for leaf in dict.fromkeys(linear_map.leaves):
                 self.kernels.setdefault(leaf, []).append(number)
+        self.scaled = scaled_by_inputs(program, connections)
         self.kernel_is_shared = {number: self._is_shared(number) for number in self.uses}
 
     def build(self) -> Analysis:
@@ -159,8 +187,9 @@ class _Builder:
         obstacle = self._obstacle(number, activations)
         ancestors = set().union(*(self._ancestors(*each) for each in activations.items()))
         incoming = self._incoming(number, ancestors)
+        scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
-        feeding = [read.layer for read in self.connections.reads if read.reader in uses]
+        feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
         places = {value: self.labels_of[value][use].index for use, value in activations.items()}
         built = []
         members = self.members[number]
@@ -177,6 +206,7 @@ class _Builder:
                 self._member_names(feeding, suffix) or ("input",),
                 self._member_names([read.reader for read in reads], suffix),
                 obstacle,
+                _SCALED if scaled else None,
             )
             sites = tuple(
                 self._site(value, _renumber(index, local), neurons)
@@ -189,8 +219,9 @@ class _Builder:
         """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
         return [("kernel", entries) for entries in self.maps[number].columns] + [
             ("elementwise", each.entries)
-            for each in self.connections.elementwise
-            if each.layer in self.uses[number] and not each.entries.shared
+            for use in self.uses[number]
+            for each in self.acting_on.get(use, ())
+            if not each.entries.shared
             if until is None or each.output in until
         ]
 
@@ -228,13 +259,14 @@ class _Builder:
             self.connections,
             use,
             self._end_of_way(use),
+            self.position,
             lambda value: self._is_whole(use, value) and not self._joins_uses(use, value),
         )
 
     def _end_of_way(self, use: int) -> int:
         """What reads a use of a layer first, if that is no later step of a loop; else the last of
         its values."""
-        for read in self.connections.reads:
+        for read in self.reads[self.layer_of[use]]:
             if read.layer == use and not self._is_carried(use, read.operand):
                 return read.operand
         ahead, last = {self.maps[use].output}, self.maps[use].output
@@ -275,12 +307,17 @@ class _Builder:
     # -- whether it can be recycled ------------------------------------------------------------
 
     def _obstacle(self, number: int, activations: dict[int, int]) -> str | None:
-        uses, reads = self.uses[number], self.reads[number]
+        uses = self.uses[number]
+        reads = self.reads[number]
+        # Of a layer that nothing kept depends on: it is cut as well.
+        leading = [read for read in reads if self.maps[read.reader].output in self.leading]
         linear_map = self.maps[number]
         readers = dict.fromkeys(self.layer_of[read.reader] for read in reads)
         layers = dict.fromkeys([number, *readers])
         if any(self.kernel_is_shared[layer] for layer in layers):
             return "weight sharing: a kernel that it needs is used more than once"
+        if len(uses) == 1 and (stream := self._stream(leading)):
+            return stream
         for leaf in dict.fromkeys(leaf for layer in layers for leaf in self.maps[layer].leaves):
             if leaf in self.connections.other_uses:
                 other = self.connections.other_uses[leaf]
@@ -310,9 +347,7 @@ class _Builder:
         if company:
             return f"{company[0]}: its activation is {company[1]}"
         zero = silenced_values(self.program, self.connections, activations)
-        for read in reads:
-            if self.maps[read.reader].output not in self.leading:
-                continue  # it is cut as well, but nothing that must stay depends on it
+        for read in leading:
             reader_name = self.names[read.reader]
             label = self.labels_of[read.operand][read.layer]
             if label.mixing:
@@ -330,28 +365,38 @@ class _Builder:
                 return f"its activations are also an output of the network{which}"
         return None
 
+    def _stream(self, reads: Sequence[Read]) -> str | None:
+        """The reason if a layer is read in a residual stream, also where that is normalized."""
+        if any(self._is_carried(read.layer, read.operand) for read in reads):
+            return None  # the steps of a loop are what mixes it
+        for read in reads:
+            company = self._company({read.layer: read.operand})
+            if company and company[0] == "residual stream":
+                return f"residual stream: {self.names[read.reader]} reads it {company[1]}"
+        return None
+
     def _is_shared(self, number: int) -> bool:
         """Whether entries of a layer's kernel are of another kernel too, or a bias or scale."""
         own = self.maps[number]
         others = {other for leaf in own.leaves for other in self.kernels[leaf]}
-        acting = [each.entries for each in self.connections.elementwise]
+        acting = [each.entries for leaf in own.leaves for each in self.acting.get(leaf, ())]
         uses = [acting, *(self.maps[other].columns for other in others - {*self.uses[number]})]
         return any(any_overlap(own.columns, each) for each in uses)
 
     def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
         uses = self.uses[number]
         paths = {use: self._ancestors(use, value) for use, value in activations.items()}
-        acting = self.connections.elementwise
         own = [
             each.entries
-            for each in acting
-            if each.layer in uses and each.output in paths[each.layer]
+            for use in uses
+            for each in self.acting_on.get(use, ())
+            if each.output in paths[use] and not each.entries.shared
         ]
-        own = [entries for entries in own if not entries.shared]
-        others = [each.entries for each in acting if each.layer not in uses]
         if not consistent(own):
             return True
         for mine in own:
+            acting = self.acting[mine.leaf]
+            others = [each.entries for each in acting if each.layer not in uses]
             # One array may hold kernels and biases of many layers, each its own entries.
             kernels = [self.maps[other].columns for other in self.kernels.get(mine.leaf, ())]
             if any(any_overlap([mine], each) for each in [others, *kernels]):
@@ -380,7 +425,8 @@ class _Builder:
             )
         }
         if entering & {"add", "add_any", "sub"}:
-            apart = not any(self._leads(number, o) or self._leads(o, number) for o in others)
+            pairs = [(min(number, other), max(number, other)) for other in others]
+            apart = not any(self._leads(*pair) or self._leads(*pair[::-1]) for pair in pairs)
             how = "multiplied and summed" if entering & {"mul", "div"} else "summed"
             return "sum of layers" if apart else "residual stream", f"{how} with {names}"
         if entering and entering <= {"mul", "div"}:
@@ -395,12 +441,10 @@ class _Builder:
     def _leads(self, use: int, other: int) -> bool:
         """Whether the layer of `other` reads that of `use`, or reads what reads it."""
         found, pending = {self.layer_of[use]}, [self.layer_of[use]]
-        while pending:
-            for read in self.reads.get(pending.pop(), ()):
-                reader = self.layer_of[read.reader]
-                if reader not in found:
-                    found.add(reader)
-                    pending.append(reader)
+        while pending and self.layer_of[other] not in found:
+            readers = self.readers.get(pending.pop(), set())
+            pending += readers - found
+            found |= readers
         return self.layer_of[other] in found
 
     def _sharing(self, use: int, value: int) -> list[int]:

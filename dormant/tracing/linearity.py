@@ -6,11 +6,11 @@
 import collections
 from collections.abc import Mapping
 
+from dormant.primitives import LINEAR
 from dormant.tracing import labels as lb
 from dormant.tracing.jaxpr import Program
 
-LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
-_IN_PLACE = lb.IDENTITIES | (frozenset(lb.MOVES) - {"concatenate", "pad"})
+_IN_PLACE = lb.REARRANGED | lb.COLLECTIVES
 _PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 
 

@@ -72,7 +72,7 @@ class DotGeneral(NamedTuple):
 
     def plain(self, label: Label, side: int) -> Label | None:
         """The label behind a product without a parameter; None if it cannot be followed."""
-        label = label.constant_along(self.contract[side], "a product without a parameter")
+        label = label.constant_along(self.contract[side], "a product")
         index = _only_axes(label.index, self.batch[side] + self.free[side], self.contract[side])
         return label._replace(index=lb.spread(index, self._places(side), self.out_shape))
 
@@ -133,7 +133,7 @@ class Convolution(NamedTuple):
         index, _ = lb.constant_along(rows, [1])
         mixing = label.mixing
         if mixing is None and (index == MIXED).any():
-            mixing = "mixed by a convolution without a parameter"
+            mixing = "mixed by a convolution"
         index = lb.spread(index.ravel(), (self.out_axis,), self.out_shape)
         return label._replace(index=index, mixing=mixing)
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dormant.graph import layer_name, some_names
+from dormant.primitives import ELEMENTWISE
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import (
     Connections,
@@ -25,16 +27,10 @@ from dormant.tracing.connections import (
 from dormant.tracing.constants import bounds, zero_values
 from dormant.tracing.jaxpr import Operation, Program, apply_operation, known_values
 from dormant.tracing.labels import MIXED, NONE, Label
-from dormant.tracing.linearity import LINEAR, Ways
+from dormant.tracing.linearity import Ways
 from dormant.tracing.products import Convolution, DotGeneral
 from dormant.tracing.uses import layer_key
 
-ELEMENTWISE = LINEAR | frozenset(
-    "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
-    "cos tan asin acos atan sinh cosh asinh acosh atanh atan2 erf erfc erf_inv lgamma digamma abs "
-    "sign floor ceil round is_finite not and or xor eq ne lt le gt ge select_n clamp nextafter "
-    "shift_left shift_right_logical shift_right_arithmetic".split()
-)
 REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
     "argmin".split()
@@ -93,6 +89,8 @@ class _Propagation:
         self.zeros = zero_values(program)
         self.ways = Ways(program)
         self.maps: list[LinearMap] = []
+        self.keys: list[tuple] = []  # of the maps, equal for the uses of one layer
+        self.known_labels: dict[tuple, Label] = {}  # by content
         # By linear map, with the values that are its kernel and what the product makes.
         self.products: dict[int, tuple[DotGeneral | Convolution, int, int]] = {}
         self.reads: list[Read] = []
@@ -202,23 +200,56 @@ class _Propagation:
             for source in self._sources(values, table):
                 yield table, source, self._labels(values, source, table)
 
+    def _of_each(
+        self, values, table, rule: Callable[[dict[int, Label]], Label]
+    ) -> dict[int, Label]:
+        """What `rule` makes of the labels, by value, of every source of a table.
+
+        It is asked once for all sources with the same labels: a residual stream holds every layer
+        before it, most of them alike.
+        """
+        if table is self.leaves_of:
+            leaves = self._sources(values, table)
+            return {leaf: rule(self._labels(values, leaf, table)) for leaf in leaves}
+        held = [table[v] for v in values if v in table]
+        made: dict[tuple, Label] = {}
+        found = {}
+        for layer in self._sources(values, table):
+            key = tuple(id(labels.get(layer)) for labels in held)
+            if key not in made:
+                made[key] = self._one(rule(self._labels(values, layer, table)))
+            found[layer] = made[key]
+        return found
+
+    def _relabel_each(self, values, target: int, rule: Callable[[dict[int, Label]], Label]) -> None:
+        for table in self._tables:
+            if found := self._of_each(values, table, rule):
+                table.setdefault(target, {}).update(found)
+
+    def _one(self, label: Label) -> Label:
+        """The one object for all labels with this content."""
+        small = lb.trim(label.index)
+        key = (label.index.shape, small.shape, small.tobytes(), *label[1:])
+        return self.known_labels.setdefault(key, label)
+
     def _relabel(self, operation: Operation, rule: Callable[[Label, int], Label]) -> None:
         """Applies `rule(label, number of the output)` to the labels of a one-operand primitive."""
-        for table, source, labels in self._held(operation.inputs[:1]):
-            (label,) = labels.values()
-            for number, target in enumerate(operation.outputs):
-                table.setdefault(target, {})[source] = rule(label, number)
+        for number, target in enumerate(operation.outputs):
+
+            def relabelled(labels: dict[int, Label], number: int = number) -> Label:
+                (label,) = labels.values()
+                return rule(label, number)
+
+            self._relabel_each(operation.inputs[:1], target, relabelled)
 
     def _combine(self, operation: Operation) -> None:
         inputs, (output,) = operation.inputs, operation.outputs
         shape = self.program.shapes[output]
 
-        def combined(source: int, table: dict[int, dict[int, Any]]) -> Label:
-            labels = self._labels(inputs, source, table)
+        def combined(labels: dict[int, Label]) -> Label:
             return lb.combine([*labels.values()], shape, operation.name)
 
-        held = self._sources(inputs, self.layers_of)
-        layers = {layer: combined(layer, self.layers_of) for layer in held}
+        layers = self._of_each(inputs, self.layers_of, combined)
         leaves: dict[int, Label | None] = {}
         holders = [v for v in inputs if self.leaves_of.get(v)]
         whole = not layers and len(holders) == 1 and self.program.shapes[holders[0]] == shape
@@ -226,10 +257,10 @@ class _Propagation:
             if whole and self.leaves_of[holders[0]][leaf] is None:
                 leaves[leaf] = None  # still the whole leaf: a cast, a scaling
             else:
-                leaves[leaf] = combined(leaf, self.leaves_of)
+                leaves[leaf] = combined(self._labels(inputs, leaf, self.leaves_of))
         if layers:
             self.layers_of[output] = layers
-        if any(label.single().any() for label in layers.values()):
+        if any(label.single().any() for label in {id(x): x for x in layers.values()}.values()):
             self._record_elementwise(output, layers, leaves)
         elif leaves:
             self.leaves_of[output] = leaves
@@ -239,29 +270,35 @@ class _Propagation:
             if label is None:
                 label = self._leaf_label(self.program.parameters[leaf], leaf)
             leaf_shape = self.program.shapes[self.program.parameters[leaf]]
+            made: dict[int, EntryMap] = {}
             for layer, neurons in layers.items():
-                owners = np.where(neurons.index == MIXED, np.int32(NONE), neurons.index)
-                entries = lb.scatter_entries(leaf_shape, label.index, lb.compact(owners))
-                self.elementwise.append(Elementwise(output, layer, EntryMap(leaf, *entries)))
+                if id(neurons) not in made:
+                    owners = np.where(neurons.index == MIXED, np.int32(NONE), neurons.index)
+                    entries = lb.scatter_entries(leaf_shape, label.index, lb.compact(owners))
+                    made[id(neurons)] = EntryMap(leaf, *entries)
+                self.elementwise.append(Elementwise(output, layer, made[id(neurons)]))
 
     def _move(self, operation: Operation) -> None:
         (output,) = operation.outputs
         shape = self.program.shapes[output]
         move = lb.MOVES[operation.name]
         operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
-        for table, source, labels in self._held(operands):
+
+        def moved(labels: dict[int, Label]) -> Label:
             indices = [
                 labels[v].index
                 if v in labels
                 else np.broadcast_to(np.int32(NONE), self.program.shapes[v])
                 for v in operands
             ]
-            table.setdefault(output, {})[source] = Label(
+            return Label(
                 np.broadcast_to(move(operation.params, indices, shape), shape),
                 all(label.statistic for label in labels.values()),
                 next((label.mixing for label in labels.values() if label.mixing), None),
                 next((label.lost for label in labels.values() if label.lost), None),
             )
+
+        self._relabel_each(operands, output, moved)
 
     def _follow_scan(self, operation: Operation) -> bool:
         axis = operation.params.get("axis", operation.params.get("dimension"))
@@ -377,8 +414,8 @@ class _Propagation:
                 for read in self.reads
             ):
                 product, kernel, _ = self.products[reader]
-                rows, shared = product.rows(self.layers_of[value][layer])
-                self._read(layer, reader, value, kernel, rows, shared)
+                label = self.layers_of[value][layer]
+                self._read(layer, reader, value, *self._rows(product, kernel, label))
                 has_news = True
         return has_news
 
@@ -446,27 +483,27 @@ class _Propagation:
         kernel, operand = (rhs, lhs) if side == 1 else (lhs, rhs)
         layer = self._new_layer(kernel, output, product)
         self.products[layer] = (product, kernel, output)
+        made: dict[tuple[int, ...], tuple[tuple[EntryMap, ...], bool]] = {}
         for sources in self._uses_in(operand):
             labels = [self.layers_of[operand][source] for source in sources]
-            # Uses of one layer that lie side by side, as along time, are read as one.
-            index = lb.merge([label.index for label in labels])
-            rows, shared = product.rows(labels[0]._replace(index=index))
+            key = tuple(map(id, labels))
+            if key not in made:
+                # Uses of one layer that lie side by side, as along time, are read as one.
+                index = lb.merge([label.index for label in labels])
+                made[key] = self._rows(product, kernel, labels[0]._replace(index=index))
             for source in sources:
-                self._read(source, layer, operand, kernel, rows, shared)
+                self._read(source, layer, operand, *made[key])
 
     def _uses_in(self, value: int) -> list[list[int]]:
         """The layers that a value holds, the uses of one layer together."""
-        groups: dict[Any, list[int]] = {}
-        held = self.layers_of.get(value, {})
-        for source in held:
-            key = layer_key(self.maps[source]) if len(held) > 1 else source
-            groups.setdefault(key, []).append(source)
+        groups: dict[tuple, list[int]] = {}
+        for source in self.layers_of.get(value, {}):
+            groups.setdefault(self.keys[source], []).append(source)
         return list(groups.values())
 
     def _plain_product(self, operation: Operation, product: DotGeneral | Convolution) -> None:
         """A product without a parameter: attention, a fixed projection, or a second input."""
         (output,) = operation.outputs
-        origin = self.from_parameters.get(output)
         if isinstance(product, DotGeneral):
             for side, value in enumerate(operation.inputs):
                 other = operation.inputs[1 - side]
@@ -480,13 +517,26 @@ class _Propagation:
                     if label is None:
                         self._lose(operation)
                         return
+                    if label.mixing and not labels[value].mixing:
+                        other = operation.inputs[1 - side]
+                        label = label._replace(mixing=self._summed_with(source, other))
                     found.append(label)
             combined = lb.combine(found, self.program.shapes[output], operation.name)
-            if origin is not None and combined.mixing:
-                combined = combined._replace(
-                    mixing=f"mixed by weights that passed through {origin}"
-                )
             table.setdefault(output, {})[source] = combined
+
+    def _summed_with(self, source: int, other: int) -> str:
+        """What a product with the value `other`, which sums over its neurons, does to a source."""
+        layers = self.layers_of.get(other, {})
+        if layers:
+            leaves = [self.maps[layer].leaves[0] for layer in layers]
+            names = some_names(list(dict.fromkeys(layer_name(self.names[each]) for each in leaves)))
+            others = "each other" if source in layers else names
+            return f"summed in products with {others}, as in attention logits,"
+        if other in self.from_parameters:
+            return f"mixed by weights that passed through {self.from_parameters[other]}"
+        if self.leaves_of.get(other):
+            return "mixed by a product with parameters"
+        return f"mixed by a product with {'constants' if other in self.known else 'inputs'}"
 
     def _find_sums(self, value: int, axes: Sequence[int], output: int) -> None:
         """Notes where a layer is only ever summed over some of its units, as the product of a
@@ -522,7 +572,8 @@ class _Propagation:
             starts, numbers = self.known_sums[number]
             neurons, found = int(numbers.max()) + 1, lb.compact(lb.renumber(found, numbers))
         self.maps.append(LinearMap(starts, tuple(leaves), columns, neurons, normalized))
-        self.layers_of[output] = {number: Label(found)}
+        self.keys.append(layer_key(self.maps[-1]))
+        self.layers_of[output] = {number: self._one(Label(found))}
         self.leaves_of.pop(output, None)
         return number
 
@@ -535,14 +586,20 @@ class _Propagation:
         leaf_shape = self.program.shapes[self.program.parameters[leaf]]
         return EntryMap(leaf, *lb.scatter_entries(leaf_shape, label.index, owners))
 
-    def _read(self, source, reader, operand, kernel, rows: np.ndarray, shared: bool) -> None:
+    def _rows(
+        self, product: DotGeneral | Convolution, kernel: int, label: Label
+    ) -> tuple[tuple[EntryMap, ...], bool]:
+        """The entries of a kernel that read a label, and whether one reads several neurons."""
+        rows, shared = product.rows(label)
+        return tuple(self._entries(kernel, leaf, rows) for leaf in self.leaves_of[kernel]), shared
+
+    def _read(self, source, reader, operand, maps: tuple[EntryMap, ...], shared: bool) -> None:
         label = self.layers_of[operand][source]
         if label.lost:
             name = self.names[self.maps[source].leaves[0]]
             raise cannot_follow(
                 f"the layer of kernel {name!r}", f"through the primitive '{label.lost}'"
             )
-        maps = tuple(self._entries(kernel, leaf, rows) for leaf in self.leaves_of[kernel])
         self.reads.append(Read(source, reader, operand, maps, shared))
 
 

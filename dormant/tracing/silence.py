@@ -15,14 +15,12 @@ from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing.uses import different_neurons
 
 _KEEP_ZERO = (
-    lb.IDENTITIES
-    | frozenset(lb.MOVES)
-    | lb.EVALUATED_MOVES
+    lb.MOVING
     | POOLS
     | (REDUCTIONS - {"argmax", "argmin"})
     | (SCANS - {"cumlogsumexp"})
     | frozenset(
-        "split neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
+        "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
         "erf floor ceil round dot_general conv_general_dilated step_input step_output".split()
     )
 )
@@ -40,8 +38,11 @@ def silenced_values(
     zero = set(activations.values())
     padded = set[int]()  # zero around the layer's elements too
 
-    def holds(value: int) -> bool:
-        return any(connections.holds(value, use) for use in activations)
+    holding = {
+        value
+        for value, found in connections.layers_of.items()
+        if not found.keys().isdisjoint(activations)
+    }
 
     def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
         """Where a value of that shape, or broadcast to it, holds the layer."""
@@ -57,7 +58,7 @@ def silenced_values(
 
     def covers(value: int, output: int) -> bool:
         """Whether `value` holds the layer wherever `output` does."""
-        if not holds(value):
+        if value not in holding:
             return False
         if value in padded:
             return True
@@ -75,7 +76,7 @@ def silenced_values(
     def keeps(operation: Operation, output: int) -> bool:
         name, inputs = operation.name, operation.inputs
         if name in _KEEP_ZERO:
-            return all(value in zero for value in inputs if holds(value))
+            return zero.issuperset(holding.intersection(inputs))
         if name in SCATTERS:
             written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
             kept = name == "scatter-mul" or written in connections.zeros
@@ -104,12 +105,13 @@ def silenced_values(
         return False
 
     for operation in program.operations:
-        for output in operation.outputs:
-            if output not in zero and holds(output) and any(map(holds, operation.inputs)):
-                if keeps(operation, output) and holds_one(output):
-                    zero.add(output)
-                    if operation.name == "pad" and operation.inputs[1] in connections.zeros:
-                        shape = program.shapes[operation.inputs[0]]
-                        if places(operation.inputs[0], shape).all():
-                            padded.add(output)
+        if holding.isdisjoint(operation.inputs):
+            continue
+        for output in holding.intersection(operation.outputs) - zero:
+            if keeps(operation, output) and holds_one(output):
+                zero.add(output)
+                if operation.name == "pad" and operation.inputs[1] in connections.zeros:
+                    shape = program.shapes[operation.inputs[0]]
+                    if places(operation.inputs[0], shape).all():
+                        padded.add(output)
     return zero

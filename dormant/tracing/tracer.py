@@ -49,7 +49,8 @@ def trace(
       leave_out: layers, or prefixes of their names such as `"encoder"`, to treat as plain data.
 
     Returns:
-      A static, hashable `NeuronGraph`; `print(graph)` shows it as a table.
+      A static, hashable `NeuronGraph`; `print(graph)` shows it as a table, with a note where an
+      input without a batch axis, such as running statistics, scales or shifts single neurons.
 
     Raises:
       TraceError: (a ValueError) if a layer cannot be followed, naming it and the primitive; if

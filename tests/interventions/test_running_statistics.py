@@ -4,15 +4,22 @@
 Four of sixteen neurons are silent, with weights of 0, so that their running variance is about 0."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import flax.linen as nn
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import dormant
+from dormant.graph import ParameterTree
+from tests.small_networks import same_bits
 
 X = jax.random.normal(jax.random.key(0), (64, 5))
 DEAD = np.arange(16) < 4
@@ -122,3 +129,154 @@ def test_a_whole_reset_takes_the_statistics_too():
     opt_state = optimizer.init(variables()["params"])
     new, _, _ = reset.update(variables(), opt_state, reset.init(KEY), X)
     np.testing.assert_array_equal(new["batch_stats"]["BatchNorm_0"]["var"], np.ones(16))
+
+
+class Library(NamedTuple):
+    """The same network in another library, and where its arrays stand."""
+
+    variables: Callable[[jax.Array], Any]  # key -> initial ones
+    parameters: Callable[[Any], Any]  # what of them an optimizer is of
+    evaluate: Callable[[Any, jax.Array], jax.Array]
+    paths: tuple[str, ...]  # of the hidden kernel, the bias behind it, mean and variance
+
+
+class NnxNet(nnx.Module):
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(5, 16, rngs=rngs)
+        self.norm = nnx.BatchNorm(16, use_running_average=True, rngs=rngs)
+        self.head = nnx.Linear(16, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(nnx.relu(self.norm(self.hidden(x))))
+
+
+def of_nnx():
+    def evaluate(state, x):
+        return nnx.merge(nnx.graphdef(NnxNet(nnx.Rngs(0))), state)(x)
+
+    return Library(
+        lambda key: nnx.state(NnxNet(nnx.Rngs(key))),
+        lambda state: nnx.filter_state(state, nnx.Param),
+        evaluate,
+        ("hidden/kernel/value", "norm/bias/value", "norm/mean/value", "norm/var/value"),
+    )
+
+
+def of_haiku():
+    def network(x, is_training):
+        x = hk.BatchNorm(True, True, 0.9)(hk.Linear(16)(x), is_training)
+        return hk.Linear(3)(jax.nn.relu(x))
+
+    net = hk.without_apply_rng(hk.transform_with_state(network))
+    averages = (f"1/batch_norm/~/{name}_ema/average" for name in ("mean", "var"))
+    return Library(
+        lambda key: net.init(key, X, True),
+        lambda variables: variables[0],
+        lambda variables, x: net.apply(*variables, x, False)[0],
+        ("0/linear/w", "0/batch_norm/offset", *averages),
+    )
+
+
+class EquinoxNet(eqx.Module):
+    hidden: eqx.nn.Linear
+    norm: eqx.nn.BatchNorm
+    head: eqx.nn.Linear
+
+    def __init__(self, key):
+        first, second = jax.random.split(key)
+        self.hidden = eqx.nn.Linear(5, 16, key=first)
+        self.norm = eqx.nn.BatchNorm(16, "batch", mode="ema", inference=True)
+        self.head = eqx.nn.Linear(16, 3, key=second)
+
+    def __call__(self, x, state):
+        x, state = self.norm(self.hidden(x), state)
+        return self.head(jax.nn.relu(x)), state
+
+
+def of_equinox():
+    make = eqx.nn.make_with_state(EquinoxNet)
+    static = eqx.filter(make(jax.random.key(0)), eqx.is_array, inverse=True)
+
+    def evaluate(variables, x):
+        model, state = eqx.combine(variables, static)
+        return jax.vmap(lambda x: model(x, state)[0], axis_name="batch")(x)
+
+    return Library(
+        lambda key: eqx.filter(make(key), eqx.is_array),
+        lambda variables: variables[0],
+        evaluate,
+        ("0/hidden/weight", "0/norm/bias", "1/1/0", "1/1/1"),
+    )
+
+
+@pytest.mark.parametrize("library", [of_nnx, of_haiku, of_equinox])
+def test_other_libraries_reset_statistics_and_moments(library):
+    library = library()
+    kernel, bias, mean, var = library.paths
+    structure = ParameterTree.of(library.variables(KEY))
+    old = structure.leaves("variables", library.variables(jax.random.key(1)))
+    rows = old[kernel].shape[0] == 16
+    old[kernel] = jnp.where(DEAD[:, None] if rows else DEAD, 0.0, old[kernel])
+    old[bias] = jnp.where(DEAD, -1.0, old[bias])
+    old[mean] = jnp.where(DEAD, 1.0, 0.25).reshape(old[mean].shape)
+    old[var] = jnp.where(DEAD, 1e-7, 4.0).reshape(old[var].shape)
+    variables = structure.unflatten(old)
+    graph = dormant.trace(library.evaluate, variables, X)
+
+    adam = optax.adam(1e-3)
+    params = library.parameters(variables)
+    opt_state = adam.update(jax.tree.map(jnp.ones_like, params), adam.init(params), params)[1]
+    redo = dormant.redo(graph, library.variables, adam, tau=0.0, period=1)
+    new, found, state = jax.jit(redo.update)(variables, opt_state, redo.init(KEY), X)
+    assert int(state.report.recycled_total) == 4
+    assert jax.tree.structure((new, found)) == jax.tree.structure((variables, opt_state))
+    np.testing.assert_array_equal(library.evaluate(new, X), library.evaluate(variables, X))
+
+    fresh = library.variables(jax.random.fold_in(redo.init(KEY).key, 1))
+    masks = {name: jnp.asarray(DEAD) for name in graph.names}
+    expected = dormant.recycle(graph, variables, fresh, masks)
+    new, fresh, expected = (structure.leaves("tree", tree) for tree in (new, fresh, expected))
+    for path, value in expected.items():
+        kept = np.asarray(value == old[path])
+        assert same_bits(np.asarray(new[path])[kept], np.asarray(old[path])[kept])
+        # What is drawn is drawn in a compiled program, which rounds otherwise.
+        np.testing.assert_allclose(new[path], value, rtol=1e-5, atol=1e-6)
+    for path in library.paths:
+        dead = DEAD[:, None] if path == kernel and rows else DEAD
+        drawn = jnp.where(dead, fresh[path], old[path])
+        np.testing.assert_array_equal(expected[path], drawn, path)
+
+    places = {path: place for place, path in enumerate(structure.paths)}
+    numbers = library.parameters(jax.tree.unflatten(structure.treedef, range(len(places))))
+    for moments in (found[0].mu, found[0].nu):
+        of = dict(zip(jax.tree.leaves(numbers), jax.tree.leaves(moments), strict=True))
+        np.testing.assert_array_equal(jnp.ravel(of[places[bias]] == 0), DEAD)
+        zeros = (of[places[kernel]] == 0).all(1 if rows else 0)
+        np.testing.assert_array_equal(zeros, DEAD)
+        assert places[mean] not in of
+
+
+def test_an_optimizer_of_another_part_is_refused():
+    """Of two networks in one tree the moments of both must be given."""
+    adam = optax.adam(1e-3)
+    both = {"actor": init(KEY)["params"], "critic": {"w": jnp.ones((5, 6)), "v": jnp.ones((6, 1))}}
+
+    def apply(both, x):
+        hidden = nn.relu(nn.Dense(16).apply({"params": both["actor"]["Dense_0"]}, x))
+        actor = nn.Dense(3).apply({"params": both["actor"]["Dense_1"]}, hidden)
+        return actor, nn.relu(x @ both["critic"]["w"]) @ both["critic"]["v"]
+
+    graph = dormant.trace(apply, both, X)
+    masks = {name: jnp.zeros(graph[name].neurons, bool) for name in graph.names}
+    dormant.reset_moments(adam, graph, adam.init(both), masks)
+    with pytest.raises(ValueError, match="^`opt_state` must be a state of the intervention's"):
+        dormant.reset_moments(adam, graph, adam.init(both["actor"]), masks)
+
+
+def test_an_optimizer_that_intervenes_is_given_parameters_alone_and_says_so():
+    adam = optax.adam(1e-3)
+    redo = dormant.redo(graph(), init, adam, period=1)
+    optimizer = dormant.as_transformation(adam, redo, KEY)
+    params = variables()["params"]
+    with pytest.raises(ValueError, match="^`params` must be all variables .* `as_transformation`"):
+        optimizer.update(params, optimizer.init(params), params, inputs=X)

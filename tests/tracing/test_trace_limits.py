@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 import dormant
+from dormant.tracing import labels
 from tests.traced_networks import (
     CNN,
     IMAGE,
@@ -69,7 +70,7 @@ OBSTACLES = {
     "attention": (
         lambda x: pipe(x[None], Dense(8), relu, nn.MultiHeadDotProductAttention(2), Dense(3)),
         {"MultiHeadDotProductAttention_0/query", "MultiHeadDotProductAttention_0/key"},
-        "product without a parameter",
+        "as in attention logits",
     ),
 }
 
@@ -317,6 +318,27 @@ def test_table():
         "Conv_1  5        Conv_0  Dense_0  yes",
         "output layers: Dense_0",
     ]
+
+
+def test_a_block_of_a_deep_network_is_as_much_work_as_one_of_a_shallow_network(monkeypatch):
+    """A residual stream holds all layers before it; alike, they are followed once."""
+    calls = []
+    combine = labels.combine
+    monkeypatch.setattr(labels, "combine", lambda *each: calls.append(each) or combine(*each))
+
+    def stacked(x, blocks):
+        x = Dense(7)(x)
+        for _ in range(blocks):
+            x += Dense(7)(relu(Dense(7)(nn.LayerNorm()(x))))
+        return Dense(2)(x)
+
+    counts = []
+    for blocks in (4, 8, 12):
+        calls.clear()
+        network = Network(functools.partial(stacked, blocks=blocks))
+        dormant.trace(network.apply, network.init(jax.random.key(0), VECTOR), VECTOR)
+        counts.append(len(calls))
+    assert 0 < counts[1] - counts[0] == counts[2] - counts[1]
 
 
 def test_unhashable_apply():

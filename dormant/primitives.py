@@ -1,0 +1,44 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What is known of JAX's primitives, by name, for everything that reads a jaxpr."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.extend.core as jex
+
+# Linear on single elements in each operand (a quotient in its dividend).
+LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
+# Every element of the result depends on the elements in its place alone.
+ELEMENTWISE = LINEAR | frozenset(
+    "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "
+    "cos tan asin acos atan sinh cosh asinh acosh atanh atan2 erf erfc erf_inv lgamma digamma abs "
+    "sign floor ceil round is_finite not and or xor eq ne lt le gt ge select_n clamp nextafter "
+    "shift_left shift_right_logical shift_right_arithmetic".split()
+)
+
+# Inlining these does not change a value; one of their parameters holds the body.
+_CALLS = frozenset(
+    "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
+    "custom_vjp_call_jaxpr".split()
+)
+_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+
+
+def called_body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:
+    """What a call, such as `jit` or `remat`, computes; None for every other equation."""
+    if equation.primitive.name not in _CALLS:
+        return None
+    body = next(equation.params[name] for name in _BODIES if name in equation.params)
+    return body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
+
+
+def apply_primitive(
+    primitive: jex.Primitive, params: Mapping[str, Any], operands: Sequence[Any]
+) -> Sequence[Any]:
+    """Runs one primitive; the results as a sequence."""
+    bound = primitive.get_bind_params(params)
+    # JAX before 0.10 returns (subfunctions, parameters), later ones the parameters alone.
+    subfuns, params = bound if isinstance(bound, tuple) else ((), bound)
+    results = primitive.bind(*subfuns, *operands, **params)
+    return results if primitive.multiple_results else [results]
