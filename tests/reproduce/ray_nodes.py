@@ -25,6 +25,8 @@ _HASTE = {
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_grpc_client_keepalive_time_ms": "20000",
+    "RAY_grpc_client_keepalive_timeout_ms": "10000",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # else jobs come after all others of this machine
 }
@@ -38,17 +40,24 @@ def site() -> Path:
     name = f"dormant-{wanted}-python{sys.version_info[0]}.{sys.version_info[1]}"
     folder = Path(tempfile.gettempdir()) / re.sub(r"[^a-z0-9.]+", "-", name)
     if not folder.is_dir():
-        made = tempfile.mkdtemp(dir=folder.parent)
-        command = [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--target", made),
-            *("-c", str(ROOT / "constraints.txt"), wanted),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-        if "No matching distribution" in done.stderr:
-            pytest.skip(f"no package index that has {wanted} can be reached")
-        assert done.returncode == 0, done.stderr
-        with contextlib.suppress(OSError):  # another process was first
-            os.rename(made, folder)
+        constraints = str(ROOT / "constraints.txt")
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            made = Path(temporary) / "site"
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "install", "--quiet"),
+                    *("--target", str(made), "-c", constraints, wanted),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=900,
+                check=False,
+            )
+            if done.returncode and "connection broken" in done.stderr:
+                pytest.skip(f"no package index can be reached, to install {wanted}")
+            assert done.returncode == 0, done.stderr
+            with contextlib.suppress(OSError):  # another process was first
+                made.rename(folder)
     return folder
 
 
