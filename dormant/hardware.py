@@ -4,6 +4,7 @@
 
 import contextlib
 import contextvars
+import importlib.metadata
 import importlib.util
 import math
 import os
@@ -57,6 +58,12 @@ class Hardware(NamedTuple):
     platform: str
     devices: tuple[jax.Device, ...] = ()
     chip: Chip | None = None
+
+    @property
+    def compiler(self) -> str:
+        """What compiles for it here, with versions."""
+        libtpu = f" and libtpu {importlib.metadata.version('libtpu')}" if self.chip else ""
+        return f"JAX {jax.__version__}{libtpu}"
 
 
 _target: contextvars.ContextVar[Hardware | None] = contextvars.ContextVar("target", default=None)

@@ -2,7 +2,6 @@
 
 """A run's programs compiled for hardware that is not there, and what the compiler says of them."""
 
-import importlib.metadata
 import json
 import math
 import re
@@ -61,12 +60,6 @@ def print_compiled(parts: Iterable[Part], hardware: Hardware) -> None:
     """Compiles one part after the other and prints a line of JSON for each: `described`."""
     for part in parts:
         print(json.dumps(described(part, hardware)), flush=True)
-
-
-def versions(hardware: Hardware) -> str:
-    """What compiles."""
-    names = ("jax", "libtpu") if hardware.chip else ("jax",)
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def described(part: Part, hardware: Hardware) -> dict[str, Any]:
