@@ -16,6 +16,13 @@ import jax
 from dormant.checks import check, first_line
 
 _GB = 10**9
+# libtpu asks neither a cloud nor a lock file which TPU this process has: it has none.
+_WITHOUT_A_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 _INSTALL = "libtpu, which compiles for TPUs, is not installed: pip install 'dormant[tpu]'"
 
 
@@ -89,8 +96,7 @@ def hardware_of(name: str) -> Hardware:
         return Hardware(name, "cuda")
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError(_INSTALL)
-    known = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
-    for variable, value in {**known, "TPU_ACCELERATOR_TYPE": "v5litepod-8"}.items():
+    for variable, value in _WITHOUT_A_TPU.items():
         os.environ.setdefault(variable, value)
     from jax.experimental import topologies
 
