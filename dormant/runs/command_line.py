@@ -60,10 +60,9 @@ def run_command(
         given = _parse(program, description, list(arguments))
         if given is None:
             return 0
-        # Programs that are compiled for other hardware leave nothing behind.
-        base_dir = tempfile.gettempdir() if given.compile_for else check_base_dir(given.base_dir)
-        find_gin_files(given.gin_files)
-        with hardware.compiling_for(_hardware(given.compile_for)):
+        target = _hardware(given.compile_for)
+        with _folder(given.base_dir, target) as base_dir, hardware.compiling_for(target):
+            find_gin_files(given.gin_files)
             run = prepare(given, base_dir)
             # From here on: jax.distributed, which `prepare` starts, takes SIGTERM for itself.
             with interruptible(), last_words(say):
@@ -84,6 +83,16 @@ def _hardware(name: str | None) -> hardware.Hardware | None:
         return None if name is None else hardware.hardware_of(name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _folder(base_dir: str | None, target: hardware.Hardware | None) -> Iterator[str]:
+    """The folder of a run; an empty one that is not kept where its programs are compiled only."""
+    if target is None:
+        yield check_base_dir(base_dir)
+    else:
+        with tempfile.TemporaryDirectory() as empty:
+            yield empty
 
 
 def _ended(error: BaseException, started: bool) -> tuple[int, str] | None:

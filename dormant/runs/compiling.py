@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import export
+from jax.interpreters import partial_eval
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from dormant.checks import first_line
@@ -100,10 +101,10 @@ def flops_at_least(jaxpr: Any) -> int:
     """Floating-point operations of a program's matrix products and convolutions, on one chip.
 
     XLA's own `cost_analysis` counts the body of a loop once, however often it is run; here it
-    counts as often. What is not sure to run counts nothing: loops of unknown length, and all
-    branches but the cheapest.
+    counts as often. What is not sure to run counts nothing: what nothing depends on, loops of
+    unknown length, and all branches but the cheapest.
     """
-    total = 0
+    total, (jaxpr, _) = 0, partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
         if name == "dot_general":
