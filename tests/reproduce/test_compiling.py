@@ -107,13 +107,13 @@ def compiled(libtpu, folder, *arguments):
     ("arguments", "chips", "programs"),
     [
         (
-            ("minatar_quickstart", "--scale=smoke", "--seeds=4"),
+            ("minatar_prune", "--games=Breakout-MinAtar", "--seeds=4"),
             "4",
-            4 * ["init", "fill", "advance"],
+            2 * ["init", "fill", "advance"],
         ),
-        (("quickstart", "--scale=smoke", "--seeds=1"), "1", 2 * ["init", "steps, neurons scored"]),
+        (("quickstart", "--scale=smoke"), "1", 2 * ["init", "steps, neurons scored"]),
         (
-            ("tab6", "--scale=smoke", "--seeds=1"),
+            ("tab6",),
             "1",
             4 * ["act", "act in evaluation", "updates", "updates, neurons scored"],
         ),
