@@ -58,6 +58,7 @@ DIGITS = [
     "scikit-learn>=1.6,<2",  # whose package holds real images
 ]
 RAY = ["ray>=2.60,<2.61"]  # docs/ray.md says what was tried with it
+TPU = ["jax[tpu]>=0.8.0,<0.13"]  # with libtpu, which compiles for TPUs on any machine
 DEV = [
     "rliable>=1.2.0,<2",  # the report's intervals are held against its own
     "pandas<3",  # with pandas 3 rliable does not import
@@ -115,6 +116,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "digits": DIGITS,
         "ray": RAY,
+        "tpu": TPU,
         "dev": DEV,
         "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DIGITS + DEV,
     },

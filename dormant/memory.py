@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dormant import hardware
 from dormant.checks import shown
 
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -41,8 +42,11 @@ def machine_memory(
 ) -> int | None:
     """Bytes that this process can have: physical memory, or less where its control group says so.
 
-    None where neither can be told, as on systems without `sysconf`.
+    None where neither can be told, as on systems without `sysconf`, or where programs are compiled
+    for other hardware than this machine's.
     """
+    if hardware.target() is not None:
+        return None
     found = _control_group_limits(groups, own_group)
     with contextlib.suppress(AttributeError, OSError, ValueError):
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -50,10 +54,14 @@ def machine_memory(
 
 
 def device_memory(devices: Sequence[jax.Device] | None = None) -> int | None:
-    """Bytes of the first of some devices, or of JAX's default one; a CPU's are the machine's.
+    """Bytes of the first of some devices, or of JAX's default one; a CPU's are the machine's. Where
+    programs are compiled for other hardware, those of one chip of it.
 
     None where they cannot be told.
     """
+    target = hardware.target()
+    if target is not None:
+        return target.chip and target.chip.memory
     device = devices[0] if devices else jax.devices()[0]
     if device.platform == "cpu":
         return machine_memory()

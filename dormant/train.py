@@ -13,8 +13,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import logging  # noqa: E402
 
+from dormant import hardware  # noqa: E402
+from dormant.checks import require  # noqa: E402
 from dormant.interruption import end, end_at_once  # noqa: E402
 from dormant.runs.command_line import command_line, quiet_stderr, run_command  # noqa: E402
+from dormant.runs.compiling import print_compiled  # noqa: E402
 
 _PROGRAM = "dormant.train"
 
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def prepare(given, base_dir):
         with quiet_stderr():
-            from dormant.agents import preflight
+            from dormant.agents import parts, preflight
 
             preflight.load_gin(given.gin_files, given.gin_bindings)
             preflight.check_runner()
@@ -47,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # TensorFlow only writes event files here; the accelerator's memory is JAX's.
             tf.config.set_visible_devices([], "GPU")
             runner = create_dormant_runner(base_dir)
+        target = hardware.target()
+        if target is not None:
+            alone = hasattr(runner, "agent")
+            require(
+                alone, "--compile_for", "left out where several runs are in lockstep", target.name
+            )
+            return functools.partial(print_compiled, parts.parts(runner.agent), target)
         return functools.partial(_run, runner, base_dir, command_line(_PROGRAM, arguments))
 
     return run_command(_PROGRAM, __doc__, arguments, prepare)

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def load():
         from dormant.vectorized.agent import VectorizedDQN
         from dormant.vectorized.options import VectorizedRun, initialize_distributed
-        from dormant.vectorized.runner import VectorizedRunner
+        from dormant.vectorized.runner import VectorizedRunner, parts
 
         def make_runner(base_dir: str) -> VectorizedRunner:
             run = VectorizedRun()
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     raise ConfigurationError(f"initialize_distributed: {error}") from error
             return VectorizedRunner(base_dir, run, VectorizedDQN(), LearnerOptions())
 
-        return make_runner
+        return make_runner, lambda: parts(VectorizedRun(), VectorizedDQN(), LearnerOptions())
 
     return run_compiled("dormant.train_vectorized", __doc__, arguments, load)
 

@@ -69,7 +69,16 @@ ROOMS = {
     ),
 }
 COMMANDS = ("train", "train_vectorized", "study", "__main__")
-GROUND = ("graph", "checks", "memory", "data_files", "interruption", "primitives", "version")
+GROUND = (
+    "graph",
+    "checks",
+    "hardware",
+    "memory",
+    "data_files",
+    "interruption",
+    "primitives",
+    "version",
+)
 # The only files of a run on the device that know gin; the rest are pure functions.
 KNOW_GIN = ("vectorized/agent.py", "vectorized/options.py", "vectorized/runner.py")
 

@@ -56,14 +56,19 @@ def _host_loop(learner: Learner) -> Burst:
     return burst
 
 
-def _device_scan(learner: Learner) -> Burst:
+def compiled_scan_of(learner: Learner) -> Callable[..., tuple[Any, Any]]:
+    """`scan_of`, compiled, of a tuple of batches; the state is donated."""
     scan = scan_of(learner)
 
     def stacked_scan(state, batches, score_inputs):
         # Stacked by the device: on the host every byte would be copied once more.
         return scan(state, stack(batches), score_inputs)
 
-    compiled_scan = jax.jit(stacked_scan, donate_argnums=0)
+    return jax.jit(stacked_scan, donate_argnums=0)
+
+
+def _device_scan(learner: Learner) -> Burst:
+    compiled_scan = compiled_scan_of(learner)
 
     def burst(state, batches, score_inputs, due, after_update=None):
         inputs = score_inputs if any(due) else None

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from dormant.checks import check, check_count
 from dormant.data_files import data_folder
+from dormant.hardware import hardware_of
 from dormant.interruption import Interrupted, interruptible
 from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog, status
+from dormant.reproduce.compiling import compile_jobs
 from dormant.reproduce.engines.catalog import add_options, chosen
 from dormant.reproduce.engines.worker import write_tasks
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
@@ -89,6 +91,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.dry_run:
         print(_dry_run(planned, folder))
         return 0
+    if known.compile_for is not None:
+        return 1 if compile_jobs(planned, hardware_of(known.compile_for)) else 0
     check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
     verified = Verified(folder)
     for job in planned:
@@ -202,6 +206,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--watch", action="store_true", help="the same every ten seconds until all is done"
+    )
+    parser.add_argument(
+        "--compile_for",
+        metavar="HARDWARE",
+        help="compile the runs' programs for v5e:4x4, another slice of TPUs or cuda, and stop",
     )
     parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument(

@@ -14,8 +14,10 @@ from typing import Any
 import jax
 from absl import flags
 
+from dormant import hardware
 from dormant.checks import ConfigurationError, RunFailed
 from dormant.interruption import Interrupted, interruptible, last_words
+from dormant.runs.compiling import Part, print_compiled
 from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
 _INTERRUPTED = "{}; the same command goes on from the last checkpoint"
@@ -23,6 +25,7 @@ FAILED, CONFIGURATION_ERROR = 1, 2
 # What gin adds to the TypeError of a function whose arguments no file and no binding gives.
 _UNBOUND = "No values supplied by Gin"
 _BASE_DIR = "Folder of the run; continued where it holds a checkpoint."
+_COMPILE_FOR = "Hardware to compile the run's programs for, such as v5e:4x4; nothing is run."
 _GIN_FILES = "Gin file: a path, or the name of one that comes with dormant, such as dqn_redo.gin"
 _GIN_BINDINGS = "Binding that overrides the files, such as 'ReDo.tau = 0.025'"
 
@@ -57,12 +60,13 @@ def run_command(
         given = _parse(program, description, list(arguments))
         if given is None:
             return 0
-        base_dir = check_base_dir(given.base_dir)
-        find_gin_files(given.gin_files)
-        run = prepare(given, base_dir)
-        # From here on: jax.distributed, which `prepare` starts, takes SIGTERM for itself.
-        with interruptible(), last_words(say):
-            run()
+        target = _hardware(given.compile_for)
+        with _folder(given.base_dir, target) as base_dir, hardware.compiling_for(target):
+            find_gin_files(given.gin_files)
+            run = prepare(given, base_dir)
+            # From here on: jax.distributed, which `prepare` starts, takes SIGTERM for itself.
+            with interruptible(), last_words(say):
+                run()
         return 0
     except BaseException as error:
         ended = _ended(error, started=run is not None)
@@ -72,6 +76,23 @@ def run_command(
     for line in text.splitlines():
         print(f"{program}: {line}", file=sys.stderr)
     return code
+
+
+def _hardware(name: str | None) -> hardware.Hardware | None:
+    try:
+        return None if name is None else hardware.hardware_of(name)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _folder(base_dir: str | None, target: hardware.Hardware | None) -> Iterator[str]:
+    """The folder of a run; an empty one that is not kept where its programs are compiled only."""
+    if target is None:
+        yield check_base_dir(base_dir)
+    else:
+        with tempfile.TemporaryDirectory() as empty:
+            yield empty
 
 
 def _ended(error: BaseException, started: bool) -> tuple[int, str] | None:
@@ -96,22 +117,25 @@ def run_compiled(
     program: str,
     description: str,
     arguments: Sequence[str] | None,
-    load: Callable[[], Callable[[str], Any]],
+    load: Callable[[], tuple[Callable[[str], Any], Callable[[], Sequence[Part]]]],
 ) -> int:
     """`run_command` for a run whose training is compiled, without Dopamine: `load` imports what gin
-    files bind and returns what makes a runner for a folder, from what gin then configures. Where
-    `arguments` are None, those of this process count."""
+    files bind and returns what makes a runner for a folder, and what lists what that run compiles,
+    from what gin then configures. Where `arguments` are None, those of this process count."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
 
     def prepare(given: flags.FlagValues, base_dir: str) -> Callable[[], None]:
         try:
-            make_runner = load()
+            make_runner, list_parts = load()
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"{error}; what {program} needs is installed by: pip install 'dormant[vectorized]'"
             ) from error
         with quiet_stderr():
             parse_gin(given.gin_files, given.gin_bindings)
+        target = hardware.target()
+        if target is not None:
+            return functools.partial(print_compiled, list_parts(), target)
         runner = make_runner(base_dir)
         if jax.process_index() == 0:
             print(f"{program}: {runner.describe()}; {base_dir}", file=sys.stderr)
@@ -126,6 +150,7 @@ def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagVa
     flags.DEFINE_string("base_dir", None, _BASE_DIR, flag_values=values)
     flags.DEFINE_multi_string("gin_files", [], _GIN_FILES, flag_values=values)
     flags.DEFINE_multi_string("gin_bindings", [], _GIN_BINDINGS, flag_values=values)
+    flags.DEFINE_string("compile_for", None, _COMPILE_FOR, flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     try:
         rest = values([program, *arguments])[1:]

@@ -16,11 +16,12 @@ from dormant.checks import ConfigurationError, require
 from dormant.learners import Finiteness
 from dormant.learners.finiteness import of_all, places
 from dormant.runs.checkpoints import Checkpoints
+from dormant.runs.compiling import Part, on_one_chip
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
-from dormant.studies.fitting import Data, FitState, make_fit
+from dormant.studies.fitting import Data, Fit, FitState, Study, make_fit
 from dormant.studies.options import StudyRun
 from dormant.xla_cpu import is_cpu
 
@@ -54,14 +55,7 @@ class StudyRunner:
         folder, self._options = Path(base_dir), options
         self._seed = options.seed or 0
         require(self._seed < 2**31, "LearnerOptions.seed", "below 2**31", self._seed)
-        self._study = run.study.study(options, run)
-        # Everything that is due, is so at the end of a call of the compiled program.
-        self._due_every = options.shared_period(run.training_steps)
-        self._unit = 1
-        if not (self._study.has_convolutions and is_cpu()):
-            most = min(self._due_every, _MOST_STEPS)
-            self._unit = max(n for n in range(1, most + 1) if self._due_every % n == 0)
-        self._fit = make_fit(self._study, options.score_batch)
+        self._study, self._fit, self._due_every, self._unit = _planned(run, options)
         self._prepared = Checkpoints(folder / "prepared")
         self._loop = HostLoop(folder, {folder: Member(self._seed, {})}, run)
         self._data = self._state = None
@@ -152,6 +146,40 @@ class StudyRunner:
             if value is not None
         )
         return [Summary(measured=measured)], text
+
+
+def _planned(run: StudyRun, options: LearnerOptions) -> tuple[Study, Fit, int, int]:
+    """A study, its compiled functions, and after how many gradient steps something may be due and
+    a call of them ends."""
+    study = run.study.study(options, run)
+    # Everything that is due, is so at the end of a call of the compiled program.
+    due_every, unit = options.shared_period(run.training_steps), 1
+    if not (study.has_convolutions and is_cpu()):
+        most = min(due_every, _MOST_STEPS)
+        unit = max(n for n in range(1, most + 1) if due_every % n == 0)
+    return study, make_fit(study, options.score_batch), due_every, unit
+
+
+def parts(run: StudyRun, options: LearnerOptions) -> list[Part]:
+    """What a run of a study compiles to fit its data, for the hardware that is compiled for; the
+    runs that come before it and its measurements are left out.
+
+    Raises:
+      ConfigurationError: when an option is not allowed, or what is fitted to cannot be read.
+    """
+    study, fit, due_every, unit = _planned(run, options)
+    key: Any = jax.random.key(0)
+    data = study.prepared
+    if data is None:
+        data = jax.eval_shape(lambda key: study.prepare(key, print), key)
+    key, data, state = on_one_chip((key, data, jax.eval_shape(fit.init, key, data)))
+    found = [Part("init", fit.init, (key, data), 1, 0, "")]
+    for name, scored in (("steps", False), ("steps, neurons scored", True)):
+        # Where every call ends with something due there are no others.
+        if scored or unit < due_every:
+            arguments = (state, data, unit, scored)
+            found.append(Part(name, fit.advance, arguments, 1, unit, "gradient step"))
+    return found
 
 
 def _of_one(finiteness: Finiteness) -> Finiteness:

@@ -6,18 +6,19 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant import vectorized
+from dormant import hardware, vectorized
 from dormant.checks import ConfigurationError, errors_of, require, require_counter
 from dormant.learners import Finiteness, LearnerState
 from dormant.learners.finiteness import of_all, places
 from dormant.memory import check_memory, device_memory, readable
 from dormant.records import metrics
+from dormant.runs.compiling import Part
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
@@ -26,7 +27,12 @@ from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
 from dormant.vectorized.program import Program, RunState, axes_of_run, bytes_of_a_seed
 from dormant.vectorized.seeds import axes_of
-from dormant.vectorized.sharding import local_seeds, shard, usable_devices
+from dormant.vectorized.sharding import (
+    local_seeds,
+    shapes_on_devices,
+    shard,
+    usable_devices,
+)
 from dormant.xla_cpu import is_cpu, one_by_one
 
 # Calls of the program between two records, of which each takes some milliseconds on the host.
@@ -53,20 +59,9 @@ class VectorizedRunner:
         Raises:
           ConfigurationError: when an option is not allowed, or the checkpoint is of another run.
         """
-        first, folder = options.seed or 0, Path(base_dir)
-        last = first + run.seeds - 1
-        require(last < 2**31, "LearnerOptions.seed", "such that all seeds are below 2**31", last)
-        members = run.members(first)
-        devices = _devices(run.devices, len(members))
-        program, self._settings, environment = agent.program(options, run.side_by_side, devices)
-        rounds = agent.rounds("VectorizedRun.training_steps", run.training_steps)
-        total = self._settings.gradient_steps(run.total_steps)
-        name = "VectorizedRun.num_iterations * training_steps * LearnerOptions.replay_ratio"
-        require_counter(name, total, "gradient step")
-        self._unit = _rounds_of_a_call(rounds, self._settings, options.tracker.tracking_period)
-        memory = self._settings.replay_capacity * vectorized.bytes_per_transition(environment)
-        self._check_memory(run, program, members, devices, memory)
-        self._program = _over(program, devices, run.threads)
+        folder, plan = Path(base_dir), _planned(run, agent, options)
+        members, devices, self._settings = plan.members, plan.devices, plan.settings
+        self._program, self._unit = plan.program, plan.unit
         self._options, self._run = options, run
         local = [members[index] for index in local_seeds(len(members), devices)]
         self._loop = HostLoop(folder, {folder / each.folder: each for each in local}, run)
@@ -77,26 +72,11 @@ class VectorizedRunner:
         if self._loop.start_iteration:
             self._resume()
         self._description = (
-            f"DQN on {environment.name}, {len(members)} runs side by side (seeds {first} to {last})"
-            f" on {len(devices)} device{'s' * (len(devices) > 1)}, replay"
-            f" {memory * len(members) / 2**20:.0f} MiB, {self._loop.left()}"
+            f"DQN on {plan.environment.name}, {len(members)} runs side by side (seeds"
+            f" {members[0].seed} to {members[-1].seed}) on {len(devices)}"
+            f" device{'s' * (len(devices) > 1)}, replay"
+            f" {plan.replay * len(members) / 2**20:.0f} MiB, {self._loop.left()}"
         )
-
-    def _check_memory(
-        self,
-        run: VectorizedRun,
-        program: Program,
-        members: Sequence[Member],
-        devices: Sequence[jax.Device],
-        replay: int,
-    ) -> None:
-        one, here = bytes_of_a_seed(program, list(members[0].values)), len(members) // len(devices)
-        what = (
-            f"{here} runs on a device of {readable(one)} each, of which {readable(replay)} are the"
-            f" replay of VectorizedDQN.replay_capacity = {self._settings.replay_capacity}"
-        )
-        with errors_of("VectorizedRun"):
-            check_memory("seeds", run.seeds, here * one, what, device_memory(devices))
 
     def _resume(self) -> None:
         step = self._loop.start_step
@@ -163,6 +143,65 @@ class VectorizedRunner:
             texts.append(f"{phase} {np.mean(means):.2f}" if means else "no episode ended")
         summaries = [Summary(*each) for each in zip(train, evaluation, strict=True)]
         return summaries, f"{', '.join(texts)} of {len(summaries)} runs"
+
+
+class _Plan(NamedTuple):
+    """What a run computes, before any array exists."""
+
+    members: list[Member]
+    devices: list[jax.Device]
+    program: Program  # over these devices
+    settings: vectorized.Settings
+    environment: vectorized.Environment
+    unit: int  # rounds of a call
+    replay: int  # bytes of one member's
+
+
+def _planned(run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions) -> _Plan:
+    first = options.seed or 0
+    last = first + run.seeds - 1
+    require(last < 2**31, "LearnerOptions.seed", "such that all seeds are below 2**31", last)
+    members = run.members(first)
+    devices = _devices(run.devices, len(members))
+    program, settings, environment = agent.program(options, run.side_by_side, devices)
+    rounds = agent.rounds("VectorizedRun.training_steps", run.training_steps)
+    total = settings.gradient_steps(run.total_steps)
+    name = "VectorizedRun.num_iterations * training_steps * LearnerOptions.replay_ratio"
+    require_counter(name, total, "gradient step")
+    unit = _rounds_of_a_call(rounds, settings, options.tracker.tracking_period)
+    replay = settings.replay_capacity * vectorized.bytes_per_transition(environment)
+    one, here = bytes_of_a_seed(program, list(members[0].values)), len(members) // len(devices)
+    what = (
+        f"{here} runs on a device of {readable(one)} each, of which {readable(replay)} are the"
+        f" replay of VectorizedDQN.replay_capacity = {settings.replay_capacity}"
+    )
+    with errors_of("VectorizedRun"):
+        check_memory("seeds", run.seeds, here * one, what, device_memory(devices))
+    program = _over(program, devices, run.threads)
+    return _Plan(members, devices, program, settings, environment, unit, replay)
+
+
+def parts(run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions) -> list[Part]:
+    """What a run compiles, for the hardware that `hardware.target` says.
+
+    Raises:
+      ConfigurationError: when an option is not allowed.
+    """
+    plan = _planned(run, agent, options)
+    runs, program, settings = len(plan.members), plan.program, plan.settings
+    keys = jax.eval_shape(lambda: jax.vmap(jax.random.key)(jnp.zeros(runs, jnp.int32)))
+    values = {name: jax.ShapeDtypeStruct((runs,), jnp.float32) for name in plan.members[0].values}
+    state, *given = shapes_on_devices(program.init, keys, values, plan.devices)
+    steps = plan.unit * settings.update_period
+    found = [
+        Part("init", jax.jit(program.init), tuple(given), runs, 0, ""),
+        Part("fill", program.fill, (state,), runs, settings.warm_up_steps, "agent step"),
+        Part("advance", program.advance, (state, plan.unit), runs, steps, "agent step"),
+    ]
+    if run.evaluation_episodes:
+        arguments = (state, run.evaluation_episodes)
+        found.append(Part("evaluate", program.evaluate, arguments, runs, 0, ""))
+    return found
 
 
 def _rounds_of_a_call(rounds: int, settings: vectorized.Settings, period: int) -> int:
@@ -248,7 +287,7 @@ def _episodes(
 
 
 def _devices(asked: int | None, members: int) -> list[jax.Device]:
-    devices = jax.devices()
+    devices = hardware.devices()
     if jax.process_count() > 1:
         allowed = f"a multiple of the {len(devices)} devices of all processes"
         require(members % len(devices) == 0, "the number of runs side by side", allowed, members)

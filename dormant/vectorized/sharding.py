@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dormant.checks import check, check_count
+from dormant.runs.compiling import on_hardware
 from dormant.vectorized.program import Hyperparameters, Program, Progress, RunState, axes_of_run
 
 _AXIS = "seeds"
@@ -38,13 +39,6 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
     """
     mesh = Mesh(_devices(devices), (_AXIS,))
 
-    def specs_of(state: RunState) -> RunState:
-        return jax.tree.map(
-            lambda axis: _SHARED if axis is None else _ONE_EACH,
-            axes_of_run(state),
-            is_leaf=lambda axis: axis is None,
-        )
-
     @jax.jit
     def compiled_init(keys: jax.Array, hyperparameters: Hyperparameters) -> RunState:
         specs = specs_of(jax.eval_shape(program.init, keys, hyperparameters))
@@ -59,6 +53,8 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
                 f"`keys` must hold a multiple of {mesh.size} seeds, the number of devices;"
                 f" got {keys.shape[0]}"
             )
+        if isinstance(keys, jax.core.Tracer):
+            return compiled_init(keys, hyperparameters)
         given = (jax.random.key_data(keys), hyperparameters)
         key_data, spread = jax.tree.map(lambda values: _spread(np.asarray(values), mesh), given)
         keys = jax.random.wrap_key_data(key_data, impl=jax.random.key_impl(keys))
@@ -90,6 +86,35 @@ def shard(program: Program, devices: Sequence[jax.Device] | Mesh | None = None) 
         jax.jit(advance, donate_argnums=0, static_argnums=1),
         jax.jit(evaluate, static_argnums=1),
     )
+
+
+def specs_of(state: RunState) -> RunState:
+    """The prefix tree of a run's state that says which leaves `shard` splits over the seeds."""
+    return jax.tree.map(
+        lambda axis: _SHARED if axis is None else _ONE_EACH,
+        axes_of_run(state),
+        is_leaf=lambda axis: axis is None,
+    )
+
+
+def shapes_on_devices(
+    init: Any, keys: Any, hyperparameters: Any, devices: Sequence[jax.Device]
+) -> tuple[RunState, Any, Any]:
+    """Shapes of a run's state and of what `init` makes it of, placed as `shard` places the arrays.
+
+    Args:
+      init: of the program.
+      keys, hyperparameters: shapes of those of all seeds.
+      devices: as for `shard`.
+    """
+    mesh = Mesh(_devices(devices), (_AXIS,))
+
+    def placed(spec: PartitionSpec, tree: Any) -> Any:
+        return on_hardware(tree, NamedSharding(mesh, spec))
+
+    state = jax.eval_shape(init, keys, hyperparameters)
+    given = placed(_ONE_EACH, (keys, hyperparameters))
+    return jax.tree.map(placed, specs_of(state), state), *given
 
 
 def usable_devices(seeds: int, devices: int) -> int:

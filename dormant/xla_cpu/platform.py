@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import jax
 
+from dormant import hardware
+
 
 def is_cpu(devices: Sequence[jax.Device] | None = None) -> bool:
     """Whether a program for these devices is compiled for a CPU.
@@ -15,12 +17,15 @@ def is_cpu(devices: Sequence[jax.Device] | None = None) -> bool:
     of this package looks.
 
     Args:
-      devices: all of one platform; None for the device that JAX computes on by default.
+      devices: all of one platform; None for the device that JAX computes on by default. They do not
+        count where programs are compiled for other hardware than this process has.
     """
+    if hardware.target() is not None:
+        return False  # a TPU or a GPU
     if devices is not None:
         return devices[0].platform == "cpu"
     # JAX sets the attributes of its options when it is imported, where no type checker sees them.
     default = jax.config.jax_default_device  # type: ignore[attr-defined]
     if default is None:
-        return jax.default_backend() == "cpu"
+        return jax.devices()[0].platform == "cpu"
     return getattr(default, "platform", default) == "cpu"

@@ -19,9 +19,10 @@ def test_the_devices_decide_where_they_are_told():
 
 
 def test_else_the_default_device_decides(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    cpu = jax.devices("cpu")[0]
+    monkeypatch.setattr(jax, "devices", lambda: [GPU])
     assert not is_cpu()
-    with jax.default_device(jax.devices("cpu")[0]):
+    with jax.default_device(cpu):
         assert is_cpu()
 
 
