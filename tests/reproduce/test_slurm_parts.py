@@ -1,7 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What of the engine needs no Slurm: its options, and what it makes of Slurm's answers, which were
-recorded. tests/slurm has those on a real one."""
+"""What of the engine needs no Slurm: its options, and what it makes of Slurm's answers. tests/slurm
+has those on a real one."""
 
 import pytest
 
@@ -10,33 +10,39 @@ from dormant.reproduce.engines import slurm
 from dormant.reproduce.engines.engine import Ended
 from dormant.reproduce.engines.slurm import Handle, Report, Slurm, read_options
 
-# Of Slurm 22.05, in the engine's own format: a job that is no array's, and an array's tasks.
+# Recorded of Slurm 22.05, without the spaces at the ends: a job that is no array's, and an array's
+# tasks: one ended well, one was killed, one ended with exit code 2, one was queued again, one was
+# cancelled, and one runs.
 QUEUE = """\
+2                   4                   CANCELLED                     15                  None
 1                   N/A                 COMPLETED                     0                   None
 2                   0                   COMPLETED                     0                   None
 2                   2                   FAILED                        512                 NonZeroExitCode
-2                   3                   PENDING                       0                   (BeginTime)
-2                   4                   RUNNING                       0                   None
+2                   1                   FAILED                        9                   JobLaunchFailure
+2                   3                   PENDING                       0                   BeginTime
+2                   5                   RUNNING                       0                   None
 """  # noqa: E501
-ACCOUNTS = "2_0|COMPLETED|0:0\n2_1|CANCELLED by 0|0:15\n2_2|FAILED|2:0\n2_[3-9]|PENDING|0:0\n"
+# From the manual of sacct: none was recorded.
+ACCOUNTS = "2_0|COMPLETED|0:0\n2_6|CANCELLED by 0|0:15\n2_2|FAILED|2:0\n2_[7-9]|PENDING|0:0\n"
 
 
 def test_the_queue_is_read():
     found = slurm.read_queue(QUEUE)
-    assert [key for key in found] == [("2", 0), ("2", 2), ("2", 3), ("2", 4)]
+    assert sorted(found) == [("2", index) for index in range(6)]
     assert found["2", 2] == Report("FAILED", 2, "NonZeroExitCode")
-    assert found["2", 3].state == "PENDING"
+    assert found["2", 1] == Report("FAILED", -9, "JobLaunchFailure")
+    assert found["2", 3] == Report("PENDING", 0, "BeginTime")
 
 
 def test_the_accounts_are_read():
     found = slurm.read_accounts(ACCOUNTS)
-    assert [key for key in found] == [("2", 0), ("2", 1), ("2", 2)]
-    assert found["2", 1] == Report("CANCELLED", -15) and found["2", 2].code == 2
+    assert sorted(found) == [("2", 0), ("2", 2), ("2", 6)]
+    assert found["2", 6] == Report("CANCELLED", -15) and found["2", 2].code == 2
 
 
 @pytest.fixture
 def answers(tmp_path, monkeypatch):
-    """`answers(queue, accounts)`: an engine of a submission of five tasks, and what Slurm says."""
+    """`answers(queue, accounts)`: an engine of a submission of seven tasks, and what Slurm says."""
 
     def make(queue, accounts):
         folder = tmp_path / "bin"
@@ -49,7 +55,7 @@ def answers(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         own = tmp_path / "engine" / "slurm"
         own.mkdir(parents=True)
-        (own / "1.names").write_text("a\nb\nc\nd\ne\n", "utf-8")
+        (own / "1.names").write_text("a\nb\nc\nd\ne\nf\ng\n", "utf-8")
         (own / "1.id").write_text("2;cluster\n", "utf-8")
         (own / "1_2.log").write_text("worker: it is wrong\n", "utf-8")
         (own / "2.names").write_text("a\n", "utf-8")  # sbatch was never called
@@ -62,23 +68,24 @@ def answers(tmp_path, monkeypatch):
 def test_what_slurm_says_becomes_how_a_task_ended(answers):
     engine = answers(QUEUE, ACCOUNTS)
     handles = engine.handles()
-    assert handles == {name: Handle(1, "2", index) for index, name in enumerate("abcde")}
+    assert handles == {name: Handle(1, "2", index) for index, name in enumerate("abcdefg")}
     assert {name: engine.poll(handle) for name, handle in handles.items()} == {
         "a": Ended(0),
-        "b": Ended(-15, True, "Slurm says CANCELLED"),
+        "b": Ended(-9),
         "c": Ended(2, False, "exit code 2: worker: it is wrong"),
         "d": None,
-        "e": None,
+        "e": Ended(-15, True, "Slurm says CANCELLED"),
+        "f": None,
+        "g": Ended(-15, True, "Slurm says CANCELLED"),  # which the accounting says
     }
     # A later process is told of the others only.
-    assert list(Slurm(engine._folder).handles()) == ["d", "e"]
-    said = "1 tasks wait (1 for (BeginTime)), 1 run: squeue --jobs=2; the same command settles"
+    assert list(Slurm(engine._folder).handles()) == ["d", "f"]
+    said = "1 tasks wait (1 for BeginTime), 1 run: squeue --jobs=2; the same command settles"
     assert engine.report().startswith(said)
 
 
 def test_without_accounting_nobody_knows_how_it_ended(answers):
-    engine = answers(QUEUE, None)
-    assert engine.poll(Handle(1, "2", 1)) == Ended(None)
+    assert answers(QUEUE, None).poll(Handle(1, "2", 6)) == Ended(None)
 
 
 def test_where_the_queue_does_not_answer_nothing_has_ended(answers, capsys):
