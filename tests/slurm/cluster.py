@@ -131,6 +131,9 @@ class Cluster:
                 daemon.wait(20)
             except subprocess.TimeoutExpired:
                 daemon.kill()
+        for process in self._processes():  # what a node that was killed left behind
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def __call__(self, *command: str) -> str:
         """The output of one of Slurm's commands."""
@@ -151,7 +154,7 @@ class Cluster:
     def kill(self, node: str, and_tasks: bool = True) -> list[int]:
         """SIGKILL of a node's slurmd and what watches its tasks, as when the machine is lost; where
         the tasks live on it is cut off only. Returns those that live."""
-        tasks = _tasks_of(node)
+        tasks = self._processes(f"SLURMD_NODENAME={node}")
         daemon = self._daemons.pop(node)
         daemon.kill()
         daemon.wait()
@@ -176,6 +179,17 @@ class Cluster:
         said = "\n".join(f"{path.name}: {path.read_text()[-2_000:]}" for path in logs)
         return f"{self('squeue', '--states=all')}\n{self('sinfo', '--Node', '--long')}\n{said}"
 
+    def _processes(self, variable: str = "") -> list[int]:
+        """Those that belong to this cluster and have such a variable in their environment."""
+        wanted = (f"SLURM_CONF={self.variables['SLURM_CONF']}", variable)
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                lines = path.read_bytes().decode(errors="replace").split("\0")
+                if all(any(line.startswith(each) for line in lines) for each in wanted):
+                    found.append(int(path.parent.name))
+        return found
+
     def _start(self, name: str, program: str, *arguments: str, wrapped: Sequence[str] = ()) -> None:
         with open(self.folder / f"{name}.log", "a") as log:
             self._daemons[name] = subprocess.Popen(
@@ -197,16 +211,6 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
-
-
-def _tasks_of(node: str) -> list[int]:
-    """The processes that run a node's tasks, and their children."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if f"\0SLURMD_NODENAME={node}\0".encode() in b"\0" + path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
 
 
 def _parent(process: int) -> int:
