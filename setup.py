@@ -102,6 +102,7 @@ setup(
     package_data={
         "dormant": ["py.typed"],
         "dormant.report": ["assets/*", "data/*"],
+        "dormant.reproduce": ["engines/*.sh"],
         **{package: patterns for package, (_, patterns) in DATA.items()},
     },
     entry_points={"console_scripts": ["dormant = dormant.__main__:main"]},

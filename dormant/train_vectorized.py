@@ -5,7 +5,7 @@ seeds of a run side by side, all of it on the device. Needs neither Dopamine nor
 
 from collections.abc import Sequence
 
-from dormant.checks import ConfigurationError
+from dormant.checks import ConfigurationError, RunFailed, first_line
 from dormant.interruption import end, end_at_once
 from dormant.runs.command_line import run_compiled
 from dormant.runs.options import LearnerOptions
@@ -13,7 +13,8 @@ from dormant.runs.options import LearnerOptions
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains the seeds of a run, with these flags or those of the command line. Returns the exit
-    code: 0, or 2 where a flag, a gin file or an option is wrong; then nothing was created."""
+    code: 0; 2 where a flag, a gin file or an option is wrong, or 1 where other hosts cannot be
+    reached; then nothing was created."""
 
     def load():
         from dormant.vectorized.agent import VectorizedDQN
@@ -26,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if run.distributed:
                 try:
                     initialize_distributed()
-                except (ValueError, RuntimeError) as error:
+                except ValueError as error:
                     raise ConfigurationError(f"initialize_distributed: {error}") from error
+                except RuntimeError as error:  # another host is late or away: no mistake here
+                    raise RunFailed(f"initialize_distributed: {first_line(error)}") from error
             return VectorizedRunner(base_dir, run, VectorizedDQN(), LearnerOptions())
 
         return make_runner, lambda: parts(VectorizedRun(), VectorizedDQN(), LearnerOptions())

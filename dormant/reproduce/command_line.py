@@ -43,7 +43,8 @@ figures and page."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code.
 
-    0: all runs are whole; 1: some are not; 2: a mistake, one line on stderr and nothing written;
+    0: all runs are whole, or go on in an engine that does not need this process; 1: some have
+    failed; 2: a mistake, one line on stderr and nothing written;
     130 or 143: interrupted by SIGINT or SIGTERM, every run at its last checkpoint.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -111,8 +112,11 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
         write_tasks(folder, tasks_of(planned))
         engine = make_engine(folder, descriptor)
-        failures = run_jobs(planned, folder, engine, Budgets(known.retries, known.preemptions))
-    print(_summary(planned, failures, folder))
+        budgets = Budgets(known.retries, known.preemptions)
+        wait = bool(known.wait) or not engine.outlives
+        failures = run_jobs(planned, folder, engine, budgets, wait=wait)
+        report = engine.report()
+    print(_summary(planned, failures, folder, report))
     return 1 if failures else 0
 
 
@@ -176,10 +180,13 @@ def _dry_run(planned: Sequence[Job], folder: Path) -> str:
     return "\n".join([*lines, f"# {runs} runs, {steps:,} agent steps; nothing was started"])
 
 
-def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path) -> str:
-    lost = sum(len(job.runs) for job, _ in failures)
+def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path, report: str) -> str:
+    verified = Verified(folder)
+    left = [job for job in planned if state_of_job(verified, job).status != FINISHED]
+    lost = sum(len(job.runs) for job in left)
     runs = sum(len(job.runs) for job in planned)
     lines = [f"{runs - lost} of {runs} runs are whole in {folder}"]
+    lines += [report] if report else []
     lines += [f"failed: {job.name}: {why}; {log_of(folder, job)}" for job, why in failures]
     return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
 

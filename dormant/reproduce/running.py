@@ -4,6 +4,7 @@
 
 import collections
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Hashable, Sequence
@@ -13,13 +14,24 @@ from typing import NamedTuple
 import tqdm
 
 from dormant.records.experiment_file import log_path
-from dormant.records.results import FINISHED, UNREADABLE
-from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended, Engine, Task
+from dormant.records.files import read_object, write_atomically
+from dormant.records.results import FINISHED, INTERRUPTED, RUNNING, UNREADABLE
+from dormant.reproduce.engines.engine import (
+    ENGINE_FOLDER,
+    EVICTED,
+    HELD,
+    MISTAKE,
+    Ended,
+    Engine,
+    Task,
+)
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import State, Verified, reached
 
 _POLL_SECONDS = 0.5
 _REFRESH_SECONDS = 3.0
+# What engines that outlive this process have spent of the budgets.
+_SPENT_FILE = f"{ENGINE_FOLDER}/spent.json"
 # Until a job is tried again whose runs another process holds.
 _HELD_SECONDS = 60.0
 
@@ -105,8 +117,7 @@ class _Driver:
         self.running: dict[Job, Hashable] = {}
         self._waiting: list[Job] = []
         self._whole: set[str] = set()
-        self._retries: collections.Counter[str] = collections.Counter()
-        self._preemptions: collections.Counter[str] = collections.Counter()
+        self._spent = self._read_spent()
         self._not_before: dict[str, float] = {}  # of jobs that others hold, by this clock
         self._verified = Verified(folder)
         submitted = engine.handles()
@@ -164,6 +175,16 @@ class _Driver:
         self._waiting = [job for job in self._waiting if job.name not in taken]
         return ready
 
+    def _read_spent(self) -> dict[str, collections.Counter[str]]:
+        """{budget: {job: how often}}."""
+        path = self._folder / _SPENT_FILE
+        found = read_object(path) if self._engine.outlives and path.exists() else {}
+        return {name: collections.Counter(found.get(name)) for name in Budgets._fields}
+
+    def _write_spent(self) -> None:
+        if self._engine.outlives:
+            write_atomically(self._folder / _SPENT_FILE, json.dumps(self._spent) + "\n")
+
     def _settle(self, job: Job, ended: Ended) -> None:
         state = state_of_job(self._verified, job)
         if state.status == FINISHED:
@@ -171,14 +192,21 @@ class _Driver:
             return
         problem = ended.problem or _problem(self._folder, job, ended.code, state)
         is_held = ended.code == HELD
-        if ended.was_lost or is_held or ended.code in EVICTED:
-            spent, budget, happened = self._preemptions, self._budgets.preemptions, "was stopped"
+        # Where nobody knows how it ended, its record shows whether it came to say so.
+        was_killed = ended.code is None and state.status in (RUNNING, INTERRUPTED)
+        if ended.was_lost or was_killed or is_held or ended.code in EVICTED:
+            spent, budget, happened = "preemptions", self._budgets.preemptions, "was stopped"
         else:
-            spent, budget, happened = self._retries, self._budgets.retries, "failed"
-        spent[job.name] += 1
+            spent, budget, happened = "retries", self._budgets.retries, "failed"
+        self._spent[spent][job.name] += 1
         # A mistake in what is asked for stays one however often it is tried.
-        if spent[job.name] > budget or ended.code == MISTAKE:
+        has_failed = self._spent[spent][job.name] > budget or ended.code == MISTAKE
+        if has_failed:
             self.failures.append(Failure(job, problem))
+            for each in self._spent.values():  # asked again, it is tried again
+                del each[job.name]
+        self._write_spent()
+        if has_failed:
             return
         tqdm.tqdm.write(f"{job.name} {happened} and is tried again: {problem}", file=sys.stderr)
         self._waiting.append(job)
@@ -200,7 +228,9 @@ def _problem(folder: Path, job: Job, code: int | None, state: State) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
-    return f"exit code {code}: {said}" if code else f"{state.problem}; {_anew(folder, job)}"
+    if code == 0:
+        return f"{state.problem}; {_anew(folder, job)}"
+    return said if code is None else f"exit code {code}: {said}"
 
 
 def _anew(folder: Path, job: Job) -> str:

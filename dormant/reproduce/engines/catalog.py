@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dormant.reproduce.engines import local, ray_cluster
+from dormant.reproduce.engines import jobset, local, ray_cluster, slurm
 from dormant.reproduce.engines.engine import Engine
 
 
@@ -31,6 +31,8 @@ class Entry(NamedTuple):
 ENGINES = {
     "local": Entry(local.OPTIONS, local.prepare),
     "ray": Entry(ray_cluster.OPTIONS, ray_cluster.prepare),
+    "slurm": Entry(slurm.OPTIONS, slurm.prepare),
+    "jobset": Entry(jobset.OPTIONS, jobset.prepare),
 }
 
 

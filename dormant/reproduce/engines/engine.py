@@ -70,6 +70,9 @@ class Engine(Protocol):
     def handles(self) -> dict[str, Hashable]:
         """The tasks of earlier processes that may still wait or run, by name."""
 
+    def report(self) -> str:
+        """What became of what it was given, in a line for a person; "" for nothing to say."""
+
 
 def open_log(folder: Path, task: Task) -> IO[str]:
     """The log of a task in its experiment's folder, for appending; begins with its command."""

@@ -94,6 +94,9 @@ class Local:
     def handles(self) -> dict[str, Hashable]:
         return {}
 
+    def report(self) -> str:
+        return ""
+
     def _start(self, task: Task) -> subprocess.Popen:
         place = self._free.pop()
         with open_log(self._folder, task) as log:

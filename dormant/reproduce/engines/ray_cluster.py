@@ -127,6 +127,9 @@ class RayCluster:
     def handles(self) -> dict[str, Hashable]:
         return {}
 
+    def report(self) -> str:
+        return ""
+
 
 def _process() -> Callable[[list[str], dict[str, str]], tuple[int, str]]:
     """What a Ray task does: it starts a worker and waits; its exit code, and what it said last

@@ -3,10 +3,12 @@
 """What runs on a worker: one job of an experiment, in its folder, which every worker sees.
 
     python -m dormant.reproduce.engines.worker FOLDER NAME
+    python -m dormant.reproduce.engines.worker FOLDER --names=FILE NUMBER
 
-It reads what the job is from `FOLDER/engine/tasks.json`, refuses a package of another version than
-the one that planned it, and passes the signals that it gets on to the job. The exit code is that
-of the job, `HELD` where another process works on its runs, and 2 where something is not as planned.
+The latter takes the name from a line of a file, counted from 0. It reads what the job is from
+`FOLDER/engine/tasks.json`, refuses a package of another version than the one that planned it, and
+passes the signals that it gets on to the job. The exit code is that of the job, `HELD` where
+another process works on its runs, and 2 where something is not as planned.
 """
 
 import argparse
@@ -56,17 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("folder", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--names", type=Path)
     known = parser.parse_args(arguments)
     try:
-        task, directory = _read(known.folder, known.name)
+        name = known.name if known.names is None else _line(known.names, known.name)
+        task, directory = _read(known.folder, name)
         if _is_held(known.folder, task):
             return HELD
-        if _is_whole(known.folder, task):
+        if is_whole(known.folder, task):
             return 0
         return _run(known.folder, task, directory)
     except (OSError, ValueError) as error:
         print(f"worker: {' '.join(str(error).split())}", file=sys.stderr)
         return MISTAKE
+
+
+def _line(path: Path, number: str) -> str:
+    """A line of a file, counted from 0."""
+    names = path.read_text(encoding="utf-8").splitlines()
+    if not number.isdecimal() or int(number) >= len(names):
+        raise ValueError(f"the number of a task must be below {len(names)}; got {number!r}")
+    return names[int(number)]
 
 
 def _read(folder: Path, name: str) -> tuple[Task, Path]:
@@ -92,8 +104,8 @@ def _read(folder: Path, name: str) -> tuple[Task, Path]:
     return Task(name, arguments, Path(task["log"]), folders), directory
 
 
-def _is_whole(folder: Path, task: Task) -> bool:
-    """Whether a submission that came later has nothing left to do."""
+def is_whole(folder: Path, task: Task) -> bool:
+    """Whether nothing is left to do of a task."""
     runs = [run for run in read_experiment(folder).runs if _is_of(run.folder, task)]
     return bool(runs) and all(state_of(folder, run).status == FINISHED for run in runs)
 

@@ -1,0 +1,276 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Manifests for Kubernetes, which a person applies: an indexed Job whose pods run a process each,
+or a JobSet for each run that is one program on several hosts, such as those of a TPU slice.
+
+The folders of the runs alone say what has become of them: nothing here asks a cluster.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dormant.checks import require, require_count
+from dormant.records.files import write_atomically
+from dormant.reproduce.engines.engine import (
+    ENGINE_FOLDER,
+    EVICTED,
+    HELD,
+    MISTAKE,
+    Ended,
+    Engine,
+    Task,
+)
+from dormant.reproduce.engines.worker import is_whole, worker_arguments
+
+_PAIRS = {"action": "append", "metavar": "NAME=VALUE"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "image": {"help": "of the container, with dormant installed"},
+    "volume": {"metavar": "CLAIM:PATH", "help": "the shared folder's claim, and where it is"},
+    "resource": _PAIRS | {"help": "of a pod, such as google.com/tpu=1; repeatable"},
+    "node_selector": _PAIRS | {"help": "a label of the nodes; repeatable"},
+    "hosts": {"type": int, "help": "of each run, one program on all of them (1)"},
+    "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+}
+_INDEX = "$(JOB_COMPLETION_INDEX)"  # which Kubernetes itself replaces
+# What a pod, or a whole slice, may lose to preemption; a JobSet cannot tell it from a failure.
+_RESTARTS = 100
+_ON_DEVICE, _DISTRIBUTED = "dormant.train_vectorized", "VectorizedRun.distributed = True"
+_CONTAINER = "dormant"
+# Words that YAML takes for other things than texts.
+_NOT_TEXTS = ("y", "yes", "on", "true", "n", "no", "off", "false", "null")
+_SLICE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+
+
+def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
+    """See `catalog.Entry`."""
+    pod = read_pod(options)
+    for each in (Path.cwd(), Path(options.base_dir or "").resolve()):
+        allowed = f"mounted where {each} lies, which the pods must see"
+        require(each.is_relative_to(pod.path), "--volume", allowed, str(pod.path))
+    return lambda folder, descriptor: JobSet(folder, pod, options.retries)
+
+
+class Pod(NamedTuple):
+    """What all pods have in common.
+
+    Attributes:
+      image: of the container.
+      claim, path: of the volume that holds the shared folder, and where it is mounted.
+      resources: {name: how many} of each container, such as chips.
+      selector: {label: value} of the nodes.
+      hosts: of each run.
+      at_once: pods of a Job at once; None for all.
+    """
+
+    image: str
+    claim: str
+    path: Path
+    resources: Mapping[str, str]
+    selector: Mapping[str, str]
+    hosts: int = 1
+    at_once: int | None = None
+
+
+class JobSet:
+    """Writes a manifest into `FOLDER/engine/jobset` for what is not whole."""
+
+    outlives = True
+    at_once: int | None = None
+
+    def __init__(self, folder: Path, pod: Pod, retries: int = 1):
+        """Writes nothing.
+
+        Args:
+          folder: the experiment's, which the pods see under this path.
+          pod: what all pods have in common.
+          retries: how often Kubernetes starts a pod again that failed.
+        """
+        self._folder, self._pod, self._retries = folder.resolve(), pod, retries
+        self._own = self._folder / ENGINE_FOLDER / "jobset"
+        self._tasks: list[Task] = []
+
+    def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
+        others = [task.name for task in tasks if _ON_DEVICE not in task.arguments]
+        if self._pod.hosts > 1:
+            allowed = f"1, as {', '.join(others[:1])} is no run on the device"
+            require(not others, "--hosts", allowed, self._pod.hosts)
+        # All of them again where some come later, as they need others.
+        self._tasks += tasks
+        names = "".join(f"{task.name}\n" for task in self._tasks)
+        self._own.mkdir(parents=True, exist_ok=True)
+        number = self._number(names)
+        write_atomically(self._own / f"{number}.names", names)
+        if self._pod.hosts == 1:
+            documents = [self._job(number)]
+        else:
+            documents = [self._slice(number, index) for index in range(len(self._tasks))]
+        write_atomically(self._own / f"{number}.yaml", "---\n".join(map(yaml, documents)))
+        return list(tasks)
+
+    def poll(self, handle: Hashable) -> Ended | None:
+        assert isinstance(handle, Task)
+        return Ended(0) if is_whole(self._folder, handle) else None
+
+    def cancel(self, handles: Sequence[Hashable]) -> None:
+        """Nothing: who applied a manifest deletes it."""
+
+    def handles(self) -> dict[str, Hashable]:
+        return {}
+
+    def report(self) -> str:
+        if not self._tasks:
+            return "nothing is left to apply"
+        number = max(self._numbers())
+        return f"{len(self._tasks)} tasks are to be applied: {self._own / f'{number}.yaml'}"
+
+    def _numbers(self) -> list[int]:
+        return [int(path.stem) for path in self._own.glob("*.names")]
+
+    def _number(self, names: str) -> int:
+        """Of the manifest for these names: another one than before, whose pods may still run."""
+        last = max(self._numbers(), default=0)
+        before = self._own / f"{last}.names"
+        is_same = before.is_file() and before.read_text(encoding="utf-8") == names
+        return last if is_same else last + 1
+
+    def _job(self, number: int) -> dict[str, Any]:
+        """An indexed Job: a process each, whichever node has room."""
+        count, names = len(self._tasks), self._own / f"{number}.names"
+        at_once = count if self._pod.at_once is None else min(count, self._pod.at_once)
+        arguments = [
+            *map(_literal, worker_arguments(self._folder, "")[:-1]),
+            f"--names={_literal(str(names))}",
+            _INDEX,
+        ]
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": self._name(number)},
+            "spec": {
+                "completionMode": "Indexed",
+                "completions": count,
+                "parallelism": at_once,
+                "backoffLimitPerIndex": self._retries,
+                "maxFailedIndexes": count,  # the others go on
+                "podFailurePolicy": {"rules": _RULES},
+                "template": self._template(arguments),
+            },
+        }
+
+    def _slice(self, number: int, index: int) -> dict[str, Any]:
+        """A JobSet: one program on all hosts, which are started again together."""
+        bindings = f"--gin_bindings={_DISTRIBUTED}"
+        arguments = [*map(_literal, self._tasks[index].arguments), bindings]
+        template = self._template(arguments)
+        job = {
+            "completionMode": "Indexed",
+            "completions": self._pod.hosts,
+            "parallelism": self._pod.hosts,
+            "backoffLimit": 0,
+            "podFailurePolicy": {"rules": [_on_exit("FailJob", MISTAKE)]},
+            "template": template,
+        }
+        reasons = ["PodFailurePolicy"]
+        mistake = {"name": "mistake", "action": "FailJobSet", "onJobFailureReasons": reasons}
+        return {
+            "apiVersion": "jobset.x-k8s.io/v1alpha2",
+            "kind": "JobSet",
+            "metadata": {
+                "name": f"{self._name(number)}-{index}",
+                "annotations": {_SLICE: "cloud.google.com/gke-nodepool"},
+            },
+            "spec": {
+                "failurePolicy": {"maxRestarts": self._retries + _RESTARTS, "rules": [mistake]},
+                "replicatedJobs": [
+                    {"name": "run", "replicas": 1, "template": {"spec": job}},
+                ],
+            },
+        }
+
+    def _template(self, arguments: Sequence[str]) -> dict[str, Any]:
+        pod = self._pod
+        container: dict[str, Any] = {
+            "name": _CONTAINER,
+            "image": pod.image,
+            "command": ["python"],
+            "args": list(arguments),
+            "workingDir": str(Path.cwd()),
+            "volumeMounts": [{"name": "shared", "mountPath": str(pod.path)}],
+        }
+        if pod.resources:
+            container["resources"] = {"limits": dict(pod.resources)}
+        volume = {"name": "shared", "persistentVolumeClaim": {"claimName": pod.claim}}
+        spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
+        return {"spec": spec | ({"nodeSelector": dict(pod.selector)} if pod.selector else {})}
+
+    def _name(self, number: int) -> str:
+        """A name that Kubernetes allows, with room for what it appends itself."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self._folder.name.lower())[:30].strip("-")
+        return f"dormant-{slug or 'runs'}-{number}"
+
+
+def _on_exit(action: str, *codes: int) -> dict[str, Any]:
+    exits = {"containerName": _CONTAINER, "operator": "In", "values": list(codes)}
+    return {"action": action, "onExitCodes": exits}
+
+
+_RULES: list[dict[str, Any]] = [
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    _on_exit("FailIndex", MISTAKE),
+    _on_exit("Ignore", HELD, *EVICTED),
+]
+
+
+def read_pod(known: argparse.Namespace) -> Pod:
+    """What the command line says of the pods.
+
+    Raises:
+      ConfigurationError: an option is missing or wrong.
+    """
+    require(bool(known.image), "--image", "given with --engine=jobset", known.image)
+    claim, _, path = (known.volume or "").partition(":")
+    allowed = "CLAIM:PATH, with the absolute path at which the volume is mounted"
+    require(bool(claim) and path.startswith("/"), "--volume", allowed, known.volume)
+    hosts = 1 if known.hosts is None else known.hosts
+    require_count("--hosts", hosts, 1)
+    if known.parallel is not None:
+        require_count("--parallel", known.parallel, 1)
+    resources = _pairs("--resource", known.resource)
+    selector = _pairs("--node_selector", known.node_selector)
+    return Pod(known.image, claim, Path(path), resources, selector, hosts, known.parallel)
+
+
+def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    pairs = [word.partition("=") for word in given or ()]
+    for name, _, value in pairs:
+        require(bool(name and value), option, "NAME=VALUE", name)
+    return {name: value for name, _, value in pairs}
+
+
+def _literal(word: str) -> str:
+    """An argument in which Kubernetes replaces nothing."""
+    return word.replace("$(", "$$(")
+
+
+def yaml(value: Any, indent: str = "") -> str:
+    """A manifest as YAML in blocks; texts and numbers are as in JSON, which YAML includes."""
+    if isinstance(value, dict):
+        entries = [(f"{indent}{name}:" if _is_plain(name) else f"{indent}{json.dumps(name)}:", each)
+                   for name, each in value.items()]  # fmt: skip
+    else:
+        entries = [(f"{indent}-", each) for each in value]
+    lines = []
+    for start, each in entries:
+        if isinstance(each, dict | list) and each:
+            lines.append(f"{start}\n{yaml(each, indent + '  ')}")
+        else:
+            lines.append(f"{start} {json.dumps(each)}\n")
+    return "".join(lines)
+
+
+def _is_plain(name: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z]+", name)) and name.lower() not in _NOT_TEXTS

@@ -1,0 +1,316 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Tasks of Slurm job arrays, which go on when the process that submitted them has ended.
+
+A submission is an array, and in `FOLDER/engine/slurm` a few files of one number: `1.names`, the
+tasks' names, one a line; `1.id`, the array's, which sbatch itself writes there, so that it is known
+also where the process that called sbatch was killed; `1.ended`, the tasks of which it was told how
+they ended; `1_0.log`, what the worker of task 0 says itself.
+"""
+
+import argparse
+import collections
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dormant.checks import ConfigurationError, require, require_count
+from dormant.records.files import write_atomically
+from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task
+
+TASK_SCRIPT = Path(__file__).with_name("slurm_task.sh")
+# Slurm's own limit of an array, MaxArraySize, unless its configuration names another.
+_LARGEST_ARRAY = 1_000
+# Seconds for which what the queue said last is good enough, and that a command of Slurm may take.
+_FRESH_SECONDS, _PATIENCE_SECONDS = 5.0, 120.0
+# What this engine says itself.
+_OWN_OPTIONS = ("--array", "--parsable", "--test-only", "--wait", "--wrap")
+_FAILED = ("FAILED", "OUT_OF_MEMORY")
+_LOST = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "NODE_FAIL", "PREEMPTED", "REVOKED", "TIMEOUT")
+_ENDED = ("COMPLETED", *_FAILED, *_LOST)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "slurm_options": {
+        "action": "append",
+        "metavar": "OPTION",
+        "help": "of sbatch, such as --slurm_options=--time=1-0, or a file of them; repeatable",
+    },
+    "wait": {"action": "store_true", "default": None, "help": "stay until all has ended"},
+    "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+}
+_QUEUE = ("--array", "--states=all", "--noheader", "--me")
+_QUEUE_FORMAT = "ArrayJobID:20,ArrayTaskID:20,State:30,exit_code:20,Reason:60"
+_ACCOUNTS = ("--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode")
+
+
+def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
+    """See `catalog.Entry`."""
+    is_here = shutil.which("sbatch") is not None
+    require(is_here, "--engine", "slurm only where there is an sbatch", "slurm")
+    words, parallel = read_options(options.slurm_options or ()), options.parallel
+    if parallel is not None:
+        require_count("--parallel", parallel, 1)
+    return lambda folder, descriptor: Slurm(folder, words, (descriptor,), parallel)
+
+
+class Handle(NamedTuple):
+    """A task of a submission: the array's id, and its number there."""
+
+    submission: int
+    array: str
+    task: int
+
+
+class Report(NamedTuple):
+    """What Slurm says of a task: its state, its exit code once it has ended, and why it waits."""
+
+    state: str
+    code: int
+    reason: str = ""
+
+
+class Slurm:
+    """Arrays on the partition, and with the limits, that the options of sbatch name."""
+
+    outlives = True
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Sequence[str] = (),
+        inherited: Sequence[int] = (),
+        at_once: int | None = None,
+    ):
+        """Calls nothing.
+
+        Args:
+          folder: the experiment's, which all nodes see under this path.
+          options: of sbatch, as `read_options` returns them.
+          inherited: file descriptors that sbatch keeps open, such as that of the folder's lease:
+            no other process looks for its array before it has one.
+          at_once: tasks in the queue at a time; None for all.
+        """
+        self.at_once = at_once
+        self._folder, self._own = folder.resolve(), folder.resolve() / ENGINE_FOLDER / "slurm"
+        self._options, self._inherited = tuple(options), tuple(inherited)
+        self._queue: dict[tuple[str, int], Report] | None = None  # None: it does not answer
+        self._ended: dict[str, dict[tuple[str, int], Report]] = {}  # by array: of the accounting
+        self._asked_at = -float("inf")
+
+    def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
+        parts = [tasks[at : at + _LARGEST_ARRAY] for at in range(0, len(tasks), _LARGEST_ARRAY)]
+        return [handle for part in parts for handle in self._submit(part)]
+
+    def poll(self, handle: Hashable) -> Ended | None:
+        assert isinstance(handle, Handle)
+        queue = self._ask()
+        if queue is None:
+            return None
+        report = queue.get((handle.array, handle.task)) or self._account(handle)
+        if report.state and report.state not in _ENDED:
+            return None
+        with self._path(handle.submission, "ended").open("a", encoding="utf-8") as file:
+            file.write(f"{handle.task}\n")
+        return _ended(report, _last_line(self._own / f"{handle.submission}_{handle.task}.log"))
+
+    def cancel(self, handles: Sequence[Hashable]) -> None:
+        names = [f"{each.array}_{each.task}" for each in handles if isinstance(each, Handle)]
+        if names:
+            _run(["scancel", *names])
+        left = {each for each in handles if isinstance(each, Handle)}
+        while left:
+            self._asked_at = -float("inf")
+            left = {each for each in left if self.poll(each) is None}
+            time.sleep(1.0 if left else 0.0)
+
+    def handles(self) -> dict[str, Hashable]:
+        found: dict[str, Hashable] = {}
+        for submission in self._submissions():
+            array = _read(self._path(submission, "id")).partition(";")[0].strip()
+            if not array:  # sbatch refused it, or was never called
+                continue
+            ended = set(_read(self._path(submission, "ended")).split())
+            names = _read(self._path(submission, "names")).splitlines()
+            for index, name in enumerate(names):
+                found.pop(name, None)  # of a submission before
+                if str(index) not in ended:
+                    found[name] = Handle(submission, array, index)
+        return found
+
+    def report(self) -> str:
+        queue = self._ask() or {}
+        submitted = self.handles().values()
+        keys = [(each.array, each.task) for each in submitted if isinstance(each, Handle)]
+        left = {key: queue[key] for key in keys if key in queue and queue[key].state not in _ENDED}
+        if not left:
+            return ""
+        waiting = [each for each in left.values() if each.state == "PENDING"]
+        why = collections.Counter(each.reason for each in waiting if each.reason != "None")
+        reasons = ", ".join(f"{count} for {reason}" for reason, count in why.most_common())
+        arrays = ",".join(dict.fromkeys(array for array, _ in left))
+        return (
+            f"{len(waiting)} tasks wait{f' ({reasons})' if reasons else ''},"
+            f" {len(left) - len(waiting)} run: squeue --jobs={arrays}; the same command settles"
+            " what has ended"
+        )
+
+    def _submit(self, tasks: Sequence[Task]) -> list[Hashable]:
+        self._own.mkdir(parents=True, exist_ok=True)
+        number = max(self._submissions(), default=0) + 1
+        text = "".join(f"{task.name}\n" for task in tasks)
+        write_atomically(self._path(number, "names"), text)
+        command = [
+            *("sbatch", "--parsable", f"--array=0-{len(tasks) - 1}", "--requeue"),
+            # The worker has logs of its own; one of Slurm's is had by naming it in the options.
+            *("--output=/dev/null", "--open-mode=append", f"--job-name=dormant-{number}"),
+            *self._options,
+            *(str(TASK_SCRIPT), sys.executable, str(self._folder), str(self._own / str(number))),
+        ]
+        try:
+            with self._path(number, "id").open("w", encoding="utf-8") as answer:
+                _run(command, stdout=answer, pass_fds=self._inherited)
+        except ConfigurationError:
+            for kind in ("names", "id"):
+                self._path(number, kind).unlink()
+            raise
+        self._asked_at = -float("inf")
+        array = _read(self._path(number, "id")).partition(";")[0].strip()
+        return [Handle(number, array, index) for index in range(len(tasks))]
+
+    def _submissions(self) -> list[int]:
+        return sorted(int(path.stem) for path in self._own.glob("*.names"))
+
+    def _path(self, submission: int, kind: str) -> Path:
+        return self._own / f"{submission}.{kind}"
+
+    def _ask(self) -> dict[tuple[str, int], Report] | None:
+        """What the queue says, or said just now; None where its controller is away."""
+        if time.monotonic() - self._asked_at > _FRESH_SECONDS:
+            try:
+                self._queue = read_queue(_run(["squeue", *_QUEUE, f"--Format={_QUEUE_FORMAT}"]))
+            except ConfigurationError as error:
+                print(f"dormant.reproduce: {error}; nothing is taken for ended", file=sys.stderr)
+                self._queue = None
+            self._asked_at, self._ended = time.monotonic(), {}
+        return self._queue
+
+    def _account(self, handle: Handle) -> Report:
+        """What the accounting says of a task that has left the queue; no state for nothing."""
+        if handle.array not in self._ended:
+            try:
+                text = _run(["sacct", *_ACCOUNTS, f"--jobs={handle.array}"])
+            except ConfigurationError:
+                text = ""
+            self._ended[handle.array] = read_accounts(text)
+        report = self._ended[handle.array].get((handle.array, handle.task))
+        return report if report and report.state in _ENDED else Report("", 0)
+
+
+def read_options(given: Iterable[str]) -> list[str]:
+    """The options of sbatch, from words that begin with "--" and files that have one a line.
+
+    Raises:
+      ConfigurationError: a word or a line is none, or one that the engine sets itself.
+      OSError: a file cannot be read.
+    """
+    words: list[str] = []
+    for word in given:
+        if word.startswith("-"):
+            words.append(word)
+        else:
+            lines = Path(word).read_text(encoding="utf-8").splitlines()
+            words += [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+    for word in words:
+        name = word.partition("=")[0]
+        is_own = any(own.startswith(name) for own in _OWN_OPTIONS)
+        allowed = f"an option of sbatch such as --time=1-0, none of {', '.join(_OWN_OPTIONS)}"
+        is_option = word.startswith("--") and len(name) > 2 and word.isprintable()
+        require(is_option and not is_own, "--slurm_options", allowed, word)
+    return words
+
+
+def read_queue(text: str) -> dict[tuple[str, int], Report]:
+    """{(array, index): what squeue says}, from lines in `_QUEUE_FORMAT`."""
+    found = {}
+    for line in text.splitlines():
+        array, index, state, code, *reason = line.split(maxsplit=4)
+        if index.isdecimal():  # not of a job that is no array's
+            found[array, int(index)] = Report(state, _exit_code(code), " ".join(reason).strip())
+    return found
+
+
+def read_accounts(text: str) -> dict[tuple[str, int], Report]:
+    """{(array, index): what sacct says}, from lines such as `12_0|CANCELLED by 0|0:15`."""
+    found = {}
+    for line in text.splitlines():
+        name, state, code = line.split("|")
+        array, _, index = name.partition("_")
+        if index.isdecimal():  # not a range of tasks that wait
+            found[array, int(index)] = Report(state.split()[0], _exit_code(code))
+    return found
+
+
+def _exit_code(text: str) -> int:
+    """Of `code:signal`, or of the number that the system's wait returns; negative for a signal."""
+    code, colon, number = text.partition(":")
+    if colon:
+        return -int(number) if int(number) and not int(code) else int(code)
+    return os.waitstatus_to_exitcode(int(code))
+
+
+def _ended(report: Report, said: str) -> Ended:
+    if report.state == "COMPLETED":
+        return Ended(0)
+    if report.state == "FAILED":
+        is_workers = report.code == MISTAKE and said.startswith("worker: ")
+        return Ended(report.code, problem=f"exit code {MISTAKE}: {said}" if is_workers else "")
+    if not report.state:  # neither the queue nor the accounting knows it any more
+        return Ended(None, problem=said)
+    problem = f"Slurm says {report.state}"
+    return Ended(report.code or None, was_lost=report.state in _LOST, problem=problem)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _last_line(path: Path) -> str:
+    return (_read(path).strip().splitlines() or [""])[-1]
+
+
+def _run(command: Sequence[str], **options) -> str:
+    """The output of one of Slurm's commands.
+
+    Raises:
+      ConfigurationError: there is no such command, or it says that something is wrong.
+    """
+    options = {"stdout": subprocess.PIPE} | options
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+            **options,
+        )
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"`--engine=slurm` must be given where Slurm is; got no {command[0]} here"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(
+            f"{command[0]} must answer within {_PATIENCE_SECONDS:g} s; got nothing"
+        ) from None
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise ConfigurationError(
+            f"{command[0]} must succeed; got exit code {done.returncode}: {said}"
+        )
+    return done.stdout or ""

@@ -1,0 +1,136 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""One program on two hosts, as `srun` starts it: JAX finds the coordinator by what Slurm says."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.killed_runs import assert_same, environment, left
+
+pytestmark = pytest.mark.slow
+BINDINGS = {
+    "VectorizedRun.num_iterations": 20,
+    "VectorizedRun.training_steps": 1_000,
+    "VectorizedRun.seeds": 2,
+    "VectorizedRun.distributed": True,
+    "VectorizedDQN.min_replay_history": 200,
+    "Tracker.tracking_period": 50,
+}
+MINUTE = 60
+
+
+class Program:
+    """`srun -N2 -n2` of a run of two seeds, one on each host."""
+
+    def __init__(self, cluster, folder, *wrapped):
+        self.folder, self._cluster = folder, cluster
+        bindings = [f"--gin_bindings={name} = {value}" for name, value in BINDINGS.items()]
+        self._command = [
+            *("srun", "--nodes=2", "--ntasks=2", "--kill-on-bad-exit=1", *wrapped),
+            *(sys.executable, "-m", "dormant.train_vectorized"),
+            *("--gin_files=vectorized/quickstart.gin", f"--base_dir={folder}", *bindings),
+        ]
+
+    def start(self):
+        return subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self):
+        """Its exit code, and what both wrote."""
+        process = self.start()
+        try:
+            return process.communicate(timeout=300)[0], process.returncode
+        finally:
+            process.kill()
+
+    def statuses(self):
+        paths = [self.folder / f"seed_{seed}" / "run.json" for seed in (0, 1)]
+        return [json.loads(path.read_text("utf-8"))["status"] for path in paths if path.exists()]
+
+    def has_saved(self):
+        return all(
+            any((self.folder / "checkpoints" / f"process_{rank}").glob("[1-9]*")) for rank in (0, 1)
+        )
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(cluster, compiled, monkeypatch):
+    for name, value in (environment(compiled) | cluster.variables).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def whole(cluster, compiled, tmp_path_factory):
+    """What the program leaves that nothing happened to."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment(compiled) | cluster.variables).items():
+            patch.setenv(name, value)
+        program = Program(cluster, tmp_path_factory.mktemp("whole") / "run")
+        output, code = program.run()
+    assert code == 0 and program.statuses() == ["finished", "finished"], output
+    return left(program.folder)
+
+
+def ranks():
+    """{rank: process} of the program's processes."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            variables = dict(
+                each.partition(b"=")[::2] for each in (path / "environ").read_bytes().split(b"\0")
+            )
+        except OSError:
+            continue
+        if b"dormant.train_vectorized" in words and b"SLURM_PROCID" in variables:
+            found[int(variables[b"SLURM_PROCID"])] = int(path.name)
+    return found
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_one_host_dies_the_other_ends_and_both_go_on(cluster, tmp_path, whole, rank):
+    program = Program(cluster, tmp_path / "run")
+    process = program.start()
+    cluster.wait(program.has_saved, "checkpoints of both", 200)
+    os.kill(ranks()[rank], 9)
+    killed = time.monotonic()
+    output, _ = process.communicate(timeout=MINUTE)
+    assert process.returncode != 0 and time.monotonic() - killed < MINUTE, output
+    cluster.wait(lambda: not ranks(), "the other's end", 10)
+    output, code = program.run()
+    assert code == 0 and program.statuses() == ["finished", "finished"], output
+    assert_same(left(program.folder), whole)
+
+
+def test_a_host_that_comes_late_is_waited_for(cluster, tmp_path, whole):
+    late = 'test "$SLURM_PROCID" = 0 || sleep 30; exec "$@"'
+    program = Program(cluster, tmp_path / "run", "sh", "-c", late, "sh")
+    output, code = program.run()
+    assert code == 0, output
+    assert_same(left(program.folder), whole)
+
+
+def test_a_taken_port_ends_both_hosts(cluster, tmp_path):
+    job = int(cluster("sbatch", "--parsable", "--hold", "--wrap", "true").strip())
+    cluster("scancel", str(job))
+    with socket.socket() as taken:
+        # What JAX makes of the number of the job that comes next.
+        taken.bind(("", (job + 1) % 2**12 + 65535 - 2**12 + 1))
+        taken.listen()
+        output, code = Program(cluster, tmp_path / "run").run()
+    assert code != 0 and not (tmp_path / "run" / "seed_0").exists()
+    # JAX says so itself, and its process dies of it.
+    assert "Failed to add port to server" in output, output
