@@ -229,6 +229,14 @@ def reduce_axes(label: Label, axes: Sequence[int], primitive: str) -> Label:
     return label._replace(index=np.squeeze(label.index, axes))
 
 
+def rank(label: Label, axis: int, shape: tuple[int, ...], primitive: str) -> Label:
+    """The label of what a sort or the like gives along an axis: each place may hold any neuron."""
+    found = label.constant_along([axis], primitive)
+    if found.mixing != label.mixing:
+        found = found._replace(mixing=f"ranked against each other by {primitive}", statistic=True)
+    return found._replace(index=np.broadcast_to(found.index, shape))
+
+
 def pool(label: Label, window: Sequence[int], shape: tuple[int, ...], primitive: str) -> Label:
     """The label of a pooling with the given window; neurons must not lie along a pooled axis."""
     axes = [a for a in range(len(shape)) if window[a] > 1 or shape[a] != label.index.shape[a]]

@@ -31,6 +31,12 @@ from dormant.tracing.linearity import Ways
 from dormant.tracing.products import Convolution, DotGeneral
 from dormant.tracing.uses import layer_key
 
+# {primitive that orders values: the names that its axis has, the last one where none is given}
+RANKINGS: dict[str, tuple[str, ...]] = {
+    "sort": ("dimension",),
+    "top_k": ("axis",),
+    "approx_top_k": ("reduction_dimension",),
+}
 REDUCTIONS = frozenset(
     "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
     "argmin".split()
@@ -149,6 +155,8 @@ class _Propagation:
         elif name in POOLS:
             window, shape = operation.params["window_dimensions"], self.program.shapes[outputs[0]]
             self._relabel(operation, lambda label, _: lb.pool(label, window, shape, name))
+        elif name in RANKINGS and not any(map(self.leaves_of.get, inputs)):
+            self._rank(operation)
         elif name in SCANS and self._follow_scan(operation):
             pass
         elif name == "dot_general" or (
@@ -299,6 +307,19 @@ class _Propagation:
             )
 
         self._relabel_each(operands, output, moved)
+
+    def _rank(self, operation: Operation) -> None:
+        params, inputs = operation.params, operation.inputs
+        axes = [params[name] for name in RANKINGS[operation.name] if name in params]
+        axis = axes[0] if axes else len(self.program.shapes[inputs[0]]) - 1
+        for target in operation.outputs:
+            shape = self.program.shapes[target]
+
+            def ranked(labels: dict[int, Label], shape: tuple[int, ...] = shape) -> Label:
+                whole = lb.combine([*labels.values()], self.program.shapes[inputs[0]], "sort")
+                return lb.rank(whole, axis, shape, operation.name)
+
+            self._relabel_each(inputs, target, ranked)
 
     def _follow_scan(self, operation: Operation) -> bool:
         axis = operation.params.get("axis", operation.params.get("dimension"))

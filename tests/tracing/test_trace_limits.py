@@ -250,9 +250,9 @@ def test_noisy_layers_touch_mean_and_deviation():
 
 
 FAILURES = {
-    "sorted neurons": (
-        lambda x: pipe(x, Dense(6), relu, jnp.sort, Dense(4)),
-        "Dense_0/kernel.*'sort'",
+    "neurons summed up one by one": (
+        lambda x: pipe(x, Dense(6), relu, lambda h: jnp.cumsum(h, axis=-1), Dense(4)),
+        "Dense_0/kernel.*'cumsum'",
     ),
     "no hidden layer": (lambda x: Dense(4)(x), "must have a hidden layer.*Dense_0"),
 }
@@ -350,3 +350,31 @@ def test_unhashable_apply():
 
     with pytest.raises(dormant.TraceError, match="hashable"):
         dormant.trace(Unhashable(), {}, VECTOR)
+
+
+def _largest(h):
+    """The three largest neurons, the others silenced."""
+    return jnp.where(h >= jax.lax.top_k(h, 3)[0][..., -1:], h, 0)
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (jnp.sort, "ranked against each other by sort"),
+        (lambda h: jax.lax.top_k(h, 3)[0], "ranked against each other by top_k"),
+        (
+            lambda h: jnp.where(h >= jax.lax.top_k(h, 3)[0][..., -1:], h, 0),
+            "normalized or gated by a statistic over them",
+        ),
+        (lambda h: jnp.sort(h, axis=0), None),
+    ],
+    ids=["sorted", "the largest", "only the largest", "over the batch"],
+)
+def test_neurons_that_are_ranked_against_each_other_are_measured(order, reason):
+    network = Network(lambda x: pipe(x, Dense(6), relu, order, Dense(5), relu, Dense(4)))
+    batch = jax.random.normal(jax.random.key(3), (4, 7))
+    graph = check_promise(network.apply, lambda key: network.init(key, batch), batch)
+    assert graph["Dense_1"].recyclable
+    assert graph["Dense_0"].obstacle == (
+        None if reason is None else f"its neurons are {reason} before Dense_1 reads them"
+    )

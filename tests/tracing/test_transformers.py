@@ -46,7 +46,9 @@ def gated(x):
 
 
 class Experts(nn.Module):
-    """A mixture of experts, all of which see every token."""
+    """A mixture of experts, all of which see every token; or those that a router ranks highest."""
+
+    chosen: int = EXPERTS
 
     @nn.compact
     def __call__(self, x):
@@ -54,6 +56,9 @@ class Experts(nn.Module):
         up = self.param("up", draw, (EXPERTS, x.shape[-1], 24))
         down = self.param("down", draw, (EXPERTS, 24, x.shape[-1]))
         weights = nn.softmax(nn.Dense(EXPERTS, name="router")(x))
+        if self.chosen < EXPERTS:
+            best, number = jax.lax.top_k(weights, self.chosen)
+            weights = jnp.sum(jax.nn.one_hot(number, EXPERTS) * best[..., None], axis=-2)
         hidden = nn.relu(jnp.einsum("btd,edf->btef", x, up))
         return jnp.einsum("btef,efd,bte->btd", hidden, down, weights)
 
@@ -101,8 +106,9 @@ def recycled(graph):
         (Transformer(feed_forward=lambda x: mlp(x, nn.gelu)), {"up", "value"}),
         (Transformer(feed_forward=gated), {"gate", "up", "value"}),
         (Transformer(feed_forward=lambda x: Experts()(x)), {"up", "value"}),
+        (Transformer(feed_forward=lambda x: Experts(chosen=2)(x)), {"up", "value"}),
     ],
-    ids=["relu", "grouped queries", "Flax's attention", "gelu", "gated", "experts"],
+    ids=["relu", "grouped queries", "Flax's attention", "gelu", "gated", "experts", "top experts"],
 )
 def test_mlp_neurons_and_value_channels_are_recycled(network, expected):
     assert recycled(traced(network)) == expected
