@@ -27,6 +27,7 @@ _FREE = (
     "threads",
     "devices",
     "one_dispatch",
+    "coordinator_address",
 )
 # In the folder of checkpoints until there is one: the records so far are then to be written anew.
 _NONE_YET = "none_yet"

@@ -4,6 +4,7 @@
 
 Each device runs the program of its own seeds; nothing is exchanged between devices."""
 
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from dormant.checks import check, check_count
 from dormant.runs.compiling import on_hardware
 from dormant.vectorized.program import Hyperparameters, Program, Progress, RunState, axes_of_run
 
+# After so long without a sign of life of one process all others end; JAX's own 100 are over a
+# minute.
+_HEARTBEAT_SECONDS = 30
 _AXIS = "seeds"
 _ONE_EACH, _SHARED = PartitionSpec(_AXIS), PartitionSpec()
 
@@ -147,7 +151,8 @@ def initialize_distributed(
 
     Raises:
       ValueError: when only some arguments are given, or one is out of its range.
-      RuntimeError: when JAX has been used already, or the others cannot be reached.
+      RuntimeError: when JAX has been used already, the coordinator's port is taken, or the others
+        cannot be reached.
     """
     given: dict[str, Any] = {
         "coordinator_address": coordinator_address,
@@ -162,7 +167,9 @@ def initialize_distributed(
         )
     if not missing:
         _check_place(coordinator_address, num_processes, process_id)
-    jax.distributed.initialize(**given)
+        if process_id == 0:
+            _check_port(str(coordinator_address))
+    jax.distributed.initialize(**given, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
 
 
 def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) -> None:
@@ -173,6 +180,21 @@ def _check_place(coordinator_address: Any, num_processes: Any, process_id: Any) 
     check_count("process_id", process_id, 0)
     allowed = f"below `num_processes`, {num_processes}"
     check(process_id < num_processes, "process_id", allowed, process_id)
+
+
+def _check_port(address: str) -> None:
+    """Checks that process 0 can listen where the others look for it: JAX itself ends the process
+    without a word of Python where it cannot."""
+    try:
+        with socket.socket() as listening:
+            # As JAX does: connections of a process before this one may not be over yet.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("", int(address.rpartition(":")[2])))
+    except OSError as error:
+        raise RuntimeError(
+            "the port of `coordinator_address` must be free on the host of process 0; got"
+            f" {address}: {error.strerror}"
+        ) from error
 
 
 def _devices(devices: Sequence[jax.Device] | Mesh | None) -> np.ndarray:

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -262,12 +264,12 @@ def test_the_returns_are_those_of_whole_episodes(base_dir):
     assert np.mean(values) > 8
 
 
-@pytest.mark.slow
-def test_two_processes_train_their_own_seeds(base_dir, small_flags, tmp_path):
+def start_two(flags_of, folder, **changes):
+    """Two processes of one run; what they say is on their stderr."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    changes = {
+    changes |= {
         "VectorizedRun.distributed": True,
         "VectorizedRun.devices": None,
         "initialize_distributed.coordinator_address": repr(address),
@@ -275,14 +277,73 @@ def test_two_processes_train_their_own_seeds(base_dir, small_flags, tmp_path):
     }
     processes = []
     for index in (0, 1):
-        flags = small_flags(tmp_path, changes | {"initialize_distributed.process_id": index})
+        flags = flags_of(folder, changes | {"initialize_distributed.process_id": index})
         command = [sys.executable, "-m", "dormant.train_vectorized", *flags]
         environment = os.environ | {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
         processes.append(
             subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         )
+    return processes
+
+
+@pytest.mark.slow
+def test_two_processes_train_their_own_seeds(base_dir, small_flags, tmp_path):
+    processes = start_two(small_flags, tmp_path)
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     for seed in ("seed_0", "seed_1"):
         check_equal_up_to_rounding(tmp_path / seed, base_dir / seed)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_host_that_is_gone_ends_the_other_within_a_minute_and_both_go_on(
+    lost, small_flags, tmp_path
+):
+    length = "VectorizedRun.num_iterations"
+    processes = start_two(small_flags, tmp_path, **{length: 100_000})
+    places = [tmp_path / "checkpoints" / f"process_{index}" / "1" for index in (0, 1)]
+    while not all(place.exists() for place in places):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+    processes[lost].send_signal(signal.SIGSTOP)  # as a machine that no longer answers
+    stopped = time.monotonic()
+    try:
+        processes[1 - lost].communicate(timeout=180)
+    finally:
+        took = time.monotonic() - stopped
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert processes[1 - lost].returncode != 0 and took < 60
+    newest = [
+        max(int(each.name) for each in place.parent.iterdir() if each.name.isdigit())
+        for place in places
+    ]
+    processes = start_two(small_flags, tmp_path, **{length: min(newest) + 3})
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    for seed in (0, 1):
+        assert len(read_run(tmp_path / f"seed_{seed}").iterations) == min(newest) + 3
+
+
+def test_a_coordinators_port_that_is_taken_is_one_line(small_flags, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        address = f"localhost:{taken.getsockname()[1]}"
+        changes = {
+            "VectorizedRun.distributed": True,
+            "VectorizedRun.devices": None,
+            "initialize_distributed.coordinator_address": repr(address),
+            "initialize_distributed.num_processes": 2,
+            "initialize_distributed.process_id": 0,
+        }
+        flags = small_flags(tmp_path / "run", changes)
+        command = [sys.executable, "-m", "dormant.train_vectorized", *flags]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert f"must be free on the host of process 0; got {address}" in done.stderr
+    assert not (tmp_path / "run").exists()
