@@ -69,6 +69,7 @@ DEV = [
     "mypy>=2.4,<3",
     "dm-haiku>=0.0.16,<0.1",
     "equinox>=0.13.8,<0.14",
+    "kubernetes-validate>=1.34,<2",  # the manifests are held against Kubernetes' own schemas
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
 # {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.

@@ -13,7 +13,7 @@ import pytest
 from dormant.records.experiment_file import PlannedRun
 from dormant.report.scores import normalization
 from dormant.reproduce import catalog
-from dormant.reproduce.experiment_folder import _identity
+from dormant.reproduce.experiment_folder import identity
 from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, Variant
 from dormant.reproduce.jobs import experiment_file, jobs, slug
 from dormant.reproduce.listing import listing
@@ -243,7 +243,7 @@ def test_a_study_names_the_runs_of_its_game_and_seed_that_it_reads():
     assert by_name["fresh_network/Asterix/seed_0"].needs == ("teacher_dqn/Asterix/seed_0",)
     # It stays the same plan wherever its folder lies.
     elsewhere = jobs(catalog.find("fig8"), "paper", FOLDER / "x", 2, ["Asterix"])
-    here, there = ([_identity(job.runs[0]) for job in each] for each in (planned, elsewhere))
+    here, there = ([identity(job.runs[0]) for job in each] for each in (planned, elsewhere))
     assert here == there and planned != elsewhere
 
 
@@ -258,8 +258,8 @@ def test_a_command_names_the_data_set_and_the_plan_stays_the_same_elsewhere():
         assert job.data == Path("/sets/dqn_replay", part)
     elsewhere = jobs(catalog.find("fig4"), "paper", FOLDER)
     assert elsewhere[0].data == Path("data/dqn_replay/DemonAttack/1/replay_logs")
-    assert [_identity(job.runs[0]) for job in planned] == [
-        _identity(job.runs[0]) for job in elsewhere
+    assert [identity(job.runs[0]) for job in planned] == [
+        identity(job.runs[0]) for job in elsewhere
     ]
     synthetic = jobs(catalog.find("fig3"), "smoke", FOLDER)
     assert {job.data for job in synthetic} == {None}
@@ -282,7 +282,7 @@ def test_gin_values_are_escaped_wherever_they_come_from(name):
     assert found
     moved = jobs(catalog.find(name), "paper", Path("elsewhere"), data=Path("data"), seeds=1)
     for before, after in zip(planned, moved, strict=True):
-        assert [_identity(run) for run in before.runs] == [_identity(run) for run in after.runs]
+        assert [identity(run) for run in before.runs] == [identity(run) for run in after.runs]
 
 
 def test_a_study_is_a_process_for_each_seed():

@@ -235,7 +235,7 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
     printed = capsys.readouterr().out
     assert f"# to run, lacks {data}/dqn_replay/Asterix/2/replay_logs: offline_dqn/Ast" in printed
     assert "# to run: offline_dqn/Asterix/seed_0" in printed
-    monkeypatch.setattr(command_line, "run_jobs", lambda *unused: [])
+    monkeypatch.setattr(command_line, "run_jobs", lambda *unused, **options: [])
     assert main([*asked, "--seeds=1"]) == 0
     # The same plan, its runs done and the data gone.
     monkeypatch.setattr(command_line, "state_of_job", lambda *unused: State("finished", ""))
