@@ -158,11 +158,13 @@ class Cluster:
         daemon = self._daemons.pop(node)
         daemon.kill()
         daemon.wait()
-        watching = {_parent(process) for process in tasks}
+        parents = {_parent(process) for process in tasks}
+        watching = {each for each in parents if _name(each).startswith("slurmstepd")}
         for process in watching | set(tasks if and_tasks else []):
-            if _name(process).startswith("slurmstepd") or process in tasks:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        # Tasks that are stopped while what watched them is still ending would be sent SIGHUP.
+        self.wait(lambda: not any(map(_runs, watching)), "what watched the tasks to end")
         return [] if and_tasks else tasks
 
     def wait(self, is_so, what: str, seconds: float = 120) -> None:
@@ -215,6 +217,14 @@ def free_ports(count: int) -> list[int]:
 
 def _parent(process: int) -> int:
     return int(_status(process, "PPid") or 0)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is there, and not only what is left of it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _name(process: int) -> str:
