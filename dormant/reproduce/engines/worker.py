@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         code, said = MISTAKE, " ".join(str(error).split())
     if part.hosts > 1 and code:
-        print(f"{RANK}{part.rank}: exit code {code}: {said or 'its log says why'}", file=sys.stderr)
+        print(f"{RANK}{part.rank}: exit code {code}: {said}", file=sys.stderr)
     elif said:
         print(f"worker: {said}", file=sys.stderr)
     return code
@@ -90,7 +90,10 @@ def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
         return HELD, said
     if is_whole(folder, task):
         return 0, ""
-    return _run(folder, task, directory), ""
+    code = _run(folder, task, directory)
+    # The driver looks for what a job said last in the log of rank 0 alone.
+    said = (folder / task.log).read_text("utf-8", "replace").split("\n") if part.hosts > 1 else []
+    return code, next((line.strip() for line in reversed(said) if line.strip()), "")
 
 
 def _line(path: Path, number: str) -> str:
