@@ -78,6 +78,26 @@ def test_slurm_is_told_by_the_ranks_how_they_ended():
     assert slurm._ended(Report("NODE_FAIL", 0), log).was_lost
 
 
+def test_each_node_gets_a_worker_with_its_cores_and_all_its_gpus(tmp_path):
+    srun = tmp_path / "srun"
+    lines = ("#!/bin/sh", 'echo "$SRUN_CPUS_PER_TASK $JAX_LOCAL_DEVICE_IDS"', 'printf "%s\\n" "$@"')
+    srun.write_text("\n".join(lines), "utf-8")
+    srun.chmod(0o755)
+    variables = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "8", "SLURM_GPUS_ON_NODE": "4"}
+    odd = str(tmp_path / '"a" $(b)')
+    subprocess.run(
+        ["sh", slurm.TASK_SCRIPT, "python", odd, f"{odd}_1", "2"],
+        env=variables | {"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+    )
+    said = Path(f"{odd}_1_3.log").read_text("utf-8").splitlines()
+    assert said[0] == "8 0,1,2,3" and "--kill-on-bad-exit=1" in said
+    assert said[-7:] == [
+        *("python", "-m", "dormant.reproduce.engines.worker", odd),
+        *(f"--names={odd}_1.names", "3", "--hosts=2"),
+    ]
+
+
 SHOWN = "import sys; print(sys.argv[1:])"
 
 

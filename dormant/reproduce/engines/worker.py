@@ -92,8 +92,12 @@ def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
         return 0, ""
     code = _run(folder, task, directory)
     # The driver looks for what a job said last in the log of rank 0 alone.
-    said = (folder / task.log).read_text("utf-8", "replace").split("\n") if part.hosts > 1 else []
-    return code, next((line.strip() for line in reversed(said) if line.strip()), "")
+    return code, _last_line(folder / task.log) if code and part.hosts > 1 else ""
+
+
+def _last_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return (text.strip().splitlines() or [""])[-1].strip()
 
 
 def _line(path: Path, number: str) -> str:
