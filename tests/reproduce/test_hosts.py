@@ -13,7 +13,7 @@ from dormant.records.experiment_file import ExperimentFile, PlannedRun, to_json
 from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.lease import Lease
 from dormant.reproduce.command_line import main
-from dormant.reproduce.engines import slurm, worker
+from dormant.reproduce.engines import slurm
 from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task
 from dormant.reproduce.engines.hosts import Part, together
 from dormant.reproduce.engines.slurm import Report
@@ -113,10 +113,15 @@ def planned(tmp_path):
     return folder
 
 
+def work(folder, rank, *more):
+    words = [*worker_arguments(folder, "a.b", Part(rank, 2)), *more]
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+
+
 def test_each_rank_has_arguments_and_a_log_of_its_own(planned):
     for rank in (0, 1):
-        words = worker_arguments(planned, "a.b", Part(rank, 2))[2:]
-        assert worker.main([*words, "--coordinator=10.0.0.1:5"]) == 0
+        done = work(planned, rank, "--coordinator=10.0.0.1:5")
+        assert done.returncode == 0 and done.stderr == ""
     for rank, name in enumerate(("a.b.log", "a.b.rank1.log")):
         shown = (planned / "logs" / name).read_text("utf-8").splitlines()[-1]
         assert shown == repr(
@@ -128,7 +133,7 @@ def test_each_rank_has_arguments_and_a_log_of_its_own(planned):
                 f"--gin_bindings=initialize_distributed.process_id = {rank}",
             ]
         )
-    assert worker.main([str(planned), "a.b", "--hosts=2", "--rank=1"]) == 0
+    assert work(planned, 1).returncode == 0
     assert (
         (planned / "logs" / "a.b.rank1.log")
         .read_text("utf-8")
@@ -141,8 +146,7 @@ def test_a_rank_leaves_alone_only_what_is_held_of_its_own(planned):
     lease.acquire()
     try:
         for rank, code in ((0, 0), (1, HELD)):
-            words = worker_arguments(planned, "a.b", Part(rank, 2))
-            done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+            done = work(planned, rank)
             assert done.returncode == code, done.stderr
     finally:
         lease.release()
