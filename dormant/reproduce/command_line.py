@@ -18,6 +18,7 @@ from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog, status
 from dormant.reproduce.compiling import compile_jobs
 from dormant.reproduce.engines.catalog import add_options, chosen
+from dormant.reproduce.engines.hosts import check_hosts
 from dormant.reproduce.engines.worker import write_tasks
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
 from dormant.reproduce.experiments import SCALES
@@ -89,6 +90,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.finished is not None:
         check_finished_file(known.finished)
     check_parts(known.merge or (), file)
+    check_hosts(known.hosts, tasks_of(planned))
     if known.dry_run:
         print(_dry_run(planned, folder))
         return 0

@@ -30,6 +30,7 @@ _KEPT = 2
 # A process that was killed while it saved may have one more.
 _MOST = _KEPT + 1
 _ARRAYS, _MANIFEST, _PART = "arrays.bin", "manifest.json", ".part"
+_NONE_YET = "none_yet"
 # Where an array begins, so that what reads it may use it in place.
 _ALIGNMENT = 64
 _FORMAT = 1
@@ -65,6 +66,8 @@ class Checkpoints:
         self.folder = Path(folder)
         # Where this process keeps its own.
         self.own_folder = self.folder / process_folder(jax.process_index())
+        # There until every process has a checkpoint: the records so far are then written anew.
+        self.none_yet = self.own_folder / _NONE_YET
         self._kept, self._keep_every = kept, keep_every
         self._verified: set[int] = set()  # read whole by this process
 
@@ -132,7 +135,9 @@ class Checkpoints:
                 if jax.process_count() == 1:
                     break
         found = _common(whole)
-        if found is None and _common(numbers, any_process=True) is not None:
+        has_one = found is None and _common(numbers, any_process=True) is not None
+        # Those that were ended while they saved the first one start anew.
+        if has_one and not _all(self.none_yet.exists()):
             what = "; ".join(problems) or f"{jax.process_count()} processes"
             raise ConfigurationError(
                 f"no checkpoint in {self.folder} can be continued by every process of this run:"
@@ -142,6 +147,11 @@ class Checkpoints:
         for problem in problems:
             print(f"{problem}; going on from checkpoint {found}", file=sys.stderr)
         return found
+
+    def drop_all(self) -> None:
+        """Removes those that only some processes have, of a run that starts anew."""
+        for number in self.numbers():
+            self._drop(number)
 
     def load(self, number: int) -> dict[str, Any]:
         """What was saved, as nested dicts by the names of the tree's nodes.
@@ -299,6 +309,13 @@ def _common(numbers: Sequence[int], any_process: bool = False) -> int | None:
         each = np.atleast_2d(multihost_utils.process_allgather(each[0]))
     sets = [set(row.tolist()) - {-1} for row in each]
     return max(set.union(*sets) if any_process else set.intersection(*sets), default=None)
+
+
+def _all(is_so: bool) -> bool:
+    """Whether something is so of several processes, and of each; False where there is but one."""
+    if jax.process_count() == 1:
+        return False
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(is_so))))
 
 
 @contextlib.contextmanager

@@ -29,8 +29,6 @@ _FREE = (
     "one_dispatch",
     "coordinator_address",
 )
-# In the folder of checkpoints until there is one: the records so far are then to be written anew.
-_NONE_YET = "none_yet"
 
 
 class SavedRun:
@@ -59,7 +57,7 @@ class SavedRun:
         self._lease = Lease(checkpoints.own_folder, checkpoints.folder.parent)
         self._lease.check_free()
         self._checkpoints, self._settings = checkpoints, dict(settings)
-        self._none_yet = checkpoints.own_folder / _NONE_YET
+        self._none_yet = checkpoints.none_yet
         self.number = checkpoints.newest() if number is None else number
         # {name: (before, now)} of settings that are others than when the checkpoint was saved.
         self.changed: dict[str, tuple[str, str]] = {}
@@ -126,6 +124,7 @@ class SavedRun:
         """Makes the run's folder ready for records that no checkpoint accounts for yet."""
         if self.number is None:
             self._none_yet.touch()
+            self._checkpoints.drop_all()
         for file in self.files:
             file.open()
 

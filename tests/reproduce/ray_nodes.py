@@ -161,10 +161,12 @@ def works(process: int) -> bool:
         return False
 
 
-def lease(folder: Path) -> dict:
-    """What a job's lease says; {} where there is none, or it is being written."""
+def lease(folder: Path, rank: int = 0) -> dict:
+    """What the lease of a job, or of one of its ranks, says; {} where there is none, or it is being
+    written."""
+    path = folder / "checkpoints" / f"process_{rank}" / "lease.json"
     try:
-        return json.loads((folder / "checkpoints/process_0/lease.json").read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -85,11 +85,6 @@ def test_kubernetes_would_take_the_jobs_of_a_jobset(made):
     validate({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": spec})
 
 
-def test_only_runs_on_the_device_are_spread_over_hosts(made):
-    with pytest.raises(ValueError, match="`--hosts` must be 1, as a/x is no run on the device"):
-        made(TASKS, hosts=4)
-
-
 @pytest.mark.parametrize(
     "value",
     [{"a": [], "b": {}, "c": [{"d": [1, None, True, ODD]}]}, {ODD: {"x.y/z": "1e3"}}, {"no": "on"}],
@@ -140,8 +135,8 @@ def write_whole(folder, run):
             "`--image` must be left out with --engine=local, as --engine=jobset takes it",
         ),
         (
-            ("--engine=slurm", "--hosts=2"),
-            "`--hosts` must be left out with --engine=slurm, as --engine=jobset",
+            ("--engine=slurm", "--image=i"),
+            "`--image` must be left out with --engine=slurm, as --engine=jobset",
         ),
         (("--slurm_options=--x",), "`--slurm_options` must be left out with --engine=local"),
         (("--wait",), "`--wait` must be left out with --engine=local, as --engine=slurm takes it"),

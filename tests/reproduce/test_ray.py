@@ -17,6 +17,7 @@ from dormant.version import __version__
 from tests.faults.killed_runs import assert_same, environment, left, leftovers
 from tests.reproduce import ray_nodes
 from tests.reproduce.ray_nodes import ROOT, Chain, Cluster, lease, send, until, works
+from tests.vectorized.test_runner import check_equal_up_to_rounding
 
 pytestmark = pytest.mark.slow
 EXPERIMENT = ("minatar_prune", "--scale=smoke", "--games=Breakout-MinAtar")
@@ -47,12 +48,18 @@ def variables(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(variables, tmp_path_factory):
-    """What an experiment leaves that runs on this machine alone."""
+def alone(variables, tmp_path_factory):
+    """The folder of an experiment that ran on this machine alone."""
     folder = tmp_path_factory.mktemp("expected") / "runs"
     command = [sys.executable, "-m", "dormant.reproduce", *EXPERIMENT, f"--base_dir={folder}"]
     subprocess.run(command, env=variables, check=True, timeout=_SECONDS)
-    return left(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(alone):
+    """What it leaves."""
+    return left(alone)
 
 
 @pytest.fixture
@@ -90,16 +97,16 @@ class Driver:
     def text(self):
         return self.said.read_text("utf-8", errors="replace")
 
-    def caught(self, job=JOBS[0], attempt=1):
+    def caught(self, job=JOBS[0], attempt=1, rank=0):
         """The processes of a job that has its first checkpoint, the job's own stopped."""
         place = self.folder / job
 
         def working():
-            found = lease(place)
+            found = lease(place, rank)
             return found.get("held") and found["attempt"] >= attempt and found
 
         found = until(working, _SECONDS, self.process, self.said)
-        first = place / "checkpoints/process_0/0"
+        first = place / f"checkpoints/process_{rank}/0"
         until(first.exists, _SECONDS, self.process, self.said)
         send(found["process"], signal.SIGSTOP)
         return Chain(found["process"])
@@ -225,3 +232,46 @@ def test_jobs_wait_for_a_node_that_has_what_they_take(start_cluster, expected, t
     until(lambda: note in driver.text(), _SECONDS, driver.process, driver.said)
     cluster.add_node('--resources={"chip": 1, "host": 1}')
     driver.finish(expected)
+
+
+def finish_on_two_hosts(driver, alone):
+    assert driver.code() == 0, driver.text()[-3_000:]
+    assert "4 of 4 runs are whole" in driver.text() and not leftovers(driver.folder)
+    for run in sorted(path.parent for path in alone.rglob("metrics.jsonl")):
+        check_equal_up_to_rounding(driver.folder / run.relative_to(alone), run)
+    return left(driver.folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(variables, alone, tmp_path_factory):
+    """What an experiment leaves whose runs are one program on two nodes each."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    cluster = Cluster(folder, variables)
+    try:
+        cluster.add_node()
+        cluster.add_node()
+        driver = Driver(cluster, folder / "runs", "--hosts=2")
+        found = finish_on_two_hosts(driver, alone)
+        assert "tried again" not in driver.text()
+    finally:
+        cluster.close()
+    places = {path.name for path in driver.folder.rglob("checkpoints/process_*")}
+    assert places == {"process_0", "process_1"}
+    return found
+
+
+@pytest.mark.parametrize("rank, killed", [(0, "job"), (1, "job"), (1, "raylet")])
+def test_what_loses_one_of_its_hosts_is_tried_again(
+    rank, killed, cluster, alone, undisturbed, tmp_path
+):
+    driver = Driver(cluster, tmp_path / "runs", "--hosts=2")
+    chain, other = driver.caught(rank=rank), 1 - rank
+    sibling = lease(driver.folder / JOBS[0], other)["process"]
+    send(getattr(chain, killed), signal.SIGKILL)
+    until(lambda: not works(chain.job) and not works(sibling), 60)
+    if killed == "raylet":
+        cluster.add_node()
+    assert_same(finish_on_two_hosts(driver, alone), undisturbed)
+    happened = "was stopped" if killed == "raylet" else "failed"
+    assert f"{JOBS[0]} {happened} and is tried again" in driver.text()
+    assert [lease(driver.folder / JOBS[0], each)["attempt"] for each in (0, 1)] == [2, 2]

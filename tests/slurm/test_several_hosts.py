@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killed_runs import assert_same, environment, left
+from tests.faults.killed_runs import KINDS, assert_same, environment, finish, left
+from tests.reproduce.ray_nodes import lease, until
+from tests.vectorized.test_runner import check_equal_up_to_rounding
 
 pytestmark = pytest.mark.slow
 BINDINGS = {
@@ -134,3 +136,88 @@ def test_a_taken_port_ends_both_hosts(cluster, tmp_path):
     assert code != 0 and not (tmp_path / "run" / "seed_0").exists()
     # JAX says so itself, and its process dies of it.
     assert "Failed to add port to server" in output, output
+
+
+# An experiment, of whose two jobs each is one program on both nodes.
+JOB = "dqn/Breakout-MinAtar"
+
+
+class Experiment:
+    """The command that submits it and waits for its end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        options = ("--seeds=2", "--engine=slurm", "--hosts=2", "--wait")
+        self._command = [*KINDS["reproduce"].command(folder), *options]
+
+    def start(self):
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._command, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def has_saved(self):
+        places = [self.folder / JOB / "checkpoints" / f"process_{rank}" for rank in (0, 1)]
+        return all((place / "0").exists() for place in places)
+
+    def end(self, process, alone):
+        """What both said; at its end all is as on one host."""
+        output = process.communicate(timeout=400)[0]
+        assert process.returncode == 0 and "4 of 4 runs are whole" in output, output
+        for run in sorted(path.parent for path in alone.rglob("metrics.jsonl")):
+            check_equal_up_to_rounding(self.folder / run.relative_to(alone), run)
+        return output
+
+    def submissions(self):
+        return len(list((self.folder / "engine" / "slurm").glob("*.names")))
+
+
+@pytest.fixture(scope="module")
+def alone(compiled, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "runs"
+    finish(KINDS["reproduce"], folder, compiled)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, compiled, alone, tmp_path_factory):
+    """What the experiment leaves that nothing happens to."""
+    experiment = Experiment(tmp_path_factory.mktemp("undisturbed") / 'odd "runs"')
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment(compiled) | cluster.variables).items():
+            patch.setenv(name, value)
+        output = experiment.end(experiment.start(), alone)
+    assert "tried again" not in output and experiment.submissions() == 1
+    assert (experiment.folder / "logs" / "dqn__Breakout-MinAtar.rank1.log").is_file()
+    return left(experiment.folder)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_job_that_loses_one_of_its_hosts_is_tried_again(tmp_path, alone, undisturbed, rank):
+    experiment = Experiment(tmp_path / "runs")
+    process = experiment.start()
+    until(experiment.has_saved, 200, process)
+    os.kill(ranks()[rank], 9)
+    output = experiment.end(process, alone)
+    assert f"{JOB} failed and is tried again: worker of rank {rank}: exit code 137" in output
+    assert experiment.submissions() == 2
+    assert [lease(experiment.folder / JOB, each)["attempt"] for each in (0, 1)] == [2, 2]
+    assert_same(left(experiment.folder), undisturbed)
+
+
+def test_a_preempted_job_starts_again_on_all_its_hosts(cluster, tmp_path, alone, undisturbed):
+    experiment = Experiment(tmp_path / "runs")
+    process = experiment.start()
+    until(experiment.has_saved, 200, process)
+    taking = ("--partition=high", "--nodes=2", "--output=/dev/null", "--wrap", "sleep 1")
+    cluster("sbatch", *taking)
+    array = (experiment.folder / "engine" / "slurm" / "1.id").read_text("utf-8").strip()
+
+    def restarted():
+        fields = "--Format=State:20,RestartCnt:20"
+        lines = cluster("squeue", "--noheader", "--array", f"--jobs={array}_0", fields)
+        return lines.split() == ["PENDING", "1"]
+
+    cluster.wait(restarted, "it to wait again")
+    cluster("scontrol", "update", f"JobId={array}_0", "StartTime=now")
+    output = experiment.end(process, alone)
+    assert "tried again" not in output and experiment.submissions() == 1
+    assert_same(left(experiment.folder), undisturbed)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -294,6 +295,22 @@ def test_two_processes_train_their_own_seeds(base_dir, small_flags, tmp_path):
     for seed in ("seed_0", "seed_1"):
         check_equal_up_to_rounding(tmp_path / seed, base_dir / seed)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_processes_that_died_at_their_first_checkpoint_start_anew(base_dir, small_flags, tmp_path):
+    for process in start_two(small_flags, tmp_path, **{"VectorizedRun.num_iterations": 1}):
+        assert process.communicate(timeout=300) and process.returncode == 0
+    places = [tmp_path / "checkpoints" / f"process_{index}" for index in (0, 1)]
+    shutil.rmtree(places[1] / "0")  # which had not come so far
+    (tmp_path / "seed_1" / "metrics.jsonl").write_text("", "utf-8")
+    for place in places:
+        (place / "none_yet").touch()
+    processes = start_two(small_flags, tmp_path)
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    for seed in ("seed_0", "seed_1"):
+        check_equal_up_to_rounding(tmp_path / seed, base_dir / seed)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from dormant.reproduce.engines.engine import (
     Engine,
     Task,
 )
+from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part
 from dormant.reproduce.engines.worker import is_whole, worker_arguments
 
 _PAIRS = {"action": "append", "metavar": "NAME=VALUE"}
@@ -32,13 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "volume": {"metavar": "CLAIM:PATH", "help": "the shared folder's claim, and where it is"},
     "resource": _PAIRS | {"help": "of a pod, such as google.com/tpu=1; repeatable"},
     "node_selector": _PAIRS | {"help": "a label of the nodes; repeatable"},
-    "hosts": {"type": int, "help": "of each run, one program on all of them (1)"},
+    **HOSTS_OPTION,
     "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
 }
 _INDEX = "$(JOB_COMPLETION_INDEX)"  # which Kubernetes itself replaces
 # What a pod, or a whole slice, may lose to preemption; a JobSet cannot tell it from a failure.
 _RESTARTS = 100
-_ON_DEVICE, _DISTRIBUTED = "dormant.train_vectorized", "VectorizedRun.distributed = True"
 _CONTAINER = "dormant"
 # Words that YAML takes for other things than texts.
 _NOT_TEXTS = ("y", "yes", "on", "true", "n", "no", "off", "false", "null")
@@ -94,10 +94,6 @@ class JobSet:
         self._tasks: list[Task] = []
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
-        others = [task.name for task in tasks if _ON_DEVICE not in task.arguments]
-        if self._pod.hosts > 1:
-            allowed = f"1, as {', '.join(others[:1])} is no run on the device"
-            require(not others, "--hosts", allowed, self._pod.hosts)
         # All of them again where some come later, as they need others.
         self._tasks += tasks
         names = "".join(f"{task.name}\n" for task in self._tasks)
@@ -163,9 +159,9 @@ class JobSet:
 
     def _slice(self, number: int, index: int) -> dict[str, Any]:
         """A JobSet: one program on all hosts, which are started again together."""
-        bindings = f"--gin_bindings={_DISTRIBUTED}"
-        arguments = [*map(_literal, self._tasks[index].arguments), bindings]
-        template = self._template(arguments)
+        part = Part(hosts=self._pod.hosts)  # JAX finds out itself which
+        arguments = map(_literal, part.arguments(self._tasks[index].arguments))
+        template = self._template(list(arguments))
         job = {
             "completionMode": "Indexed",
             "completions": self._pod.hosts,
@@ -235,13 +231,13 @@ def read_pod(known: argparse.Namespace) -> Pod:
     claim, _, path = (known.volume or "").partition(":")
     allowed = "CLAIM:PATH, with the absolute path at which the volume is mounted"
     require(bool(claim) and path.startswith("/"), "--volume", allowed, known.volume)
-    hosts = 1 if known.hosts is None else known.hosts
-    require_count("--hosts", hosts, 1)
     if known.parallel is not None:
         require_count("--parallel", known.parallel, 1)
     resources = _pairs("--resource", known.resource)
     selector = _pairs("--node_selector", known.node_selector)
-    return Pod(known.image, claim, Path(path), resources, selector, hosts, known.parallel)
+    return Pod(
+        known.image, claim, Path(path), resources, selector, known.hosts or 1, known.parallel
+    )
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

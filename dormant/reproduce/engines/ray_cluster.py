@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from dormant.checks import check, check_number, first_line
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task
+from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part, together
 from dormant.reproduce.engines.worker import worker_arguments
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "NAME=NUMBER",
         "help": "what else a process takes, such as TPU=1",
     },
+    **HOSTS_OPTION,
 }
 # What options of their own name, or Ray has under another name.
 _NOT_CUSTOM = ("CPU", "GPU", "memory", "object_store_memory")
@@ -61,15 +64,20 @@ class Resources(NamedTuple):
 
 def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     """See `catalog.Entry`; connects to the cluster."""
-    resources = _resources(options)
-    ray = _connected(options.address or os.environ.get("RAY_ADDRESS") or "auto")
+    resources, hosts = _resources(options), options.hosts or 1
     wanted = resources.all
+    allowed = "above 0 with --hosts, where nothing else is asked for"  # of Ray's groups
+    check(hosts == 1 or bool(wanted), "--cpus_per_job", allowed, options.cpus_per_job)
+    ray = _connected(options.address or os.environ.get("RAY_ADDRESS") or "auto")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(node.get(name, 0) >= wanted[name] for name in wanted) for node in nodes):
+    fit = sum(all(node.get(name, 0) >= wanted[name] for name in wanted) for node in nodes)
+    if fit < hosts:
         asked = ", ".join(f"{name} {number:g}" for name, number in wanted.items())
         note = f"no node of the cluster has {asked} now: jobs wait until one comes"
+        if hosts > 1:
+            note = f"{fit} nodes of the cluster have {asked} now: jobs wait until {hosts} have"
         print(f"dormant.reproduce: {note}", file=sys.stderr, flush=True)
-    return lambda folder, descriptor: RayCluster(ray, folder, resources)
+    return lambda folder, descriptor: RayCluster(ray, folder, resources, hosts)
 
 
 class RayCluster:
@@ -78,44 +86,100 @@ class RayCluster:
     at_once: int | None = None
     outlives = False
 
-    def __init__(self, ray: Any, folder: Path, resources: Resources):
+    def __init__(self, ray: Any, folder: Path, resources: Resources, hosts: int = 1):
         """Submits nothing.
 
         Args:
           ray: the package, connected to a cluster.
           folder: the experiment's, which all nodes see under the same path.
           resources: of each process.
+          hosts: of each task, which is one program on all of them.
         """
-        self._ray, self._folder, self._environment = ray, folder, resources.environment
+        self._ray, self._folder, self._hosts = ray, folder, hosts
+        self._resources = resources
+        self._groups: dict[Hashable, Any] = {}  # of nodes, by the handle of what runs there
+        self._ending: dict[Hashable, float] = {}  # since when, of those that lost a process
+        self._forced: set[Hashable] = set()  # processes that did not end when they were asked to
         self._run = ray.remote(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             resources=dict(resources.others),
             max_retries=0,
         )(_process())
+        self._meet = ray.remote(num_cpus=0, max_retries=0)(_meeting_point())
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
-        arguments = [worker_arguments(self._folder, task.name) for task in tasks]
-        return [self._run.remote(each, self._environment) for each in arguments]
+        return [self._submit(task) for task in tasks]
+
+    def _submit(self, task: Task) -> Hashable:
+        """The Ray tasks of a task's processes."""
+        environment = self._resources.environment
+        if self._hosts == 1:
+            return (self._run.remote(worker_arguments(self._folder, task.name), environment),)
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        # All nodes or none: two programs that have half of theirs would wait for ever.
+        bundles = [self._resources.all] * self._hosts
+        group = self._ray.util.placement_group(bundles, strategy="STRICT_SPREAD")
+        places = [PlacementGroupSchedulingStrategy(group, rank) for rank in range(self._hosts)]
+        address = self._meet.options(scheduling_strategy=places[0]).remote()
+        handle = tuple(
+            self._run.options(scheduling_strategy=place).remote(
+                worker_arguments(self._folder, task.name, Part(rank, self._hosts)),
+                environment,
+                address,
+            )
+            for rank, place in enumerate(places)
+        )
+        self._groups[handle] = group
+        return handle
 
     def poll(self, handle: Hashable) -> Ended | None:
-        errors = self._ray.exceptions
-        ended, _ = self._ray.wait([handle], timeout=0)
-        if not ended:
+        assert isinstance(handle, tuple)
+        ended, left = self._ray.wait(list(handle), num_returns=len(handle), timeout=0)
+        parts = [self._outcome(each) for each in ended]
+        if left:
+            if any(part.code != 0 for part in parts):
+                self._end(handle, left)
             return None
+        self._ending.pop(handle, None)
+        self._forced.difference_update(handle)
+        if handle in self._groups:
+            self._ray.util.remove_placement_group(self._groups.pop(handle))
+        return together(parts)
+
+    def _end(self, handle: Hashable, left: Sequence[Hashable]) -> None:
+        """Has the processes end that one of the others has left alone, by and by."""
+        start = self._ending.get(handle)
+        if start is None:
+            self._ending[handle] = time.monotonic()
+        elif time.monotonic() - start < _CANCEL_SECONDS:
+            return
+        for each in set(left) - self._forced:
+            self._ray.cancel(each, force=start is not None)
+        if start is not None:
+            self._forced.update(left)
+
+    def _outcome(self, process: Hashable) -> Ended:
+        """How one process ended, which has."""
+        errors = self._ray.exceptions
         try:
-            code, said = self._ray.get(handle)
+            code, said = self._ray.get(process)
         except errors.TaskCancelledError:
             return Ended(128 + signal.SIGTERM)
         except errors.RayError as error:
+            if process in self._forced and isinstance(error, errors.WorkerCrashedError):
+                return Ended(128 + signal.SIGTERM)
             # Of these the next node would say the same.
             own = (errors.RayTaskError, errors.OutOfMemoryError, errors.TaskUnschedulableError)
             problem = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
             return Ended(None, not isinstance(error, own), f"{type(error).__name__}: {problem}")
-        return Ended(code, problem=f"exit code {code}: {said}" if said else "")
+        if said and self._hosts == 1:
+            said = f"exit code {code}: {said}"
+        return Ended(code, problem=said)
 
     def cancel(self, handles: Sequence[Hashable]) -> None:
-        remaining = list(handles)
+        remaining = [each for handle in handles if isinstance(handle, tuple) for each in handle]
         for handle in remaining:
             self._ray.cancel(handle)
         if remaining:
@@ -131,13 +195,31 @@ class RayCluster:
         return ""
 
 
-def _process() -> Callable[[list[str], dict[str, str]], tuple[int, str]]:
+def _meeting_point() -> Callable[[], str]:
+    """What says on the node of rank 0 where the processes of a program meet."""
+
+    # Within a function, as in `_process`.
+    def meeting_point() -> str:
+        import socket
+
+        import ray
+
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+
+    return meeting_point
+
+
+def _process() -> Callable[..., tuple[int, str]]:
     """What a Ray task does: it starts a worker and waits; its exit code, and what it said last
     where that is not 0."""
 
     # Defined within a function, as Ray sends such a one whole: the node may have another version
     # of this package, or none, which the worker it starts says better than Ray.
-    def process(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    def process(
+        arguments: list[str], environment: dict[str, str], coordinator: str | None = None
+    ) -> tuple[int, str]:
         import ctypes
         import os
         import signal
@@ -146,6 +228,8 @@ def _process() -> Callable[[list[str], dict[str, str]], tuple[int, str]]:
 
         if any(name.endswith("CLIENT_MEM_FRACTION") for name in os.environ):
             environment = {}
+        if coordinator is not None:
+            arguments = [*arguments, f"--coordinator={coordinator}"]
         prctl = ctypes.CDLL(None).prctl
         worker = subprocess.Popen(
             [sys.executable, *arguments],

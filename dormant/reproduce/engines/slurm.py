@@ -11,6 +11,7 @@ they ended; `1_0.log`, what the worker of task 0 says itself.
 import argparse
 import collections
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 from dormant.checks import ConfigurationError, require, require_count
 from dormant.records.files import write_atomically
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task
+from dormant.reproduce.engines.hosts import HOSTS_OPTION, together
+from dormant.reproduce.engines.worker import RANK
 
 TASK_SCRIPT = Path(__file__).with_name("slurm_task.sh")
 # Slurm's own limit of an array, MaxArraySize, unless its configuration names another.
@@ -41,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "wait": {"action": "store_true", "default": None, "help": "stay until all has ended"},
     "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+    **HOSTS_OPTION,
 }
 _QUEUE = ("--array", "--states=all", "--noheader", "--me")
 _QUEUE_FORMAT = "ArrayJobID:20,ArrayTaskID:20,State:30,exit_code:20,Reason:60"
@@ -54,7 +58,8 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     words, parallel = read_options(options.slurm_options or ()), options.parallel
     if parallel is not None:
         require_count("--parallel", parallel, 1)
-    return lambda folder, descriptor: Slurm(folder, words, (descriptor,), parallel)
+    count = options.hosts or 1
+    return lambda folder, descriptor: Slurm(folder, words, (descriptor,), parallel, count)
 
 
 class Handle(NamedTuple):
@@ -84,6 +89,7 @@ class Slurm:
         options: Sequence[str] = (),
         inherited: Sequence[int] = (),
         at_once: int | None = None,
+        hosts: int = 1,
     ):
         """Calls nothing.
 
@@ -93,10 +99,13 @@ class Slurm:
           inherited: file descriptors that sbatch keeps open, such as that of the folder's lease:
             no other process looks for its array before it has one.
           at_once: tasks in the queue at a time; None for all.
+          hosts: nodes of each task, which is one program on all of them.
         """
         self.at_once = at_once
         self._folder, self._own = folder.resolve(), folder.resolve() / ENGINE_FOLDER / "slurm"
-        self._options, self._inherited = tuple(options), tuple(inherited)
+        several = (f"--nodes={hosts}", "--ntasks-per-node=1") if hosts > 1 else ()
+        self._options, self._inherited = (*options, *several), tuple(inherited)
+        self._hosts = hosts
         self._queue: dict[tuple[str, int], Report] | None = None  # None: it does not answer
         self._ended: dict[str, dict[tuple[str, int], Report]] = {}  # by array: of the accounting
         self._asked_at = -float("inf")
@@ -115,7 +124,7 @@ class Slurm:
             return None
         with self._path(handle.submission, "ended").open("a", encoding="utf-8") as file:
             file.write(f"{handle.task}\n")
-        return _ended(report, _last_line(self._own / f"{handle.submission}_{handle.task}.log"))
+        return _ended(report, _read(self._own / f"{handle.submission}_{handle.task}.log"))
 
     def cancel(self, handles: Sequence[Hashable]) -> None:
         names = [f"{each.array}_{each.task}" for each in handles if isinstance(each, Handle)]
@@ -169,6 +178,7 @@ class Slurm:
             *("--output=/dev/null", "--open-mode=append", f"--job-name=dormant-{number}"),
             *self._options,
             *(str(TASK_SCRIPT), sys.executable, str(self._folder), str(self._own / str(number))),
+            str(self._hosts),
         ]
         try:
             with self._path(number, "id").open("w", encoding="utf-8") as answer:
@@ -262,10 +272,16 @@ def _exit_code(text: str) -> int:
     return os.waitstatus_to_exitcode(int(code))
 
 
-def _ended(report: Report, said: str) -> Ended:
+def _ended(report: Report, log: str) -> Ended:
+    """How a task ended, from what Slurm says and what its workers said."""
+    said = (log.strip().splitlines() or [""])[-1]
     if report.state == "COMPLETED":
         return Ended(0)
     if report.state == "FAILED":
+        # srun ends the others, and its own exit code may be that of one of those.
+        ranks = re.finditer(rf"^{RANK}\d+: exit code (\d+): .*$", log, re.MULTILINE)
+        if parts := [Ended(int(rank[1]), problem=rank[0]) for rank in ranks]:
+            return together(parts)
         is_workers = report.code == MISTAKE and said.startswith("worker: ")
         return Ended(report.code, problem=f"exit code {MISTAKE}: {said}" if is_workers else "")
     if not report.state:  # neither the queue nor the accounting knows it any more
@@ -276,10 +292,6 @@ def _ended(report: Report, said: str) -> Ended:
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-
-
-def _last_line(path: Path) -> str:
-    return (_read(path).strip().splitlines() or [""])[-1]
 
 
 def _run(command: Sequence[str], **options) -> str:

@@ -5,7 +5,9 @@
     python -m dormant.reproduce.engines.worker FOLDER NAME
     python -m dormant.reproduce.engines.worker FOLDER --names=FILE NUMBER
 
-The latter takes the name from a line of a file, counted from 0. It reads what the job is from
+The latter takes the name from a line of a file, counted from 0. Of a job that is one program on
+several hosts, each host runs one, with `--hosts=N --rank=R`, and with `--coordinator=HOST:PORT`
+where JAX cannot find that itself. It reads what the job is from
 `FOLDER/engine/tasks.json`, refuses a package of another version than the one that planned it, and
 passes the signals that it gets on to the job. The exit code is that of the job, `HELD` where
 another process works on its runs, and 2 where something is not as planned.
@@ -29,10 +31,13 @@ from dormant.records.lease import Lease
 from dormant.records.results import FINISHED
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
+from dormant.reproduce.engines.hosts import Part
 from dormant.reproduce.progress import state_of
 from dormant.version import __version__
 
 TASKS_FILE = f"{ENGINE_FOLDER}/tasks.json"
+# What a line begins with that says how one process of several ended.
+RANK = "worker of rank "
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
@@ -48,9 +53,10 @@ def write_tasks(folder: Path, tasks: Sequence[Task]) -> None:
     write_atomically(folder / TASKS_FILE, json.dumps(entries, indent=1) + "\n")
 
 
-def worker_arguments(folder: Path, name: str) -> list[str]:
+def worker_arguments(folder: Path, name: str, part: Part = Part()) -> list[str]:  # noqa: B008
     """What starts the worker of a task, after the interpreter's name."""
-    return ["-m", "dormant.reproduce.engines.worker", str(folder.resolve()), name]
+    several = [f"--hosts={part.hosts}", f"--rank={part.rank}"] if part.hosts > 1 else []
+    return ["-m", "dormant.reproduce.engines.worker", str(folder.resolve()), name, *several]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,18 +65,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("name")
     parser.add_argument("--names", type=Path)
+    parser.add_argument("--hosts", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--coordinator")
     known = parser.parse_args(arguments)
+    part = Part(known.rank, known.hosts, known.coordinator)
     try:
         name = known.name if known.names is None else _line(known.names, known.name)
-        task, directory = _read(known.folder, name)
-        if _is_held(known.folder, task):
-            return HELD
-        if is_whole(known.folder, task):
-            return 0
-        return _run(known.folder, task, directory)
+        code, said = _work(known.folder, name, part)
     except (OSError, ValueError) as error:
-        print(f"worker: {' '.join(str(error).split())}", file=sys.stderr)
-        return MISTAKE
+        code, said = MISTAKE, " ".join(str(error).split())
+    if part.hosts > 1 and code:
+        print(f"{RANK}{part.rank}: exit code {code}: {said}", file=sys.stderr)
+    elif said:
+        print(f"worker: {said}", file=sys.stderr)
+    return code
+
+
+def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
+    """The exit code of a job, and what there is to say of it."""
+    task, directory = _read(folder, name)
+    task = task._replace(arguments=tuple(part.arguments(task.arguments)), log=part.log(task.log))
+    if said := _holder(folder, task, part.rank):
+        return HELD, said
+    if is_whole(folder, task):
+        return 0, ""
+    code = _run(folder, task, directory)
+    # The driver looks for what a job said last in the log of rank 0 alone.
+    return code, _last_line(folder / task.log) if code and part.hosts > 1 else ""
+
+
+def _last_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return (text.strip().splitlines() or [""])[-1].strip()
 
 
 def _line(path: Path, number: str) -> str:
@@ -110,16 +137,15 @@ def is_whole(folder: Path, task: Task) -> bool:
     return bool(runs) and all(state_of(folder, run).status == FINISHED for run in runs)
 
 
-def _is_held(folder: Path, task: Task) -> bool:
-    """Whether another process works on the job's runs."""
+def _holder(folder: Path, task: Task, rank: int) -> str:
+    """Which other process works on the job's runs, or on this rank's part of them; "" for none."""
     try:
         for place in task.folders:
-            for lease in (folder / place).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(0)}"):
+            for lease in (folder / place).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(rank)}"):
                 Lease(lease).check_free()
     except ConfigurationError as error:
-        print(f"worker: {error}", file=sys.stderr)
-        return True
-    return False
+        return str(error)
+    return ""
 
 
 def _is_of(run: str, task: Task) -> bool:
