@@ -34,7 +34,10 @@ class Compilation(NamedTuple):
     def of(cls, entries: Any) -> "Compilation":
         """As run.json has it; nothing where it is of an older version."""
         known = entries if isinstance(entries, dict) else {}
-        return cls(**{name: known[name] for name in cls._fields if name in known})
+        numbers: dict[str, Any] = {
+            name: known[name] for name in cls._fields if isinstance(known.get(name), int | float)
+        }
+        return cls(**numbers)
 
 
 _so_far = Compilation()

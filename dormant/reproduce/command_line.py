@@ -8,11 +8,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from dormant.checks import check, check_count
 from dormant.data_files import data_folder
 from dormant.hardware import hardware_of
 from dormant.interruption import Interrupted, interruptible
+from dormant.records.experiment_file import read_experiment
 from dormant.records.files import FINISHED_FILE, write_atomically
 from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog, status
@@ -29,6 +31,7 @@ from dormant.reproduce.progress import Verified, check_finished_file
 from dormant.reproduce.running import (
     Budgets,
     Failure,
+    left_of_packs,
     log_of,
     run_jobs,
     state_of_job,
@@ -78,17 +81,17 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     check(known.data != "", "--data", "the name of a folder", known.data)
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")
     if shows_status:
-        return _status(folder, known.watch)
+        return _status(folder, known.watch, experiment.name)
     data = Path(known.data or DATA)
     planned = jobs(
         experiment, scale, folder, _seeds(known.seeds), known.games, data, known.seeds_per_process
     )
     _check_own_files(planned)
-    command = shlex.join(["python", "-m", "dormant.reproduce", *arguments])
+    command = shlex.join(["python", "-m", "dormant.reproduce", *_without_merge(arguments)])
     file = experiment_file(experiment, scale, planned, command)
     check_plan(folder, file)
     if known.finished is not None:
-        check_finished_file(known.finished)
+        check_finished_file(known.finished, folder, file.runs)
     check_parts(known.merge or (), file)
     check_hosts(known.hosts, tasks_of(planned))
     if known.dry_run:
@@ -97,21 +100,22 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.compile_for is not None:
         return 1 if compile_jobs(planned, hardware_of(known.compile_for)) else 0
     check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
-    verified = Verified(folder)
-    for job in planned:
+    verified, merges = Verified(folder), known.merge is not None
+    for job in planned if not merges else ():
         if job.data and _lacks(job) and state_of_job(verified, job).status != FINISHED:
             raise ValueError(
                 f"`--data` must be the folder of the data sets, with {job.data.relative_to(data)}"
                 f" for {job.name}; docs/studies.md says where to get it; got {str(data)!r}"
             )
-    make_engine = entry.prepare(known)
+    make_engine = None if merges else entry.prepare(known)
     with held(folder) as descriptor:
         check_plan(folder, file)
         write_plan(folder, file)
-        if known.merge is not None:
-            return _merge(folder, planned, known.merge)
         if known.finished is not None:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
+        if make_engine is None:
+            return _merge(folder, planned, known.merge)
+        planned = left_of_packs(verified, planned)
         write_tasks(folder, tasks_of(planned))
         engine = make_engine(folder, descriptor)
         budgets = Budgets(known.retries, known.preemptions)
@@ -122,11 +126,21 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     return 1 if failures else 0
 
 
+def _without_merge(arguments: Sequence[str]) -> list[str]:
+    """The command that goes on with an experiment, which parts were put into."""
+    kept, skipping = [], False
+    for word in arguments:
+        skipping = word.startswith("--merge") or (skipping and not word.startswith("--"))
+        if not skipping:
+            kept.append(word)
+    return kept
+
+
 def _seeds(text: str | None) -> int | range | None:
     """Reads 10, or 5:10 for 5 to 9."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})(?::(\d{1,6}))?", text)
+    found = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", text)
     seeds = range(0) if found is None else range(int(found[1]), int(found[2] or 0))
     if found is not None and found[2] is None:
         return int(found[1])
@@ -134,7 +148,9 @@ def _seeds(text: str | None) -> int | range | None:
     return seeds
 
 
-def _status(folder: Path, follow: bool) -> int:
+def _status(folder: Path, follow: bool, name: str | None = None) -> int:
+    held = read_experiment(folder).name
+    check(name in (None, held), "--base_dir", f"a folder of {name}", f"{folder}, of {held}")
     if follow:
         status.watch(folder)
     else:
@@ -184,17 +200,22 @@ def _dry_run(planned: Sequence[Job], folder: Path) -> str:
 
 def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path, report: str) -> str:
     verified = Verified(folder)
-    left = [job for job in planned if state_of_job(verified, job).status != FINISHED]
-    lost = sum(len(job.runs) for job in left)
-    runs = sum(len(job.runs) for job in planned)
-    lines = [f"{runs - lost} of {runs} runs are whole in {folder}"]
+    states = [verified.state(run).status for job in planned for run in job.runs]
+    lines = [f"{states.count(FINISHED)} of {len(states)} runs are whole in {folder}"]
     lines += [report] if report else []
     lines += [f"failed: {job.name}: {why}; {log_of(folder, job)}" for job, why in failures]
     return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"dormant.reproduce: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m dormant.reproduce", description=DESCRIPTION, allow_abbrev=False
     )
     parser.add_argument("name", nargs="?", help="such as fig10, tab6 or minatar_replay_ratio")

@@ -4,11 +4,17 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dormant.checks import ConfigurationError
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment, to_json
-from dormant.records.files import EXPERIMENT_FILE, write_atomically
+from dormant.records.files import (
+    CHECKPOINTS_FOLDER,
+    EXPERIMENT_FILE,
+    process_folder,
+    write_atomically,
+)
 from dormant.records.lease import Lease
 from dormant.reproduce.jobs import SEED_PARAMETERS, gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
@@ -56,6 +62,23 @@ def held(folder: Path) -> Iterator[int]:
         yield lease.fileno()
     finally:
         lease.release()
+
+
+def works_on(folder: Path, runs: Sequence[str], process: int = 0) -> str:
+    """Which process works on runs, or did less than a minute ago, in a line; "" for none.
+
+    Args:
+      folder: the experiment's.
+      runs: the folders that hold them, relative to it.
+      process: of several that are one program, whose part of them is meant.
+    """
+    try:
+        for run in runs:
+            for lease in (folder / run).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(process)}"):
+                Lease(lease).check_free()
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def identity(run: PlannedRun, in_part: bool = False) -> tuple:

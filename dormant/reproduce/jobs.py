@@ -236,6 +236,12 @@ def _job(plan: _Plan, cell: _Cell, game: str, seeds: Sequence[int]) -> Job:
     )
 
 
+def alone(job: Job, run: PlannedRun) -> Job:
+    """The process of one run of several that can also run by themselves."""
+    arguments = tuple(shlex.split(run.command)[1:])
+    return dataclasses.replace(job, name=run.folder, arguments=arguments, runs=(run,))
+
+
 def gin_text(text: str) -> str:
     """A text as gin writes it, whatever is in it: a string of Python on one line."""
     return json.dumps(text, ensure_ascii=False)

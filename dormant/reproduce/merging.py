@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
-from dormant.records.files import CHECKPOINTS_FOLDER
+from dormant.records.files import CHECKPOINTS_FOLDER, FINISHED_FILE
 from dormant.records.results import FINISHED
-from dormant.reproduce.experiment_folder import identity
+from dormant.reproduce.experiment_folder import identity, works_on
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.progress import Verified
 
@@ -22,8 +22,9 @@ class Merged(NamedTuple):
 
     Attributes:
       taken: how many runs were copied.
-      left: a line for each job of which the parts have some runs, but not all: those on the device
-        are one process, which cannot go on for the others alone.
+      left: a line for each table of runs that were made elsewhere, and for each job of which the
+        parts have some runs, but not all: those on the device are one process, which cannot go on
+        for the others alone.
     """
 
     taken: int
@@ -53,12 +54,15 @@ def merge(folder: Path, planned: Sequence[Job], parts: Sequence[Path]) -> Merged
     """Copies the whole runs of the parts that the folder lacks, without their checkpoints unless
     another run reads them. A run is there whole or not at all."""
     own, others = Verified(folder), [(part, Verified(part)) for part in parts]
+    tables = [part for part in parts if (part / FINISHED_FILE).exists()]
     read = {need for job in planned for need in job.needs}
-    taken, left = 0, []
+    taken, left = 0, [f"what {part / FINISHED_FILE} has; give it as --finished" for part in tables]
     for job in planned:
         lacking = [run for run in job.runs if own.state(run).status != FINISHED]
         found = {run: _where(run, others) for run in lacking}
         whole = {run: part for run, part in found.items() if part is not None}
+        if whole and (worker := works_on(folder, job.folders)):
+            raise ValueError(worker)
         if whole and len(whole) < len(lacking) and len(job.folders) < len(job.runs):
             seeds = ", ".join(str(run.seed) for run in whole)
             left.append(f"{job.name}: of its {len(job.runs)} seeds the parts have {seeds} alone")

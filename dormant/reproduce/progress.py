@@ -7,9 +7,11 @@ import csv
 import functools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.checks import check
 from dormant.records.experiment_file import PlannedRun
 from dormant.records.files import (
     FINISHED_FILE,
@@ -102,7 +104,12 @@ def is_finished_elsewhere(root: Path, run: PlannedRun) -> bool:
     if not path.is_file():
         return False
     steps = _last_steps(path, path.stat().st_mtime_ns)
-    return steps.get((run.method, run.setting, run.game, str(run.seed)), 0) >= run.agent_steps
+    return steps.get(_key(run), 0) >= run.agent_steps
+
+
+def _key(run: PlannedRun) -> tuple[str, ...]:
+    """How a results.csv names a run."""
+    return run.method, run.setting, run.game, str(run.seed)
 
 
 @functools.lru_cache(maxsize=4)
@@ -116,19 +123,26 @@ def _last_steps(path: Path, _: int) -> dict[tuple[str, ...], float]:
     return found
 
 
-def check_finished_file(path: Path) -> None:
-    """Checks that a file is a results.csv.
+def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> None:
+    """Checks that a file is a results.csv with runs of an experiment, and lacks none that its
+    folder has one of already.
 
     Raises:
       OSError: it cannot be read.
       ValueError: it is none.
     """
+    own = root / FINISHED_FILE
     try:
-        _last_steps(path, path.stat().st_mtime_ns)
+        found = _last_steps(path, path.stat().st_mtime_ns)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"`--finished` must be a results.csv that dormant.report wrote ({error!r}); got {path}"
         ) from error
+    known = _last_steps(own, own.stat().st_mtime_ns) if own.is_file() else {}
+    allowed = f"a table of runs of this experiment, with all that {own} has"
+    check(bool(found.keys() & set(map(_key, runs))), "--finished", allowed, str(path))
+    lacking = known.keys() - found.keys()
+    check(not lacking, "--finished", allowed, f"{path}, which lacks {len(lacking)} of them")
 
 
 class LastRecord(NamedTuple):
@@ -166,6 +180,6 @@ def last_record(root: Path, run: PlannedRun) -> LastRecord:
             if "steps_per_second" in record:
                 return LastRecord(step, float(record["steps_per_second"]))
         # The last line may be in the making, and the first be cut off.
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
     return LastRecord(step)

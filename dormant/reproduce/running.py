@@ -7,12 +7,13 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import tqdm
 
+from dormant.checks import check
 from dormant.records.experiment_file import log_path
 from dormant.records.files import read_object, write_atomically
 from dormant.records.results import FINISHED, INTERRUPTED, RUNNING, UNREADABLE
@@ -25,7 +26,8 @@ from dormant.reproduce.engines.engine import (
     Engine,
     Task,
 )
-from dormant.reproduce.jobs import Job
+from dormant.reproduce.experiment_folder import works_on
+from dormant.reproduce.jobs import Job, alone
 from dormant.reproduce.progress import State, Verified, reached
 
 _POLL_SECONDS = 0.5
@@ -60,6 +62,20 @@ def state_of_job(verified: Verified, job: Job) -> State:
     states = [verified.state(run) for run in job.runs]
     order = {UNREADABLE: 0, FINISHED: 2}
     return min(states, key=lambda state: order.get(state.status, 1))
+
+
+def left_of_packs(verified: Verified, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, with those that have some of several runs whole replaced by the runs that are not,
+    each alone: a whole run need not have its checkpoint, without which it could not be among others
+    again."""
+    found = []
+    for job in jobs:
+        whole = {run for run in job.runs if verified.state(run).status == FINISHED}
+        if len(job.folders) < len(job.runs) or not whole or len(whole) == len(job.runs):
+            found.append(job)
+        else:
+            found += [alone(job, run) for run in job.runs]
+    return found
 
 
 def tasks_of(jobs: Sequence[Job]) -> list[Task]:
@@ -105,7 +121,16 @@ def run_jobs(
             if not engine.outlives:
                 engine.cancel(list(driver.running.values()))
             raise
-    return driver.failures
+    # What another process held may have become whole since.
+    verified = Verified(folder)
+    return [each for each in driver.failures if state_of_job(verified, each.job).status != FINISHED]
+
+
+def check_known(submitted: Collection[str], jobs: Sequence[Job]) -> None:
+    """Checks that no task of another packing waits or runs: its runs would be made twice."""
+    strange = sorted(set(submitted) - {job.name for job in jobs})
+    allowed = "that of the call whose tasks were submitted, until they have ended"
+    check(not strange, "--seeds_per_process", allowed, f"others than for {', '.join(strange[:3])}")
 
 
 class _Driver:
@@ -121,6 +146,7 @@ class _Driver:
         self._not_before: dict[str, float] = {}  # of jobs that others hold, by this clock
         self._verified = Verified(folder)
         submitted = engine.handles()
+        check_known(submitted, jobs)
         games = list(dict.fromkeys(job.runs[0].game for job in jobs))
         for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
             state = state_of_job(self._verified, job)
@@ -179,7 +205,11 @@ class _Driver:
         """{budget: {job: how often}}."""
         path = self._folder / _SPENT_FILE
         found = read_object(path) if self._engine.outlives and path.exists() else {}
-        return {name: collections.Counter(found.get(name)) for name in Budgets._fields}
+        known = {name: found.get(name) for name in Budgets._fields}
+        return {
+            name: collections.Counter(spent if isinstance(spent, dict) else {})
+            for name, spent in known.items()
+        }
 
     def _write_spent(self) -> None:
         if self._engine.outlives:
@@ -192,6 +222,8 @@ class _Driver:
             return
         problem = ended.problem or _problem(self._folder, job, ended.code, state)
         is_held = ended.code == HELD
+        # A run that finds its folder held calls it a mistake; held it is by a worker elsewhere.
+        is_held |= ended.code == MISTAKE and works_on(self._folder, job.folders) != ""
         # Where nobody knows how it ended, its record shows whether it came to say so.
         was_killed = ended.code is None and state.status in (RUNNING, INTERRUPTED)
         if ended.was_lost or was_killed or is_held or ended.code in EVICTED:
@@ -200,7 +232,8 @@ class _Driver:
             spent, budget, happened = "retries", self._budgets.retries, "failed"
         self._spent[spent][job.name] += 1
         # A mistake in what is asked for stays one however often it is tried.
-        has_failed = self._spent[spent][job.name] > budget or ended.code == MISTAKE
+        is_mistake = ended.code == MISTAKE and not is_held
+        has_failed = self._spent[spent][job.name] > budget or is_mistake
         if has_failed:
             self.failures.append(Failure(job, problem))
             for each in self._spent.values():  # asked again, it is tried again

@@ -59,6 +59,8 @@ def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
         try:
             details = read_object(folder / run.folder / RUN_FILE)
             status, error = str(details.get("status")), str(details.get("error") or "")
+            if status not in _ORDER:
+                status, error = UNREADABLE, f"its status is {status!r}"
             command, compiled = str(details.get("command")), details.get("compilation")
         except FileNotFoundError:
             if last.agent_step >= run.agent_steps:  # of finished.csv
@@ -142,13 +144,15 @@ def _compiled(found: Sequence[RunStatus]) -> list[str]:
     return [
         f"compiled: {total.programs:,} programs in {total.seconds / 60:,.1f} minutes;"
         f" {total.from_cache:,} came from the cache, which saved"
-        f" {total.saved_seconds / 60:,.1f} minutes"
+        f" {max(0.0, total.saved_seconds) / 60:,.1f} minutes"
     ]
 
 
 def _end(found: Sequence[RunStatus], running: Sequence[RunStatus]) -> str:
     """When it will be done, at the speed of what runs now."""
     left = sum(each.run.agent_steps - each.last.agent_step for each in found)
+    if not left and any(each.status != FINISHED for each in found):
+        return "no agent steps are left, but not all runs can be read"
     if not left and all(each.status == FINISHED for each in found):
         return _DONE
     speed = math.fsum(each.last.steps_per_second or 0.0 for each in running)

@@ -5,6 +5,7 @@ a cluster have tests of their own."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,3 +197,33 @@ def _status(process):
             return file.read()
     except OSError:
         return "zombie"
+
+
+def test_a_run_that_a_worker_elsewhere_holds_is_no_mistake(tmp_path):
+    engine, jobs = scripted(tmp_path, [Ended(MISTAKE, problem="it is held"), OK])
+    lease = Lease(tmp_path / jobs[0].name / "checkpoints" / "process_0")
+    lease.acquire()
+    poll = engine.poll
+
+    def polled(handle):
+        if engine.ends[handle][0] is OK:
+            lease.release()
+            shutil.rmtree(tmp_path / jobs[0].name)  # where the run will be written
+        return poll(handle)
+
+    engine.poll = polled
+    assert running.run_jobs(jobs, tmp_path, engine, running.Budgets(0, 1)) == []
+
+
+@pytest.mark.parametrize("text", ["{}", '{"version": 1}', '{"tasks": 3, "version": 2}', "["])
+def test_a_damaged_file_of_tasks_is_a_mistake(tmp_path, text, capsys):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / TASKS_FILE).write_text(text, "utf-8")
+    assert worker.main([str(tmp_path), "x"]) == MISTAKE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_tasks_of_an_earlier_call_stay_known(tmp_path):
+    write_tasks(tmp_path, [Task("a", ("-c", ""), tmp_path / "log", ("a",))])
+    write_tasks(tmp_path, [Task("b", ("-c", ""), tmp_path / "log", ("b",))])
+    assert json.loads((tmp_path / TASKS_FILE).read_text("utf-8"))["tasks"].keys() == {"a", "b"}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dormant.records.experiment_file import read_experiment
+from dormant.records.lease import Lease
 from dormant.reproduce import catalog
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import write_plan
@@ -104,3 +106,23 @@ def test_seeds_are_a_number_or_a_range(tmp_path, text, capsys):
     assert main([*FLAGS, f"--base_dir={tmp_path / 'x'}", f"--seeds={text}", "--dry_run"]) == 2
     error = capsys.readouterr().err
     assert "`--seeds` must be" in error and error.count("\n") == 1
+
+
+def test_a_part_that_a_process_works_on_is_left_alone(tmp_path, capsys):
+    runs = part(tmp_path / "a")
+    part(tmp_path / "whole", lost=games())
+    lease = Lease(tmp_path / "whole" / runs[0].folder / "checkpoints" / "process_0")
+    lease.acquire()
+    flags = [*FLAGS, f"--base_dir={tmp_path / 'whole'}", "--merge", str(tmp_path / "a")]
+    assert main(flags) == 2
+    assert "no other process works on" in capsys.readouterr().err
+    lease.release()
+    assert main(flags) == 0
+
+
+def test_the_plan_keeps_the_command_that_goes_on(tmp_path):
+    part(tmp_path / "a")
+    flags = [*FLAGS, "--merge", str(tmp_path / "a"), f"--base_dir={tmp_path / 'whole'}"]
+    assert main(flags) == 0
+    command = read_experiment(tmp_path / "whole").command
+    assert command == f"python -m dormant.reproduce {' '.join(FLAGS)} --base_dir={tmp_path}/whole"

@@ -15,7 +15,9 @@ from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.engine import Task
 from dormant.reproduce.engines.local import Local
 from dormant.reproduce.engines.places import places_of, read_accelerators
-from dormant.reproduce.jobs import jobs
+from dormant.reproduce.jobs import Job, jobs
+from dormant.reproduce.progress import Verified
+from tests.report.hostile_runs import planned_runs, write_run
 
 FOLDER = Path("runs/x")
 
@@ -133,3 +135,26 @@ def _records(folder):
     state = sorted(folder.glob("checkpoints/process_0/*/arrays.bin"))[-1].read_bytes()
     assert any(record["kind"] == "iteration" for record in records)
     return re.sub(r'"steps_per_second": [^,}]*', "", text), state
+
+
+def test_a_pack_of_which_some_runs_are_whole_is_split(tmp_path):
+    command = "python -m dormant.train --base_dir='a b'"
+    first, *others = (run._replace(command=command) for run in planned_runs()[:3])
+    write_run(tmp_path, first)
+    pack = Job("pack", (), (first, *others), "", 1)
+    device = Job(
+        f"{first.folder}/x", (), (first._replace(folder=f"{first.folder}/x/seed_0"),), "", 1
+    )
+    found = running.left_of_packs(Verified(tmp_path), [pack, device])
+    assert [job.name for job in found] == [run.folder for run in (first, *others)] + [device.name]
+    assert found[1].arguments == ("-m", "dormant.train", "--base_dir=a b")
+    untouched = Job("pack", (), tuple(others), "", 1)
+    assert running.left_of_packs(Verified(tmp_path), [untouched]) == [untouched]
+
+
+def test_tasks_of_another_packing_are_not_made_twice():
+    (run, *_) = planned_runs()
+    job = Job(run.folder, (), (run,), "", 1)
+    running.check_known([job.name], [job])
+    with pytest.raises(ValueError, match="`--seeds_per_process` must be .*; got .*seed_0_to_1"):
+        running.check_known([job.name, "dqn/Pong/seed_0_to_1"], [job])

@@ -110,3 +110,22 @@ def test_a_run_that_was_found_whole_is_not_read_again_while_its_files_stay(folde
     assert Verified(folder).state(run).status == "unreadable"
     (folder / "engine" / "verified.json").write_text("[", "utf-8")
     assert Verified(folder).state(run).status == "unreadable"
+
+
+def test_damaged_files_are_no_traceback(folder):
+    broken, strange, *rest = planned_runs()
+    for run in (broken, strange):
+        write_run(folder, run)
+    path = folder / broken.folder / "run.json"
+    details = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(details | {"compilation": {"programs": "x"}, "status": "weird"}))
+    with (folder / strange.folder / METRICS_FILE).open("a") as file:
+        file.write('{"kind": "tracking", "agent_step": Infinity}\n')
+    text = status.report(folder)
+    assert f"1 finished, 1 unreadable, {len(rest)} not started" in text
+    assert "unreadable at 100%, its status is 'weird'" in text
+
+
+def test_a_folder_of_another_experiment_is_not_shown(folder, capsys):
+    assert main(["fig10", "--status", f"--base_dir={folder}"]) == 2
+    assert "`--base_dir` must be a folder of fig10; got" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def read_accelerators(text: str, processes: int) -> Accelerators:
     count, visible = int(found[2]), os.environ.get("CUDA_VISIBLE_DEVICES")
     if found[1] == "tpu" or visible is None:
         return Accelerators(found[1], tuple(map(str, range(count))), processes)
-    numbers = tuple(visible.split(",")) if visible else ()
+    numbers = tuple(each.strip() for each in visible.split(",") if each.strip() not in ("", "-1"))
     allowed = f"no more than the {len(numbers)} of CUDA_VISIBLE_DEVICES"
     check(count <= len(numbers), "--accelerators", allowed, text)
     return Accelerators("gpu", numbers[:count], processes)

@@ -24,14 +24,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dormant.checks import ConfigurationError
 from dormant.records.experiment_file import read_experiment
-from dormant.records.files import CHECKPOINTS_FOLDER, process_folder, read_object, write_atomically
-from dormant.records.lease import Lease
+from dormant.records.files import read_object, write_atomically
 from dormant.records.results import FINISHED
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.hosts import Part
+from dormant.reproduce.experiment_folder import works_on
 from dormant.reproduce.progress import state_of
 from dormant.version import __version__
 
@@ -44,13 +43,25 @@ _PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
 def write_tasks(folder: Path, tasks: Sequence[Task]) -> None:
     """Writes what workers read: the tasks of an experiment, where their commands are started, and
     the version of the package that planned them."""
+    before = _tasks_before(folder)
     entries = {
         "version": __version__,
         "directory": os.getcwd(),
-        "tasks": {task.name: task._asdict() | {"log": str(task.log)} for task in tasks},
+        "tasks": before | {task.name: task._asdict() | {"log": str(task.log)} for task in tasks},
     }
     (folder / ENGINE_FOLDER).mkdir(parents=True, exist_ok=True)
     write_atomically(folder / TASKS_FILE, json.dumps(entries, indent=1) + "\n")
+
+
+def _tasks_before(folder: Path) -> dict[str, Any]:
+    """The tasks of earlier calls, which may still wait under other names."""
+    try:
+        found = read_object(folder / TASKS_FILE)
+    except (OSError, ValueError):
+        return {}
+    tasks = found.get("tasks")
+    is_same = found.get("version") == __version__ and found.get("directory") == os.getcwd()
+    return tasks if is_same and isinstance(tasks, dict) else {}
 
 
 def worker_arguments(folder: Path, name: str, part: Part = Part()) -> list[str]:  # noqa: B008
@@ -73,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name = known.name if known.names is None else _line(known.names, known.name)
         code, said = _work(known.folder, name, part)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         code, said = MISTAKE, " ".join(str(error).split())
     if part.hosts > 1 and code:
         print(f"{RANK}{part.rank}: exit code {code}: {said}", file=sys.stderr)
@@ -86,7 +97,7 @@ def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
     """The exit code of a job, and what there is to say of it."""
     task, directory = _read(folder, name)
     task = task._replace(arguments=tuple(part.arguments(task.arguments)), log=part.log(task.log))
-    if said := _holder(folder, task, part.rank):
+    if said := works_on(folder, task.folders, part.rank):
         return HELD, said
     if is_whole(folder, task):
         return 0, ""
@@ -135,17 +146,6 @@ def is_whole(folder: Path, task: Task) -> bool:
     """Whether nothing is left to do of a task."""
     runs = [run for run in read_experiment(folder).runs if _is_of(run.folder, task)]
     return bool(runs) and all(state_of(folder, run).status == FINISHED for run in runs)
-
-
-def _holder(folder: Path, task: Task, rank: int) -> str:
-    """Which other process works on the job's runs, or on this rank's part of them; "" for none."""
-    try:
-        for place in task.folders:
-            for lease in (folder / place).glob(f"**/{CHECKPOINTS_FOLDER}/{process_folder(rank)}"):
-                Lease(lease).check_free()
-    except ConfigurationError as error:
-        return str(error)
-    return ""
 
 
 def _is_of(run: str, task: Task) -> bool:
