@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from dormant.reproduce.engines.engine import (
     Ended,
     Engine,
     Task,
+    last_line,
 )
 from dormant.reproduce.experiment_folder import works_on
 from dormant.reproduce.jobs import Job, alone
@@ -121,9 +122,7 @@ def run_jobs(
             if not engine.outlives:
                 engine.cancel(list(driver.running.values()))
             raise
-    # What another process held may have become whole since.
-    verified = Verified(folder)
-    return [each for each in driver.failures if state_of_job(verified, each.job).status != FINISHED]
+    return driver.lasting_failures()
 
 
 def check_known(submitted: Collection[str], jobs: Sequence[Job]) -> None:
@@ -163,6 +162,14 @@ class _Driver:
     def close(self) -> None:
         self._verified.save()
         self._bar.close()
+
+    def lasting_failures(self) -> list[Failure]:
+        """Without those that another process held, and that have become whole since."""
+        return [
+            each
+            for each in self.failures
+            if state_of_job(self._verified, each.job).status != FINISHED
+        ]
 
     def step(self) -> bool:
         """Settles what has ended and submits what can start; whether anything is left to wait
@@ -258,8 +265,9 @@ def _problem(folder: Path, job: Job, code: int | None, state: State) -> str:
         text = log_of(folder, job).read_text(encoding="utf-8", errors="replace")
     except OSError:  # of a worker that never came to write one
         text = ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = lines[-1] if lines and not lines[-1].startswith("$ ") else state.problem
+    said = last_line(text)
+    if not said or said.startswith("$ "):  # the command itself
+        said = state.problem
     # A process that had nothing left to do, for its checkpoint says so, can mend nothing.
     if code == 0:
         return f"{state.problem}; {_anew(folder, job)}"
@@ -288,7 +296,7 @@ class _Bar:
         )
 
     def close(self) -> None:
-        self._read()
+        self._read(self._running)
         self._bar.close()
 
     def start(self, jobs: Sequence[Job]) -> None:
@@ -297,16 +305,18 @@ class _Bar:
             self._bar.set_postfix_str(jobs[-1].name, refresh=False)
 
     def end(self, job: Job) -> None:
-        self._read()
+        self._read([job])
         self._running.discard(job)
 
     def refresh(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _REFRESH_SECONDS
-            self._read()
+            self._read(self._running)
 
-    def _read(self) -> None:
-        before = sum(self._steps.values())
-        for job in self._running:
-            self._steps |= {run.folder: reached(self._folder, run) for run in job.runs}
-        self._bar.update(max(0, sum(self._steps.values()) - before))
+    def _read(self, jobs: Iterable[Job]) -> None:
+        more = 0
+        for run in (run for job in jobs for run in job.runs):
+            step = reached(self._folder, run)
+            more += step - self._steps[run.folder]
+            self._steps[run.folder] = step
+        self._bar.update(max(0, more))

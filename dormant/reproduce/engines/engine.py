@@ -74,6 +74,11 @@ class Engine(Protocol):
         """What became of what it was given, in a line for a person; "" for nothing to say."""
 
 
+def last_line(text: str) -> str:
+    """The last line with something in it, as a process ends with what went wrong; "" for none."""
+    return (text.strip().splitlines() or [""])[-1].strip()
+
+
 def open_log(folder: Path, task: Task) -> IO[str]:
     """The log of a task in its experiment's folder, for appending; begins with its command."""
     path = folder / task.log

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from dormant.checks import check, check_count
 
-_KINDS = ("gpu", "tpu")
 # Of a GPU's memory, for all of its processes together: the rest is the driver's and XLA's own.
 _GPU_SHARE = 0.9
 # Each process of a TPU host needs one of its own, though they do not speak with each other.
@@ -39,9 +38,8 @@ def read_accelerators(text: str, processes: int) -> Accelerators:
       ValueError: it is none, or there are several processes to a TPU chip, which belongs to one.
     """
     found = re.fullmatch(r"(gpu|tpu):([1-9]\d{0,3})", text)
-    if found is None:
-        check(False, "--accelerators", "such as gpu:8 or tpu:4", text)
-        raise AssertionError
+    check(found is not None, "--accelerators", "such as gpu:8 or tpu:4", text)
+    assert found is not None
     check_count("--processes_per_accelerator", processes, 1)
     shares = processes == 1 or found[1] == "gpu"
     allowed = "1 on TPU chips, each of which belongs to one process"
@@ -65,7 +63,7 @@ def places_of(accelerators: Accelerators) -> list[Place]:
 
 def share_of_gpu(share: float) -> Place:
     """What keeps a process to a part of a GPU's memory, in (0, 1]."""
-    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_GPU_SHARE * share:.3f}"}
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_GPU_SHARE * share:.4f}"}
 
 
 def _gpu(number: str, processes: int) -> Place:

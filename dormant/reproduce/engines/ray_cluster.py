@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from dormant.checks import check, check_number, first_line
 from dormant.interruption import GRACE
-from dormant.reproduce.engines.engine import Ended, Engine, Task
+from dormant.reproduce.engines.engine import Ended, Engine, Task, last_line
 from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part, together
+from dormant.reproduce.engines.places import Place, share_of_gpu
 from dormant.reproduce.engines.worker import worker_arguments
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -34,8 +35,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 # What options of their own name, or Ray has under another name.
 _NOT_CUSTOM = ("CPU", "GPU", "memory", "object_store_memory")
 _LEAST = 1e-4  # of a resource that Ray knows
-# Of its share of a GPU's memory a process does not take all, as CUDA itself needs some.
-_MEMORY_TAKEN = 0.9
 _CONNECT_SECONDS = 5.0
 # A task notices within a second that it is cancelled, its process ends within `GRACE`.
 _CANCEL_SECONDS = GRACE + 4.0
@@ -55,11 +54,9 @@ class Resources(NamedTuple):
         return {name: number for name, number in found.items() if number}
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self) -> Place:
         """Variables of the process where its node has none of these names."""
-        if not 0 < self.gpus < 1:
-            return {}
-        return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_MEMORY_TAKEN * self.gpus:.4f}"}
+        return share_of_gpu(self.gpus) if 0 < self.gpus < 1 else {}
 
 
 def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
@@ -172,8 +169,8 @@ class RayCluster:
                 return Ended(128 + signal.SIGTERM)
             # Of these the next node would say the same.
             own = (errors.RayTaskError, errors.OutOfMemoryError, errors.TaskUnschedulableError)
-            problem = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
-            return Ended(None, not isinstance(error, own), f"{type(error).__name__}: {problem}")
+            problem = f"{type(error).__name__}: {last_line(str(error))}"
+            return Ended(None, not isinstance(error, own), problem)
         if said and self._hosts == 1:
             said = f"exit code {code}: {said}"
         return Ended(code, problem=said)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from dormant.checks import ConfigurationError, require, require_count
 from dormant.records.files import write_atomically
-from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task
+from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task, last_line
 from dormant.reproduce.engines.hosts import HOSTS_OPTION, together
 from dormant.reproduce.engines.worker import RANK
 
@@ -274,7 +274,7 @@ def _exit_code(text: str) -> int:
 
 def _ended(report: Report, log: str) -> Ended:
     """How a task ended, from what Slurm says and what its workers said."""
-    said = (log.strip().splitlines() or [""])[-1]
+    said = last_line(log)
     if report.state == "COMPLETED":
         return Ended(0)
     if report.state == "FAILED":

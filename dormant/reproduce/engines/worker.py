@@ -27,7 +27,7 @@ from typing import Any
 from dormant.records.experiment_file import read_experiment
 from dormant.records.files import read_object, write_atomically
 from dormant.records.results import FINISHED
-from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, open_log
+from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, last_line, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.hosts import Part
 from dormant.reproduce.experiment_folder import works_on
@@ -103,12 +103,9 @@ def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
         return 0, ""
     code = _run(folder, task, directory)
     # The driver looks for what a job said last in the log of rank 0 alone.
-    return code, _last_line(folder / task.log) if code and part.hosts > 1 else ""
-
-
-def _last_line(path: Path) -> str:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return (text.strip().splitlines() or [""])[-1].strip()
+    if not code or part.hosts == 1:
+        return code, ""
+    return code, last_line((folder / task.log).read_text(encoding="utf-8", errors="replace"))
 
 
 def _line(path: Path, number: str) -> str:
