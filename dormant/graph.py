@@ -196,6 +196,34 @@ class NeuronGraph:
         """
         return self.measure(params, *inputs)
 
+    def pre_activation_gradients(
+        self, loss: Callable[[Any], jax.Array], params: Any, *inputs: Any
+    ) -> dict[str, jax.Array]:
+        """The gradient of a loss with respect to what each neuron's weights and inputs sum up to.
+
+        A pre-activation is what the layer's linear map returns, before normalization and
+        non-linearity; its gradient is that of its bias, for each row and position apart. Where the
+        loss is a mean over the batch, so many times smaller than each row's own (Liu et al. 2025,
+        arXiv:2505.24061, score neurons with it). It is the derivative of what the network computes,
+        without the rules of `jax.custom_jvp`: that of `relu` at exactly 0 is a half.
+
+        Args:
+          loss: `loss(outputs) -> float ()`, of what the traced `apply` returns, with `None` for
+            what is no array.
+          params: parameter tree of the traced network.
+          *inputs: the network's inputs, of any batch size.
+
+        Returns:
+          `{layer: (B, …, H)}`, as `activations` has it.
+
+        Raises:
+          ValueError: if the graph was written by hand, or if a layer is inside of a loop or branch.
+        """
+        compute = _pre_activation_gradients_of(self.measure)
+        if compute is None:
+            raise ValueError("`graph` must be one that `dormant.trace` made; got a manual one")
+        return compute(loss, params, *inputs)
+
     def select(self, names: Sequence[str]) -> "NeuronGraph":
         """The same graph restricted to the named layers, for measuring or recycling only those."""
         kept = tuple(self[name] for name in names)
@@ -274,6 +302,23 @@ class _Restricted:
     def __call__(self, params: Any, *inputs: Any) -> dict[str, jax.Array]:
         measured = self.measure(params, *inputs)
         return {name: measured[name] for name in self.names}
+
+    @property
+    def pre_activation_gradients(self) -> Callable[..., dict[str, jax.Array]] | None:
+        """None where the whole graph has none."""
+        compute = _pre_activation_gradients_of(self.measure)
+        if compute is None:
+            return None
+
+        def selected(*arguments: Any) -> dict[str, jax.Array]:
+            found = compute(*arguments)
+            return {name: found[name] for name in self.names}
+
+        return selected
+
+
+def _pre_activation_gradients_of(measure: Any) -> Callable[..., dict[str, jax.Array]] | None:
+    return getattr(measure, "pre_activation_gradients", None)
 
 
 _LEAF_NAMES = frozenset("kernel w weight weights W bias b embedding scale".split())

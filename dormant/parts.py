@@ -6,7 +6,13 @@ from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.recycling import touched_entries
-from dormant.interventions.scores import Score, activation_score, contribution_utility
+from dormant.interventions.scores import (
+    Score,
+    ScoreFunction,
+    ScoreInputs,
+    activation_score,
+    contribution_utility,
+)
 from dormant.interventions.selections import (
     Selection,
     ThresholdRule,
@@ -26,6 +32,8 @@ __all__ = [
     "Layer",
     "NetworkMetrics",
     "Score",
+    "ScoreFunction",
+    "ScoreInputs",
     "Selection",
     "ThresholdRule",
     "When",

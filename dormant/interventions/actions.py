@@ -31,9 +31,9 @@ class Action(NamedTuple):
 
     Attributes:
       layers: names of the hidden layers that it can act on.
-      act: `act(params, opt_state, masks, key, state) -> (params, opt_state, masks, state)`, with
-        masks {layer: (H,)} bool of `layers`; returns those of the neurons that it acted on. The key
-        is consumed.
+      act: `act(params, opt_state, masks, key, state, scores) -> (params, opt_state, masks, state)`,
+        with masks {layer: (H,)} bool of `layers` and the scores {layer: (H,)} that they were
+        selected by; returns the masks of the neurons that it acted on. The key is consumed.
       init: `init() -> state`.
       maintain: `maintain(params, opt_state, state) -> (params, opt_state)`, after every gradient
         step, before anything is scored.
@@ -93,7 +93,8 @@ def recycling(
     wiring: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
     options = wiring | {"outgoing": outgoing}
 
-    def act(params, opt_state, masks, key, state):
+    def act(params, opt_state, masks, key, state, scores):
+        del scores
         params, masks = recycle_usable(
             graph, params, init(key), masks, incoming_scale=incoming_scale, **options
         )
@@ -164,7 +165,8 @@ def redrawing(
             params,
         )
 
-    def act(params, opt_state, masks, key, state):
+    def act(params, opt_state, masks, key, state, scores):
+        del scores
         fresh, entries = init(key), redrawn(masks)
         usable = all_finite(entries, parameters.unflatten(parameters.leaves("fresh", fresh)))
         entries = jax.tree.map(lambda mask: mask & usable, entries)
@@ -203,8 +205,8 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
     def init() -> dict[str, jax.Array]:
         return {name: jnp.zeros(neurons, bool) for name, neurons in layers.items()}
 
-    def act(params, opt_state, masks, key, pruned):
-        del key
+    def act(params, opt_state, masks, key, pruned, scores):
+        del key, scores
         newly = {name: mask & ~pruned[name] for name, mask in masks.items()}
         pruned = {name: pruned[name] | mask for name, mask in masks.items()}
         params, opt_state = maintain(params, opt_state, pruned)

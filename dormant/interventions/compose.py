@@ -15,7 +15,6 @@ from dormant.checks import (
     check,
     check_arrays,
     check_count,
-    check_function,
     check_key,
     check_when,
     first_line,
@@ -25,7 +24,15 @@ from dormant.checks import (
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
 from dormant.interventions.measures import check_rank_threshold, network_metrics, unmeasured
-from dormant.interventions.scores import Score, activation_score, dormancy_scores
+from dormant.interventions.scores import (
+    Score,
+    ScoreFunction,
+    activation_score,
+    as_score,
+    check_gradients,
+    dormancy_scores,
+    score_inputs,
+)
 from dormant.interventions.selections import Selection, are_known
 from dormant.interventions.state import (
     DEFAULT_TAUS,
@@ -49,13 +56,15 @@ class Intervention(NamedTuple):
 
     Attributes:
       init: `init(key) -> state`. The key is consumed.
-      update: `update(params, opt_state, state, *inputs, gradient=None) -> (params, opt_state,
-        state)`. One call is one gradient step. `inputs` are the network's inputs to score on;
-        without any, nothing is scored and the step is only counted, for callers who know on the
-        host that nothing is due. `gradient` is the loss gradient, a tree like the parameters, or a
-        function without arguments that computes it; `track` alone reads it. Parameters and
-        optimizer state come back in the structure in which they were given: trees of arrays, states
-        of `flax.nnx`, or the variables of `nnx.Optimizer`.
+      update: `update(params, opt_state, state, *inputs, gradient=None,
+        pre_activation_gradients=None) -> (params, opt_state, state)`. One call is one gradient
+        step. `inputs` are the network's inputs to score on; without any, nothing is scored and the
+        step is only counted, for callers who know on the host that nothing is due. `gradient` is
+        the loss gradient, a tree like the parameters, and `pre_activation_gradients` what
+        `graph.pre_activation_gradients` returns; each may be a function without arguments that
+        computes it, which is called only where something is due that reads it: `track`, and scores
+        that need it. Parameters and optimizer state come back in the structure in which they were
+        given: trees of arrays, states of `flax.nnx`, or the variables of `nnx.Optimizer`.
       is_due: `is_due(step) -> bool`, whether the update numbered `step` (the first is 1) scores and
         acts when it is given inputs; for whole numbers and integer arrays.
     """
@@ -71,7 +80,7 @@ def intervene(
     selection: Selection,
     action: Action,
     when: When,
-    score: Score = activation_score,
+    score: Score | ScoreFunction = activation_score,
     score_batch: int | None = None,
     taus: Sequence[float] = DEFAULT_TAUS,
 ) -> Intervention:
@@ -86,9 +95,10 @@ def intervene(
       selection: which neurons, such as `parts.below_threshold(0.1)`.
       action: what is done to them, such as `parts.recycling(graph, init, optimizer)`.
       when: at which gradient steps, such as `parts.every(1_000)`.
-      score: `score(graph, params, activations) -> {layer: (H,)}`, such as
-        `parts.contribution_utility`; is given the layers that the action can act on. Nothing is
-        done to a layer with a score of NaN.
+      score: a `parts.Score`, such as `parts.gradient_score()`, or a plain function
+        `score(graph, params, activations) -> {layer: (H,)}`, such as `parts.contribution_utility`;
+        is given the layers that the action can act on. Nothing is done to a layer with a score of
+        NaN.
       score_batch: score on the first rows of the inputs only; None for all of them.
       taus: the thresholds to report; a fixed one of the selection is reported besides.
 
@@ -99,7 +109,7 @@ def intervene(
       ValueError: if an argument is not valid.
     """
     check_graph(graph)
-    check_function("score", score, "(graph, params, activations)", 3)
+    score = as_score(score)
     check(isinstance(selection, Selection), "selection", "a Selection", selection)
     check(isinstance(action, Action), "action", "an Action", action)
     check_when("when", when)
@@ -107,11 +117,13 @@ def intervene(
     _check_score_batch(score_batch)
     acted_on = graph.select(action.layers)
 
-    def act(operands):
+    def act(gradients, operands):
         params, opt_state, state, inputs = operands
         activations = _measured(graph, params, inputs)
         state = observe(state, dormancy_scores(activations), taus)
-        scores = score(acted_on, params, {name: activations[name] for name in action.layers})
+        measured = {name: activations[name] for name in action.layers}
+        given = score_inputs(acted_on, score.needs, params, measured, gradients)
+        scores, score_state = score.measure(acted_on, given, state.score)
         _check_scores(acted_on, scores)
         selection_key = jax.random.fold_in(state.key, _SELECTION_KEY)
         thresholds = selection.thresholds(action.layers, state.selection, state.step)
@@ -122,8 +134,14 @@ def intervene(
         known = are_known(scores)
         masks = {name: mask & known[name] for name, mask in masks.items()}
         params, opt_state, masks, action_state = action.act(
-            params, opt_state, masks, jax.random.fold_in(state.key, state.step), state.action
+            params,
+            opt_state,
+            masks,
+            jax.random.fold_in(state.key, state.step),
+            state.action,
+            scores,
         )
+        score_state = score.reset(score_state, masks)
         masks = state.masks | masks
         counts = {name: jnp.sum(mask, dtype=jnp.int32) for name, mask in masks.items()}
         report = state.report._replace(
@@ -132,12 +150,15 @@ def intervene(
             recycled_total=state.report.recycled_total + sum(counts.values()),
         )
         state = state._replace(
-            masks=masks, report=report, selection=selection_state, action=action_state
+            masks=masks,
+            report=report,
+            score=score_state,
+            selection=selection_state,
+            action=action_state,
         )
         return params, opt_state, state
 
-    def update(params, opt_state, state: InterventionState, *inputs, gradient=None):
-        del gradient
+    def update(params, opt_state, state: InterventionState, *inputs, **gradients):
         given = params
         params = as_traced(graph.parameters, params)
         check_state(state, made)
@@ -146,14 +167,20 @@ def intervene(
         params, opt_state = action.maintain(params, opt_state, state.action)
         if inputs:
             operands = (params, opt_state, state, _rows(inputs, score_batch))
+            # Functions are called inside it, so that undue gradients are not computed.
+            due = functools.partial(act, check_gradients(score.needs, gradients))
             params, opt_state, state = jax.lax.cond(
-                when(state.step), act, lambda operands: operands[:3], operands
+                when(state.step), due, lambda operands: operands[:3], operands
             )
         return rewrap_as(params, given), opt_state, state
 
     def init(key: jax.Array) -> InterventionState:
         state = initial_state(graph, taus, key)
-        return state._replace(selection=selection.init(action.layers), action=action.init())
+        return state._replace(
+            score=score.init(acted_on),
+            selection=selection.init(action.layers),
+            action=action.init(),
+        )
 
     made = shapes_of(init)
     return Intervention(init, update, when)
@@ -204,7 +231,8 @@ def track(
         )
         return state._replace(report=state.report._replace(network=metrics))
 
-    def update(params, opt_state, state: InterventionState, *inputs, gradient=None):
+    def update(params, opt_state, state: InterventionState, *inputs, gradient=None, **others):
+        del others
         check_state(state, made)
         state = state._replace(step=state.step + 1)
         if inputs:

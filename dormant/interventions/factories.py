@@ -10,7 +10,7 @@ import optax
 from dormant.graph import NeuronGraph
 from dormant.interventions.actions import Initializer, pruning, recycling, redrawing
 from dormant.interventions.compose import Intervention, intervene
-from dormant.interventions.scores import Score, activation_score
+from dormant.interventions.scores import Score, ScoreFunction, activation_score
 from dormant.interventions.selections import ThresholdRule, below_threshold, budget, whole_layers
 from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.timing import every
@@ -23,7 +23,7 @@ def redo(
     tau: float | optax.Schedule | ThresholdRule = 0.1,
     period: int = 1_000,
     *,
-    score: Score = activation_score,
+    score: Score | ScoreFunction = activation_score,
     score_batch: int | None = None,
     taus: Sequence[float] = DEFAULT_TAUS,
 ) -> Intervention:

@@ -1,20 +1,92 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""How much a neuron does: dormancy scores (paper, Eq. 1) and continual backprop's utility."""
+"""How much a neuron does: what a score is, dormancy scores (paper, Eq. 1), utility, variability."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check_mapping
+from dormant.checks import check, check_function, check_mapping
 from dormant.graph import Entries, NeuronGraph
+from dormant.interventions.structures import as_traced
 
+Scores = dict[str, jax.Array]  # {layer: (H,) float32}
 # score(graph, params, activations) -> {layer: (H,) float32}
-Score = Callable[[NeuronGraph, Any, Mapping[str, jax.Array]], dict[str, jax.Array]]
+ScoreFunction = Callable[[NeuronGraph, Any, Mapping[str, jax.Array]], Scores]
 
 _TINY = jnp.finfo(jnp.float32).tiny
+# What a score may need besides parameters and activations, by its keyword of `update`.
+GRADIENT, PRE_ACTIVATION_GRADIENTS = "gradient", "pre_activation_gradients"
+GRADIENTS = (GRADIENT, PRE_ACTIVATION_GRADIENTS)
+
+
+class ScoreInputs(NamedTuple):
+    """What a score is computed from, of the layers that are scored."""
+
+    params: Any
+    activations: Mapping[str, jax.Array]  # {layer: (B, …, H)}
+    gradient: Any = None  # a tree like params; None unless the score needs it
+    pre_activation_gradients: Mapping[str, jax.Array] | None = None  # {layer: (B, …, H)}
+
+
+class Score(NamedTuple):
+    """How much each neuron does, in whatever sense; the lowest are acted on.
+
+    Attributes:
+      measure: `measure(graph, inputs, state) -> ({layer: (H,) float32}, state)` with `ScoreInputs`.
+      init: `init(graph) -> state`, for the layers that the action can act on.
+      reset: `reset(state, masks) -> state`, with masks {layer: (H,)} bool of the neurons that were
+        just acted on, whose past is that of other weights.
+      needs: which of "gradient" and "pre_activation_gradients" it reads.
+    """
+
+    measure: Callable[[NeuronGraph, ScoreInputs, Any], tuple[Scores, Any]]
+    init: Callable[[NeuronGraph], Any] = lambda graph: ()
+    reset: Callable[[Any, dict[str, jax.Array]], Any] = lambda state, masks: state
+    needs: tuple[str, ...] = ()
+
+
+def as_score(score: Score | ScoreFunction) -> Score:
+    """A plain function of parameters and activations as a `Score`; ValueError if it is neither."""
+    if isinstance(score, Score):
+        return score
+    check_function("score", score, "(graph, params, activations)", 3)
+
+    def measure(graph: NeuronGraph, inputs: ScoreInputs, state: Any) -> tuple[Scores, Any]:
+        return score(graph, inputs.params, inputs.activations), state
+
+    return Score(measure)
+
+
+def check_gradients(needs: tuple[str, ...], gradients: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an update's keywords that a score needs; ValueError where one is missing."""
+    for name in gradients:
+        check(name in GRADIENTS, "update", f"given {' or '.join(GRADIENTS)} by keyword", name)
+    for name in needs:
+        allowed = "given to `update`, as the score reads it"
+        check(gradients.get(name) is not None, name, allowed, gradients.get(name))
+    return {name: gradients[name] for name in needs}
+
+
+def score_inputs(
+    graph: NeuronGraph,
+    needs: tuple[str, ...],
+    params: Any,
+    activations: Mapping[str, jax.Array],
+    gradients: Mapping[str, Any],
+) -> ScoreInputs:
+    """What a score is given; computes the gradients that come as functions."""
+    found = {name: value() if callable(value) else value for name, value in gradients.items()}
+    if GRADIENT in needs:
+        found[GRADIENT] = as_traced(graph.parameters, found[GRADIENT], GRADIENT)
+    if PRE_ACTIVATION_GRADIENTS in needs:
+        signals = found[PRE_ACTIVATION_GRADIENTS]
+        check_mapping(PRE_ACTIVATION_GRADIENTS, signals, "{layer: (B, …, H)}")
+        missing = [name for name in graph.names if name not in signals]
+        check(not missing, PRE_ACTIVATION_GRADIENTS, f"of {', '.join(missing)} too", [*signals])
+    return ScoreInputs(params, activations, **found)
 
 
 def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -69,6 +69,7 @@ class InterventionState(NamedTuple):
     history: dict[str, jax.Array]  # bool (T, H): the union of the sets of all scorings before it
     masks: dict[str, jax.Array]  # bool (H,): neurons acted on at this very step
     report: Report
+    score: Any  # state of the score
     selection: Any  # state of the selection
     action: Any  # state of the action
 
@@ -99,6 +100,7 @@ def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -
         history=_each(graph, lambda neurons: jnp.zeros((count, neurons), bool)),
         masks=nobody(graph),
         report=report,
+        score=(),
         selection=(),
         action=(),
     )

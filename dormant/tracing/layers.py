@@ -88,6 +88,7 @@ class Analysis(NamedTuple):
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
     sites: dict[str, tuple[Site, ...]]  # one for each value that a use of the layer is measured at
+    products: dict[str, tuple[Site, ...]]  # one for each use: what its linear map returns
 
 
 def build_layers(
@@ -147,11 +148,11 @@ class _Builder:
         self.kernel_is_shared = {number: self._is_shared(number) for number in self.uses}
 
     def build(self) -> Analysis:
-        layers, sites = [], {}
+        layers, sites, products = [], {}, {}
         for number in sorted(self.reads):
-            for layer, found in self._layer(number):
+            for layer, found, before in self._layer(number):
                 layers.append(layer)
-                sites[layer.name] = found
+                sites[layer.name], products[layer.name] = found, before
         outputs = {
             self.layer_of[use] for out in self.kept for use in self.labels_of.get(out.value, ())
         }
@@ -166,7 +167,9 @@ class _Builder:
             self._entries(self._incoming(number), np.arange(self.maps[number].neurons))
             for number in output_numbers
         )
-        return Analysis(self.program, tuple(layers), output_layers, output_incoming, sites)
+        return Analysis(
+            self.program, tuple(layers), output_layers, output_incoming, sites, products
+        )
 
     def _leading_to(self, values: set[int]) -> set[int]:
         """All values from which the given ones are computed, and themselves."""
@@ -181,7 +184,7 @@ class _Builder:
 
     # -- one layer -----------------------------------------------------------------------------
 
-    def _layer(self, number: int) -> list[tuple[Layer, tuple[Site, ...]]]:
+    def _layer(self, number: int) -> list[tuple[Layer, tuple[Site, ...], tuple[Site, ...]]]:
         reads, uses = self.reads[number], self.uses[number]
         activations = {use: self._activation(use) for use in uses}
         obstacle = self._obstacle(number, activations)
@@ -190,7 +193,11 @@ class _Builder:
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         outgoing = [("kernel", entries) for read in reads for entries in read.rows]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
-        places = {value: self.labels_of[value][use].index for use, value in activations.items()}
+        linear = {use: self.maps[use].output for use in uses}
+        places = [
+            {value: self.labels_of[value][use].index for use, value in values.items()}
+            for values in (activations, linear)
+        ]
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -208,11 +215,14 @@ class _Builder:
                 obstacle,
                 _SCALED if scaled else None,
             )
-            sites = tuple(
-                self._site(value, _renumber(index, local), neurons)
-                for value, index in places.items()
+            sites, products = (
+                tuple(
+                    self._site(value, _renumber(index, local), neurons)
+                    for value, index in found.items()
+                )
+                for found in places
             )
-            built.append((layer, sites))
+            built.append((layer, sites, products))
         return built
 
     def _incoming(self, number: int, until: set[int] | None = None) -> list[tuple[str, EntryMap]]:

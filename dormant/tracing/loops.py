@@ -9,7 +9,8 @@ is the program's schedule, in which loops are whole.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,7 @@ LOOP_END = jex.Primitive("loop_end")  # `start` and `stop`: the operations of th
 DECIDES = jex.Primitive("decides")  # what the condition of a `while` reads
 
 _MOST_UNROLLED = 64  # steps
+_NOTHING: Mapping[int, jax.Array] = MappingProxyType({})
 
 
 class Scan(NamedTuple):
@@ -181,20 +183,32 @@ def _read_by(schedule: Sequence[Any]) -> Iterator[int]:
         yield from step.inputs
 
 
-def evaluate(program: Program, wanted: Sequence[int], arguments: Sequence[Any]) -> list[Any]:
+def evaluate(
+    program: Program,
+    wanted: Sequence[int],
+    arguments: Sequence[Any],
+    added: Mapping[int, jax.Array] = _NOTHING,
+) -> list[Any]:
     """The `wanted` values for the given leaves of (params, inputs); the rest is never computed.
+
+    What is `added` to values outside of loops and branches goes on into what is computed of them.
 
     A value inside of a `scan` comes with an axis for the steps in front, (T, …); one of a `while`
     as its mean size over the steps; one of a branch that does not run as 0.
     """
     values = dict(program.constants)
     values.update(zip(program.parameters + program.inputs, arguments, strict=True))
-    _run(program.schedule, values, set(wanted))
+    _run(program.schedule, values, set(wanted), added)
     return [values[number] for number in wanted]
 
 
-def _run(schedule: Sequence[Any], values: dict[int, Any], wanted: set[int]) -> None:
-    """Adds to `values` what is wanted and what it takes."""
+def _run(
+    schedule: Sequence[Any],
+    values: dict[int, Any],
+    wanted: set[int],
+    added: Mapping[int, jax.Array] = _NOTHING,
+) -> None:
+    """Writes into `values` what is wanted and what it takes."""
     needed, steps = set(wanted), []
     for step in reversed(schedule):
         inner = set() if isinstance(step, Operation) else {w for w in wanted if w in step.inside}
@@ -205,6 +219,8 @@ def _run(schedule: Sequence[Any], values: dict[int, Any], wanted: set[int]) -> N
         if isinstance(step, Operation):
             results = _apply(step, [values[number] for number in step.inputs])
             values.update(zip(step.outputs, results, strict=True))
+            for number in added.keys() & set(step.outputs):
+                values[number] = values[number] + added[number]
         else:
             values.update(step.run(values, inner))
 

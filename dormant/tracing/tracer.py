@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from dormant.checks import check_function
+from dormant.checks import check, check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
@@ -88,6 +89,36 @@ class _TracedMeasure:
         return {
             name: measured(sites, [values[site.value] for site in sites])
             for name, sites in analysis.sites.items()
+        }
+
+    def pre_activation_gradients(
+        self, loss: Callable[[Any], jax.Array], params: Any, *inputs: Any
+    ) -> dict[str, jax.Array]:
+        """What `NeuronGraph.pre_activation_gradients` says."""
+        arguments, analysis = _analyse(self.apply, params, inputs, self.leave_out)
+        program, leaves = analysis.program, arguments.arrays(jax.tree.leaves((params, inputs)))
+        inside = [
+            name
+            for name, sites in analysis.products.items()
+            if any(site.depth or site.value in program.conditional for site in sites)
+        ]
+        allowed = "of a network without loops and branches over its layers: their pre-activations"
+        check(not inside, "graph", f"{allowed} are not followed, those of its weights are", inside)
+        numbers = {site.value for sites in analysis.products.values() for site in sites}
+        zeros = {
+            number: jnp.zeros(program.shapes[number], program.dtypes[number]) for number in numbers
+        }
+        outputs = jax.tree.structure(jax.eval_shape(self.apply, params, *inputs))
+
+        def perturbed(added: dict[int, jax.Array]) -> jax.Array:
+            found = evaluate(program, program.outputs, leaves, added)
+            kept, whole = jax.tree.unflatten(outputs, found)
+            return loss(kept if whole is None else whole)
+
+        gradients = jax.grad(perturbed)(zeros)
+        return {
+            name: measured(sites, [gradients[site.value] for site in sites])
+            for name, sites in analysis.products.items()
         }
 
 

@@ -127,7 +127,7 @@ def test_parts_of_ones_own():
     def select(scores, calls, step, key):
         return {name: score == step for name, score in scores.items()}, calls + 1
 
-    def act(params, opt_state, masks, key, state):
+    def act(params, opt_state, masks, key, state, scores):
         params = params | {"b1": jnp.where(masks["w1"], 7.0, params["b1"])}
         return params, opt_state, masks, state
 
@@ -158,7 +158,7 @@ def test_the_selection_key_changes_with_the_step_and_is_not_the_initializers():
     def select(scores, state, step, key):
         return {name: score < 0 for name, score in scores.items()}, jax.random.key_data(key)
 
-    def act(params, opt_state, masks, key, state):
+    def act(params, opt_state, masks, key, state, scores):
         return params, opt_state, masks, jax.random.key_data(key)
 
     empty = jax.random.key_data(KEY)

@@ -148,7 +148,7 @@ def test_moments_may_be_kept():
     before = trained(optimizer)
     action = dormant.parts.redrawing(graph(), init, optimizer, moments="keep")
     masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
-    after, opt_state, *_ = action.act(params(), before, masks, KEY, ())
+    after, opt_state, *_ = action.act(params(), before, masks, KEY, (), {})
     jax.tree.map(np.testing.assert_array_equal, opt_state, before)
     assert (after["wv"] != params()["wv"]).all()
 
@@ -228,7 +228,7 @@ def test_a_mirror_gets_the_values_just_drawn_at_the_steps_of_the_action_alone(la
     action = dormant.parts.redrawing(graph(), init, optax.sgd(0.1), layers=layers)
     opt_state, target = optax.sgd(0.1).init(params()), jax.tree.map(jnp.negative, params())
     masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
-    new, _, masks, _ = action.act(params(), opt_state, masks, KEY, ())
+    new, _, masks, _ = action.act(params(), opt_state, masks, KEY, (), {})
     mirrored = jax.jit(action.mirror)(new, target, masks, True)
     for name in NAMES:
         expected = new[name] if name in CHOICES[layers] else target[name]
