@@ -6,19 +6,30 @@ from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.recycling import touched_entries
+from dormant.interventions.running_scores import (
+    inter_firing_score,
+    running_average,
+    stagnation_score,
+)
 from dormant.interventions.scores import (
     Score,
     ScoreFunction,
     ScoreInputs,
     activation_score,
+    contribution_score,
     contribution_utility,
+    gradient_score,
+    variability_score,
 )
 from dormant.interventions.selections import (
     Selection,
     ThresholdRule,
+    below_quantile,
     below_threshold,
     budget,
     capped,
+    mature_and_rare,
+    over_network,
     whole_layers,
 )
 from dormant.interventions.state import InterventionState
@@ -38,14 +49,23 @@ __all__ = [
     "ThresholdRule",
     "When",
     "activation_score",
+    "below_quantile",
     "below_threshold",
     "budget",
     "capped",
+    "contribution_score",
     "contribution_utility",
     "every",
+    "gradient_score",
+    "inter_firing_score",
+    "mature_and_rare",
+    "over_network",
     "pruning",
     "recycling",
     "redrawing",
+    "running_average",
+    "stagnation_score",
     "touched_entries",
+    "variability_score",
     "whole_layers",
 ]

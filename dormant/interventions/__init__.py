@@ -1,7 +1,19 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What is done to a network while it trains: score, selection, action, and what they make up."""
+"""What is done to a network while it trains: score, selection, action, and what they make up.
+The published methods by name; what they are composed of is in `dormant.parts`."""
 
+from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
 from dormant.interventions.transformation import as_transformation
+from dormant.interventions.variants import continual_backprop, regrama, self_normalized_resets
 
-__all__ = ["as_transformation"]
+__all__ = [
+    "as_transformation",
+    "continual_backprop",
+    "fixed_budget",
+    "layer_reset",
+    "prune",
+    "redo",
+    "regrama",
+    "self_normalized_resets",
+]

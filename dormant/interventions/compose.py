@@ -60,11 +60,12 @@ class Intervention(NamedTuple):
         pre_activation_gradients=None) -> (params, opt_state, state)`. One call is one gradient
         step. `inputs` are the network's inputs to score on; without any, nothing is scored and the
         step is only counted, for callers who know on the host that nothing is due. `gradient` is
-        the loss gradient, a tree like the parameters, and `pre_activation_gradients` what
-        `graph.pre_activation_gradients` returns; each may be a function without arguments that
-        computes it, which is called only where something is due that reads it: `track`, and scores
-        that need it. Parameters and optimizer state come back in the structure in which they were
-        given: trees of arrays, states of `flax.nnx`, or the variables of `nnx.Optimizer`.
+        the loss gradient, a tree like the parameters, or a function without arguments that computes
+        it; `pre_activation_gradients` what `graph.pre_activation_gradients` returns, or a function
+        of the graph that does. Functions are called only where something is due that reads them:
+        `track`, and scores that need them. Parameters and optimizer state come back in the
+        structure in which they were given: trees of arrays, states of `flax.nnx`, or the variables
+        of `nnx.Optimizer`.
       is_due: `is_due(step) -> bool`, whether the update numbered `step` (the first is 1) scores and
         acts when it is given inputs; for whole numbers and integer arrays.
     """

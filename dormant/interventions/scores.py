@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check, check_function, check_mapping
-from dormant.graph import Entries, NeuronGraph
+from dormant.checks import check, check_choice, check_function, check_mapping
+from dormant.graph import Layer, NeuronGraph
 from dormant.interventions.structures import as_traced
 
 Scores = dict[str, jax.Array]  # {layer: (H,) float32}
@@ -20,6 +20,7 @@ _TINY = jnp.finfo(jnp.float32).tiny
 # What a score may need besides parameters and activations, by its keyword of `update`.
 GRADIENT, PRE_ACTIVATION_GRADIENTS = "gradient", "pre_activation_gradients"
 GRADIENTS = (GRADIENT, PRE_ACTIVATION_GRADIENTS)
+GRADIENTS_OF = ("pre_activations", "weights")
 
 
 class ScoreInputs(NamedTuple):
@@ -70,6 +71,12 @@ def check_gradients(needs: tuple[str, ...], gradients: Mapping[str, Any]) -> dic
     return {name: gradients[name] for name in needs}
 
 
+def _computed(graph: NeuronGraph, name: str, value: Any) -> Any:
+    if not callable(value):
+        return value
+    return value(graph) if name == PRE_ACTIVATION_GRADIENTS else value()
+
+
 def score_inputs(
     graph: NeuronGraph,
     needs: tuple[str, ...],
@@ -78,7 +85,7 @@ def score_inputs(
     gradients: Mapping[str, Any],
 ) -> ScoreInputs:
     """What a score is given; computes the gradients that come as functions."""
-    found = {name: value() if callable(value) else value for name, value in gradients.items()}
+    found = {name: _computed(graph, name, value) for name, value in gradients.items()}
     if GRADIENT in needs:
         found[GRADIENT] = as_traced(graph.parameters, found[GRADIENT], GRADIENT)
     if PRE_ACTIVATION_GRADIENTS in needs:
@@ -105,7 +112,7 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
     """
     check_mapping("activations", activations, "{layer: (B, …, H)}")
     return {
-        name: _relative(jnp.abs(activation.astype(jnp.float32)))
+        name: relative_to_layer(jnp.abs(activation.astype(jnp.float32)))
         for name, activation in activations.items()
     }
 
@@ -147,21 +154,118 @@ def contribution_utility(
     found = {}
     for name, activation in activations.items():
         layer = graph[name]
-        kernels = tuple(entries for entries in layer.incoming if entries.role == "kernel")
-        if not kernels or not layer.outgoing:
-            side = "outgoing" if kernels else "incoming"
-            raise ValueError(
-                "the contribution utility needs a layer whose neurons have incoming and outgoing "
-                f"weights of their own; got {name!r} without {side} ones"
-            )
-        outgoing = _absolute_sums(leaves, layer.outgoing, layer.neurons)
-        incoming = _absolute_sums(leaves, kernels, layer.neurons)
-        contribution = _relative(_deviation(activation)) * outgoing
+        outgoing = sums_of_weights(leaves, layer, "outgoing")
+        incoming = sums_of_weights(leaves, layer, "incoming")
+        contribution = relative_to_layer(_deviation(activation)) * outgoing
         utility = contribution / jnp.where(incoming > 0, incoming, 1.0)
         mean = jnp.mean(utility)
         known = jnp.isfinite(mean) & jnp.all(jnp.isfinite(incoming))
         found[name] = jnp.where(known, utility / jnp.where(mean > 0, mean, 1.0), jnp.nan)
     return found
+
+
+def contribution_score(
+    graph: NeuronGraph, params: Any, activations: Mapping[str, jax.Array]
+) -> Scores:
+    """Continual backprop's contribution `E|h_i| sum|w_out|` (Dohare et al. 2024, Nature, Eq. 1).
+
+    In the units of what it adds to the next layer, not divided by the layer's mean, so it is for
+    selections that compare neurons of one layer: `parts.budget`, `parts.mature_and_rare`. With
+    `parts.running_average` it is that article's utility.
+
+    Args:
+      graph, params, activations: as for `contribution_utility`.
+
+    Returns:
+      `{layer: (H,)}` float32, at least 0; NaN for a neuron that is not finite.
+
+    Raises:
+      ValueError: if a layer's neurons have no outgoing weights of their own.
+    """
+    leaves = graph.parameters.leaves("params", params)
+    found = {}
+    for name, activation in activations.items():
+        layer = graph[name]
+        magnitude = jnp.abs(activation.astype(jnp.float32))
+        mean = jnp.mean(magnitude, axis=tuple(range(magnitude.ndim - 1)))
+        found[name] = mean * sums_of_weights(leaves, layer, "outgoing")
+    return found
+
+
+def variability_score(
+    graph: NeuronGraph, params: Any, activations: Mapping[str, jax.Array]
+) -> Scores:
+    """A neuron's standard deviation over its layer's mean: `s_i = std(h_i) / mean_k std(h_k)`.
+
+    For activations that do not rest at 0, such as tanh, sigmoid, cosine, or swish, of which a
+    saturated neuron has a large mean absolute activation and says nothing of its input: Eq. 1 calls
+    it active, this score dormant. It cannot see that a neuron has no influence because nothing
+    reads it. What is recycled at a score of 0 is constant on the batch, not silent, so outputs
+    change by that constant times the outgoing weights.
+
+    Args:
+      graph, params: not read.
+      activations: `{layer: (B, …, H)}`; the deviation runs over the batch and over space.
+
+    Returns:
+      `{layer: (H,)}` float32 with mean 1; 0 exactly for a neuron that is constant on the batch; NaN
+      in a layer with an activation that is not finite.
+    """
+    del graph, params
+    return {
+        name: relative_to_layer(_root_mean_square(_deviation(activation)))
+        for name, activation in activations.items()
+    }
+
+
+def gradient_score(of: str = "pre_activations") -> Score:
+    """GraMa: a neuron's mean absolute gradient over its layer's (Liu et al. 2025, 2505.24061).
+
+    `s_i = E|dL/dz_i| / mean_k E|dL/dz_k|`. A neuron that gets no gradient does not learn, whatever
+    its activation: this score sees units that are saturated, and also those that nothing reads. It
+    depends on the batch and on what the loss still has to correct: where the loss is fitted, all of
+    a layer's gradients are small and their ratio is noise.
+
+    Args:
+      of: `"pre_activations"`, for `update(..., pre_activation_gradients=)`, over batch and space;
+        or `"weights"`, the mean absolute gradient of the kernel entries that feed the neuron, for
+        `update(..., gradient=)`, which costs no pass of its own and in which the rows of the batch
+        may cancel out.
+
+    Returns:
+      A `Score` with mean 1 in each layer; 0 for a neuron without any gradient. The paper selects at
+      tau = 0.01.
+
+    Raises:
+      ValueError: if `of` is neither.
+    """
+    check_choice("of", of, GRADIENTS_OF)
+
+    def of_pre_activations(graph: NeuronGraph, inputs: ScoreInputs, state: Any):
+        gradients = inputs.pre_activation_gradients or {}
+        sizes = {name: jnp.abs(gradients[name].astype(jnp.float32)) for name in graph.names}
+        return {name: relative_to_layer(size) for name, size in sizes.items()}, state
+
+    def of_weights(graph: NeuronGraph, inputs: ScoreInputs, state: Any):
+        leaves = graph.parameters.leaves("gradient", inputs.gradient)
+        found = {}
+        for layer in graph.layers:
+            sums = sums_of_weights(leaves, layer, "incoming")
+            found[layer.name] = relative_to_layer(sums[None])
+        return found, state
+
+    if of == "weights":
+        return Score(of_weights, needs=(GRADIENT,))
+    return Score(of_pre_activations, needs=(PRE_ACTIVATION_GRADIENTS,))
+
+
+def _root_mean_square(deviation: jax.Array) -> jax.Array:
+    """(1, H) of (B, …, H)."""
+    # By the largest, so that squares do not underflow.
+    largest = jnp.max(jnp.abs(deviation))
+    scale = jnp.where(largest > 0, largest, 1.0)
+    axes = tuple(range(deviation.ndim - 1))
+    return (scale * jnp.sqrt(jnp.mean(jnp.square(deviation / scale), axis=axes)))[None]
 
 
 def _deviation(activation: jax.Array) -> jax.Array:
@@ -175,17 +279,22 @@ def _deviation(activation: jax.Array) -> jax.Array:
     )
 
 
-def _absolute_sums(
-    leaves: Mapping[str, jax.Array], parts: tuple[Entries, ...], neurons: int
-) -> jax.Array:
-    """(H,) float32: the sum of the absolute values of each neuron's entries."""
-    total = jnp.zeros(neurons, jnp.float32)
-    for entries in parts:
-        total += entries.sums(jnp.abs(leaves[entries.path].astype(jnp.float32)), neurons)
+def sums_of_weights(leaves: Mapping[str, jax.Array], layer: Layer, side: str) -> jax.Array:
+    """(H,) float32: the sum of the absolute values of the kernel entries on one side of a neuron,
+    "incoming" or "outgoing"; ValueError where there are none."""
+    found = tuple(entries for entries in getattr(layer, side) if entries.role == "kernel")
+    if not found:
+        raise ValueError(
+            "the score needs a layer whose neurons have incoming and outgoing weights of their own;"
+            f" got {layer.name!r} without {side} ones"
+        )
+    total = jnp.zeros(layer.neurons, jnp.float32)
+    for entries in found:
+        total += entries.sums(jnp.abs(leaves[entries.path].astype(jnp.float32)), layer.neurons)
     return total
 
 
-def _relative(magnitude: jax.Array) -> jax.Array:
+def relative_to_layer(magnitude: jax.Array) -> jax.Array:
     """(H,): each neuron's mean of a (B, …, H) magnitude over the layer's mean of the same."""
     # Dividing by the largest value first cannot overflow, whatever the scale. It is quartered
     # when large, because XLA may multiply by the reciprocal, which vanishes above 2 ** 126.

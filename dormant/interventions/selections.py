@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_choice, check_number, check_schedule, is_number
+from dormant.checks import (
+    check,
+    check_choice,
+    check_count,
+    check_number,
+    check_schedule,
+    is_number,
+)
+from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.masks import check_tau, dormant_masks
 
 ORDERS = ("lowest", "random", "highest")
@@ -91,28 +99,150 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
     return Selection(lambda layers: (), select, thresholds, (threshold,) if is_known else ())
 
 
-def capped(selection: Selection, max_fraction: float) -> Selection:
+def capped(selection: Selection, max_fraction: float | optax.Schedule) -> Selection:
     """At most a fraction of every layer out of what another selection takes.
 
     Args:
       selection: which neurons, such as `parts.below_threshold(0.1)`.
-      max_fraction: of the layer's neurons, rounded down, in [0, 1]; those of the lowest scores
-        stay, and of equal scores the first ones.
+      max_fraction: of the layer's neurons, rounded down, in [0, 1], or a schedule of the gradient
+        step; of what is selected the lowest scores stay, and of equal scores the first ones.
 
     Raises:
       ValueError: if `max_fraction` lies outside [0, 1].
     """
     check(isinstance(selection, Selection), "selection", "a Selection", selection)
-    check_number("max_fraction", max_fraction, 0, 1)
-
-    def cap(mask: jax.Array, scores: jax.Array) -> jax.Array:
-        return mask & (_rank(scores) < int(max_fraction * scores.shape[0] + 1e-9))
+    _check_fraction("max_fraction", max_fraction)
 
     def select(scores, state, step, key):
         masks, state = selection.select(scores, state, step, key)
-        return {name: cap(mask, scores[name]) for name, mask in masks.items()}, state
+        # A thousandth of a neuron, since a third of three neurons is one and float32 is not exact.
+        share = max_fraction(step) if callable(max_fraction) else max_fraction
+        most = {name: jnp.floor(share * mask.shape[0] + 1e-3) for name, mask in masks.items()}
+        return {
+            name: mask & (_rank(jnp.where(mask, scores[name], jnp.inf)) < most[name])
+            for name, mask in masks.items()
+        }, state
 
     return selection._replace(select=select)
+
+
+def over_network(selection: Selection) -> Selection:
+    """Another selection with all layers taken for one: a budget or quantile over the whole network.
+
+    For scores that mean the same in every layer, as those do that are divided by a layer's mean.
+    Where one layer has no scores, nothing is selected in any.
+
+    Args:
+      selection: such as `parts.budget(0.1)`.
+
+    Raises:
+      ValueError: if `selection` is none.
+    """
+    check(isinstance(selection, Selection), "selection", "a Selection", selection)
+    whole = "network"
+
+    def select(scores, state, step, key):
+        joined = {whole: jnp.concatenate([*scores.values()])} if scores else {}
+        masks, state = selection.select(joined, state, step, key)
+        found, place = {}, 0
+        for name, score in scores.items():
+            found[name] = masks[whole][place : place + score.shape[0]]
+            place += score.shape[0]
+        known = are_known(joined)
+        return {name: mask & known[whole] for name, mask in found.items()}, state
+
+    def thresholds(layers, state, step):
+        at = selection.thresholds((whole,), state, step)
+        return dict.fromkeys(layers, at[whole]) if at else {}
+
+    def init(layers: Sequence[str]) -> Any:
+        return selection.init((whole,) if layers else ())
+
+    return selection._replace(init=init, select=select, thresholds=thresholds)
+
+
+def below_quantile(fraction: float | optax.Schedule = 0.1) -> Selection:
+    """The neurons whose score is at most the layer's quantile of that order.
+
+    Unlike `budget`, neurons whose scores tie at the limit are all taken.
+
+    Args:
+      fraction: in [0, 1], or a schedule of the gradient step; 0 takes those of the lowest score.
+
+    Raises:
+      ValueError: if `fraction` is neither.
+    """
+    _check_fraction("fraction", fraction)
+
+    def select(scores, state, step, key):
+        del key
+        order = jnp.asarray(fraction(step) if callable(fraction) else fraction, jnp.float32)
+        # Of the scores themselves, so that rounding puts none of them on the wrong side.
+        return {
+            name: score <= jnp.quantile(score, order, method="lower")
+            for name, score in scores.items()
+        }, state
+
+    return Selection(lambda layers: (), select)
+
+
+class Maturity(NamedTuple):
+    """State of `mature_and_rare`, by layer that was scored."""
+
+    age: dict[str, jax.Array]  # int32 (H,): scorings since the neuron was selected
+    owed: dict[str, jax.Array]  # float32 (): neurons to select, in fractions that add up
+
+
+def mature_and_rare(
+    graph: NeuronGraph, rate: float | optax.Schedule = 1e-4, maturity: int = 100
+) -> Selection:
+    """Continual backprop's rule: at each scoring a small share of the mature neurons, the lowest.
+
+    Every layer owes `rate` times the number of its neurons that are older than `maturity` scorings,
+    each scoring; whole neurons of the lowest scores among those are selected as soon as they are
+    owed, and their age begins anew (Dohare et al. 2024, Nature). Use it with `parts.every(1)`.
+
+    Args:
+      graph: the network's neuron graph.
+      rate: share of the mature neurons at each scoring, in [0, 1], or a schedule of the gradient
+        step.
+      maturity: scorings before a neuron may be selected, at least 0.
+
+    Raises:
+      ValueError: if an option is not valid.
+    """
+    check_graph(graph)
+    _check_fraction("rate", rate)
+    check_count("maturity", maturity, 0)
+
+    def init(layers: Sequence[str]) -> Maturity:
+        return Maturity(
+            {name: jnp.zeros(graph[name].neurons, jnp.int32) for name in layers},
+            {name: jnp.zeros((), jnp.float32) for name in layers},
+        )
+
+    def select(scores, state, step, key):
+        del key
+        share = jnp.asarray(rate(step) if callable(rate) else rate, jnp.float32)
+        known = are_known(scores)
+        masks, ages, owed = {}, {}, {}
+        for name, score in scores.items():
+            age = state.age[name] + 1
+            mature = (age > maturity) & known[name]
+            due = state.owed[name] + share * jnp.sum(mature)
+            masks[name] = mature & (_rank(jnp.where(mature, score, jnp.inf)) < jnp.floor(due))
+            owed[name] = due - jnp.sum(masks[name])
+            ages[name] = jnp.where(masks[name], 0, age)
+        return masks, Maturity(ages, owed)
+
+    return Selection(init, select)
+
+
+def _check_fraction(name: str, fraction: Any) -> None:
+    """Raises ValueError unless it is a number in [0, 1] or a schedule."""
+    if callable(fraction) or not (is_number(fraction) and 0 <= fraction <= 1):
+        allowed = "a number in [0, 1] or a schedule of the gradient step, called"
+        check_schedule(name, fraction, allowed)
 
 
 def are_known(scores: Scores) -> dict[str, jax.Array]:
@@ -185,9 +315,7 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
     Raises:
       ValueError: if an option is not valid.
     """
-    if callable(fraction) or not (is_number(fraction) and 0 <= fraction <= 1):
-        allowed = "a number in [0, 1] or a schedule of the gradient step, called"
-        check_schedule("fraction", fraction, allowed)
+    _check_fraction("fraction", fraction)
     check_choice("order", order, ORDERS)
 
     def select(scores, state, step, key):

@@ -55,7 +55,8 @@ def as_transformation(
       and, besides:
         inputs: the network's inputs to score on, a tuple where there are several; None says that
           nothing is due, and the step is only counted. `intervention.is_due` tells.
-        gradient: as `Intervention.update` takes it; None for the gradients that `update` is given.
+        gradient, pre_activation_gradients: as `Intervention.update` takes them; the first is None
+          for the gradients that `update` is given.
       What else it is given by keyword goes on to the optimizer.
 
     Raises:
@@ -72,7 +73,16 @@ def as_transformation(
     def init(params: optax.Params) -> TransformationState:
         return TransformationState(optimizer.init(params), intervention.init(key))
 
-    def update(gradients, state, params=None, *, inputs=None, gradient=None, **extra):
+    def update(
+        gradients,
+        state,
+        params=None,
+        *,
+        inputs=None,
+        gradient=None,
+        pre_activation_gradients=None,
+        **extra,
+    ):
         if params is None:
             raise ValueError("`params` must be given to `update`; got None")
         check(isinstance(state, TransformationState), "state", "what `init` returns", state)
@@ -89,6 +99,7 @@ def as_transformation(
             state.intervention,
             *scored,
             gradient=gradients if gradient is None else gradient,
+            pre_activation_gradients=pre_activation_gradients,
         )
         updates = jax.tree.map(_update_to, params, updates, stepped, changed)
         return updates, TransformationState(opt_state, intervention_state)

@@ -7,6 +7,7 @@ from dormant.learners.batches import Batch, WeightedBatch
 from dormant.learners.dqn_learner import dqn
 from dormant.learners.finiteness import Finiteness
 from dormant.learners.learner import (
+    Gradients,
     Interventions,
     Learner,
     LearnerState,
@@ -28,6 +29,7 @@ __all__ = [
     "ActorCritic",
     "Batch",
     "Finiteness",
+    "Gradients",
     "ImpalaResNet",
     "Interventions",
     "Learner",

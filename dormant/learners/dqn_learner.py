@@ -17,6 +17,7 @@ from dormant.learners.learner import (
     Learner,
     LossFunction,
     Metrics,
+    OutputLoss,
     Params,
     gradient_learner,
 )
@@ -62,29 +63,43 @@ def dqn(
     check_choice("loss", loss, tuple(LOSSES))
     check_number("discount", discount, 0, 1)
     check_function("apply", apply, "(params, observation)")
+    of_parameters, of_outputs = _q_learning_losses(apply, float(discount), LOSSES[loss])
     return gradient_learner(
         init,
         optimizer,
-        loss=_q_learning_loss(apply, float(discount), LOSSES[loss]),
+        loss=of_parameters,
         policy=epsilon_greedy(apply),
         target_rule=target_rule_of(target_period),
         interventions=interventions,
+        output_loss=of_outputs,
     )
 
 
-def _q_learning_loss(apply: QFunction, discount: float, error: Callable) -> LossFunction:
+def _q_learning_losses(
+    apply: QFunction, discount: float, error: Callable
+) -> tuple[LossFunction, OutputLoss]:
+    """The loss as a function of the parameters, and as one of the Q-values (B, A)."""
     batched_apply = jax.vmap(apply, in_axes=(None, 0))
 
-    def loss(
+    def of_q_values(
+        target_params: Params, batch: Batch, q_values: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        chosen_q = of_actions(q_values, batch.action)
+        next_q = jnp.max(batched_apply(target_params, batch.next_state), axis=-1)
+        target = jax.lax.stop_gradient(batch.reward + discount * continues(batch) * next_q)
+        return jnp.mean(error(target, chosen_q)), {"q_mean": jnp.mean(chosen_q)}
+
+    def of_parameters(
         params: Params, target_params: Params, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del key
         check_batch(batch, ("action", "reward", "terminal"))
         q_values = batched_apply(params, batch.state)
         check_q_values(q_values.shape[1:])
-        chosen_q = of_actions(q_values, batch.action)
-        next_q = jnp.max(batched_apply(target_params, batch.next_state), axis=-1)
-        target = jax.lax.stop_gradient(batch.reward + discount * continues(batch) * next_q)
-        return jnp.mean(error(target, chosen_q)), {"q_mean": jnp.mean(chosen_q)}
+        return of_q_values(target_params, batch, q_values)
 
-    return loss
+    def of_outputs(params: Params, target_params: Params, batch: Batch, key: jax.Array):
+        del params, key
+        return lambda q_values: of_q_values(target_params, batch, q_values)[0], (batch.state,)
+
+    return of_parameters, of_outputs

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import check, check_function, check_init_and_update
+from dormant.graph import NeuronGraph
 from dormant.interventions.compose import Intervention
 from dormant.learners.finiteness import Finiteness, after_update, all_finite
 from dormant.learners.targets import Params, TargetRule, keep_target
@@ -27,6 +28,11 @@ Step = Callable[
 ]
 # (params, target_params, batch, key) -> gradient, a tree like params
 Gradient = Callable[[Params, Params, Any, jax.Array], Params]
+# (params, target_params, batch, key) -> (loss of the network's outputs, its inputs), for which
+# `loss(params, ...)` is the loss of `apply(params, *inputs)`
+OutputLoss = Callable[
+    [Params, Params, Any, jax.Array], tuple[Callable[[Any], jax.Array], tuple[Any, ...]]
+]
 # (params, observation, key, epsilon) -> action; the key is consumed.
 Policy = Callable[[Params, Any, jax.Array, Any], jax.Array]
 # (params, target_params, state of the intervention) -> target_params
@@ -65,6 +71,14 @@ class Interventions:
 
 
 NO_INTERVENTIONS = Interventions()
+
+
+class Gradients(NamedTuple):
+    """What tracker and intervention may read besides: the loss at the parameters that they score,
+    on the step's batch and key; computed only where something is due that reads it."""
+
+    of_parameters: Gradient
+    output_loss: OutputLoss | None = None  # for gradients of pre-activations; None: there are none
 
 
 class LearnerState(NamedTuple):
@@ -124,6 +138,7 @@ def gradient_learner(
     evaluation_policy: Policy | None = None,
     target_rule: TargetRule = keep_target,
     interventions: Interventions = NO_INTERVENTIONS,
+    output_loss: OutputLoss | None = None,
 ) -> Learner:
     """`step_learner` whose step is one optimizer step down the gradient of a loss.
 
@@ -139,6 +154,7 @@ def gradient_learner(
       optimizer: any optax transformation; its state is never looked into.
       loss: `loss(params, target_params, batch, key) -> (scalar, metrics)`.
       policy, evaluation_policy, target_rule, interventions: as in `step_learner`.
+      output_loss: the same loss as one of the network's outputs, as `Gradients` has it.
 
     Raises:
       ValueError: when an argument is not of the kind asked for.
@@ -160,7 +176,7 @@ def gradient_learner(
         init,
         optimizer,
         step=step,
-        gradient=gradient,
+        gradients=Gradients(gradient, output_loss),
         policy=policy,
         evaluation_policy=evaluation_policy,
         target_rule=target_rule,
@@ -173,7 +189,7 @@ def step_learner(
     optimizer: optax.GradientTransformation,
     *,
     step: Step,
-    gradient: Gradient | None = None,
+    gradients: Gradients | None = None,
     policy: Policy,
     evaluation_policy: Policy | None = None,
     target_rule: TargetRule = keep_target,
@@ -190,9 +206,8 @@ def step_learner(
       optimizer: the optax transformation that `step` applies; here only its `init` is called.
       step: `step(params, target_params, opt_state, batch, key) -> (params, opt_state, metrics)`,
         with the loss under `"loss"` in the metrics.
-      gradient: `gradient(params, target_params, batch, key) -> gradient`, a tree like params, whose
-        norms the tracker reports; taken at the parameters that it scores, on the step's batch and
-        key, only where neurons are scored. None where there is no such function.
+      gradients: the loss's gradient, whose norms the tracker reports and which scores may read.
+        None where there is none.
       policy: `policy(params, observation, key, epsilon) -> action`.
       evaluation_policy: the same without the exploration of the network itself; None: `policy`.
       target_rule: `target_rule(params, target_params, gradient_step) -> target_params`, called last
@@ -206,8 +221,8 @@ def step_learner(
         evaluation_policy = policy
     check_function("init", init)
     check_function("step", step)
-    if gradient is not None:
-        check_function("gradient", gradient)
+    if gradients is not None:
+        check(isinstance(gradients, Gradients), "gradients", "learners.Gradients(...)", gradients)
     check_function("policy", policy)
     check_function("evaluation_policy", evaluation_policy)
     check_function("target_rule", target_rule)
@@ -260,17 +275,15 @@ def step_learner(
         inputs = () if score_inputs is None else score_inputs
         params, target_params, opt_state = state.params, state.target_params, state.opt_state
         tracker_state, intervention_state = state.tracker, state.intervention
+        given = (params, target_params, batch, key_of(state))
+        measured = _functions(gradients, *given) if inputs and gradients is not None else {}
         if tracker is not None:
-            measured = None
-            if inputs and gradient is not None:
-                # Called by the tracker where something is due, and only there.
-                measured = functools.partial(gradient, params, target_params, batch, key_of(state))
             params, opt_state, tracker_state = tracker.update(
-                params, opt_state, tracker_state, *inputs, gradient=measured
+                params, opt_state, tracker_state, *inputs, **measured
             )
         if intervention is not None:
             params, opt_state, intervention_state = intervention.update(
-                params, opt_state, intervention_state, *inputs
+                params, opt_state, intervention_state, *inputs, **measured
             )
         if target_intervention is not None and score_inputs is not None:
             target_params = target_intervention(params, target_params, intervention_state)
@@ -306,6 +319,20 @@ def step_learner(
     return Learner(
         init_state, update, act, sync_target, act_in_evaluation, optimizer_step, after_step
     )
+
+
+def _functions(gradients: Gradients, params: Params, *rest: Any) -> dict[str, Callable]:
+    """The keywords of an intervention's `update`, which calls them where something is due."""
+    found: dict[str, Callable] = {"gradient": lambda: gradients.of_parameters(params, *rest)}
+    if gradients.output_loss is not None:
+        output_loss = gradients.output_loss
+
+        def of_pre_activations(graph: NeuronGraph) -> dict[str, jax.Array]:
+            loss, inputs = output_loss(params, *rest)
+            return graph.pre_activation_gradients(loss, params, *inputs)
+
+        found["pre_activation_gradients"] = of_pre_activations
+    return found
 
 
 def _own_buffer(array: jax.Array) -> jax.Array:

@@ -74,6 +74,39 @@ def track(graph, init, optimizer):
     return dormant.track(graph, period=2)
 
 
+def regrama(graph, *a):
+    """With the gradients of a loss, which a training loop would give."""
+    made = dormant.interventions.regrama(graph, *a, 0.9, 2)
+
+    def update(params, opt_state, state, *inputs):
+        def gradients(graph):
+            return graph.pre_activation_gradients(jnp.sum, params, *inputs)
+
+        if not inputs:
+            return made.update(params, opt_state, state)
+        return made.update(params, opt_state, state, *inputs, pre_activation_gradients=gradients)
+
+    return made._replace(update=update)
+
+
+def continual_backprop(*a):
+    return dormant.interventions.continual_backprop(*a, 0.25, 0, period=2)
+
+
+def self_normalized_resets(*a):
+    return dormant.interventions.self_normalized_resets(*a, 1.0, 2)
+
+
+def stagnation(graph, *a):
+    return dormant.intervene(
+        graph,
+        score=dormant.parts.stagnation_score(),
+        selection=dormant.parts.over_network(dormant.parts.budget(0.25)),
+        action=dormant.parts.recycling(graph, *a),
+        when=dormant.parts.every(2),
+    )
+
+
 def combined(*a):
     return dormant.combine(redo=redo()(*a), prune=prune(*a), track=track(*a))
 
@@ -93,11 +126,16 @@ INTERVENTIONS = {
     "reset, all": layer_reset("all"),
     "reset, chosen": layer_reset(("w1", "w3")),
     "prune": prune,
+    "regrama": regrama,
+    "continual backprop": continual_backprop,
+    "self-normalized resets": self_normalized_resets,
+    "stagnation, over the network": stagnation,
     "track": track,
     "combine": combined,
 }
 ACTING = [name for name in INTERVENTIONS if name != "track"]
-CHOOSING = [name for name in INTERVENTIONS if "reset" not in name]
+# The others act on somebody whatever the scores are.
+CHOOSING = [name for name in INTERVENTIONS if "reset" not in name and name != "continual backprop"]
 
 
 @functools.cache

@@ -111,8 +111,47 @@ def test_a_cap_is_not_lost_to_rounding(fraction, neurons, allowed):
 def test_a_cap_is_of_every_layer_and_of_any_selection():
     assert select(parts.capped(parts.below_threshold(0.5), 0.4))[0] == {"a": [0, 2], "b": [1]}
     assert select(parts.capped(parts.whole_layers(), 0.4))[0] == {"a": [0, 2], "b": [1]}
-    # The lowest scores stay of those that were taken: none of the highest are among them.
-    assert select(parts.capped(parts.budget(0.4, "highest"), 0.4))[0] == {"a": [], "b": []}
+    # The lowest scores stay of those that were taken.
+    assert select(parts.capped(parts.budget(0.4, "highest"), 0.4))[0] == {"a": [3, 4], "b": [0]}
+    assert select(parts.capped(parts.budget(0.4, "highest"), 0.2))[0] == {"a": [4], "b": []}
+
+
+def test_a_cap_may_be_scheduled():
+    schedule = optax.linear_schedule(0.0, 0.8, 20)  # 0.4 at step 10
+    assert select(parts.capped(parts.below_threshold(0.5), schedule))[0] == {"a": [0, 2], "b": [1]}
+    assert select(parts.capped(parts.below_threshold(0.5), schedule), step=0)[0] == {
+        "a": [],
+        "b": [],
+    }
+
+
+# -- over the network, quantiles, continual backprop's rule ----------------------------------------
+
+
+def test_over_the_network_all_layers_are_one():
+    # 0.0, 0.05, 0.2 are the lowest three of eight.
+    assert select(parts.over_network(parts.budget(3 / 8)))[0] == {"a": [0, 2], "b": [1]}
+    assert select(parts.over_network(parts.budget(1 / 8)))[0] == {"a": [0], "b": []}
+    assert select(parts.over_network(parts.capped(parts.whole_layers(), 1 / 8)))[0] == {
+        "a": [0],
+        "b": [],
+    }
+    rule = parts.over_network(parts.below_threshold(dormant.adaptive_tau(0.5, initial=0.3)))
+    masks, taus = select(rule)
+    assert masks == {"a": [0, 2], "b": [1]} and taus.keys() == {"network"}
+    found = rule.thresholds(("a", "b"), taus, jnp.int32(1))
+    assert found["a"] == found["b"] == taus["network"] > 0.3
+    unknown = SCORES | {"b": jnp.full(3, jnp.nan)}
+    assert select(parts.over_network(parts.below_threshold(9.0)), unknown)[0] == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize(
+    "fraction, expected", [(0.0, [0]), (0.25, [0, 2]), (0.5, [0, 1, 2]), (1.0, [0, 1, 2, 3, 4])]
+)
+def test_below_quantile(fraction, expected):
+    assert select(parts.below_quantile(fraction))[0]["a"] == expected
+    tied = {"a": jnp.asarray([1.0, 0.0, 0.0, 0.0, 2.0])}
+    assert select(parts.below_quantile(0.25), tied)[0]["a"] == [1, 2, 3]
 
 
 def test_a_capped_adaptive_tau_follows_the_scores_as_without_a_cap():

@@ -34,7 +34,7 @@ def recorder(shift):
         zero = jnp.zeros((), jnp.int32)
         return Record(zero, zero, jnp.zeros(3), jnp.zeros(()), jnp.zeros(3))
 
-    def update(params, opt_state, state, *inputs, gradient=None):
+    def update(params, opt_state, state, *inputs, gradient=None, **others):
         gradient = None if gradient is None else gradient()
         state = Record(
             calls=state.calls + 1,

@@ -12,7 +12,13 @@ import optax
 import pytest
 
 import dormant
-from dormant.learners import Interventions, gradient_learner, periodic_target, step_learner
+from dormant.learners import (
+    Gradients,
+    Interventions,
+    gradient_learner,
+    periodic_target,
+    step_learner,
+)
 from tests.learners.comparing import close
 from tests.learners.quadratic_learner import (
     INPUTS,
@@ -211,7 +217,7 @@ def test_a_whole_step_of_another_library(gives_gradient):
         init_params,
         optimizer,
         step=step,
-        gradient=gradient_of if gives_gradient else None,
+        gradients=Gradients(gradient_of) if gives_gradient else None,
         policy=add_observation,
         target_rule=target_rule,
         interventions=Interventions(tracker),
