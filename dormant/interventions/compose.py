@@ -179,7 +179,7 @@ def intervene(
         state = initial_state(graph, taus, key)
         return state._replace(
             score=score.init(acted_on),
-            selection=selection.init(action.layers),
+            selection=selection.init({layer.name: layer.neurons for layer in acted_on.layers}),
             action=action.init(),
         )
 

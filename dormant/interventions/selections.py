@@ -2,7 +2,7 @@
 
 """Which neurons to act on: by threshold (fixed, scheduled, adaptive), by budget, whole layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,6 @@ from dormant.checks import (
     check_schedule,
     is_number,
 )
-from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.masks import check_tau, dormant_masks
 
 ORDERS = ("lowest", "random", "highest")
@@ -29,7 +28,7 @@ class Selection(NamedTuple):
     """Which neurons an intervention acts on.
 
     Attributes:
-      init: `init(layers) -> state`, for the layers that the action can act on.
+      init: `init(layers) -> state`, with {name: neurons} of the layers that the action can act on.
       select: `select(scores, state, step, key) -> (masks, state)` with scores and masks of those
         layers, (H,) each, and the gradient step. The key is consumed.
       thresholds: `thresholds(layers, state, step) -> {layer: float32 ()}`, what `select` compares
@@ -37,7 +36,7 @@ class Selection(NamedTuple):
       fixed_taus: thresholds that are the same at every step; they are reported with the others.
     """
 
-    init: Callable[[Sequence[str]], Any]
+    init: Callable[[Mapping[str, int]], Any]
     select: Callable[[Scores, Any, jax.Array, jax.Array], tuple[Masks, Any]]
     thresholds: Callable[[Sequence[str], Any, jax.Array], dict[str, jax.Array]] = (
         lambda layers, state, step: {}
@@ -49,11 +48,11 @@ class ThresholdRule(NamedTuple):
     """A threshold of its own for every layer, which follows the scores; see `adaptive_tau`.
 
     Attributes:
-      init: `init(layers) -> {layer: float32 ()}`.
+      init: `init(layers) -> {layer: float32 ()}`, with {name: neurons}.
       update: `update(taus, scores) -> taus`, after a selection with `taus`.
     """
 
-    init: Callable[[Sequence[str]], dict[str, jax.Array]]
+    init: Callable[[Mapping[str, int]], dict[str, jax.Array]]
     update: Callable[[dict[str, jax.Array], Scores], dict[str, jax.Array]]
 
 
@@ -155,8 +154,8 @@ def over_network(selection: Selection) -> Selection:
         at = selection.thresholds((whole,), state, step)
         return dict.fromkeys(layers, at[whole]) if at else {}
 
-    def init(layers: Sequence[str]) -> Any:
-        return selection.init((whole,) if layers else ())
+    def init(layers: Mapping[str, int]) -> Any:
+        return selection.init({whole: sum(layers.values())} if layers else {})
 
     return selection._replace(init=init, select=select, thresholds=thresholds)
 
@@ -193,9 +192,7 @@ class Maturity(NamedTuple):
     owed: dict[str, jax.Array]  # float32 (): neurons to select, in fractions that add up
 
 
-def mature_and_rare(
-    graph: NeuronGraph, rate: float | optax.Schedule = 1e-4, maturity: int = 100
-) -> Selection:
+def mature_and_rare(rate: float | optax.Schedule = 1e-4, maturity: int = 100) -> Selection:
     """Continual backprop's rule: at each scoring a small share of the mature neurons, the lowest.
 
     Every layer owes `rate` times the number of its neurons that are older than `maturity` scorings,
@@ -203,7 +200,6 @@ def mature_and_rare(
     owed, and their age begins anew (Dohare et al. 2024, Nature). Use it with `parts.every(1)`.
 
     Args:
-      graph: the network's neuron graph.
       rate: share of the mature neurons at each scoring, in [0, 1], or a schedule of the gradient
         step.
       maturity: scorings before a neuron may be selected, at least 0.
@@ -211,13 +207,12 @@ def mature_and_rare(
     Raises:
       ValueError: if an option is not valid.
     """
-    check_graph(graph)
     _check_fraction("rate", rate)
     check_count("maturity", maturity, 0)
 
-    def init(layers: Sequence[str]) -> Maturity:
+    def init(layers: Mapping[str, int]) -> Maturity:
         return Maturity(
-            {name: jnp.zeros(graph[name].neurons, jnp.int32) for name in layers},
+            {name: jnp.zeros(neurons, jnp.int32) for name, neurons in layers.items()},
             {name: jnp.zeros((), jnp.float32) for name in layers},
         )
 
@@ -287,7 +282,7 @@ def adaptive_tau(
     check(is_above, "maximum", f"at least `minimum`, {minimum}", maximum)
     check_number("initial", initial, minimum, maximum)
 
-    def init(layers: Sequence[str]) -> dict[str, jax.Array]:
+    def init(layers: Mapping[str, int]) -> dict[str, jax.Array]:
         return {name: jnp.array(initial, jnp.float32) for name in layers}
 
     def update(taus: dict[str, jax.Array], scores: Scores) -> dict[str, jax.Array]:

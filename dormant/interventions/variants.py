@@ -89,7 +89,7 @@ def continual_backprop(
     return intervene(
         graph,
         score=running_average(contribution_score, decay),
-        selection=mature_and_rare(graph, rate, maturity),
+        selection=mature_and_rare(rate, maturity),
         action=recycling(graph, init, optimizer),
         when=every(period),
         taus=taus,

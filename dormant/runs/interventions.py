@@ -31,7 +31,16 @@ for _schedule in (
     gin.external_configurable(_schedule, module="optax")
 gin.external_configurable(dormant.cosine_fraction, module="dormant")
 
-SCORES = {"activation": parts.activation_score, "contribution_utility": parts.contribution_utility}
+SCORES: dict[str, parts.Score | parts.ScoreFunction] = {
+    "activation": parts.activation_score,
+    "contribution_utility": parts.contribution_utility,
+    "contribution": parts.contribution_score,
+    "variability": parts.variability_score,
+    "gradient": parts.gradient_score(),
+    "weight_gradient": parts.gradient_score("weights"),
+    "inter_firing": parts.inter_firing_score(),
+    "stagnation": parts.stagnation_score(),
+}
 # What an action is given of the network; all else that it takes is an option.
 _NETWORK = ("graph", "init", "optimizer")
 
@@ -46,24 +55,32 @@ AdaptiveTau = gin.external_configurable(_adaptive_tau, "AdaptiveTau", module="do
 
 
 def capped_threshold(
-    tau: float | optax.Schedule | parts.ThresholdRule = 0.1, max_fraction: float | None = None
+    tau: float | optax.Schedule | parts.ThresholdRule = 0.1,
+    max_fraction: float | optax.Schedule | None = None,
 ) -> parts.Selection:
     """`parts.below_threshold(tau)`, which `max_fraction` caps where it is not None."""
     selection = parts.below_threshold(tau)
     return selection if max_fraction is None else parts.capped(selection, max_fraction)
 
 
-def scoring(score: str = "activation", score_batch: int = 64) -> dict[str, Any]:
+def scoring(
+    score: str = "activation", score_decay: float = 0.0, score_batch: int = 64
+) -> dict[str, Any]:
     """The arguments `score` and `score_batch` of `dormant.intervene`.
 
     Args:
-      score: "activation" (Eq. 1) or "contribution_utility" (fig. 25).
+      score: "activation" (Eq. 1), "contribution_utility" (fig. 25), "contribution" (continual
+        backprop's, not relative to the layer), "variability", "gradient" (GraMa of pre-activations,
+        which DQN's own learner gives), "weight_gradient" (GraMa of weights), "inter_firing" (SNR)
+        or "stagnation".
+      score_decay: of a running average of the scores, in [0, 1); 0 for none.
       score_batch: observations scored when something is due (fig. 24). They are drawn apart from
-        the training batches.
+        the training batches, on which gradients are taken.
     """
     check_choice("score", score, tuple(SCORES))
     check_count("score_batch", score_batch, 1, most=LARGEST_COUNT)
-    return {"score": SCORES[score], "score_batch": score_batch}
+    averaged = parts.running_average(SCORES[score], score_decay)
+    return {"score": averaged if score_decay else SCORES[score], "score_batch": score_batch}
 
 
 class Configured:
@@ -200,6 +217,23 @@ def _configured(
 ReDo = _configured("ReDo", capped_threshold, parts.recycling)
 FixedBudget = _configured("FixedBudget", parts.budget, parts.recycling)
 Reset = _configured("Reset", parts.whole_layers, parts.redrawing, "score", period=100_000)
+ReGraMa = _configured("ReGraMa", capped_threshold, parts.recycling, tau=0.01, score="gradient")
+ContinualBackprop = _configured(
+    "ContinualBackprop",
+    parts.mature_and_rare,
+    parts.recycling,
+    period=1,
+    score="contribution",
+    score_decay=0.99,
+)
+SelfNormalizedResets = _configured(
+    "SelfNormalizedResets",
+    capped_threshold,
+    parts.recycling,
+    tau=0.01,
+    period=1,
+    score="inter_firing",
+)
 Prune = _configured("Prune", parts.below_threshold, parts.pruning, "adam_count", tau=0.0)
 
 

@@ -20,7 +20,11 @@ SCORES = {
 
 
 def select(selection, scores=SCORES, step=10, state=None, key=KEY):
-    state = selection.init(tuple(scores)) if state is None else state
+    state = (
+        selection.init({name: score.size for name, score in scores.items()})
+        if state is None
+        else state
+    )
     masks, state = jax.jit(selection.select)(scores, state, jnp.int32(step), key)
     for name, mask in masks.items():
         assert mask.dtype == bool and mask.shape == scores[name].shape
@@ -71,7 +75,7 @@ def test_the_thresholds_that_a_selection_tells(selection, fixed, at_step_ten):
     selection = selection()
     assert selection.fixed_taus == fixed
     layers = ("a", "b")
-    found = selection.thresholds(layers, selection.init(layers), jnp.int32(10))
+    found = selection.thresholds(layers, selection.init(dict.fromkeys(layers, 3)), jnp.int32(10))
     expected = {} if at_step_ten is None else dict.fromkeys(layers, np.float32(at_step_ten))
     assert found == expected
     assert all(tau.dtype == jnp.float32 and tau.shape == () for tau in found.values())
