@@ -68,11 +68,13 @@ class Intervention(NamedTuple):
         of `nnx.Optimizer`.
       is_due: `is_due(step) -> bool`, whether the update numbered `step` (the first is 1) scores and
         acts when it is given inputs; for whole numbers and integer arrays.
+      needs: which of the keywords of `update` it cannot do without.
     """
 
     init: Callable[[jax.Array], Any]
     update: Callable[..., tuple[Any, Any, Any]]
     is_due: When = lambda step: True
+    needs: tuple[str, ...] = ()
 
 
 def intervene(
@@ -184,7 +186,7 @@ def intervene(
         )
 
     made = shapes_of(init)
-    return Intervention(init, update, when)
+    return Intervention(init, update, when, score.needs)
 
 
 def track(
@@ -294,7 +296,8 @@ def combine(**interventions: Intervention) -> Intervention:
         due = [intervention.is_due(step) for intervention in interventions.values()]
         return functools.reduce(operator.or_, due)
 
-    return Intervention(init, update, is_due)
+    needs = (name for intervention in interventions.values() for name in intervention.needs)
+    return Intervention(init, update, is_due, tuple(dict.fromkeys(needs)))
 
 
 def check_intervention(name: str, value: Any) -> None:

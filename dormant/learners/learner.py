@@ -80,6 +80,11 @@ class Gradients(NamedTuple):
     of_parameters: Gradient
     output_loss: OutputLoss | None = None  # for gradients of pre-activations; None: there are none
 
+    @property
+    def given(self) -> set[str]:
+        """The keywords that an intervention's `update` is given."""
+        return {"gradient"} | ({"pre_activation_gradients"} if self.output_loss else set())
+
 
 class LearnerState(NamedTuple):
     """Everything a learner carries from one gradient step to the next; a pytree of arrays."""
@@ -230,6 +235,12 @@ def step_learner(
     are_bundled = isinstance(interventions, Interventions)
     check(are_bundled, "interventions", "learners.Interventions(...)", interventions)
     tracker, intervention = interventions.tracker, interventions.intervention
+    given = set() if gradients is None else gradients.given
+    for name in getattr(intervention, "needs", ()):
+        allowed = (
+            "one whose scores read no gradients, or, where the learner has any, those of weights"
+        )
+        check(name in given, "intervention", allowed, f"one that needs {name!r}")
     target_intervention = interventions.target_intervention
 
     def init_state(key: jax.Array) -> LearnerState:

@@ -101,7 +101,7 @@ class Configured:
     adam_count: ClassVar[str] = "keep"  # where it is no option
 
     def __post_init__(self) -> None:
-        with errors_of(self.name):
+        with errors_of(self.name, {"decay": "score_decay"}):
             self._made_by(type(self)._SELECTION)
             self._made_by(scoring)
             check_choice("adam_count", self.adam_count, ADAM_COUNTS)
@@ -188,16 +188,16 @@ def _configured(
     name: str,
     selection: Callable[..., Any],
     action: Callable[..., Any],
-    without: str = "",
+    without: tuple[str, ...] = (),
     **defaults: Any,
 ) -> type:
-    """Registers an intervention in gin, with the options of its parts but one that would have no
+    """Registers an intervention in gin, with the options of its parts but those that would have no
     effect, and with their defaults but those given."""
     options: dict[str, Any] = {}
     for part in (selection, action, parts.every, scoring):
         options |= _options_of(part)
     options["adam_count"] = "per_entry"
-    options.pop(without, None)
+    options = {name: value for name, value in options.items() if name not in without}
     summary = (action.__doc__ or "").partition("\n")[0]
     kind = dataclasses.make_dataclass(
         name,
@@ -214,9 +214,10 @@ def _configured(
     return gin.configurable(kind, module="dormant.runs.interventions")
 
 
+_SCORELESS = ("score", "score_decay")
 ReDo = _configured("ReDo", capped_threshold, parts.recycling)
 FixedBudget = _configured("FixedBudget", parts.budget, parts.recycling)
-Reset = _configured("Reset", parts.whole_layers, parts.redrawing, "score", period=100_000)
+Reset = _configured("Reset", parts.whole_layers, parts.redrawing, _SCORELESS, period=100_000)
 ReGraMa = _configured("ReGraMa", capped_threshold, parts.recycling, tau=0.01, score="gradient")
 ContinualBackprop = _configured(
     "ContinualBackprop",
@@ -234,7 +235,7 @@ SelfNormalizedResets = _configured(
     period=1,
     score="inter_firing",
 )
-Prune = _configured("Prune", parts.below_threshold, parts.pruning, "adam_count", tau=0.0)
+Prune = _configured("Prune", parts.below_threshold, parts.pruning, ("adam_count",), tau=0.0)
 
 
 @gin.configurable

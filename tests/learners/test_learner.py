@@ -362,3 +362,10 @@ def test_the_gradient_is_computed_only_where_the_tracker_is_due():
         jax.effects_barrier()
         counts.append(len(computed))
     assert counts == [1, 1, 2]
+
+
+def test_an_intervention_that_needs_what_the_learner_has_not_is_refused_at_once():
+    needy = recorder(0.0)._replace(needs=("pre_activation_gradients",))
+    with pytest.raises(ValueError, match="`intervention`.*needs 'pre_activation_gradients'"):
+        build(intervention=needy)
+    build(intervention=needy._replace(needs=("gradient",)))

@@ -15,16 +15,27 @@ import dormant
 from dormant import parts
 from dormant.runs.interventions import (
     AdaptiveTau,
+    ContinualBackprop,
     FixedBudget,
     Prune,
     ReDo,
+    ReGraMa,
     Reset,
+    SelfNormalizedResets,
     Tracker,
 )
 from dormant.checks import ConfigurationError
 from dormant.runs.options import LearnerOptions, updates_per_burst
 
-INTERVENTIONS = (ReDo, FixedBudget, Reset, Prune)
+INTERVENTIONS = (
+    ReDo,
+    FixedBudget,
+    Reset,
+    Prune,
+    ReGraMa,
+    ContinualBackprop,
+    SelfNormalizedResets,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +61,11 @@ WRONG = [
     (ReDo, {"moments": None}, "one of 'reset', 'keep'; got None"),
     (ReDo, {"adam_count": "reset"}, "one of 'keep', 'per_entry'; got 'reset'"),
     (ReDo, {"flatten_layout": "tile"}, "one of 'channels_last', 'released_code'; got 'tile'"),
-    (ReDo, {"max_fraction": 1.5}, r"a number in \[0, 1\]; got 1.5"),
-    (ReDo, {"score": "utility"}, "one of 'activation', 'contribution_utility'; got 'utility'"),
+    (ReDo, {"max_fraction": 1.5}, r"a number in \[0, 1\] or a schedule .*; got 1.5"),
+    (ReDo, {"score": "utility"}, "one of 'activation', 'contribution_utility', .*; got 'utility'"),
+    (ReDo, {"score_decay": 1}, r"a number in \[0, 1\); got 1"),
+    (ContinualBackprop, {"rate": -1}, r"a number in \[0, 1\] or a schedule .*; got -1"),
+    (ContinualBackprop, {"maturity": 0.5}, "a whole number >= 0; got 0.5"),
     (ReDo, {"score_batch": 0}, "a whole number >= 1; got 0"),
     (FixedBudget, {"fraction": 1.5}, r"a number in \[0, 1\] or a schedule .*; got 1.5"),
     (FixedBudget, {"fraction": dormant.cosine_fraction}, "a number .*, called; got <f.*"),
@@ -117,6 +131,9 @@ def test_defaults_are_the_papers():
         (FixedBudget, (dormant.fixed_budget, parts.budget, parts.recycling, parts.every)),
         (Reset, (dormant.layer_reset, parts.redrawing)),
         (Prune, (dormant.prune,)),
+        (ReGraMa, (dormant.interventions.regrama, parts.recycling)),
+        (ContinualBackprop, (dormant.interventions.continual_backprop, parts.recycling)),
+        (SelfNormalizedResets, (dormant.interventions.self_normalized_resets, parts.recycling)),
     ],
 )
 def test_defaults_are_those_of_the_core(options, made_of):
@@ -125,10 +142,11 @@ def test_defaults_are_those_of_the_core(options, made_of):
     for factory in made_of:
         for name, parameter in inspect.signature(factory).parameters.items():
             # The core scores on all that it is given, and takes functions for scores.
-            if name in fields and name not in ("score", "score_batch"):
+            if name in fields and name not in ("score", "score_batch", "max_fraction"):
                 assert fields[name] == parameter.default, name
                 compared.add(name)
-    unnamed = {"score", "score_batch", "start", "end", "adam_count", "max_fraction"}
+    unnamed = {"score", "score_decay", "score_batch", "start", "end", "adam_count", "max_fraction"}
+    unnamed |= {"tau"} if options is SelfNormalizedResets else set()  # which the core calls eta
     assert set(fields) - compared <= unnamed
 
 
@@ -200,13 +218,15 @@ def network():
         (ReDo(tau=0.0, period=1, start=3), 0, 0),
         (FixedBudget(fraction=0.5, period=2, order="highest"), 4, 4),
         (FixedBudget(fraction=dormant.cosine_fraction(0.5, 3), period=2), 2, 2),
+        (ContinualBackprop(rate=0.5, maturity=1), 4, 4),
+        (SelfNormalizedResets(), 0, 0),
         (Reset(period=2), 8, 8),
         (Reset(period=2, layers=["output"]), 0, 0),
         (Prune(tau=0.5, period=2), 2, 0),  # silent neurons: their weights are 0 already
         (Tracker(tracking_period=2), 0, 0),
     ],
     ids=[
-        "redo", "capped", "adaptive", "capped at 0", "utility", "later", "highest", "cosine", "last hidden", "output",
+        "redo", "capped", "adaptive", "capped at 0", "utility", "later", "highest", "cosine", "utility of the mature", "ages", "last hidden", "output",
         "prune", "track",
     ],
 )  # fmt: skip
@@ -232,7 +252,8 @@ def test_scoring_is_on_the_first_rows_of_a_larger_batch(make):
     graph, init, params, inputs = network()
     optimizer = optax.sgd(1e-3)
     arguments = (graph,) if make is Tracker else (graph, init, optimizer)
-    intervention = make(score_batch=8).intervention(*arguments)
+    score = {"score": "activation"} if make is ReGraMa else {}  # which needs no gradient
+    intervention = make(score_batch=8, **score).intervention(*arguments)
     run = (params, optimizer.init(params), intervention.init(jax.random.key(2)))
     jax.eval_shape(intervention.update, *run, inputs)
     with pytest.raises(ValueError, match="at least `score_batch` = 8 rows; got shape"):
