@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import dormant
-from dormant import learners, replay, vectorized
+from dormant import learners, regularizers, replay, vectorized
 
 PACKAGE = Path(dormant.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -34,7 +34,8 @@ ROOMS = {
     "ground": ((), CORE_PACKAGES),
     "tracing": (("ground",), CORE_PACKAGES),
     "interventions": (("ground",), CORE_PACKAGES),
-    "face": (("ground", "tracing", "interventions"), CORE_PACKAGES),
+    "regularizers": (("ground", "interventions"), CORE_PACKAGES),
+    "face": (("ground", "tracing", "interventions", "regularizers"), CORE_PACKAGES),
     "xla_cpu": (("ground", "tracing"), CORE_PACKAGES),
     "records": (("ground",), {"jax", "numpy"}),
     "learners": (("ground", "interventions"), CORE_PACKAGES),
@@ -261,7 +262,7 @@ def test_no_file_uses_what_jax_keeps_to_itself(path):
 
 
 def public_functions() -> Iterator[tuple[str, Callable]]:
-    for module in (dormant, dormant.parts, learners, replay, vectorized):
+    for module in (dormant, dormant.parts, regularizers, learners, replay, vectorized):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 yield f"{module.__name__}.{name}", getattr(module, name)

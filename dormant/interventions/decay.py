@@ -35,17 +35,7 @@ def weight_decay(
     Raises:
       ValueError: if an option is not valid.
     """
-    check_optimizer(optimizer)
-    check_number("coefficient", coefficient, 0)
-    check_choice("kind", kind, WEIGHT_DECAY_KINDS)
-    if kind == "l2":
-        check(learning_rate is None, "learning_rate", "None with kind 'l2'", learning_rate)
-    is_rate = (
-        learning_rate is None
-        or callable(learning_rate)
-        or (is_number(learning_rate) and 0 <= learning_rate < float("inf"))
-    )
-    check(is_rate, "learning_rate", "None, a number >= 0 or a schedule", learning_rate)
+    check_decay(optimizer, coefficient, kind, learning_rate)
     if coefficient == 0:
         return optimizer
     if kind == "l2":
@@ -58,3 +48,23 @@ def weight_decay(
         return -learning_rate(step) * coefficient
 
     return optax.chain(optimizer, optax.add_decayed_weights(decay))
+
+
+def check_decay(
+    optimizer: optax.GradientTransformation,
+    coefficient: float,
+    kind: str,
+    learning_rate: float | optax.Schedule | None,
+) -> None:
+    """Raises ValueError unless these are valid for a decay of one of the two kinds."""
+    check_optimizer(optimizer)
+    check_number("coefficient", coefficient, 0)
+    check_choice("kind", kind, WEIGHT_DECAY_KINDS)
+    if kind == "l2":
+        check(learning_rate is None, "learning_rate", "None with kind 'l2'", learning_rate)
+    is_rate = (
+        learning_rate is None
+        or callable(learning_rate)
+        or (is_number(learning_rate) and 0 <= learning_rate < float("inf"))
+    )
+    check(is_rate, "learning_rate", "None, a number >= 0 or a schedule", learning_rate)

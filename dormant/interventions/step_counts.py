@@ -78,7 +78,7 @@ def per_entry_counts(
         inner = plain.init(params)
         zeros = [
             jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.int32), params)
-            for _ in _places(plain, inner, params).counts
+            for _ in find_counts(plain, inner, params).counts
         ]
         return PerEntryCountsState(inner, tuple(zeros))
 
@@ -90,7 +90,7 @@ def per_entry_counts(
         def step(updates, inner, params):
             return plain.update(updates, inner, params, **extra)
 
-        places = _places(plain, state.inner, updates)
+        places = find_counts(plain, state.inner, updates)
         closed, made = jax.make_jaxpr(step, return_shape=True)(updates, state.inner, params)
         leaves = jax.tree.leaves(updates)
         own = list(range(len(leaves)))
@@ -130,14 +130,14 @@ def per_entry_counts(
     return PerEntryCounts(init, update)
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Where things stand among the leaves of an optimizer's state."""
 
     counts: list[int]  # the leaves that count the steps of moments beside them
     owners: list[int | None]  # of each leaf: the parameter that it mirrors
 
 
-def _places(optimizer: Any, state: optax.OptState, params: Any) -> _Places:
+def find_counts(optimizer: Any, state: optax.OptState, params: Any) -> Places:
     """Finds the counts in a state by structure: a field `count`, a whole number, beside one that
     mirrors the parameters. `params` may be optax's placeholder for them, a tree without leaves."""
     kind = type(params)
@@ -168,7 +168,7 @@ def _places(optimizer: Any, state: optax.OptState, params: Any) -> _Places:
         and jnp.shape(leaf) == ()
         and jnp.issubdtype(jnp.result_type(leaf), jnp.integer)
     ]
-    return _Places(counts, owners)
+    return Places(counts, owners)
 
 
 def _owners(optimizer: Any, state: optax.OptState, numbers: Any) -> Any:
