@@ -18,9 +18,9 @@ def churn_loss(
     """The mean squared change of a network's outputs between two of its parameters: the term that
     C-CHAIN reduces (Tang et al., ICML 2025, arXiv 2506.00592).
 
-    The reference is the network before the latest update, the inputs are a batch of their own, drawn
-    apart from the one that the loss is of. The gradient goes through `params` alone. As a state, the
-    loop carries the parameters before the latest update; both may be donated:
+    The reference is the network before the latest update; the inputs are a batch of their own,
+    drawn apart from the one that the loss is of. The gradient goes through `params` alone. The
+    loop's state carries the parameters before the latest update, and both may be donated:
 
     >>> import optax
     >>> def step(params, previous, opt_state, batch, reference_inputs):
@@ -32,8 +32,8 @@ def churn_loss(
 
     At the first step, where `previous` is a copy of `params`, it is 0, and so is its gradient. The
     authors' code chooses the coefficient at each step so that this term stays a fixed fraction of
-    the running mean of the loss. After a recycle give the recycled parameters as the reference, else
-    the loss asks for the neurons back, unless their silence leaves the outputs the same.
+    the running mean of the loss. After a recycle that changes the outputs, give the recycled
+    parameters as the reference, else the loss asks for the old neurons back.
 
     Args:
       apply: `apply(params, *inputs)`, an array or a tree of arrays (B, …).

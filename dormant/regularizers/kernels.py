@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dormant.checks import check, check_flag
+from dormant.checks import check_flag
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.structures import is_masked
 
@@ -157,9 +157,11 @@ def _arrays(
         if fits and all(jnp.shape(leaf) == shapes[path] for path, (_, leaf) in found.items()):
             return found
     wanted = ", ".join(f"{path} {list(shape)}" for path, shape in shapes.items())
-    shown = [f"{path} {list(jnp.shape(leaf))}" for path, (_, leaf) in zip(given, leaves)]
-    check(False, "params", f"those that the graph was traced with, with {wanted}", shown)
-    return {}
+    got = [f"{path} {list(np.shape(leaf))}" for path, (_, leaf) in zip(given, leaves, strict=True)]
+    raise ValueError(
+        "`params` must be those that the graph was traced with, or a part with the kernels"
+        f" {wanted}; got {', '.join(got)}"
+    )
 
 
 def _plain(path: str) -> str:

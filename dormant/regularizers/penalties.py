@@ -45,8 +45,8 @@ def l2_init(
     The initial values are those that `init` is given. When neurons are recycled, the values of the
     rewritten entries are replaced by what the recycle wrote, as `dormant.reset_moments` makes an
     entry's state what `init` of the new parameters holds there: fresh weights are pulled to
-    themselves, outgoing ones to 0, not back to the neuron that died. Outside of a recycle the values
-    never change: drawing new ones at each step is another method.
+    themselves, outgoing ones to 0, not back to the neuron that died. Outside of a recycle these
+    values never change.
 
     Args:
       optimizer: any optax transformation.
@@ -122,13 +122,18 @@ def spectral_regularization(
 
     def change(kernel, right, array, update, step):
         matrix = kernel.matrix(array)
-        for _ in range(iterations):
-            left = _unit(matrix @ right)
-            image = left @ matrix
-            sigma = jnp.linalg.norm(image)
-            right = jnp.where(sigma > 0, _unit(image), right)  # a kernel of zeros has none
+
+        def iterate(_: Any, right: jax.Array) -> jax.Array:
+            image = _unit(matrix @ right) @ matrix
+            return jnp.where(jnp.any(image != 0), _unit(image), right)  # zeros have no direction
+
+        right = jax.lax.fori_loop(0, iterations, iterate, right)
+        left = matrix @ right
+        sigma = jnp.linalg.norm(left)
         slope = 2 * power * (sigma**power - 1) * sigma ** (power - 1)
-        return _plus(update, kernel.array(coefficient * slope * jnp.outer(left, right))), right
+        return _plus(
+            update, kernel.array(coefficient * slope * jnp.outer(_unit(left), right))
+        ), right
 
     penalty = transform_kernels(graph, change, begin, output_layers=output_layers)
     return optimizer if coefficient == 0 else optax.chain(penalty, optimizer)
@@ -142,22 +147,21 @@ def parseval_regularization(
     scale: float = 2.0,
     output_layers: bool = False,
 ) -> optax.GradientTransformation:
-    """Keeps the weight vectors of a layer's neurons orthogonal and of one norm (Chung, Cherif, Meger
-    & Precup, NeurIPS 2024, arXiv 2412.07224).
+    """Keeps the weight vectors of a layer's neurons orthogonal and of one norm (Chung, Cherif,
+    Meger & Precup, NeurIPS 2024, arXiv 2412.07224).
 
     Adds the gradient of `coefficient * sum(||W W^T - scale * I||_F^2)`, where the rows of W are the
     neurons: W is the transpose of Flax's kernel K (fan-in, fan-out). The gradient by K is `4 K (K^T
     K - scale * I)`. It is the same by whichever side is multiplied out, as the two penalties differ
     by a constant, so that a kernel with more neurons than inputs becomes one with orthogonal rows;
-    the smaller side is computed. The authors' code multiplies the coefficient by (64 / width)^2 and
-    leaves out the first layer: here every hidden layer is regularized with the coefficient as it is
-    (`optax.masked` leaves some out).
+    the smaller side is computed. The authors' code multiplies the coefficient by (64 / width)^2,
+    which is left to the caller here.
 
     Args:
       optimizer: any optax transformation.
       graph: the network's neuron graph.
       coefficient: at least 0; 0 returns the optimizer itself.
-      scale: s in the formula, the squared gain of an orthogonal initializer: 2 in the authors' code.
+      scale: s in the formula, the squared gain of an orthogonal initializer; the authors' is 2.
       output_layers: whether the kernels of output layers are regularized too.
 
     Raises:
@@ -190,8 +194,8 @@ def isometry_decay(
     Subtracts `learning_rate * coefficient * r` from the optimizer's own update, where r is the
     gradient of `||K^T K - I||_F^2`, or of `||K K^T - I||_F^2` where that is the smaller side. The
     moments see the gradient of the task alone. The formula follows a published summary of the
-    paper, whose own text was not at hand: what it does with convolutions, here matrices (fan-in,
-    fan-out), with output layers and with the gains of activations is not verified.
+    paper and public reimplementations, as the paper's own text was not at hand: what it does with
+    convolutions, here matrices (fan-in, fan-out), and with output layers is not verified.
 
     Args:
       optimizer: any optax transformation.

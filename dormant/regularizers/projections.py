@@ -24,7 +24,8 @@ def weight_clipping(
     bound: str = "fan_in",
     output_layers: bool = True,
 ) -> optax.GradientTransformation:
-    """Clips every weight after each step (Elsayed, Lan, Lyle & Mahmood, RLC 2024, arXiv 2407.01704).
+    """Clips every weight after each step (Elsayed, Lan, Lyle & Mahmood, RLC 2024, arXiv
+    2407.01704).
 
     The weights of a kernel stay within `kappa` times the bound of the distribution that they are
     initialized from. The authors' code clips biases to the bound of their layer besides; here

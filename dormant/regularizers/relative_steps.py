@@ -23,19 +23,18 @@ class AdamRelState(NamedTuple):
 def adam_rel(
     optimizer: optax.GradientTransformation, period: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Adam with relative timesteps: its step count restarts at 0 every `period` updates, its moments
-    go on (Adam-Rel; Ellis et al., NeurIPS 2024, arXiv 2412.17113).
+    """Adam with relative timesteps: its step count restarts at 0 every `period` updates, while its
+    moments go on (Adam-Rel; Ellis et al., NeurIPS 2024, arXiv 2412.17113).
 
     The period is that of the target: the updates between two target networks, or those on one
-    batch of PPO. After a change of the target gradients may be much larger than the moments say;
-    the bias correction of a new count divides the old moments by what a new one would lack, which
-    bounds the steps.
+    batch of PPO. After a change of the target gradients may be much larger than the old moments,
+    and Adam's steps with them; with a new count they stay near the learning rate. Where gradients
+    stay alike, the first step is sqrt(1 - b2) / (1 - b1) = 0.32 times the learning rate.
 
     It differs from `dormant.per_entry_counts`, whose counts restart for the entries that a recycle
-    rewrites, together with their moments, because those lack what the count says. Here the count of
-    all entries restarts, and the moments are kept. Both together are `dormant.per_entry_counts(
-    adam_rel(optimizer, period))`, as `dormant.as_transformation` has it; the restart then clears the
-    count of every entry.
+    rewrites, together with their moments. Here the count of all entries restarts, and the moments
+    are kept. Both together are `dormant.per_entry_counts(adam_rel(optimizer, period))`, as
+    `dormant.as_transformation` has it; a restart then clears the count of every entry.
 
     Args:
       optimizer: any optax transformation with a `count` beside moments like the parameters: Adam

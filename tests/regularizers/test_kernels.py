@@ -1,0 +1,99 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What the graph says of kernels: which arrays and which parts of them, and their matrices."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+from dormant import regularizers
+from dormant.regularizers.kernels import kernels_of
+from tests.small_networks import IMAGES, convolve, draw
+
+RATE = 0.1
+
+
+def test_the_matrix_of_a_kernel_goes_by_the_graph_not_by_the_layout():
+    """A channels-first convolution has its outputs first; a member of a mapped network owns a part
+    of every array; shared kernels count once."""
+
+    def first(params, images):
+        x = convolve(images, params["k"], numbers=("NCHW", "OIHW", "NCHW"))
+        return jax.nn.relu(x).reshape(x.shape[0], -1) @ params["w"]
+
+    params = draw({"k": (5, 2, 3, 3), "w": (80, 2)}, 1)
+    images = jnp.moveaxis(IMAGES, -1, 1)
+    traced = dormant.trace(first, params, images)
+    kernel, output = kernels_of(traced, True)
+    assert kernels_of(traced, False)[0].path == kernel.path == "k" and output.path == "w"
+    matrix = kernel.matrix(params["k"])
+    np.testing.assert_array_equal(matrix, params["k"].reshape(5, -1).T)
+    np.testing.assert_array_equal(kernel.array(matrix), params["k"])
+
+    def member(params, states):
+        x = jax.nn.relu(states @ params["w"])
+        return jax.nn.relu(x @ params["twice"]) @ params["twice"]
+
+    stacked = draw({"w": (2, 3, 4), "twice": (2, 4, 4)}, 2)
+    states = jax.random.normal(jax.random.key(0), (6, 3))
+    mapped = dormant.trace(jax.vmap(member, (0, None)), stacked, states)
+    hidden = kernels_of(mapped, False)
+    assert [kernel.path for kernel in hidden].count("w") == 2
+    for kernel, number in zip(hidden, (0, 1), strict=False):
+        found = kernel.matrix(stacked["w"])
+        np.testing.assert_array_equal(found, stacked["w"][number])
+        back = np.asarray(kernel.array(found))
+        np.testing.assert_array_equal(back[number], stacked["w"][number])
+        assert not back[1 - number].any()
+
+
+@pytest.mark.parametrize("name", ["parseval", "projection", "clipping"])
+def test_members_of_a_mapped_network_are_regularized_by_themselves(name):
+    def member(params, states):
+        return jax.nn.relu(states @ params["w"]) @ params["out"]
+
+    def made(graph):
+        if name == "parseval":
+            return regularizers.parseval_regularization(optax.sgd(RATE), graph, 0.1)
+        if name == "projection":
+            return regularizers.norm_projection(optax.sgd(RATE), graph)
+        return regularizers.weight_clipping(
+            optax.sgd(RATE), graph, 0.5, bound="initial", output_layers=False
+        )
+
+    stacked, slope = (
+        draw({"w": (2, 3, 4), "out": (2, 4, 1)}, 2),
+        draw({"w": (2, 3, 4), "out": (2, 4, 1)}, 3),
+    )
+    states = jax.random.normal(jax.random.key(0), (6, 3))
+    whole = made(dormant.trace(jax.vmap(member, (0, None)), stacked, states))
+    found, _ = whole.update(slope, whole.init(stacked), stacked)
+    one = jax.tree.map(lambda leaf: leaf[0], stacked)
+    single = made(dormant.trace(member, one, states))
+    expected, _ = jax.vmap(lambda s, p: single.update(s, single.init(p), p))(slope, stacked)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), found, expected)
+
+
+def test_a_graph_of_all_variables_serves_an_optimizer_of_the_parameters():
+    class Normalized(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(nn.relu(nn.BatchNorm(use_running_average=True)(nn.Dense(4)(x))))
+
+    module, states = Normalized(), jax.random.normal(jax.random.key(0), (6, 3))
+    variables = module.init(jax.random.key(1), states)
+    traced = dormant.trace(module.apply, variables, states)
+    transformation = regularizers.norm_projection(optax.sgd(RATE), traced)
+    slope = jax.tree.map(jnp.ones_like, variables)
+    whole, _ = transformation.update(slope, transformation.init(variables), variables)
+    params = variables["params"]
+    part, _ = transformation.update(slope["params"], transformation.init(params), params)
+    jax.tree.map(np.testing.assert_array_equal, part, whole["params"])
+    new = optax.apply_updates(params, part)["Dense_1"]["kernel"]
+    np.testing.assert_allclose(
+        np.linalg.norm(new), np.linalg.norm(params["Dense_1"]["kernel"]), rtol=1e-5
+    )
