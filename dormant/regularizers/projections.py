@@ -80,8 +80,7 @@ def norm_projection(
     change the network: NaP has a normalization without bias before it, such as `nn.LayerNorm`
     between every kernel of a hidden layer and its activation, which is the network's part and not
     done here. What an output layer puts out does depend on its scale, hence the default. Scales and
-    offsets of normalization layers are left alone; the paper lets them drift, decays or projects
-    them.
+    offsets of normalization layers, which the paper regularizes or normalizes, are left alone.
 
     A recycle leaves the norms that are kept as they are: the next step scales the whole kernel, of
     which some columns are fresh and some rows 0.
