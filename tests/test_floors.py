@@ -41,11 +41,14 @@ ROOMS = {
     "learners": (("ground", "interventions"), CORE_PACKAGES),
     "replay": (("ground", "learners"), {"numpy"}),
     "runs": (
-        ("ground", "interventions", "face", "records", "learners"),
+        ("ground", "interventions", "regularizers", "face", "records", "learners"),
         CORE_PACKAGES | RUN_PACKAGES | {"ale_py", "gymnasium"},
     ),
     "vectorized": (
-        ("ground", "interventions", "face", "xla_cpu", "records", "learners", "runs"),
+        (
+            *("ground", "interventions", "regularizers", "face", "xla_cpu", "records", "learners"),
+            "runs",
+        ),
         CORE_PACKAGES | {"gin", "gymnax"},
     ),
     "studies": (

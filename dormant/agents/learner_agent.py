@@ -180,13 +180,13 @@ class LearnerAgent:
           *inputs: the inputs of a batch of 1, or their shapes.
         """
         intervention = self._options.intervention
-        optimizer = self._create_optimizer()
         self._traced.append(apply)
         params = jax.eval_shape(init, jax.random.key(0))
         needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
         available = device_memory()
         check_memory("network", self.network_def, needed, what, available)
         graph = dormant.trace(apply, params, *inputs)
+        optimizer = self._create_optimizer(graph)
         self._options.check_score_batches(graph, init, inputs, available)
         return LearnerParts(
             init=init,
@@ -202,10 +202,10 @@ class LearnerAgent:
     def _intervention(self, *traced: Any) -> dormant.Intervention:
         return self._options.intervention.intervention(*traced)
 
-    def _create_optimizer(self) -> optax.GradientTransformation:
+    def _create_optimizer(self, graph: dormant.NeuronGraph) -> optax.GradientTransformation:
         """The optimizer of the whole tree of parameters, as the options ask for it."""
         option = option_name(type(self), "optimizer")
-        return create_optimizer(self._optimizer_name, self._options, option)
+        return create_optimizer(self._optimizer_name, self._options, option, graph)
 
     @property
     def _follows_agent_steps(self) -> bool:

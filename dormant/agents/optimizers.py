@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""The optimizer that `create_optimizer.*` describes in gin; weight decay and per-entry counts."""
+"""The optimizer that `create_optimizer.*` describes in gin, with what an agent's options add."""
 
 import inspect
 from collections.abc import Mapping
@@ -16,14 +16,15 @@ from dormant.runs.options import LearnerOptions
 
 
 def create_optimizer(
-    name: str, options: LearnerOptions, option: str
+    name: str, options: LearnerOptions, option: str, graph: dormant.NeuronGraph
 ) -> optax.GradientTransformation:
     """Dopamine's `create_optimizer(name)` as gin configures it, with what an agent's options add.
 
     Args:
       name: "adam", "rmsprop" or "sgd".
-      options: whose weight decay it has, and whose per-entry count of Adam's steps.
+      options: whose regularizers, weight decay and per-entry count of Adam's steps it has.
       option: where gin sets the name, for errors.
+      graph: of the network that is trained.
 
     Raises:
       ConfigurationError: when the name is unknown or an option of `create_optimizer.*` is not
@@ -37,18 +38,7 @@ def create_optimizer(
     rate = values["learning_rate"]
     if values["anneal_learning_rate"]:
         rate = optax.linear_schedule(rate, 0.0, values["anneal_steps"])
-    optimizer = dopamine_dqn.create_optimizer(name)
-    if options.per_entry_count:
-        optimizer = dormant.per_entry_counts(optimizer)
-    if options.weight_decay == 0:
-        return optimizer
-    kind = options.weight_decay_kind
-    return dormant.weight_decay(
-        optimizer,
-        options.weight_decay,
-        kind=kind,
-        learning_rate=rate if kind == "decoupled" else None,
-    )
+    return options.finished(dopamine_dqn.create_optimizer(name), graph, rate)
 
 
 def _check(values: Mapping[str, Any]) -> None:

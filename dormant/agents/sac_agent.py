@@ -189,8 +189,11 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         # A soft target moves at every gradient step, inside the update.
         return self.target_update_type == "hard" and super()._follows_agent_steps
 
-    def _create_optimizer(self) -> optax.GradientTransformation:
-        optimizer = super()._create_optimizer()
+    def _create_optimizer(self, graph: dormant.NeuronGraph) -> optax.GradientTransformation:
+        # One optimizer trains the networks of several graphs.
+        regularizers = self._options.regularizers
+        require(not regularizers, "LearnerOptions.regularizers", "() with SAC", regularizers)
+        optimizer = super()._create_optimizer(graph)
         if self._options.weight_decay == 0:
             return optimizer
         # The temperature is no weight: it does not decay.

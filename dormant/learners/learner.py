@@ -156,7 +156,7 @@ def gradient_learner(
 
     Args:
       init: `init(key) -> params`, the network's own initializer.
-      optimizer: any optax transformation; its state is never looked into.
+      optimizer: any optax transformation; its state is never looked into. It is given `batch=`.
       loss: `loss(params, target_params, batch, key) -> (scalar, metrics)`.
       policy, evaluation_policy, target_rule, interventions: as in `step_learner`.
       output_loss: the same loss as one of the network's outputs, as `Gradients` has it.
@@ -167,10 +167,12 @@ def gradient_learner(
     check_function("loss", loss)
     check_init_and_update("optimizer", optimizer)
     loss_gradient = jax.value_and_grad(loss, has_aux=True)
+    # What takes a batch is given it, such as `regularizers.churn_reduction`.
+    given_batch = optax.with_extra_args_support(optimizer)
 
     def step(params, target_params, opt_state, batch, key):
         (loss_value, metrics), gradient = loss_gradient(params, target_params, batch, key)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        updates, opt_state = given_batch.update(gradient, opt_state, params, batch=batch)
         params = optax.apply_updates(params, updates)
         return params, opt_state, {**metrics, "loss": loss_value}
 

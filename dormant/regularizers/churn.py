@@ -1,15 +1,18 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""The loss that keeps an update from changing what the network says elsewhere."""
+"""What keeps an update from changing what the network says elsewhere: a loss, and an optimizer
+that adds its gradient."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from dormant.checks import check, check_function
-from dormant.regularizers.kernels import precise
+from dormant.checks import check, check_function, check_number
+from dormant.interventions.structures import check_optimizer
+from dormant.regularizers.kernels import check_params, precise
 
 
 def churn_loss(
@@ -57,3 +60,61 @@ def churn_loss(
     size = sum(leaf.size for leaf in leaves)
     check(size > 0, "apply", "a function with at least one output", leaves)
     return sum((jnp.sum(jnp.square(leaf)) for leaf in leaves), jnp.zeros(())) / size
+
+
+class ChurnReductionState(NamedTuple):
+    """State of `churn_reduction`."""
+
+    inner: optax.OptState  # the optimizer's own
+    previous: Any  # the parameters before the latest update, same structure, shapes and dtypes
+
+
+def churn_reduction(
+    optimizer: optax.GradientTransformation,
+    apply: Callable[..., Any],
+    coefficient: float,
+    inputs: Callable[[Any], Any],
+) -> optax.GradientTransformationExtraArgs:
+    """C-CHAIN as an optimizer: adds the gradient of `coefficient * churn_loss` (Tang et al., 2025).
+
+    The parameters before the latest update are state, of which recycled entries begin anew with the
+    network's, so that the loss does not ask for old neurons back. The authors choose the
+    coefficient anew at each step; here it is fixed.
+
+    Args:
+      optimizer: any optax transformation.
+      apply: `apply(params, *inputs)`, an array or a tree of arrays (B, …).
+      coefficient: at least 0; 0 returns the optimizer itself.
+      inputs: `inputs(batch) -> inputs` of the network, a tuple where there are several, on which
+        its outputs are kept: others than those of the loss.
+
+    Returns:
+      A transformation whose `update` takes `batch=` besides.
+
+    Raises:
+      ValueError: if an option is not valid; from `update`, if `params` or `batch` is not given.
+    """
+    check_optimizer(optimizer)
+    check_function("apply", apply, "(params, *inputs)")
+    check_number("coefficient", coefficient, 0)
+    check_function("inputs", inputs, "(batch)")
+    inner = optax.with_extra_args_support(optimizer)
+    if coefficient == 0:
+        return inner
+
+    def init(params: optax.Params) -> ChurnReductionState:
+        return ChurnReductionState(inner.init(params), jax.tree.map(jnp.copy, params))
+
+    def update(updates, state: ChurnReductionState, params=None, *, batch=None, **extra):
+        check_params(params)
+        check(batch is not None, "batch", "given to `update`", batch)
+        reference = inputs(batch)
+
+        def loss(params: optax.Params) -> jax.Array:
+            return coefficient * churn_loss(apply, params, state.previous, reference)
+
+        updates = optax.tree_utils.tree_add(updates, jax.grad(loss)(params))
+        updates, made = inner.update(updates, state.inner, params, batch=batch, **extra)
+        return updates, ChurnReductionState(made, params)
+
+    return optax.GradientTransformationExtraArgs(init, update)

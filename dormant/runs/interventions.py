@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gin
-import jax.numpy as jnp
 import optax
 
 import dormant
@@ -20,6 +19,7 @@ from dormant import parts
 from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of
 from dormant.interventions.measures import check_rank_threshold
 from dormant.interventions.step_counts import ADAM_COUNTS
+from dormant.runs.smallest_network import smallest_network
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
 for _schedule in (
@@ -151,7 +151,7 @@ class Configured:
             for option, stand_in in (("also", ()), ("layers", ("hidden",)))
             if _is_names(getattr(self, option, None))
         }
-        self._made_by(type(self)._ACTION, **_smallest_network() | stand_ins)
+        self._made_by(type(self)._ACTION, **smallest_network() | stand_ins)
 
     def _made_by(self, part: Callable[..., Any], **given: Any) -> Any:
         """Calls a part with what it takes of the options and of what is given besides."""
@@ -169,19 +169,6 @@ def _is_names(value: Any) -> bool:
     """Whether an option holds names of layers, which only the network can check."""
     is_list = isinstance(value, list | tuple) and len(value) > 0
     return is_list and all(isinstance(name, str) for name in value)
-
-
-@functools.cache
-def _smallest_network() -> dict[str, Any]:
-    """What an action is given of a network with one hidden neuron, to check its options on."""
-    params = {"hidden": jnp.zeros((1, 1)), "output": jnp.zeros((1, 1))}
-    graph = dormant.manual_graph(
-        params,
-        measure=lambda params, inputs: {"hidden": inputs @ params["hidden"]},
-        wiring={"hidden": (["hidden"], ["output"])},
-        output_layers=["output"],
-    )
-    return {"graph": graph, "init": lambda key: params, "optimizer": optax.identity()}
 
 
 def _configured(

@@ -84,6 +84,8 @@ class LearnerOptions:
         target_update_period counts.
       weight_decay: coefficient of the weight decay, >= 0 (fig. 1: 1e-5).
       weight_decay_kind: "l2", a term added to the gradient, as released, or "decoupled" (AdamW).
+      regularizers: what goes around the optimizer, from the inside out, such as `(@L2Init(),)`; see
+        `dormant.regularizers`. Adam's per-entry count and the weight decay go around them.
       intervention: `@ReDo()`, `@Reset()`, `@FixedBudget()` or `@Prune()`; None to only track.
       tracker: None for `Tracker()` as gin configures it.
       replay_scheme: "configured" for the sampling that the agent's own replay_scheme names, or
@@ -99,6 +101,7 @@ class LearnerOptions:
     target_update_unit: str = "agent_steps"
     weight_decay: float = 0.0
     weight_decay_kind: str = "l2"
+    regularizers: Any = ()
     intervention: Any = None
     tracker: Any = None
     replay_scheme: str = "configured"
@@ -110,6 +113,12 @@ class LearnerOptions:
         checks.require_number(f"{name}weight_decay", self.weight_decay, 0)
         for option, choices in _CHOICES.items():
             checks.require_choice(f"{name}{option}", getattr(self, option), choices)
+        regularizers = self.regularizers
+        are_options = isinstance(regularizers, list | tuple) and all(
+            _has(each, "around") for each in regularizers
+        )
+        allowed = "a tuple of regularizers such as (@L2Init(),), with their parentheses"
+        require(are_options, f"{name}regularizers", allowed, regularizers)
         acts = self.intervention is None or _has(self.intervention, "period")
         allowed = "None or an intervention such as @ReDo(), with its parentheses"
         require(acts, f"{name}intervention", allowed, self.intervention)
@@ -125,6 +134,30 @@ class LearnerOptions:
     def per_entry_count(self) -> bool:
         """Whether Adam counts the steps of each parameter entry, as the intervention may ask."""
         return getattr(self.intervention, "adam_count", "keep") == "per_entry"
+
+    def finished(
+        self,
+        optimizer: optax.GradientTransformation,
+        graph: dormant.NeuronGraph,
+        learning_rate: float | optax.Schedule,
+    ) -> optax.GradientTransformation:
+        """An optimizer with the regularizers, Adam's per-entry count and the weight decay asked for.
+
+        Args:
+          optimizer: the plain one.
+          graph: of the network that it trains.
+          learning_rate: of the optimizer.
+
+        Raises:
+          ConfigurationError: when an option does not fit the network.
+        """
+        for regularizer in self.regularizers:
+            optimizer = regularizer.around(optimizer, graph, learning_rate)
+        if self.per_entry_count:
+            optimizer = dormant.per_entry_counts(optimizer)
+        kind = self.weight_decay_kind
+        rate = learning_rate if kind == "decoupled" else None
+        return dormant.weight_decay(optimizer, self.weight_decay, kind=kind, learning_rate=rate)
 
     @property
     def _parts(self) -> list[Any]:

@@ -134,7 +134,7 @@ class Distillation:
         experience = source.experience
         network = agent.q_network(experience.game)
         check_batches("Distillation", self.evaluation_episodes, network, options)
-        optimizer = agent.optimizer(options, {})
+        optimizer = agent.optimizer(options, network.graph)
         policy = learners.epsilon_greedy(network.apply)
         with errors_of("Distillation"):
             learner = learners.gradient_learner(

@@ -74,7 +74,7 @@ class OfflineDQN:
         experience = source.experience
         network = agent.q_network(experience.game)
         check_batches("OfflineDQN", self.evaluation_episodes, network, options)
-        optimizer = agent.optimizer(options, {})
+        optimizer = agent.optimizer(options, network.graph)
         with errors_of("OfflineDQN"):
             learner = learners.dqn(
                 network.apply,

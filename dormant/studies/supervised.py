@@ -197,11 +197,7 @@ class Supervised:
             descent = optax.sgd(self.learning_rate, self.momentum)
         else:
             descent = optax.adam(self.learning_rate)
-        if options.per_entry_count:
-            descent = dormant.per_entry_counts(descent)
-        kind, decay = options.weight_decay_kind, options.weight_decay
-        rate = self.learning_rate if kind == "decoupled" else None
-        optimizer = dormant.weight_decay(descent, decay, kind=kind, learning_rate=rate)
+        optimizer = options.finished(descent, graph, self.learning_rate)
 
         def loss(params: Any, target_params: Any, batch: LabelledBatch, key: jax.Array):
             logits = apply(params, batch.image)

@@ -4,6 +4,7 @@
 
 import dataclasses
 import math
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 import optax
 
 import dormant
-from dormant import learners, vectorized
+from dormant import learners, regularizers, vectorized
 from dormant.checks import (
     LARGEST_COUNT,
     errors_of,
@@ -63,6 +64,8 @@ class VectorizedDQN(vectorized.Settings):
       target_update_period: between two syncs of the target network, in the unit that
         `LearnerOptions.target_update_unit` says.
       learning_rate, eps: Adam's.
+      churn_coefficient: of C-CHAIN's loss on the next observations of the batch, >= 0; see
+        `dormant.regularizers.churn_reduction`.
 
     Raises:
       ConfigurationError: when an option is not allowed.
@@ -76,6 +79,7 @@ class VectorizedDQN(vectorized.Settings):
     target_update_period: int = 1_000
     learning_rate: float = 2.5e-4
     eps: float = 1.5e-4
+    churn_coefficient: float = 0.0
     updates_per_burst: int = dataclasses.field(init=False, default=1)
     score_batch: int = dataclasses.field(init=False, default=64)
 
@@ -87,6 +91,7 @@ class VectorizedDQN(vectorized.Settings):
         require_count(f"{name}target_update_period", self.target_update_period, 1, most=most)
         for option in ("learning_rate", "eps", "width"):
             require_number(f"{name}{option}", getattr(self, option), above=0)
+        require_number(f"{name}churn_coefficient", self.churn_coefficient, 0)
         if not callable(self.network):
             require_choice(f"{name}network", self.network, NETWORKS)
         allowed = "1: only 'nature' and 'impala' have another width"
@@ -229,7 +234,13 @@ class VectorizedDQN(vectorized.Settings):
         target_period = self.target_period(options)
 
         def make_learner(values: Mapping[str, jax.Array]) -> learners.Learner:
-            optimizer = self.optimizer(options, values)
+            optimizer = self.optimizer(options, graph, values)
+            optimizer = regularizers.churn_reduction(
+                optimizer,
+                jax.vmap(q_function, in_axes=(None, 0)),
+                self.churn_coefficient,
+                lambda batch: batch.next_state,
+            )
             used, tau = options, f"{type(options.intervention).__name__}.tau"
             if tau in values:
                 # As a schedule, for which the options take a value that is traced.
@@ -269,13 +280,13 @@ class VectorizedDQN(vectorized.Settings):
         return nearest
 
     def optimizer(
-        self, options: LearnerOptions, values: Mapping[str, jax.Array]
+        self,
+        options: LearnerOptions,
+        graph: dormant.NeuronGraph,
+        values: Mapping[str, jax.Array] = types.MappingProxyType({}),
     ) -> optax.GradientTransformation:
-        """Adam with the weight decay asked for; `values` as `program` is given them."""
+        """Adam with what the options ask for; `values` as `program` is given them."""
         rate = values.get("VectorizedDQN.learning_rate", self.learning_rate)
         adam = optax.adam(rate, eps=self.eps)
-        if options.per_entry_count:
-            adam = dormant.per_entry_counts(adam)
-        kind = options.weight_decay_kind
-        schedule = optax.constant_schedule(rate) if kind == "decoupled" else None
-        return dormant.weight_decay(adam, options.weight_decay, kind=kind, learning_rate=schedule)
+        # One that differs between seeds is traced, which only a schedule may be.
+        return options.finished(adam, graph, optax.constant_schedule(rate))

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+import dormant
 from dormant import regularizers
 from tests.small_networks import MLP, STATES, draw, mlp, same_bits
 
@@ -75,3 +76,51 @@ def test_churn_loss_of_bfloat16_is_float32():
         regularizers.churn_loss(3, low, low, states)
     with pytest.raises(ValueError, match="^`apply` must be a function with at least one output"):
         regularizers.churn_loss(lambda params, states: (), low, low, states)
+
+
+def test_churn_reduction_is_the_loss_in_a_loop():
+    tx = regularizers.churn_reduction(ADAM, mlp, 5.0, lambda batch: batch["other"])
+
+    @jax.jit
+    def reduced(params, state):
+        def loss(params):
+            return jnp.mean((mlp(params, STATES[:3]) - 1) ** 2)
+
+        updates, state = tx.update(
+            jax.grad(loss)(params), state, params, batch={"other": STATES[3:]}
+        )
+        return optax.apply_updates(params, updates), state
+
+    params = jax.tree.map(jnp.array, PARAMS)
+    carry = (params, jax.tree.map(jnp.copy, params), ADAM.init(params))
+    state = tx.init(PARAMS)
+    params = PARAMS
+    for _ in range(5):
+        carry = step(*carry, 5.0)
+        params, state = reduced(params, state)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-6), params, carry[0])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-6), state.previous, carry[1]
+    )
+
+
+def test_after_a_recycle_the_reference_is_the_recycled_network():
+    tx = regularizers.churn_reduction(ADAM, mlp, 5.0, lambda batch: batch)
+    graph = dormant.trace(mlp, PARAMS, STATES)
+    masks = {graph.names[0]: jnp.arange(graph.layers[0].neurons) == 1}
+    recycled = dormant.recycle(graph, PARAMS, draw(MLP, 2), masks)
+    state = tx.init(jax.tree.map(lambda leaf: leaf * 2, PARAMS))
+    state = dormant.reset_moments(tx, graph, state, masks, params=recycled)
+    touched = dormant.parts.touched_entries(graph, masks).either
+    for name, leaf in recycled.items():
+        expected = np.where(touched[name], leaf, PARAMS[name] * 2)
+        np.testing.assert_array_equal(state.previous[name], expected)
+
+
+def test_churn_reduction_checks_what_it_is_given():
+    assert regularizers.churn_reduction(ADAM, mlp, 0, lambda batch: batch).init(PARAMS)
+    tx = regularizers.churn_reduction(ADAM, mlp, 1.0, lambda batch: batch)
+    with pytest.raises(ValueError, match="`batch` must be given to `update`"):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    with pytest.raises(ValueError, match="`coefficient` must be"):
+        regularizers.churn_reduction(ADAM, mlp, -1.0, lambda batch: batch)
