@@ -3,7 +3,7 @@
 """dormant: measure and recycle dormant neurons of JAX networks (Sokar et al., ICML 2023).
 What the interventions are composed of is in `dormant.parts`."""
 
-from dormant import parts, regularizers
+from dormant import layers, parts, regularizers
 from dormant.graph import NeuronGraph, manual_graph
 from dormant.interventions.compose import Intervention, combine, intervene, track
 from dormant.interventions.decay import weight_decay
@@ -37,6 +37,7 @@ __all__ = [
     "fixed_budget",
     "intervene",
     "layer_reset",
+    "layers",
     "manual_graph",
     "network_metrics",
     "overlap_coefficient",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import dormant
-from dormant import learners, regularizers, replay, vectorized
+from dormant import layers, learners, regularizers, replay, vectorized
 
 PACKAGE = Path(dormant.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -34,8 +34,9 @@ ROOMS = {
     "ground": ((), CORE_PACKAGES),
     "tracing": (("ground",), CORE_PACKAGES),
     "interventions": (("ground",), CORE_PACKAGES),
+    "layers": (("ground",), CORE_PACKAGES),
     "regularizers": (("ground", "interventions"), CORE_PACKAGES),
-    "face": (("ground", "tracing", "interventions", "regularizers"), CORE_PACKAGES),
+    "face": (("ground", "tracing", "interventions", "layers", "regularizers"), CORE_PACKAGES),
     "xla_cpu": (("ground", "tracing"), CORE_PACKAGES),
     "records": (("ground",), {"jax", "numpy"}),
     "learners": (("ground", "interventions"), CORE_PACKAGES),
@@ -46,8 +47,8 @@ ROOMS = {
     ),
     "vectorized": (
         (
-            *("ground", "interventions", "regularizers", "face", "xla_cpu", "records", "learners"),
-            "runs",
+            *("ground", "interventions", "layers", "regularizers", "face", "xla_cpu", "records"),
+            *("learners", "runs"),
         ),
         CORE_PACKAGES | {"gin", "gymnax"},
     ),
@@ -265,7 +266,7 @@ def test_no_file_uses_what_jax_keeps_to_itself(path):
 
 
 def public_functions() -> Iterator[tuple[str, Callable]]:
-    for module in (dormant, dormant.parts, regularizers, learners, replay, vectorized):
+    for module in (dormant, layers, dormant.parts, regularizers, learners, replay, vectorized):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 yield f"{module.__name__}.{name}", getattr(module, name)
