@@ -4,6 +4,13 @@
 
 from dormant.graph import Entries, IndexMap, Layer
 from dormant.interventions.actions import Action, pruning, recycling, redrawing
+from dormant.interventions.injection import (
+    injectable,
+    injecting,
+    plasticity_injection,
+    trainable,
+    trainable_layers,
+)
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.recycling import touched_entries
 from dormant.interventions.running_scores import (
@@ -57,15 +64,20 @@ __all__ = [
     "contribution_utility",
     "every",
     "gradient_score",
+    "injectable",
+    "injecting",
     "inter_firing_score",
     "mature_and_rare",
     "over_network",
+    "plasticity_injection",
     "pruning",
     "recycling",
     "redrawing",
     "running_average",
     "stagnation_score",
     "touched_entries",
+    "trainable",
+    "trainable_layers",
     "variability_score",
     "whole_layers",
 ]

@@ -79,7 +79,7 @@ def recycling(
         a note on a layer that can be.
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
-    _check_training(graph, init, optimizer, moments)
+    check_training(graph, init, optimizer, moments)
     layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
     if not layers:
         reasons = "; ".join(
@@ -135,7 +135,7 @@ def redrawing(
     """
     check_graph(graph)
     chosen = _chosen_layers(graph, layers)
-    _check_training(graph, init, optimizer, moments)
+    check_training(graph, init, optimizer, moments)
     parameters = graph.parameters
     outputs = [graph.incoming[name] for name in chosen if name in graph.output_layers]
 
@@ -246,7 +246,7 @@ def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str
     return chosen
 
 
-def _check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:
+def check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:
     check_choice("moments", moments, MOMENTS)
     check_optimizer(optimizer)
     asked = "`init` must be a function of one key that returns the graph's parameters"
