@@ -26,6 +26,7 @@ from dormant.checks import (
 )
 from dormant.memory import bytes_of, check_memory, device_memory
 from dormant.runs.options import LearnerOptions, updates_per_burst
+from dormant.vectorized.networks import check_activation
 from dormant.xla_cpu import is_cpu
 
 # The last two take images of uint8, such as Atari's in a study, and scale their pixels themselves.
@@ -59,6 +60,7 @@ class VectorizedDQN(vectorized.Settings):
         in a study on Atari "nature" (CNN) or "impala" (ResNet), or what makes a Flax module for one
         observation, called with `num_actions=`.
       dense: neurons of each dense layer of "minatar" and "mlp"; None for (128,) and (128, 128).
+      activation, layer_norm: of "minatar" and "mlp", as of `vectorized.MinAtarCNN`.
       width: multiplies the neurons of every hidden layer of "nature" and "impala".
       loss: "huber" or "mse".
       target_update_period: between two syncs of the target network, in the unit that
@@ -74,6 +76,8 @@ class VectorizedDQN(vectorized.Settings):
     environment: Any = "Breakout-MinAtar"
     network: str | Callable[..., Any] = "minatar"
     dense: tuple[int, ...] | None = None
+    activation: str = "relu"
+    layer_norm: bool = False
     width: float = 1
     loss: str = "huber"
     target_update_period: int = 1_000
@@ -87,6 +91,7 @@ class VectorizedDQN(vectorized.Settings):
         name = "VectorizedDQN."
         with errors_of("VectorizedDQN"):
             super().__post_init__()
+            check_activation(self.activation, self.layer_norm)
         most = LARGEST_COUNT
         require_count(f"{name}target_update_period", self.target_update_period, 1, most=most)
         for option in ("learning_rate", "eps", "width"):
@@ -97,6 +102,11 @@ class VectorizedDQN(vectorized.Settings):
         allowed = "1: only 'nature' and 'impala' have another width"
         has_width = self.width == 1 or self.network in tuple(_IMAGE_NETWORKS)
         require(has_width, f"{name}width", allowed, self.width)
+        allowed = "{!r}: only 'minatar' and 'mlp' have another one"
+        for option, default in (("activation", "relu"), ("layer_norm", False)):
+            value = getattr(self, option)
+            has_it = value == default or self.network in ("minatar", "mlp")
+            require(has_it, f"{name}{option}", allowed.format(default), value)
         is_environment = isinstance(self.environment, str | vectorized.Environment)
         allowed = "a name such as 'Breakout-MinAtar'"
         require(is_environment, f"{name}environment", allowed, self.environment)
@@ -218,7 +228,8 @@ class VectorizedDQN(vectorized.Settings):
         require(fits, "VectorizedDQN.network", allowed, self.network)
         if are_images:
             return _IMAGE_NETWORKS[self.network](actions, width=self.width)
-        options: dict[str, Any] = {"on_cpu": on_cpu}
+        options: dict[str, Any] = {"activation": self.activation, "layer_norm": self.layer_norm}
+        options["on_cpu"] = on_cpu
         if self.dense is not None:
             options["dense"] = tuple(self.dense)
         if self.network == "mlp":

@@ -4,19 +4,29 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dormant.checks import check, check_choice, check_count
+from dormant import layers
+from dormant.checks import check, check_choice, check_count, check_flag
 from dormant.xla_cpu import is_cpu
 
 _KERNEL = (3, 3)
 _BORDERS = {"VALID": 0, "SAME": 1}
 _INITIALIZER = nn.initializers.xavier_uniform()
+# To be called in a module's compact method, to which their parameters then belong.
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
+    "crelu": layers.concatenated_relu,
+    "fourier": layers.deep_fourier_features,
+    "tanh": jnp.tanh,
+    "adaptive_linear": lambda x: layers.linen.AdaptiveLinear()(x),
+    "smooth_leaky_relu": layers.smooth_leaky_relu,
+}
 
 
 class ConvolutionAsProduct(nn.Module):
@@ -47,7 +57,7 @@ class ConvolutionAsProduct(nn.Module):
 
 
 class MinAtarCNN(nn.Module):
-    """A 3 x 3 convolution and dense layers, each followed by relu, and a linear head.
+    """A 3 x 3 convolution and dense layers, each followed by an activation, and a linear head.
 
     `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
     of `init(key, observation)`, `apply` maps (..., 10, 10, channels) to float32 Q-values (..., A).
@@ -60,6 +70,9 @@ class MinAtarCNN(nn.Module):
       filters: of the convolution.
       dense: neurons of each dense layer before the head.
       padding: of the convolution, "VALID" or "SAME".
+      activation: "relu", "tanh", or one of `dormant.layers`: "crelu" and "fourier", which give
+        each layer twice the values, "adaptive_linear" (of relu) and "smooth_leaky_relu".
+      layer_norm: whether a LayerNorm over the neurons (channels) stands before each activation.
       on_cpu: whether to compute as is fastest on a CPU; None: where `xla_cpu.is_cpu()`. The
         parameters are the same, the outputs equal up to rounding.
 
@@ -71,10 +84,13 @@ class MinAtarCNN(nn.Module):
     filters: int = 16
     dense: Sequence[int] = (128,)
     padding: str = "VALID"
+    activation: str = "relu"
+    layer_norm: bool = False
     on_cpu: bool | None = None
 
     def __post_init__(self) -> None:
         _check_neurons(num_actions=[self.num_actions], filters=[self.filters], dense=self.dense)
+        check_activation(self.activation, self.layer_norm)
         check_choice("padding", self.padding, tuple(_BORDERS))
         super().__post_init__()
 
@@ -84,12 +100,12 @@ class MinAtarCNN(nn.Module):
         plain = functools.partial(nn.Conv, kernel_size=_KERNEL, kernel_init=_INITIALIZER)
         convolution = ConvolutionAsProduct if on_cpu else plain
         layer = convolution(self.filters, padding=self.padding, name="Conv_0")
-        x = nn.relu(layer(observation.astype(jnp.float32)))
-        return _dense_layers(x.reshape(*x.shape[:-3], -1), self.dense, self.num_actions, on_cpu)
+        x = _activated(layer(observation.astype(jnp.float32)), self.activation, self.layer_norm)
+        return _dense_layers(self, x.reshape(*x.shape[:-3], -1), on_cpu)
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by relu, and a linear head on the flattened observation.
+    """Dense layers, each followed by an activation, and a linear head on the flattened observation.
 
     With the variables of `init(key, observation)`, `apply` maps (..., *observation_shape) to
     float32 Q-values (..., A), with any leading batch dimensions `...`, also none. All kernels are
@@ -99,7 +115,7 @@ class MLP(nn.Module):
       num_actions: A, a whole number >= 1.
       observation_shape: of one observation.
       dense: neurons of each hidden layer.
-      on_cpu: as for `MinAtarCNN`.
+      activation, layer_norm, on_cpu: as for `MinAtarCNN`.
 
     Raises:
       ValueError: when an attribute is out of its range.
@@ -108,10 +124,13 @@ class MLP(nn.Module):
     num_actions: int
     observation_shape: Sequence[int]
     dense: Sequence[int] = (128, 128)
+    activation: str = "relu"
+    layer_norm: bool = False
     on_cpu: bool | None = None
 
     def __post_init__(self) -> None:
         _check_neurons(num_actions=[self.num_actions], dense=self.dense)
+        check_activation(self.activation, self.layer_norm)
         super().__post_init__()
 
     @nn.compact
@@ -119,7 +138,7 @@ class MLP(nn.Module):
         leading = observation.shape[: observation.ndim - len(self.observation_shape)]
         x = observation.astype(jnp.float32).reshape(*leading, math.prod(self.observation_shape))
         on_cpu = is_cpu() if self.on_cpu is None else self.on_cpu
-        return _dense_layers(x, self.dense, self.num_actions, on_cpu)
+        return _dense_layers(self, x, on_cpu)
 
 
 def _pixels_under_kernel(x: jax.Array, border: int) -> jax.Array:
@@ -148,12 +167,24 @@ def _product(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options:
     return jax.lax.dot_general(x, kernel, ((axis, (1,)), batch), **options)
 
 
-def _dense_layers(x: jax.Array, dense: Sequence[int], num_actions: int, on_cpu: bool) -> jax.Array:
-    """To be called in a module's compact method, to which the layers then belong."""
-    for neurons in dense:
-        x = nn.relu(nn.Dense(neurons, kernel_init=_INITIALIZER)(x))
+def _activated(x: jax.Array, activation: str, layer_norm: bool) -> jax.Array:
+    """To be called in a module's compact method, as `_dense_layers`."""
+    return _ACTIVATIONS[activation](nn.LayerNorm()(x) if layer_norm else x)
+
+
+def _dense_layers(network: MinAtarCNN | MLP, x: jax.Array, on_cpu: bool) -> jax.Array:
+    """To be called in the network's compact method: the layers then belong to it."""
+    for neurons in network.dense:
+        x = nn.Dense(neurons, kernel_init=_INITIALIZER)(x)
+        x = _activated(x, network.activation, network.layer_norm)
     product = _product if on_cpu else jax.lax.dot_general
-    return nn.Dense(num_actions, kernel_init=_INITIALIZER, dot_general=product)(x)
+    return nn.Dense(network.num_actions, kernel_init=_INITIALIZER, dot_general=product)(x)
+
+
+def check_activation(activation: str, layer_norm: bool) -> None:
+    """Raises ValueError unless these are options of the networks here."""
+    check_choice("activation", activation, tuple(_ACTIVATIONS))
+    check_flag("layer_norm", layer_norm)
 
 
 def _check_neurons(**layers: Sequence[int]) -> None:

@@ -9,7 +9,8 @@ import pytest
 from flax import linen as nn
 
 import dormant
-from dormant.vectorized import MLP, MinAtarCNN
+from dormant.vectorized import MLP, MinAtarCNN, gymnax_environment
+from dormant.vectorized.agent import VectorizedDQN
 from tests.learners.comparing import close
 
 CHANNELS, ACTIONS = 6, 4
@@ -94,6 +95,71 @@ def test_mlp_flattens_any_observation():
     ]
 
 
+def formula(name, x):
+    x = np.asarray(x, np.float64)
+    return {
+        "relu": lambda: np.maximum(x, 0),
+        "crelu": lambda: np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], -1),
+        "fourier": lambda: np.concatenate([np.sin(x), np.cos(x)], -1),
+        "tanh": lambda: np.tanh(x),
+        "adaptive_linear": lambda: np.where(x > 0, x, 0.3 * x),
+        "smooth_leaky_relu": lambda: 0.1 * x + 0.9 * x / (1 + np.exp(-5 * x / 3)),
+    }[name]()
+
+
+def slopes_of(name, params):
+    """With the slope 0.3 for all neurons of an adaptive activation, which begins at 0."""
+    alphas = {key: value["alpha"] for key, value in params["params"].items() if "alpha" in value}
+    assert len(alphas) == (2 if name == "adaptive_linear" else 0)
+    new = {key: {"alpha": jnp.full_like(alpha, 0.3)} for key, alpha in alphas.items()}
+    assert not any(alpha.any() for alpha in alphas.values())
+    return {"params": params["params"] | new}
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize(
+    "activation", ["relu", "crelu", "fourier", "tanh", "adaptive_linear", "smooth_leaky_relu"]
+)
+def test_activations_are_those_asked_for(activation, layer_norm):
+    options = {"activation": activation, "layer_norm": layer_norm}
+    network = MLP(ACTIONS, (7,), dense=(6, 5), **options)
+    states = jax.random.normal(jax.random.key(4), (3, 7))
+    params = slopes_of(activation, jax.jit(network.init)(jax.random.key(0), states[0]))
+    x = np.asarray(states, np.float64)
+    for layer in ("Dense_0", "Dense_1"):
+        x = x @ np.asarray(params["params"][layer]["kernel"])
+        if layer_norm:
+            x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+        x = formula(activation, x)
+    expected = x @ np.asarray(params["params"]["Dense_2"]["kernel"])
+    np.testing.assert_allclose(network.apply(params, states), expected, rtol=1e-4, atol=1e-5)
+    images = MinAtarCNN(ACTIONS, filters=4, dense=(5,), **options)
+    params = jax.jit(images.init)(jax.random.key(0), BATCH[0])
+    outputs = [images.clone(on_cpu=on_cpu).apply(params, BATCH) for on_cpu in (True, False)]
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
+    graph = dormant.trace(images.apply, params, BATCH)
+    assert [(layer.name, layer.neurons) for layer in graph.layers] == [
+        ("Conv_0", 4),
+        ("Dense_0", 5),
+    ]
+    assert all(layer.recyclable != layer_norm for layer in graph.layers)
+
+
+def test_gin_chooses_the_activation_and_the_norm():
+    dqn = VectorizedDQN(
+        environment="CartPole-v1", network="mlp", dense=(8, 6), activation="crelu", layer_norm=True
+    )
+    network = dqn.q_network(gymnax_environment("CartPole-v1"))
+    params = jax.eval_shape(network.init, jax.random.key(0))["params"]
+    assert params["Dense_1"]["kernel"].shape == (2 * 8, 6)
+    assert params["LayerNorm_1"]["scale"].shape == (6,)
+    assert not any(layer.recyclable for layer in network.graph.layers)
+    for options in ({"activation": "tanh"}, {"layer_norm": True}):
+        message = f"`VectorizedDQN.{[*options][0]}` must be .*: only 'minatar' and 'mlp' have"
+        with pytest.raises(ValueError, match=message):
+            VectorizedDQN(network="nature", **options)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -102,6 +168,8 @@ def test_mlp_flattens_any_observation():
         (lambda: MinAtarCNN(3, dense=(0,)), "`dense` must be .*; got 0"),
         (lambda: MinAtarCNN(3, padding="same"), "`padding` must be .*; got 'same'"),
         (lambda: MLP(3, (4,), dense=(-1,)), "`dense` must be .*; got -1"),
+        (lambda: MLP(3, (4,), activation="gelu"), "`activation` must be one of .*; got 'gelu'"),
+        (lambda: MinAtarCNN(3, layer_norm=1), "`layer_norm` must be True or False; got 1"),
     ],
 )
 def test_wrong_attributes_are_named(make, message):

@@ -211,6 +211,8 @@ MISTAKES = {
     "LearnerOptions.replay_ratio = 10_000_000": "fewer than 2**31 gradient steps",
     "VectorizedDQN.replay_capacity = 401": "`VectorizedDQN.replay_capacity` must be a multiple",
     "VectorizedDQN.dense = (16)": "a tuple of whole numbers >= 1, such as (128, 128); got 16",
+    "VectorizedDQN.activation = 'gelu'": "`VectorizedDQN.activation` must be one of 'relu',",
+    "VectorizedDQN.layer_norm = 'yes'": "`VectorizedDQN.layer_norm` must be True or False; got",
     "ReDo.tau = @optax.linear_schedule()": "gin: linear_schedule() missing 3 required",
     "VectorizedDQN.environment = 5": "a name such as 'Breakout-MinAtar'; got 5",
     "LearnerOptions.seed = 2_147_483_647": "such that all seeds are below 2**31",
