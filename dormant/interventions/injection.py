@@ -242,6 +242,8 @@ def _check_keeps_frozen(graph: NeuronGraph, optimizer: optax.GradientTransformat
     shapes = shapes_of_parameters(graph.parameters)
     # Of one entry each, and for so many steps that a warm-up or accumulation has begun to count.
     params = start = jax.tree.map(lambda leaf: jnp.ones((1,) * len(leaf.shape)), shapes)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params)):
+        return  # within a program, where nothing can be told
     gradient, state = jax.tree.map(jnp.zeros_like, params), optimizer.init(params)
     update = jax.jit(optimizer.update)
     for _ in range(_TRIED_STEPS):

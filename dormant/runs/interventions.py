@@ -98,6 +98,8 @@ class Configured:
 
     _SELECTION: ClassVar[Callable[..., parts.Selection]]
     _ACTION: ClassVar[Callable[..., parts.Action]]
+    # What makes the network's `apply` and `init` ones that the action can act on; None: nothing.
+    WRAP: ClassVar[Callable[..., Any] | None] = None
     adam_count: ClassVar[str] = "keep"  # where it is no option
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ class Configured:
             for option, stand_in in (("also", ()), ("layers", ("hidden",)))
             if _is_names(getattr(self, option, None))
         }
-        self._made_by(type(self)._ACTION, **smallest_network() | stand_ins)
+        self._made_by(type(self)._ACTION, **smallest_network(type(self).WRAP) | stand_ins)
 
     def _made_by(self, part: Callable[..., Any], **given: Any) -> Any:
         """Calls a part with what it takes of the options and of what is given besides."""
@@ -176,6 +178,7 @@ def _configured(
     selection: Callable[..., Any],
     action: Callable[..., Any],
     without: tuple[str, ...] = (),
+    wrap: Callable[..., Any] | None = None,
     **defaults: Any,
 ) -> type:
     """Registers an intervention in gin, with the options of its parts but those that would have no
@@ -194,6 +197,7 @@ def _configured(
         namespace={
             "_SELECTION": staticmethod(selection),
             "_ACTION": staticmethod(action),
+            "WRAP": wrap and staticmethod(wrap),
             "__doc__": f"{summary} `{name}.*` in gin; see `Configured`.",
             "__module__": __name__,
         },
@@ -221,6 +225,15 @@ SelfNormalizedResets = _configured(
     tau=0.01,
     period=1,
     score="inter_firing",
+)
+# Injects once, at the first gradient step that is due.
+PlasticityInjection = _configured(
+    "PlasticityInjection",
+    parts.whole_layers,
+    parts.injecting,
+    _SCORELESS,
+    parts.injectable,
+    period=100_000,
 )
 Prune = _configured("Prune", parts.below_threshold, parts.pruning, ("adam_count",), tau=0.0)
 

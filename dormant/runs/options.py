@@ -160,6 +160,11 @@ class LearnerOptions:
         return dormant.weight_decay(optimizer, self.weight_decay, kind=kind, learning_rate=rate)
 
     @property
+    def wrap(self) -> Callable[..., Any] | None:
+        """What the intervention makes of a network's `apply` and `init` beforehand; None: nothing."""
+        return getattr(self.intervention, "WRAP", None)
+
+    @property
     def _parts(self) -> list[Any]:
         return [self.tracker, *([] if self.intervention is None else [self.intervention])]
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 import dormant
-from dormant import learners, regularizers, vectorized
+from dormant import learners, parts, regularizers, vectorized
 from dormant.checks import (
     LARGEST_COUNT,
     errors_of,
@@ -142,7 +142,7 @@ class VectorizedDQN(vectorized.Settings):
             found = {f.name: getattr(self, f.name) for f in dataclasses.fields(vectorized.Settings)}
             found["updates_per_burst"] = updates_per_burst(options.replay_ratio, self.update_period)
             settings = vectorized.Settings(**found | {"score_batch": options.score_batch})
-            network = self.q_network(environment, devices)
+            network = self.q_network(environment, devices, options.wrap)
             available = device_memory(devices)
             observation = environment.observation_size * environment.observation_dtype.itemsize
             batches = settings.updates_per_burst * settings.batch_size * 2 * observation
@@ -185,13 +185,19 @@ class VectorizedDQN(vectorized.Settings):
             for value in values:
                 dataclasses.replace(acting if owner == kind else self, **{field: value})
 
-    def q_network(self, environment: Any, devices: Sequence[jax.Device] | None = None) -> QNetwork:
+    def q_network(
+        self,
+        environment: Any,
+        devices: Sequence[jax.Device] | None = None,
+        wrap: Callable[..., Any] | None = None,
+    ) -> QNetwork:
         """The Q-network for an environment, traced.
 
         Args:
           environment: a `vectorized.Environment`, or what else has a name, num_actions,
             observation_shape and observation_dtype.
           devices: as in `program`.
+          wrap: what an intervention makes of a network beforehand, as `LearnerOptions.wrap`.
 
         Raises:
           ConfigurationError: when the network does not fit the environment.
@@ -209,11 +215,15 @@ class VectorizedDQN(vectorized.Settings):
             output = network.apply(params, observation)
             return getattr(output, "q_values", output)
 
+        if wrap is not None:
+            q_function, init = wrap(q_function, init)
         params = jax.eval_shape(init, jax.random.key(0))
         needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
         check_memory("network", self.network, needed, what, device_memory(devices))
         jax.eval_shape(q_function, params, observation)
         graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
+        if wrap is not None:
+            graph = parts.trainable_layers(graph)
         return QNetwork(q_function, init, graph, (batch,))
 
     def _network(self, environment: Any, on_cpu: bool) -> Any:
