@@ -3,7 +3,7 @@
 """dormant: measure and recycle dormant neurons of JAX networks (Sokar et al., ICML 2023).
 What the interventions are composed of is in `dormant.parts`."""
 
-from dormant import layers, parts, regularizers
+from dormant import layers, measures, parts, regularizers
 from dormant.graph import NeuronGraph, manual_graph
 from dormant.interventions.compose import Intervention, combine, intervene, track
 from dormant.interventions.decay import weight_decay
@@ -39,6 +39,7 @@ __all__ = [
     "layer_reset",
     "layers",
     "manual_graph",
+    "measures",
     "network_metrics",
     "overlap_coefficient",
     "parts",

@@ -33,16 +33,23 @@ CORE_PACKAGES = frozenset({"jax", "flax", "optax", "numpy"})
 ROOMS = {
     "ground": ((), CORE_PACKAGES),
     "tracing": (("ground",), CORE_PACKAGES),
-    "interventions": (("ground",), CORE_PACKAGES),
+    "measures": (("ground",), CORE_PACKAGES),
+    "interventions": (("ground", "measures"), CORE_PACKAGES),
     "layers": (("ground",), CORE_PACKAGES),
     "regularizers": (("ground", "interventions"), CORE_PACKAGES),
-    "face": (("ground", "tracing", "interventions", "layers", "regularizers"), CORE_PACKAGES),
+    "face": (
+        ("ground", "tracing", "measures", "interventions", "layers", "regularizers"),
+        CORE_PACKAGES,
+    ),
     "xla_cpu": (("ground", "tracing"), CORE_PACKAGES),
-    "records": (("ground",), {"jax", "numpy"}),
+    "records": (("ground", "measures"), {"jax", "numpy"}),
     "learners": (("ground", "interventions"), CORE_PACKAGES),
     "replay": (("ground", "learners"), {"numpy"}),
     "runs": (
-        ("ground", "interventions", "regularizers", "face", "records", "learners"),
+        (
+            *("ground", "measures", "interventions", "regularizers", "face", "records"),
+            "learners",
+        ),
         CORE_PACKAGES | RUN_PACKAGES | {"ale_py", "gymnasium"},
     ),
     "vectorized": (
@@ -224,7 +231,7 @@ def test_no_two_files_import_each_other():
         reads = {module: found for module, found in reads.items() if module not in leaves}
 
 
-def test_the_house_has_at_most_nine_floors():
+def test_the_house_has_at_most_ten_floors():
     """A floor stands above all that it imports from; folders, and files of the root, are rooms."""
     reads = {}
     for path in FILES:
@@ -239,7 +246,7 @@ def test_the_house_has_at_most_nine_floors():
     floor: dict[str, int] = {}
     for room in graphlib.TopologicalSorter(reads).static_order():  # an error where rooms go round
         floor[room] = 1 + max((floor[other] for other in reads[room]), default=0)
-    assert max(floor.values()) <= 9
+    assert max(floor.values()) <= 10
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=relative)
@@ -266,7 +273,8 @@ def test_no_file_uses_what_jax_keeps_to_itself(path):
 
 
 def public_functions() -> Iterator[tuple[str, Callable]]:
-    for module in (dormant, layers, dormant.parts, regularizers, learners, replay, vectorized):
+    faces = (dormant, dormant.measures, layers, dormant.parts, regularizers)
+    for module in (*faces, learners, replay, vectorized):
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 yield f"{module.__name__}.{name}", getattr(module, name)

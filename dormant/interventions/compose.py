@@ -3,6 +3,7 @@
 """Interventions: pure functions beside an optax optimizer, composed of score, selection, action."""
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,13 @@ from dormant.checks import (
 )
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
-from dormant.interventions.measures import check_rank_threshold, network_metrics, unmeasured
+from dormant.interventions.carried import (
+    carried_at_start,
+    carried_on,
+    check_initial,
+    compared_with,
+)
+from dormant.interventions.measures import check_rank_threshold, metrics_of, unmeasured
 from dormant.interventions.scores import (
     Score,
     ScoreFunction,
@@ -46,6 +53,10 @@ from dormant.interventions.state import (
 )
 from dormant.interventions.structures import as_traced, rewrap_as
 from dormant.interventions.timing import When, every
+from dormant.measures import Measure, MeasureInputs, measured
+from dormant.measures.catalog import resolved
+from dormant.measures.measure import unmeasured as unmeasured_values
+from dormant.measures.spectra import singular_values
 
 # Steps are int32, so none of them folds a key with this number.
 _SELECTION_KEY = 2**32 - 1
@@ -55,7 +66,8 @@ class Intervention(NamedTuple):
     """Something done to a network while it trains.
 
     Attributes:
-      init: `init(key) -> state`. The key is consumed.
+      init: `init(key) -> state`. The key is consumed. Of `track` also `init(key, params)`, for
+        measures that compare with the initial parameters.
       update: `update(params, opt_state, state, *inputs, gradient=None,
         pre_activation_gradients=None) -> (params, opt_state, state)`. One call is one gradient
         step. `inputs` are the network's inputs to score on; without any, nothing is scored and the
@@ -71,7 +83,7 @@ class Intervention(NamedTuple):
       needs: which of the keywords of `update` it cannot do without.
     """
 
-    init: Callable[[jax.Array], Any]
+    init: Callable[..., Any]
     update: Callable[..., tuple[Any, Any, Any]]
     is_due: When = lambda step: True
     needs: tuple[str, ...] = ()
@@ -193,24 +205,31 @@ def track(
     graph: NeuronGraph,
     *,
     taus: Sequence[float] = DEFAULT_TAUS,
+    measures: Sequence[str | Measure] = (),
     period: int = 1_000,
     start: int = 0,
     end: int | None = None,
     score_batch: int | None = None,
     rank_threshold: float = 0.01,
 ) -> Intervention:
-    """Measures dormancy and `network_metrics` every `period` gradient steps and changes nothing.
+    """Measures dormancy, `network_metrics` and what else is named, and changes nothing.
 
     Args:
       graph: the network's neuron graph.
       taus: the thresholds to report, each at least 0.
+      measures: what else to measure, in the same pass: names of `dormant.measures.BY_NAME`, such as
+        "srank", or measures that were made with options, such as `measures.pca_rank(0.95)` and
+        `measures.churn(apply)`. Their values stand in `state.report.measures`.
       period, start, end: at which gradient steps, as `parts.every` takes them.
-      score_batch: score on the first rows of the inputs only; None for all of them.
+      score_batch: score on the first rows of the inputs only; None for all of them. A rank is at
+        most the number of rows (`measures.rank_cap`); a UserWarning tells when it is traced.
       rank_threshold: delta of the effective rank, in (0, 1).
 
     Returns:
       An `Intervention` whose state is an `InterventionState`. Gradient norms are measured when its
-      update is given `gradient=`; a function is called only where something is due.
+      update is given `gradient=`, else they are NaN; a function is called only where something is
+      due. Its `init(key, params)` must be given the initial parameters where a measure compares
+      with them; its state carries earlier parameters only where one needs them.
 
     Raises:
       ValueError: if an option is not valid.
@@ -220,6 +239,7 @@ def track(
     is_due = every(period, start, end)
     _check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
+    named = resolved(measures)
 
     def measure(gradient, operands):
         state, params, inputs = operands
@@ -229,10 +249,13 @@ def track(
             gradient = as_traced(graph.parameters, gradient, "gradient")
         activations = _measured(graph, params, inputs)
         state = observe(state, dormancy_scores(activations), taus)
-        metrics = network_metrics(
-            graph, params, activations, gradient, rank_threshold=rank_threshold
-        )
-        return state._replace(report=state.report._replace(network=metrics))
+        spectra = singular_values(graph, activations)
+        metrics = metrics_of(graph, params, activations, gradient, spectra, rank_threshold)
+        earlier = compared_with(graph, state.action, params)
+        given = MeasureInputs(params, activations, inputs, gradient, spectra, **earlier)
+        values = measured(graph, named, given)
+        report = state.report._replace(network=metrics, measures=values)
+        return state._replace(report=report, action=carried_on(graph, state.action, params))
 
     def update(params, opt_state, state: InterventionState, *inputs, gradient=None, **others):
         del others
@@ -246,11 +269,18 @@ def track(
             state = jax.lax.cond(is_due(state.step), due, lambda operands: operands[0], operands)
         return params, opt_state, state
 
-    def init(key: jax.Array) -> InterventionState:
+    def initial(key: jax.Array, params: Any = None) -> InterventionState:
         state = initial_state(graph, taus, key)
-        return state._replace(report=state.report._replace(network=unmeasured(graph)))
+        report = state.report._replace(
+            network=unmeasured(graph), measures=unmeasured_values(graph, named)
+        )
+        return state._replace(report=report, action=carried_at_start(graph, named, params))
 
-    made = shapes_of(init)
+    def init(key: jax.Array, params: Any = None) -> InterventionState:
+        check_initial(named, params)
+        return initial(key, params)
+
+    made = shapes_of(initial)
     return Intervention(init, update, is_due)
 
 
@@ -275,10 +305,10 @@ def combine(**interventions: Intervention) -> Intervention:
     for name, intervention in interventions.items():
         check_intervention(name, intervention)
 
-    def init(key: jax.Array) -> dict[str, Any]:
+    def init(key: jax.Array, params: Any = None) -> dict[str, Any]:
         check_key("key", key)
         return {
-            name: intervention.init(jax.random.fold_in(key, number))
+            name: state_at_start(intervention, jax.random.fold_in(key, number), params)
             for number, (name, intervention) in enumerate(interventions.items())
         }
 
@@ -298,6 +328,12 @@ def combine(**interventions: Intervention) -> Intervention:
 
     needs = (name for intervention in interventions.values() for name in intervention.needs)
     return Intervention(init, update, is_due, tuple(dict.fromkeys(needs)))
+
+
+def state_at_start(intervention: Intervention, key: jax.Array, params: Any) -> Any:
+    """The state at the start of training; `params` reach the interventions that take them."""
+    takes_params = "params" in inspect.signature(intervention.init).parameters
+    return intervention.init(key, params) if takes_params else intervention.init(key)
 
 
 def check_intervention(name: str, value: Any) -> None:

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dormant.checks import check, check_mapping, check_number
-from dormant.graph import Entries, NeuronGraph, check_graph
+from dormant.graph import NeuronGraph, check_graph
+from dormant.measures.norms import feature_norm_of, norm_of
+from dormant.measures.spectra import singular_values, srank_of
 
 
 class NetworkMetrics(NamedTuple):
@@ -63,14 +64,26 @@ def network_metrics(
     check_mapping("activations", activations, "{layer: (B, …, H)}")
     missing = [name for name in graph.penultimate if name not in activations]
     check(not missing, "activations", f"those of {', '.join(missing)} too", [*activations])
-    features = {name: _features(activation) for name, activation in activations.items()}
+    spectra = singular_values(graph, activations)
+    return metrics_of(graph, params, activations, gradient, spectra, rank_threshold)
+
+
+def metrics_of(
+    graph: NeuronGraph,
+    params: Any,
+    activations: Mapping[str, jax.Array],
+    gradient: Any,
+    spectra: Mapping[str, jax.Array],
+    rank_threshold: float,
+) -> NetworkMetrics:
+    """`network_metrics` of features whose singular values are known."""
     incoming = graph.incoming
     together = tuple(entries for layer in incoming.values() for entries in layer)
 
     def norms(name: str, tree: Any) -> tuple[dict[str, jax.Array], jax.Array]:
         leaves = graph.parameters.leaves(name, tree)
-        by_layer = {layer: _norm(leaves, entries) for layer, entries in incoming.items()}
-        return by_layer, _norm(leaves, together)
+        by_layer = {layer: norm_of(leaves, entries) for layer, entries in incoming.items()}
+        return by_layer, norm_of(leaves, together)
 
     weight_norm, weight_norm_total = norms("params", params)
     if gradient is None:
@@ -79,12 +92,8 @@ def network_metrics(
     else:
         gradient_norm, gradient_norm_total = norms("gradient", gradient)
     metrics = NetworkMetrics(
-        effective_rank={
-            name: _effective_rank(features[name], rank_threshold) for name in graph.penultimate
-        },
-        feature_norm={
-            name: jnp.mean(jnp.linalg.norm(rows, axis=-1)) for name, rows in features.items()
-        },
+        effective_rank={name: srank_of(values, rank_threshold) for name, values in spectra.items()},
+        feature_norm={name: feature_norm_of(each) for name, each in activations.items()},
         weight_norm=weight_norm,
         gradient_norm=gradient_norm,
         weight_norm_total=weight_norm_total,
@@ -109,31 +118,3 @@ def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
 def check_rank_threshold(rank_threshold: float) -> None:
     """Raises ValueError unless `rank_threshold` lies in (0, 1)."""
     check_number("rank_threshold", rank_threshold, above=0, below=1)
-
-
-def _features(activation: jax.Array) -> jax.Array:
-    """(B, d) float32: one row for each input; an unbatched input is one row."""
-    rows = activation.shape[0] if activation.ndim > 1 else 1
-    return activation.astype(jnp.float32).reshape(rows, -1)
-
-
-def _effective_rank(features: jax.Array, rank_threshold: float) -> jax.Array:
-    singular_values = jnp.linalg.svd(features, compute_uv=False)
-    cumulative = jnp.cumsum(singular_values)
-    total = cumulative[-1]
-    rank = 1 + jnp.sum(cumulative[:-1] < (1 - rank_threshold) * total)
-    return jnp.where(total > 0, rank, jnp.where(total == 0, 0, jnp.nan))
-
-
-def _norm(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Array:
-    """Euclidean norm of the given entries, each counted once."""
-    covered: dict[str, np.ndarray] = {}
-    for entries in layer:
-        own = entries.along_axes(entries.index.array >= 0, jnp.ndim(leaves[entries.path]))
-        covered[entries.path] = covered.get(entries.path, False) | own
-    squares = jnp.zeros((), jnp.float32)
-    for path, mask in covered.items():
-        values = jnp.asarray(leaves[path], jnp.float32)
-        values = values if mask.all() else jnp.where(mask, values, 0.0)
-        squares += jnp.sum(jnp.square(values))
-    return jnp.sqrt(squares)

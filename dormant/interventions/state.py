@@ -15,6 +15,7 @@ from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import NetworkMetrics
 from dormant.interventions.selections import Selection, are_known
+from dormant.measures.measure import Value
 
 DEFAULT_TAUS = (0.0, 0.025, 0.1)
 
@@ -22,8 +23,8 @@ DEFAULT_TAUS = (0.0, 0.025, 0.1)
 class Report(NamedTuple):
     """What the last scoring found, before anything was done. T is the number of reported taus.
 
-    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds and metrics
-    NaN. Fractions are NaN where a layer has no scores, as an activation is not finite.
+    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds, metrics and
+    measures NaN. Fractions are NaN where a layer has no scores, as an activation is not finite.
     """
 
     step: jax.Array  # int32 (): gradient step of the scoring
@@ -36,6 +37,8 @@ class Report(NamedTuple):
     recycled: dict[str, jax.Array]  # int32 () per layer: neurons acted on at the last scoring
     recycled_total: jax.Array  # int32 (): since the start, over all layers
     network: NetworkMetrics | tuple[()]  # of `track`; () for the others
+    # Of `track`, those named to it: {name: {layer: float32 ()} or float32 ()}; {} for the others.
+    measures: dict[str, Value] = {}
 
     def dormant_fraction(self, tau: float, layer: str | None = None) -> jax.Array:
         """Dormant neurons over neurons at one of `taus`: float32 scalar in [0, 1].
@@ -71,7 +74,7 @@ class InterventionState(NamedTuple):
     report: Report
     score: Any  # state of the score
     selection: Any  # state of the selection
-    action: Any  # state of the action
+    action: Any  # state of the action; of `track` the parameters that its measures compare with
 
 
 def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:

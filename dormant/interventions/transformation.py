@@ -10,7 +10,7 @@ import optax
 
 from dormant.checks import check, check_arrays, check_choice, check_key
 from dormant.graph import leaf_paths
-from dormant.interventions.compose import Intervention, check_intervention
+from dormant.interventions.compose import Intervention, check_intervention, state_at_start
 from dormant.interventions.step_counts import ADAM_COUNTS, per_entry_counts
 from dormant.interventions.structures import check_optimizer
 
@@ -71,7 +71,9 @@ def as_transformation(
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> TransformationState:
-        return TransformationState(optimizer.init(params), intervention.init(key))
+        return TransformationState(
+            optimizer.init(params), state_at_start(intervention, key, params)
+        )
 
     def update(
         gradients,

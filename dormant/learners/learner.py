@@ -15,7 +15,7 @@ import optax
 
 from dormant.checks import check, check_function, check_init_and_update
 from dormant.graph import NeuronGraph
-from dormant.interventions.compose import Intervention
+from dormant.interventions.compose import Intervention, state_at_start
 from dormant.learners.finiteness import Finiteness, after_update, all_finite
 from dormant.learners.targets import Params, TargetRule, keep_target
 
@@ -254,8 +254,10 @@ def step_learner(
             params=params,
             target_params=params,
             opt_state=opt_state,
-            tracker=() if tracker is None else tracker.init(tracker_key),
-            intervention=() if intervention is None else intervention.init(intervention_key),
+            tracker=() if tracker is None else state_at_start(tracker, tracker_key, params),
+            intervention=()
+            if intervention is None
+            else state_at_start(intervention, intervention_key, params),
             gradient_step=jnp.zeros((), jnp.int32),
             key=jax.random.fold_in(key, 3),
             loss=jnp.zeros((), jnp.float32),

@@ -5,12 +5,17 @@ tables and curves, and docs/metrics.md are made of these declarations.
 
 `python -m dormant.records.schema > docs/metrics.md` writes the page."""
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from dormant.measures.catalog import CATALOG
+from dormant.measures.measure import NETWORK
+from dormant.measures.measure import Measure as NetworkMeasure
 
 # The axes of an entry, from the outside in: names are an object in JSON, the others are a list.
 SCALAR = ()
@@ -130,6 +135,37 @@ def _of_network(name: str, meaning: str, tag: str) -> Measure:
     """A field of `NetworkMetrics` that is the norm of its values in all networks."""
     find = operator.attrgetter(f"report.network.{name}")
     return Measure(name, SCALAR, meaning, find=find, join=_norm, tag=tag)
+
+
+def _of_catalog(measure: NetworkMeasure) -> Measure:
+    """A measure that can be named to `dormant.track`; left out where it was not."""
+    is_one = measure.of == NETWORK
+    name, text = f"measure_{measure.name}", measure.name.replace("_", " ")
+    return Measure(
+        name,
+        SCALAR if is_one else PER_LAYER,
+        measure.meaning,
+        measure.unit,
+        find=functools.partial(_measured, measure.name),
+        join=_first_measured if is_one else _all_measured,
+        tag=f"Measure/{_title(measure.name)}" + ("" if is_one else "/{layer}"),
+        chart=f"measure: {text}",
+    )
+
+
+def _measured(name: str, state: Any) -> Any:
+    return state.report.measures.get(name)
+
+
+def _first_measured(found: Found) -> Any:
+    """The value of the first network that has one."""
+    return next((value for value in found.values() if value is not None), None)
+
+
+def _all_measured(found: Found) -> Any:
+    """The layers of all networks that have values; None where none has."""
+    known = [layers for layers in found.values() if layers is not None]
+    return {name: value for layers in known for name, value in layers.items()} if known else None
 
 
 def _title(name: str) -> str:
@@ -279,6 +315,7 @@ TRACKING = (
     of_update("alpha_loss", "SAC: loss of the temperature"),
     of_update("alpha", "SAC: the temperature"),
     of_update("accuracy", "supervised studies: of the batch"),
+    *(_of_catalog(measure) for measure in CATALOG.values()),
 )
 
 ITERATION = (
@@ -334,6 +371,10 @@ One JSON object a line in `metrics.jsonl`, of one of two kinds. Every entry is d
 page. A new measure is one more `Measure` there: it is then in `metrics.jsonl`, in what
 `dormant.records.reading.read_run` returns, in TensorBoard, in the report and here. Whatever else a
 learner's update returns is recorded too, under its own name.
+
+The entries `measure_…` are the measures of `dormant.measures.CATALOG`, which declares them. One is
+there where it was named: `Tracker.measures = ("srank", "fau")` in gin for those that need neither
+the network's outputs nor a loss, `dormant.track(graph, measures=…)` for all.
 
 `{layer: ...}` is an object with an entry for each layer, `[tau]` a list with a number for each
 threshold of `taus`. A number that is not defined is `null`. The last column says where the report

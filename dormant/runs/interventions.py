@@ -8,7 +8,7 @@ it. Here parts are put together under one name, and errors are told in gin's ter
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import gin
@@ -19,6 +19,7 @@ from dormant import parts
 from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of
 from dormant.interventions.measures import check_rank_threshold
 from dormant.interventions.step_counts import ADAM_COUNTS
+from dormant.measures.catalog import resolved
 from dormant.runs.smallest_network import smallest_network
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
@@ -248,6 +249,9 @@ class Tracker:
       score_batch: observations scored for a record (the paper: 64). Where an intervention is due at
         the same gradient step, both take the first ones of one batch.
       rank_threshold: delta of the effective rank (tab. 7), in (0, 1).
+      measures: names of what else is measured, among `dormant.measures.BY_NAME`, such as
+        `("srank", "fau")`; each is an entry `measure_…` of the record. A rank is at most
+        `score_batch`.
 
     Raises:
       ConfigurationError: when an option is not allowed.
@@ -256,11 +260,14 @@ class Tracker:
     tracking_period: int = 1_000
     score_batch: int = 64
     rank_threshold: float = 0.01
+    measures: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         with self._told():
             check_count("score_batch", self.score_batch, 1, most=LARGEST_COUNT)
             check_rank_threshold(self.rank_threshold)
+            resolved(self.measures)
+            object.__setattr__(self, "measures", tuple(self.measures))
             self.is_due  # noqa: B018  (checks the period)
 
     @functools.cached_property
@@ -276,6 +283,7 @@ class Tracker:
                 period=self.tracking_period,
                 score_batch=self.score_batch,
                 rank_threshold=self.rank_threshold,
+                measures=self.measures,
             )
 
     def _told(self) -> Any:

@@ -74,6 +74,11 @@ def track(graph, init, optimizer):
     return dormant.track(graph, period=2)
 
 
+def track_measures(graph, init, optimizer):
+    named = ("srank", "fau", "update_norm", "stagnant_units", "deviation_from_isometry")
+    return dormant.track(graph, period=2, measures=named)
+
+
 def regrama(graph, *a):
     """With the gradients of a loss, which a training loop would give."""
     made = dormant.interventions.regrama(graph, *a, 0.9, 2)
@@ -131,9 +136,10 @@ INTERVENTIONS = {
     "self-normalized resets": self_normalized_resets,
     "stagnation, over the network": stagnation,
     "track": track,
+    "track, measures": track_measures,
     "combine": combined,
 }
-ACTING = [name for name in INTERVENTIONS if name != "track"]
+ACTING = [name for name in INTERVENTIONS if not name.startswith("track")]
 # The others act on somebody whatever the scores are.
 CHOOSING = [name for name in INTERVENTIONS if "reset" not in name and name != "continual backprop"]
 
