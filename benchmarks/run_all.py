@@ -27,6 +27,7 @@ RESULTS_PAGE = FOLDER / "RESULTS.md"
 # Script and arguments of each benchmark, then the arguments that make it short.
 BENCHMARKS = (
     (["recycle.py"], ["--repeats", "2"]),
+    (["measures.py"], ["--repeats", "2"]),
     (["train_dqn.py", "--updates_only"], ["--repeats", "3"]),
     (["train_dqn.py"], ["--period", "200", "--periods", "1"]),
     (["replay.py"], ["--repeats", "2"]),
