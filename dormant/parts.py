@@ -3,7 +3,8 @@
 """What interventions are composed of: scores, selections, actions, timing, and their types."""
 
 from dormant.graph import Entries, IndexMap, Layer
-from dormant.interventions.actions import Action, pruning, recycling, redrawing
+from dormant.interventions.actions import Action, pruning, recycling
+from dormant.interventions.blending import blending, redrawing
 from dormant.interventions.injection import (
     injectable,
     injecting,
@@ -12,6 +13,8 @@ from dormant.interventions.injection import (
     trainable_layers,
 )
 from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.orthogonalization import orthogonalization
+from dormant.interventions.partial_recycling import partial_recycling
 from dormant.interventions.recycling import touched_entries
 from dormant.interventions.running_scores import (
     inter_firing_score,
@@ -41,6 +44,8 @@ from dormant.interventions.selections import (
 )
 from dormant.interventions.state import InterventionState
 from dormant.interventions.timing import When, every
+from dormant.interventions.weight_reinitialization import weight_reinitialization
+from dormant.interventions.weight_sharing import weight_sharing
 
 __all__ = [
     "Action",
@@ -58,6 +63,7 @@ __all__ = [
     "activation_score",
     "below_quantile",
     "below_threshold",
+    "blending",
     "budget",
     "capped",
     "contribution_score",
@@ -68,8 +74,10 @@ __all__ = [
     "injecting",
     "inter_firing_score",
     "mature_and_rare",
+    "orthogonalization",
     "over_network",
     "plasticity_injection",
+    "partial_recycling",
     "pruning",
     "recycling",
     "redrawing",
@@ -79,5 +87,7 @@ __all__ = [
     "trainable",
     "trainable_layers",
     "variability_score",
+    "weight_reinitialization",
+    "weight_sharing",
     "whole_layers",
 ]

@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What is done to selected neurons: recycling, redrawing whole layers, pruning for good."""
+"""What is done to selected neurons: what an action is, recycling, pruning for good."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_choice, shown
+from dormant.checks import check_choice, shown
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
 from dormant.interventions.recycling import (
     check_fresh,
     check_recycling,
-    entry_masks,
     recycle_usable,
     touched_entries,
 )
@@ -80,16 +79,7 @@ def recycling(
     """
     also = check_recycling(graph, outgoing, incoming_scale, flatten_layout, also)
     check_training(graph, init, optimizer, moments)
-    layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
-    if not layers:
-        reasons = "; ".join(
-            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {obstacle}"
-            for obstacle, names in graph.obstacles.items()
-        )
-        text = f"no layer of this network can be recycled, so that nothing will be: {reasons}"
-        warnings.warn(text, stacklevel=3)
-    for note in graph.select(layers).notes:
-        warnings.warn(note, stacklevel=3)
+    layers = actable_layers(graph, also)
     wiring: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
     options = wiring | {"outgoing": outgoing}
 
@@ -107,81 +97,6 @@ def recycling(
         return recycle_usable(graph, others, params, masks, **options)[0]
 
     return Action(layers, act, mirror=mirror)
-
-
-def redrawing(
-    graph: NeuronGraph,
-    init: Initializer,
-    optimizer: optax.GradientTransformation,
-    *,
-    layers: str | Sequence[str] = "last_hidden",
-    moments: str = "reset",
-) -> Action:
-    """Draws what feeds the selected neurons anew and leaves what reads them (Nikishin et al. 2022).
-
-    Args:
-      graph: the network's neuron graph.
-      init: `init(key) -> params`, the network's own initializer.
-      optimizer: the optimizer whose state is reset with the parameters.
-      layers: `"last_hidden"`, the hidden layers that an output layer reads (the paper's baseline);
-        `"all"`; or names of hidden and output layers. Output layers, whose neurons have no scores,
-        are redrawn at every action, and with `"all"` every parameter of the tree is, also those of
-        no layer.
-      moments: `"reset"` or `"keep"`: the optimizer's moments of redrawn entries.
-
-    Raises:
-      ValueError: if an option is not valid, if a layer shares its incoming weights, or if `init`
-        does not give the graph's parameters, or gives such as are not finite.
-    """
-    check_graph(graph)
-    chosen = _chosen_layers(graph, layers)
-    check_training(graph, init, optimizer, moments)
-    parameters = graph.parameters
-    outputs = [graph.incoming[name] for name in chosen if name in graph.output_layers]
-
-    def redrawn(masks: dict[str, jax.Array]) -> Any:
-        # What has no scores goes with what has: where no layer's are known, nothing is redrawn.
-        some = jnp.stack([jnp.any(mask) for mask in masks.values()]).any() if masks else True
-        if layers == "all":
-            return jax.tree.map(lambda none: ~none & some, entry_masks(parameters, ()))
-        hidden = touched_entries(graph, masks, also=tuple(masks)).incoming
-        whole = [
-            (layer, jnp.full(max(entries.index.array.max() for entries in layer) + 1, some))
-            for layer in outputs
-        ]
-        return jax.tree.map(jnp.logical_or, hidden, entry_masks(parameters, whole))
-
-    def all_finite(entries: Any, fresh: Any) -> jax.Array:
-        """bool (): of the fresh values of these entries."""
-        finite = jax.tree.map(lambda mask, new: jnp.all(jnp.isfinite(new) | ~mask), entries, fresh)
-        return jnp.stack(jax.tree.leaves(finite)).all()
-
-    def redraw(entries: Any, name: str, fresh: Any, params: Any) -> Any:
-        fresh = parameters.unflatten(parameters.leaves(name, fresh))
-        return jax.tree.map(
-            lambda mask, new, old: jnp.where(mask, new.astype(old.dtype), old),
-            entries,
-            fresh,
-            params,
-        )
-
-    def act(params, opt_state, masks, key, state, scores):
-        del scores
-        fresh, entries = init(key), redrawn(masks)
-        usable = all_finite(entries, parameters.unflatten(parameters.leaves("fresh", fresh)))
-        entries = jax.tree.map(lambda mask: mask & usable, entries)
-        masks = {name: mask & usable for name, mask in masks.items()}
-        params = redraw(entries, "fresh", fresh, params)
-        if moments == "reset":
-            opt_state = reset_entries(optimizer, graph, opt_state, entries, params)
-        return params, opt_state, masks, state
-
-    def mirror(params, others, masks, acted):
-        entries = jax.tree.map(lambda mask: mask & acted, redrawn(masks))
-        return redraw(entries, "params", params, others)
-
-    hidden = tuple(name for name in graph.names if name in chosen)
-    return Action(hidden, act, mirror=mirror)
 
 
 def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Action:
@@ -223,27 +138,20 @@ def pruning(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> Acti
     return Action(tuple(layers), act, init, maintain)
 
 
-def _chosen_layers(graph: NeuronGraph, layers: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of the layers that `redrawing` redraws; ValueError unless `layers` is valid."""
-    known = tuple(graph.incoming)
-    if layers == "all":
-        chosen = known
-    elif layers == "last_hidden":
-        chosen = graph.penultimate
-    else:
-        is_names = isinstance(layers, list | tuple) and all(
-            isinstance(name, str) for name in layers
+def actable_layers(graph: NeuronGraph, also: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of the layers whose neurons can be recycled, and of those in `also`; warns where
+    there is none, and of what the graph notes on them."""
+    layers = tuple(layer.name for layer in graph.layers if layer.recyclable or layer.name in also)
+    if not layers:
+        reasons = "; ".join(
+            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {obstacle}"
+            for obstacle, names in graph.obstacles.items()
         )
-        check(is_names, "layers", "'last_hidden', 'all' or names of layers", layers)
-        chosen = tuple(layers)
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"`layers` must name layers among {', '.join(known)}; got {name!r}")
-        if not graph.incoming.get(name) and layers != "all":
-            raise ValueError(f"`layers` must have incoming weights of their own; got {name!r}")
-    if not chosen:
-        raise ValueError(f"`layers` must name at least one layer of the graph; got {layers!r}")
-    return chosen
+        text = f"no layer of this network can be recycled, so that nothing will be: {reasons}"
+        warnings.warn(text, stacklevel=4)
+    for note in graph.select(layers).notes:
+        warnings.warn(note, stacklevel=4)
+    return layers
 
 
 def check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:

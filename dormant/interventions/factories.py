@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import optax
 
 from dormant.graph import NeuronGraph
-from dormant.interventions.actions import Initializer, pruning, recycling, redrawing
+from dormant.interventions.actions import Initializer, pruning, recycling
+from dormant.interventions.blending import redrawing
 from dormant.interventions.compose import Intervention, intervene
 from dormant.interventions.scores import Score, ScoreFunction, activation_score
 from dormant.interventions.selections import ThresholdRule, below_threshold, budget, whole_layers

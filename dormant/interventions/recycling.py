@@ -114,7 +114,7 @@ def recycle_usable(
     done = dict(masks)
     for layer, mask in layers:
         fed, reading = list(incoming_values(layer, mask)), list(outgoing_values(layer))
-        mask &= _have_finite([*fed, *reading], layer.neurons)
+        mask &= have_finite([*fed, *reading], layer.neurons)
         done[layer.name] = mask
         incoming += [(mask, *each) for each in fed]
         read += [(mask, *each) for each in reading]
@@ -136,7 +136,7 @@ def check_fresh(graph: NeuronGraph, fresh: Any, name: str = "fresh") -> None:
             raise ValueError(f"`{name}` must be finite; got values that are not in {path}")
 
 
-def _have_finite(values: Sequence[tuple[Entries, jax.Array]], neurons: int) -> jax.Array:
+def have_finite(values: Sequence[tuple[Entries, jax.Array]], neurons: int) -> jax.Array:
     """bool (H,): whether all entries of a neuron are finite, of arrays with its entries in them."""
     bad = jnp.zeros(neurons, jnp.float32)
     for entries, value in values:

@@ -1,0 +1,215 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What is done to whole layers: fresh values are mixed into their parameters or replace them."""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dormant.checks import check, check_number
+from dormant.graph import NeuronGraph, check_graph
+from dormant.interventions.actions import Action, Initializer, check_training
+from dormant.interventions.moments import reset_entries
+from dormant.interventions.recycling import entry_masks
+
+# masks {layer: (H,) bool} -> for every parameter a bool mask broadcastable to its shape
+EntriesOfMasks = Callable[[dict[str, jax.Array]], Any]
+
+
+def blending(
+    graph: NeuronGraph,
+    init: Initializer,
+    optimizer: optax.GradientTransformation,
+    *,
+    keep: float,
+    fresh: float,
+    layers: str | Sequence[str] = "all",
+    redrawn: str | Sequence[str] = (),
+    moments: str = "keep",
+) -> Action:
+    """Shrinks parameters and adds fresh ones: `W <- keep W + fresh init(key)`.
+
+    With a small `fresh` it is shrink and perturb (Ash & Adams 2020, arXiv:1910.08475), whose noise
+    is normal: give an `init` that draws it. With `fresh = 1 - keep` it is the interpolation of
+    SR-SPR (D'Oro et al. 2023) and BBF (Schwarzer et al. 2023, arXiv:2305.19452), which draw their
+    last layers anew besides: those in `redrawn`. Meant for `parts.whole_layers()`; of other
+    selections, what feeds the selected neurons is blended. Outputs change.
+
+    In a target network the same entries become those of the network, as there is no telling what
+    was drawn; the released code of BBF blends its target with values of its own.
+
+    Args:
+      graph: the network's neuron graph.
+      init: `init(key) -> params`, the network's own initializer, or that of the noise.
+      optimizer: the optimizer whose state is reset with the parameters.
+      keep: factor of the old values, in [0, 1].
+      fresh: factor of the fresh ones, at least 0. With keep = 1 and fresh = 0 nothing changes.
+      layers: which are blended, as `parts.redrawing` takes them; `"all"` is every parameter of the
+        tree, also those of no layer.
+      redrawn: hidden and output layers that are drawn anew instead, with their moments.
+      moments: `"reset"` or `"keep"`: the optimizer's moments of blended entries. Kept in BBF's
+        released code and in public ones of shrink and perturb.
+
+    Raises:
+      ValueError: if an option is not valid, if a layer shares its incoming weights, or if `init`
+        does not give the graph's parameters, or gives such as are not finite.
+    """
+    check_graph(graph)
+    check_number("keep", keep, 0, 1)
+    check_number("fresh", fresh, 0)
+    chosen = chosen_layers(graph, "layers", layers)
+    anew = chosen_layers(graph, "redrawn", redrawn) if redrawn else ()
+    check_training(graph, init, optimizer, moments)
+    parameters = graph.parameters
+    blended_entries = entries_of_layers(graph, chosen, layers == "all")
+    redrawn_entries = entries_of_layers(graph, anew, redrawn == "all")
+
+    def blend(new: jax.Array, old: jax.Array) -> jax.Array:
+        dtype = jnp.promote_types(old.dtype, jnp.float32)
+        # What counts nothing is left out: 0 times infinity is no number, and -0 + 0 is not -0.
+        terms = [
+            value if factor == 1 else factor * value.astype(dtype)
+            for factor, value in ((keep, old), (fresh, new))
+            if factor
+        ]
+        return functools.reduce(operator.add, terms or [jnp.zeros_like(old)]).astype(old.dtype)
+
+    def act(params, opt_state, masks, key, state, scores):
+        del scores
+        drawn = parameters.unflatten(parameters.leaves("fresh", init(key)))
+        blended, whole = blended_entries(masks), redrawn_entries(masks)
+        entries = jax.tree.map(jnp.logical_or, blended, whole)
+        new = jax.tree.map(
+            lambda is_whole, new, old: jnp.where(is_whole, new.astype(old.dtype), blend(new, old)),
+            whole,
+            drawn,
+            params,
+        )
+        usable = all_finite(entries, new)
+        entries = jax.tree.map(lambda mask: mask & usable, entries)
+        masks = {name: mask & usable for name, mask in masks.items()}
+        params = replaced(entries, new, params)
+        begun = entries if moments == "reset" else jax.tree.map(lambda mask: mask & usable, whole)
+        if moments == "reset" or anew:
+            opt_state = reset_entries(optimizer, graph, opt_state, begun, params)
+        return params, opt_state, masks, state
+
+    def mirror(params, others, masks, acted):
+        entries = jax.tree.map(
+            lambda *either: jnp.logical_or(*either) & acted,
+            blended_entries(masks),
+            redrawn_entries(masks),
+        )
+        params = parameters.unflatten(parameters.leaves("params", params))
+        return replaced(entries, params, others)
+
+    hidden = tuple(name for name in graph.names if name in {*chosen, *anew})
+    return Action(hidden, act, mirror=mirror)
+
+
+def redrawing(
+    graph: NeuronGraph,
+    init: Initializer,
+    optimizer: optax.GradientTransformation,
+    *,
+    layers: str | Sequence[str] = "last_hidden",
+    moments: str = "reset",
+) -> Action:
+    """Draws what feeds the selected neurons anew and leaves what reads them (Nikishin et al. 2022).
+
+    Args:
+      graph: the network's neuron graph.
+      init: `init(key) -> params`, the network's own initializer.
+      optimizer: the optimizer whose state is reset with the parameters.
+      layers: `"last_hidden"`, the hidden layers that an output layer reads (the paper's baseline);
+        `"all"`; or names of hidden and output layers. Output layers, whose neurons have no scores,
+        are redrawn at every action, and with `"all"` every parameter of the tree is, also those of
+        no layer.
+      moments: `"reset"` or `"keep"`: the optimizer's moments of redrawn entries.
+
+    Raises:
+      ValueError: if an option is not valid, if a layer shares its incoming weights, or if `init`
+        does not give the graph's parameters, or gives such as are not finite.
+    """
+    return blending(graph, init, optimizer, keep=0, fresh=1, layers=layers, moments=moments)
+
+
+def chosen_layers(graph: NeuronGraph, name: str, layers: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of hidden and output layers that `layers` stands for; ValueError, which calls it
+    `name`, unless it is valid."""
+    known = tuple(graph.incoming)
+    if layers == "all":
+        chosen = known
+    elif layers == "last_hidden":
+        chosen = graph.penultimate
+    else:
+        is_names = isinstance(layers, list | tuple) and all(
+            isinstance(each, str) for each in layers
+        )
+        check(is_names, name, "'last_hidden', 'all' or names of layers", layers)
+        chosen = tuple(layers)
+    for layer in chosen:
+        if layer not in known:
+            raise ValueError(f"`{name}` must name layers among {', '.join(known)}; got {layer!r}")
+        if not graph.incoming.get(layer) and layers != "all":
+            raise ValueError(f"`{name}` must have incoming weights of their own; got {layer!r}")
+    if not chosen:
+        raise ValueError(f"`{name}` must name at least one layer of the graph; got {layers!r}")
+    return chosen
+
+
+def entries_of_layers(
+    graph: NeuronGraph, chosen: Sequence[str], everything: bool, role: str | None = None
+) -> EntriesOfMasks:
+    """What feeds the masked neurons of the chosen hidden layers, and the chosen output layers.
+
+    Args:
+      chosen: names of hidden and output layers.
+      everything: every parameter of the tree instead, also those of no layer.
+      role: only entries of this role, such as "kernel"; None for all.
+    """
+    incoming = {
+        name: tuple(each for each in entries if role in (None, each.role))
+        for name, entries in graph.incoming.items()
+        if name in chosen
+    }
+    widths = {
+        name: max((entries.index.array.max() + 1 for entries in incoming[name]), default=0)
+        for name in incoming
+        if name in graph.output_layers
+    }
+
+    def entries(masks: dict[str, jax.Array]) -> Any:
+        # What has no scores goes with what has: where no layer's are known, nothing is done.
+        some = jnp.stack([jnp.any(mask) for mask in masks.values()]).any() if masks else True
+        if everything:
+            return jax.tree.map(lambda none: ~none & some, entry_masks(graph.parameters, ()))
+        neurons = {name: mask for name, mask in masks.items() if name in chosen}
+        neurons |= {name: jnp.full(width, some) for name, width in widths.items()}
+        pairs = [(incoming[name], mask) for name, mask in neurons.items()]
+        return entry_masks(graph.parameters, pairs)
+
+    return entries
+
+
+def all_finite(entries: Any, values: Any) -> jax.Array:
+    """bool (): whether the values of these entries are all finite."""
+    finite = jax.tree.map(lambda mask, new: jnp.all(jnp.isfinite(new) | ~mask), entries, values)
+    return jnp.stack(jax.tree.leaves(finite)).all()
+
+
+def replaced(entries: Any, values: Any, params: Any) -> Any:
+    """The parameters with the values of these entries taken from another tree."""
+    return jax.tree.map(
+        lambda mask, new, old: jnp.where(mask, new.astype(old.dtype), old), entries, values, params
+    )
+
+
+def in_whole_shapes(entries: Any, params: Any) -> Any:
+    """The masks of entries in the shapes of the parameters themselves."""
+    return jax.tree.map(lambda mask, value: jnp.broadcast_to(mask, value.shape), entries, params)
