@@ -44,8 +44,8 @@ def weight_sharing(
     1, whatever it is. Selected neurons for which there is no donor are recycled.
 
     As in the released code (github.com/xmu-rl-3dv/ReBorn), except that moments are reset, and that
-    donors are drawn by free places, not first among donors and then among theirs. A constant that
-    the network multiplies single neurons with is not followed.
+    donors are dealt out in turn, not drawn one by one. A constant that the network multiplies
+    single neurons with is not followed.
 
     Args:
       graph: the network's neuron graph.
@@ -120,20 +120,18 @@ def _drawn_groups(
     receivers: int,
     scales: tuple[float, float],
 ) -> _Groups:
-    """Gives the selected neurons, in random order, random free places with the donors."""
+    """Deals the selected neurons out to the donors in turn, both in random order."""
     neurons = selected.shape[0]
-    order_key, place_key, scale_key = jax.random.split(key, 3)
-    receivers = min(receivers, neurons)
-    order = jnp.where(selected, jax.random.uniform(order_key, (neurons,)), jnp.inf)
-    free = jax.random.uniform(place_key, (neurons, receivers))
-    free = jnp.where(donors[:, None], free, jnp.inf).ravel()
-    in_order = jnp.argsort(order)  # the selected neurons first
-    donor_of_rank = (jnp.argsort(free)[:neurons] // receivers).astype(jnp.int32)
-    count = jnp.minimum(jnp.sum(selected), receivers * jnp.sum(donors))
-    receives_by_rank = jnp.arange(neurons) < count
-    own = jnp.arange(neurons, dtype=jnp.int32)
-    donor = own.at[in_order].set(jnp.where(receives_by_rank, donor_of_rank, in_order))
-    receives = jnp.zeros(neurons, bool).at[in_order].set(receives_by_rank)
+    order_key, scale_key = jax.random.split(key)
+    # One sort: the selected neurons come first, then the donors.
+    behind = jnp.where(selected, 0.0, jnp.where(donors, 1.0, 2.0))
+    order = jnp.argsort(behind + jax.random.uniform(order_key, (neurons,))).astype(jnp.int32)
+    wanting, giving = jnp.sum(selected), jnp.sum(donors)
+    rank = jnp.arange(neurons)
+    receives_by_rank = rank < jnp.minimum(wanting, receivers * giving)
+    donor_of_rank = order[wanting + rank % jnp.maximum(giving, 1)]
+    donor = jnp.zeros_like(order).at[order].set(jnp.where(receives_by_rank, donor_of_rank, order))
+    receives = jnp.zeros_like(selected).at[order].set(receives_by_rank)
     scale = jax.random.uniform(scale_key, (neurons,), minval=scales[0], maxval=scales[1])
     return _Groups(donor, receives, jnp.where(receives, scale, 1.0))
 

@@ -66,6 +66,19 @@ def layer_reset(layers):
     return lambda *a: dormant.layer_reset(*a, layers, 2)
 
 
+def reborn(*a):
+    return dormant.interventions.reborn(*a, 0.9, 2, threshold=1.05, receivers=2)
+
+
+def weights(*a):
+    method = dormant.interventions.selective_weight_reinitialization
+    return method(*a, 0.2, 2, utility="magnitude")
+
+
+def fire(graph, init, optimizer):
+    return dormant.interventions.fire(graph, optimizer, 2)
+
+
 def prune(graph, init, optimizer):
     return dormant.prune(graph, optimizer, 0.9, 2)
 
@@ -130,6 +143,12 @@ INTERVENTIONS = {
     "reset, last hidden": layer_reset("last_hidden"),
     "reset, all": layer_reset("all"),
     "reset, chosen": layer_reset(("w1", "w3")),
+    "reset, partial": lambda *a: dormant.interventions.partial_resets(*a, 0.5, 2),
+    "reset, interpolated": lambda *a: dormant.interventions.interpolated_reset(*a, 0.5, 2),
+    "reset, weights": weights,
+    "reset, shrunk": lambda *a: dormant.interventions.shrink_and_perturb(*a, period=2),
+    "reset, fire": fire,
+    "reborn": reborn,
     "prune": prune,
     "regrama": regrama,
     "continual backprop": continual_backprop,
@@ -140,6 +159,8 @@ INTERVENTIONS = {
     "combine": combined,
 }
 ACTING = [name for name in INTERVENTIONS if not name.startswith("track")]
+KEEPING_MOMENTS = ("reset, partial", "reset, shrunk")
+DRAWING_NOTHING = ("prune", "reset, fire")
 # The others act on somebody whatever the scores are.
 CHOOSING = [name for name in INTERVENTIONS if "reset" not in name and name != "continual backprop"]
 
@@ -233,7 +254,8 @@ def test_it_acts_on_somebody(name):
     params, opt_state, state = finished(name)
     before = start(name)
     assert any((params[leaf] != before[0][leaf]).any() for leaf in params)
-    assert any((opt_state[0].mu[leaf] == 0).any() for leaf in params)
+    begun = any((opt_state[0].mu[leaf] == 0).any() for leaf in params)
+    assert begun == (name not in KEEPING_MOMENTS)
     assert max(int(part.report.recycled_total) for part in parts(state)) > 0
 
 
@@ -286,7 +308,7 @@ def test_what_happens_depends_on_the_key_alone(name):
     params, opt_state, _ = start(name)
     other = run(name, (params, opt_state, start(name, 3)[2]))[0]
     differs = any((other[leaf] != finished(name)[0][leaf]).any() for leaf in params)
-    assert differs == (name != "prune")  # which draws nothing
+    assert differs == (name not in DRAWING_NOTHING)
 
 
 @pytest.mark.parametrize("name", CHOOSING)

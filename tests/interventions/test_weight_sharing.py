@@ -1,0 +1,155 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Weight sharing: who gets whose weights, what becomes of what reads them, and of the outputs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+from dormant import interventions, parts
+from tests.interventions.soft_networks import (
+    ADAM,
+    KEY,
+    NETWORKS,
+    VECTORS,
+    acted,
+    apply,
+    assert_near,
+    assert_same,
+    feeding,
+    float64,
+    initializer,
+    neurons,
+    reading,
+    scores,
+    some,
+    traced,
+    trained,
+)
+from tests.traced_networks import quick_compilation, silence  # noqa: F401
+
+SCALES = (0.3, 0.8)
+
+
+def action_of(network, **options):
+    return parts.weight_sharing(traced(network), initializer(network), ADAM, **options)
+
+
+@pytest.mark.parametrize("receivers", [1, 3])
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_receivers_get_a_donors_weights_and_a_share_of_what_reads_it(network, receivers):
+    layer, last = neurons(network)
+    masks = some(network, 0.6, seed=3)
+    masks[last] = jnp.zeros_like(masks[last])
+    donors = np.flatnonzero((scores(network)[layer] >= 1.0) & ~masks[layer])
+    action = action_of(network, threshold=1.0, receivers=receivers, scales=SCALES)
+    params, _, found, _ = acted(action, network, masks)
+    assert_same(found, masks)
+    old, new = float64(trained(network)[0]), float64(params)
+    given = {int(donor): [] for donor in donors}
+    for i in np.flatnonzero(masks[layer]):
+        a = new[layer]["bias"][i] / old[layer]["bias"][i]  # all biases are 0.1
+        for donor in donors:
+            kernel, theirs = (feeding(new, layer, each)[0] for each in (i, donor))
+            if np.allclose(kernel, a * theirs, rtol=1e-4):
+                assert SCALES[0] - 1e-6 <= a <= SCALES[1] + 1e-6
+                given[int(donor)].append((i, a))
+    # In turn: nobody gives to two more than another, or to more than allowed.
+    counts = [len(each) for each in given.values()]
+    assert sum(counts) == min(int(masks[layer].sum()), receivers * len(donors)) > 0
+    assert max(counts) <= receivers and max(counts) - min(counts) <= 1
+    for donor, taken in given.items():
+        before = reading(old, network, layer, donor)
+        total = reading(new, network, layer, donor).copy()
+        assert ((total / before < 1) == bool(taken)).all()
+        for i, a in taken:
+            share = a * reading(new, network, layer, i) / before
+            assert (share > 0).all() and (share < 1).all()
+            total += share * before
+        np.testing.assert_allclose(total, before, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "network, scales", [("mlp", SCALES), ("cnn", SCALES), ("mlp", (1, 1)), ("tanh", (1, 1))]
+)
+def test_outputs_stay_where_silent_neurons_take_over(network, scales):
+    params, silenced = silence(traced(network), trained(network)[0])
+    action = action_of(network, threshold=1.0, receivers=2, scales=scales)
+    high = {name: jnp.full(width, 2.0) for name, width in neurons(network).items()}
+    state = trained(network)[1]
+    new, _, found, _ = jax.jit(action.act)(params, state, silenced, KEY, (), high)
+    assert_same(found, silenced)
+    np.testing.assert_allclose(apply(network, new), apply(network, params), rtol=2e-5, atol=1e-6)
+    acts = traced(network).activations(new, NETWORKS[network][1])
+    for name, mask in silenced.items():  # they do something now
+        assert (jnp.abs(acts[name]).reshape(-1, mask.size).max(0)[mask] > 0).all()
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_without_donors_the_selected_neurons_are_recycled(network):
+    action = action_of(network, threshold=100.0)
+    masks, (params, opt_state) = some(network), trained(network)
+    new, state, found, _ = acted(action, network, masks)
+    fresh = initializer(network)(jax.random.split(KEY, 5)[0])
+    expected = dormant.recycle(traced(network), params, fresh, masks)
+    assert_near(new, float64(expected))
+    assert_same(found, masks)
+    assert_same(state, dormant.reset_moments(ADAM, traced(network), opt_state, masks))
+
+
+def test_donors_keep_their_moments_and_receivers_begin_anew():
+    masks = {"Dense_0": jnp.arange(8) < 2, "Dense_1": jnp.zeros(6, bool)}
+    high = {"Dense_0": jnp.full(8, 2.0), "Dense_1": jnp.full(6, 2.0)}
+    _, state, *_ = acted(action_of("mlp", threshold=1.0), "mlp", masks, high)
+    mu = state[0].mu["params"]
+    assert (mu["Dense_0"]["kernel"][:, :2] == 0).all() and (mu["Dense_1"]["kernel"][:2] == 0).all()
+    assert (mu["Dense_0"]["kernel"][:, 2:] != 0).all() and (mu["Dense_1"]["kernel"][2:] != 0).all()
+    kept = acted(action_of("mlp", threshold=1.0, moments="keep"), "mlp", masks, high)[1]
+    assert_same(kept, trained("mlp")[1])
+
+
+def test_nothing_changes_where_nobody_is_selected():
+    masks = some("cnn", 0.0)
+    params, opt_state, found, _ = acted(action_of("cnn", threshold=1.0), "cnn", masks)
+    assert_same((params, opt_state, found), (*trained("cnn"), masks))
+
+
+def test_shares_are_a_softmax_of_normal_numbers():
+    """Of two shares the logarithm of the ratio is normal, of variance 2; of an entry each."""
+    params = {"w": jnp.ones((3, 2)), "v": jnp.ones((2, 20_000))}
+    graph = dormant.trace(lambda p, x: jax.nn.relu(x @ p["w"]) @ p["v"], params, jnp.ones((1, 3)))
+    sgd = optax.sgd(0.1)
+    action = parts.weight_sharing(graph, lambda key: params, sgd, threshold=1.0)
+    masks, given = {"w": jnp.asarray([True, False])}, {"w": jnp.asarray([0.0, 2.0])}
+    new = jax.jit(action.act)(params, sgd.init(params), masks, KEY, (), given)[0]
+    np.testing.assert_allclose(new["v"].sum(0), 1, rtol=1e-6)
+    ratio = np.log(np.asarray(new["v"][0], np.float64) / new["v"][1])
+    assert abs(ratio.mean()) < 0.05 and abs(ratio.var() - 2) < 0.1
+
+
+def test_the_method_selects_the_dormant_and_asks_the_over_active():
+    params, silenced = silence(traced("mlp"), trained("mlp")[0])
+    method = interventions.reborn(traced("mlp"), initializer("mlp"), ADAM, 0.0, 1, threshold=1.2)
+    update = jax.jit(method.update)
+    new, _, state = update(params, trained("mlp")[1], method.init(KEY), VECTORS)
+    assert_same(state.masks, silenced)
+    np.testing.assert_allclose(apply("mlp", new), apply("mlp", params), rtol=2e-5, atol=1e-6)
+    assert not np.array_equal(new["params"]["Dense_2"]["kernel"], params["params"]["Dense_2"]["kernel"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"threshold": 0}, "`threshold` must be a number > 0; got 0"),
+        ({"receivers": 0}, "`receivers` must be a whole number >= 1; got 0"),
+        ({"scales": (0.0, 1.0)}, r"`scales` must be two numbers > 0, .*; got \(0.0, 1.0\)"),
+        ({"scales": 0.5}, "`scales` must be two numbers > 0"),
+        ({"scales": (0.8, 0.3)}, "`scales` must be two numbers > 0"),
+    ],
+)
+def test_wrong_options_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        action_of("mlp", **options)
