@@ -49,7 +49,7 @@ def weight_reinitialization(
         them by chance, so that the mean is exact. With `"threshold"`, the utility relative to the
         kernel's mean utility up to which a weight is redrawn.
       utility: `"magnitude"` |w|; `"gradient"` |w g|, the first-order change of the loss where w is
-        set to 0; or `"random"`. Only with `"gradient"` and `"random"` does the method maintain
+        set to 0; or `"random"`. Of equal ones the first are redrawn. Only with `"gradient"` and `"random"` does the method maintain
         plasticity in the paper.
       criterion: `"proportional"` or `"threshold"`.
       values: `"resample"`, those of `init`, or `"zero"`, the mean of kernels' usual initializers,

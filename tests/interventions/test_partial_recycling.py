@@ -97,11 +97,10 @@ def test_a_neuron_whose_fresh_weights_are_not_finite_is_left_alone(bad):
     init = initializer("mlp")
 
     def broken(key):  # only where it is traced: a known value would be refused
-        fresh = init(key)
-        kernel = fresh["params"]["Dense_0"]["kernel"]
         is_first = jnp.all(jax.random.key_data(key) == jax.random.key_data(jax.random.key(0)))
-        kernel = kernel.at[0, 2].set(jnp.where(is_first, 0.5, bad))
-        return {"params": fresh["params"] | {"Dense_0": fresh["params"]["Dense_0"] | {"kernel": kernel}}}  # fmt: skip
+        fresh = init(key)["params"]
+        kernel = fresh["Dense_0"]["kernel"].at[0, 2].set(jnp.where(is_first, 0.5, bad))
+        return {"params": fresh | {"Dense_0": fresh["Dense_0"] | {"kernel": kernel}}}
 
     action = parts.partial_recycling(traced("mlp"), broken, ADAM)
     params, _, found, _ = acted(action, "mlp", some("mlp", 1.1))

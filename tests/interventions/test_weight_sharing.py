@@ -24,7 +24,6 @@ from tests.interventions.soft_networks import (
     initializer,
     neurons,
     reading,
-    scores,
     some,
     traced,
     trained,
@@ -41,22 +40,24 @@ def action_of(network, **options):
 @pytest.mark.parametrize("receivers", [1, 3])
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_receivers_get_a_donors_weights_and_a_share_of_what_reads_it(network, receivers):
-    layer, last = neurons(network)
-    masks = some(network, 0.6, seed=3)
-    masks[last] = jnp.zeros_like(masks[last])
-    donors = np.flatnonzero((scores(network)[layer] >= 1.0) & ~masks[layer])
+    layer = next(iter(neurons(network)))
+    width = neurons(network)[layer]
+    masks = some(network, 0.0) | {layer: jnp.arange(width) < width // 2}
+    donors = [width - 2, width - 1]
+    given_scores = {name: jnp.full(mask.size, 0.5) for name, mask in masks.items()}
+    given_scores[layer] = given_scores[layer].at[jnp.asarray(donors)].set(1.0)
     action = action_of(network, threshold=1.0, receivers=receivers, scales=SCALES)
-    params, _, found, _ = acted(action, network, masks)
+    params, _, found, _ = acted(action, network, masks, given_scores)
     assert_same(found, masks)
     old, new = float64(trained(network)[0]), float64(params)
-    given = {int(donor): [] for donor in donors}
+    given = {donor: [] for donor in donors}
     for i in np.flatnonzero(masks[layer]):
         a = new[layer]["bias"][i] / old[layer]["bias"][i]  # all biases are 0.1
         for donor in donors:
             kernel, theirs = (feeding(new, layer, each)[0] for each in (i, donor))
             if np.allclose(kernel, a * theirs, rtol=1e-4):
                 assert SCALES[0] - 1e-6 <= a <= SCALES[1] + 1e-6
-                given[int(donor)].append((i, a))
+                given[donor].append((i, a))
     # In turn: nobody gives to two more than another, or to more than allowed.
     counts = [len(each) for each in given.values()]
     assert sum(counts) == min(int(masks[layer].sum()), receivers * len(donors)) > 0
@@ -137,7 +138,8 @@ def test_the_method_selects_the_dormant_and_asks_the_over_active():
     new, _, state = update(params, trained("mlp")[1], method.init(KEY), VECTORS)
     assert_same(state.masks, silenced)
     np.testing.assert_allclose(apply("mlp", new), apply("mlp", params), rtol=2e-5, atol=1e-6)
-    assert not np.array_equal(new["params"]["Dense_2"]["kernel"], params["params"]["Dense_2"]["kernel"])  # fmt: skip
+    read = [each["params"]["Dense_2"]["kernel"] for each in (params, new)]
+    assert not np.array_equal(*read)  # some neuron was over-active
 
 
 @pytest.mark.parametrize(
