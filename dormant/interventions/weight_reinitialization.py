@@ -49,8 +49,8 @@ def weight_reinitialization(
         them by chance, so that the mean is exact. With `"threshold"`, the utility relative to the
         kernel's mean utility up to which a weight is redrawn.
       utility: `"magnitude"` |w|; `"gradient"` |w g|, the first-order change of the loss where w is
-        set to 0; or `"random"`. Of equal ones the first are redrawn. Only with `"gradient"` and `"random"` does the method maintain
-        plasticity in the paper.
+        set to 0; or `"random"`. Of equal ones the first are redrawn. `"magnitude"` is the one with
+        which the method does not maintain plasticity in its authors' experiments.
       criterion: `"proportional"` or `"threshold"`.
       values: `"resample"`, those of `init`, or `"zero"`, the mean of kernels' usual initializers,
         with which the same weights are redrawn over and over, as the paper measures.
