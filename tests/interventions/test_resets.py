@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What all methods of `dormant.interventions` have in common, besides what the grid tests."""
+"""What all methods of `interventions.resets` have in common, besides what the grid tests."""
 
 import inspect
 
@@ -23,7 +23,11 @@ from tests.interventions.soft_networks import (
 )
 from tests.traced_networks import quick_compilation  # noqa: F401
 
-METHODS = [name for name in interventions.__all__ if name != "as_transformation"]
+METHODS = [
+    name
+    for name in interventions.__all__
+    if getattr(interventions, name).__module__ == "dormant.interventions.resets"
+]
 
 
 def method(name, **options):
@@ -40,6 +44,7 @@ def test_sharded_over_a_mesh_and_donated(name):
     replicated = NamedSharding(mesh, PartitionSpec())
     by_rows = NamedSharding(mesh, PartitionSpec("batch"))
     made = method(name)
+    assert made.needs == ()
     sharded = jax.jit(
         made.update,
         in_shardings=(replicated, replicated, replicated, by_rows),

@@ -106,6 +106,7 @@ def test_the_number_is_right_on_average_and_random_weights_are_any():
 def test_the_method_takes_the_gradient_by_its_update_and_only_where_it_is_due():
     graph, (params, opt_state) = traced("mlp"), trained("mlp")
     method = interventions.selective_weight_reinitialization(graph, constants("mlp"), ADAM, 0.25, 2)
+    assert method.needs == ("gradient",)
     calls = []
 
     def slopes():
