@@ -38,10 +38,11 @@ def weight_sharing(
 
     Every selected neuron gets what feeds a donor of its layer, times a random `a`; a donor is a
     neuron with a score of at least `threshold` that is not selected. What reads the donor is split
-    among it and its receivers: each gets a random share, divided by its `a`, which sum to 1 for
-    every single entry (softmax of normal numbers). So outputs stay, up to rounding, if the selected
-    neurons were silent and the non-linearity is positively homogeneous, as relu is; with scales of
-    1, whatever it is. Selected neurons for which there is no donor are recycled.
+    among it and its receivers: each gets a random share, receivers divide theirs by `a`, and the
+    shares of every single entry sum to 1 (a softmax of normal numbers). So outputs stay, up to
+    rounding, if the selected neurons were silent: with scales of 1 whatever the non-linearity, with
+    others where it is positively homogeneous, as relu is, and no normalization lies before it.
+    Selected neurons for which there is no donor are recycled.
 
     As in the released code (github.com/xmu-rl-3dv/ReBorn), except that moments are reset, and that
     donors are dealt out in turn, not drawn one by one. A constant that the network multiplies
