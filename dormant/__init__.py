@@ -3,6 +3,7 @@
 """dormant: measure and recycle dormant neurons of JAX networks (Sokar et al., ICML 2023).
 What the interventions are composed of is in `dormant.parts`."""
 
+from dormant import interventions as interventions
 from dormant import layers, measures, parts, regularizers
 from dormant.graph import NeuronGraph, manual_graph
 from dormant.interventions.compose import Intervention, combine, intervene, track

@@ -8,7 +8,6 @@ from dormant.interventions.blending import blending, redrawing
 from dormant.interventions.injection import (
     injectable,
     injecting,
-    plasticity_injection,
     trainable,
     trainable_layers,
 )
@@ -76,7 +75,6 @@ __all__ = [
     "mature_and_rare",
     "orthogonalization",
     "over_network",
-    "plasticity_injection",
     "partial_recycling",
     "pruning",
     "recycling",

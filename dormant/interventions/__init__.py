@@ -4,6 +4,7 @@
 The published methods by name; what they are composed of is in `dormant.parts`."""
 
 from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
+from dormant.interventions.injection import plasticity_injection
 from dormant.interventions.resets import (
     fire,
     interpolated_reset,
@@ -23,6 +24,7 @@ __all__ = [
     "interpolated_reset",
     "layer_reset",
     "partial_resets",
+    "plasticity_injection",
     "prune",
     "reborn",
     "redo",

@@ -7,6 +7,7 @@ import difflib
 from dormant.checks import check
 from dormant.reproduce import evidence, figures, minatar_sweeps, side_experiments
 from dormant.reproduce.experiments import Experiment
+from dormant.reproduce.interventions import INTERVENTIONS
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     *sorted(
@@ -16,6 +17,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *figures.SEARCHES,
     *minatar_sweeps.EXPERIMENTS,
     *evidence.EXPERIMENTS,
+    INTERVENTIONS,
 )
 
 

@@ -69,7 +69,7 @@ def _iterations(number: int, agent_steps: int) -> Bindings:
     }
 
 
-def _families(
+def minatar_families(
     games: tuple[str, ...], number: int, agent_steps: int, speed: str = "minatar mlp"
 ) -> Families:
     """Runs of so many iterations of so many agent steps."""
@@ -250,7 +250,7 @@ EXPERIMENTS = (
             *sweep(Variant("DQN + weight decay", DEVICE_FILE, bindings=WEIGHT_DECAY)),
             *_resets(Variant("DQN + reset", DEVICE_FILE, bindings=RESET), _LONG_AGENT_STEPS),
         ),
-        families=_families(MINATAR, 20, _LONG_AGENT_STEPS // 20),
+        families=minatar_families(MINATAR, 20, _LONG_AGENT_STEPS // 20),
     ),
     *(
         _of_long_runs(
@@ -263,7 +263,7 @@ EXPERIMENTS = (
                 )
                 for each in (*sweep(_DQN), *sweep(_REDO, redo=True))
             ),
-            families=_families(games, 20, _LONG_AGENT_STEPS // 20, "minatar"),
+            families=minatar_families(games, 20, _LONG_AGENT_STEPS // 20, "minatar"),
         )
         for name, said, games in (
             ("minatar_convolution", "Asterix", (_ASTERIX,)),
@@ -278,7 +278,7 @@ EXPERIMENTS = (
         variants=tuple(
             each for cell in (_DQN, _REDO, _REDO_ONE_COUNT) for each in _at_each_rate(cell)
         ),
-        families=_families(THREE_GAMES, 10, 10_000),
+        families=minatar_families(THREE_GAMES, 10, 10_000),
         shows=("iqm", "return", "evaluation", "dormant_percent", "rank"),
         setting_name="learning rate, replay ratio",
     ),
@@ -307,7 +307,7 @@ EXPERIMENTS = (
         title="Figure 12 on MinAtar: networks of 64 to 512 neurons a layer",
         expected="H14 and H15 of docs/evidence.md.",
         variants=(*_at_each_width(_DQN), *_at_each_width(_REDO)),
-        families=_families((_ASTERIX, _BREAKOUT), 10, 20_000),
+        families=minatar_families((_ASTERIX, _BREAKOUT), 10, 20_000),
         shows=("iqm", "return", "evaluation", "dormant_percent", "rank"),
         setting_name="width",
     ),
@@ -319,7 +319,7 @@ EXPERIMENTS = (
             dataclasses.replace(_DQN, bindings=AT_RATIO_1),
             *(each for tau in (*TAUS, "@AdaptiveTau()") for each in _of_tau(tau)),
         ),
-        families=_families((_ASTERIX, _SPACE_INVADERS), 10, 10_000),
+        families=minatar_families((_ASTERIX, _SPACE_INVADERS), 10, 10_000),
         shows=("iqm", "return", "evaluation", "dormant_percent"),
         setting_name="period",
     ),

@@ -17,6 +17,7 @@ from dormant.reproduce.evidence import (
     WIDTHS,
 )
 from dormant.reproduce.families import MINATAR
+from dormant.reproduce.interventions import INTERVENTION_GAMES, METHODS
 from dormant.reproduce.methods import REPLAY_RATIOS
 
 # What a difference must be: on one side of 0, not on one side of it, not beyond the margin there,
@@ -475,6 +476,30 @@ CLAIMS = (
             Comparison(
                 "trained less fresh", Cell(_TRAINED), Cell("fresh network"), MORE, games=THREE_GAMES
             ),
+        ),
+    ),
+    Claim(
+        "H26",
+        "Whatever resets, recycles or shares neurons leaves fewer dormant ones than plain DQN has",
+        "each method's paper",
+        "minatar_interventions",
+        DORMANT,
+        tuple(
+            Comparison(method, Cell(method), Cell(DQN), LESS, games=INTERVENTION_GAMES)
+            for method, bindings in METHODS.items()
+            if "LearnerOptions.intervention" in bindings
+        ),
+    ),
+    Claim(
+        "H27",
+        "Each intervention's score is higher than plain DQN's where it loses neurons fast",
+        "each method's paper",
+        "minatar_interventions",
+        SCORE,
+        tuple(
+            Comparison(method, Cell(method), Cell(DQN), MORE, games=INTERVENTION_GAMES)
+            for method in METHODS
+            if method != DQN
         ),
     ),
 )

@@ -16,7 +16,7 @@ import optax
 
 import dormant
 from dormant import parts
-from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of
+from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of, require
 from dormant.interventions.measures import check_rank_threshold
 from dormant.interventions.step_counts import ADAM_COUNTS
 from dormant.measures.catalog import resolved
@@ -42,8 +42,10 @@ SCORES: dict[str, parts.Score | parts.ScoreFunction] = {
     "inter_firing": parts.inter_firing_score(),
     "stagnation": parts.stagnation_score(),
 }
-# What an action is given of the network; all else that it takes is an option.
+# What an action is given of the network; all else that it takes is an option, but for what is
+# reported of it and how it scores, which have no names in gin.
 _NETWORK = ("graph", "init", "optimizer")
+_REPORTED = ("taus", "score")
 
 
 @functools.wraps(dormant.adaptive_tau)
@@ -149,17 +151,41 @@ class Configured:
 
     def _check_action(self) -> None:
         """Checks what can be told before there is a network: all but the names of its layers."""
-        stand_ins = {
-            option: stand_in
-            for option, stand_in in (("also", ()), ("layers", ("hidden",)))
-            if _is_names(getattr(self, option, None))
-        }
-        self._made_by(type(self)._ACTION, **smallest_network(type(self).WRAP) | stand_ins)
+        self._made_by(type(self)._ACTION, **smallest_network(type(self).WRAP) | self._stand_ins)
+
+    @property
+    def _stand_ins(self) -> dict[str, Any]:
+        """Names of layers that the smallest network has, for options that hold names."""
+        known = {"also": (), "layers": ("hidden",), "head": ("hidden",)}
+        return {option: names for option, names in known.items() if _is_names(vars(self).get(option))}
 
     def _made_by(self, part: Callable[..., Any], **given: Any) -> Any:
         """Calls a part with what it takes of the options and of what is given besides."""
         values, taken = vars(self) | given, inspect.signature(part).parameters
         return part(**{name: values[name] for name in taken if name in values})
+
+
+class FromFactory(Configured):
+    """The options of an intervention that one factory of `dormant.interventions` makes whole."""
+
+    _SELECTION: ClassVar[Callable[..., parts.Selection]] = parts.whole_layers
+    _FACTORY: ClassVar[Callable[..., dormant.Intervention]]
+
+    def action(self, graph: dormant.NeuronGraph, init: Callable, optimizer: Any) -> parts.Action:
+        """Raises ConfigurationError: what it does is not told apart, so that it has no mirror."""
+        del graph, init, optimizer
+        allowed = "an intervention whose action another network can mirror, such as @ReDo()"
+        require(False, "LearnerOptions.intervention", allowed, self)
+        raise AssertionError("`require` raises")
+
+    def intervention(
+        self, graph: dormant.NeuronGraph, init: Callable, optimizer: Any
+    ) -> dormant.Intervention:
+        with errors_of(self.name):
+            return self._made_by(type(self)._FACTORY, graph=graph, init=init, optimizer=optimizer)
+
+    def _check_action(self) -> None:
+        self._made_by(type(self)._FACTORY, **smallest_network(type(self).WRAP) | self._stand_ins)
 
 
 def _options_of(part: Callable[..., Any]) -> dict[str, Any]:
@@ -172,6 +198,33 @@ def _is_names(value: Any) -> bool:
     """Whether an option holds names of layers, which only the network can check."""
     is_list = isinstance(value, list | tuple) and len(value) > 0
     return is_list and all(isinstance(name, str) for name in value)
+
+
+def _configured_whole(name: str, factory: Callable[..., Any], **defaults: Any) -> type:
+    """Registers an intervention in gin that one factory makes, with its options and defaults."""
+    options = {key: value for key, value in _options_of(factory).items() if key not in _REPORTED}
+    options |= {"score_batch": 64, "adam_count": "per_entry"}
+    return _registered(name, FromFactory, options | defaults, factory, _FACTORY=factory)
+
+
+def _registered(
+    name: str, base: type, options: dict[str, Any], described: Callable[..., Any], **attributes: Any
+) -> type:
+    """A frozen dataclass of options as a gin configurable; `attributes` are functions of it."""
+    summary = (described.__doc__ or "").partition("\n")[0]
+    functions = {key: value and staticmethod(value) for key, value in attributes.items()}
+    kind = dataclasses.make_dataclass(
+        name,
+        [(option, Any, value) for option, value in options.items()],
+        bases=(base,),
+        frozen=True,
+        namespace={
+            "__doc__": f"{summary} `{name}.*` in gin; see `Configured`.",
+            "__module__": __name__,
+            **functions,
+        },
+    )
+    return gin.configurable(kind, module="dormant.runs.interventions")
 
 
 def _configured(
@@ -189,21 +242,15 @@ def _configured(
         options |= _options_of(part)
     options["adam_count"] = "per_entry"
     options = {name: value for name, value in options.items() if name not in without}
-    summary = (action.__doc__ or "").partition("\n")[0]
-    kind = dataclasses.make_dataclass(
+    return _registered(
         name,
-        [(option, Any, value) for option, value in (options | defaults).items()],
-        bases=(Configured,),
-        frozen=True,
-        namespace={
-            "_SELECTION": staticmethod(selection),
-            "_ACTION": staticmethod(action),
-            "WRAP": wrap and staticmethod(wrap),
-            "__doc__": f"{summary} `{name}.*` in gin; see `Configured`.",
-            "__module__": __name__,
-        },
+        Configured,
+        options | defaults,
+        action,
+        _SELECTION=selection,
+        _ACTION=action,
+        WRAP=wrap,
     )
-    return gin.configurable(kind, module="dormant.runs.interventions")
 
 
 _SCORELESS = ("score", "score_decay")
@@ -227,6 +274,18 @@ SelfNormalizedResets = _configured(
     period=1,
     score="inter_firing",
 )
+PartialResets = _configured("PartialResets", parts.whole_layers, parts.partial_recycling)
+ReBorn = _configured("ReBorn", parts.below_threshold, parts.weight_sharing, scales=(0.3, 0.8))
+SelectiveWeightReinitialization = _configured_whole(
+    "SelectiveWeightReinitialization", dormant.interventions.selective_weight_reinitialization
+)
+ShrinkAndPerturb = _configured_whole(
+    "ShrinkAndPerturb", dormant.interventions.shrink_and_perturb, adam_count="keep"
+)
+InterpolatedReset = _configured_whole(
+    "InterpolatedReset", dormant.interventions.interpolated_reset
+)
+FIRE = _configured_whole("FIRE", dormant.interventions.fire)
 # Injects once, at the first gradient step that is due.
 PlasticityInjection = _configured(
     "PlasticityInjection",

@@ -91,7 +91,7 @@ def made(name):
 def compiled(name, optimizer=ADAM):
     """The intervention, and one gradient step with it."""
     apply, init, x, graph = made(name)
-    injection = parts.plasticity_injection(graph, init, optimizer, STEP)
+    injection = dormant.interventions.plasticity_injection(graph, init, optimizer, STEP)
 
     def loss(params, x):
         return jnp.mean(jnp.square(apply(params, x).astype(jnp.float32) - 0.5))
@@ -397,4 +397,4 @@ def plain_graph():
 def injection(**changed):
     _, init, _, graph = made("MLP")
     given = {"graph": graph, "init": init, "optimizer": ADAM, "step": STEP} | changed
-    return parts.plasticity_injection(**given)
+    return dormant.interventions.plasticity_injection(**given)

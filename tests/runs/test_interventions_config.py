@@ -14,14 +14,21 @@ import pytest
 import dormant
 from dormant import parts
 from dormant.runs.interventions import (
+    FIRE,
     AdaptiveTau,
     ContinualBackprop,
     FixedBudget,
+    InterpolatedReset,
+    PartialResets,
+    PlasticityInjection,
     Prune,
+    ReBorn,
     ReDo,
     ReGraMa,
     Reset,
+    SelectiveWeightReinitialization,
     SelfNormalizedResets,
+    ShrinkAndPerturb,
     Tracker,
 )
 from dormant.checks import ConfigurationError
@@ -35,7 +42,11 @@ INTERVENTIONS = (
     ReGraMa,
     ContinualBackprop,
     SelfNormalizedResets,
+    PartialResets,
+    ReBorn,
 )
+# Those that one factory makes whole, which says itself when and on whom it acts.
+WHOLE = (SelectiveWeightReinitialization, ShrinkAndPerturb, InterpolatedReset, FIRE)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +82,15 @@ WRONG = [
     (FixedBudget, {"fraction": dormant.cosine_fraction}, "a number .*, called; got <f.*"),
     (FixedBudget, {"order": "first"}, "one of 'lowest', .*; got 'first'"),
     (FixedBudget, {"outgoing": "one"}, "one of 'zero', 'fresh'; got 'one'"),
+    (PartialResets, {"rate": 2}, r"a number in \[0, 1\]; got 2"),
+    (ReBorn, {"scales": (0.8, 0.3)}, "two numbers > 0, the least and the largest; got .*"),
+    (SelectiveWeightReinitialization, {"utility": "w"}, "one of 'gradient', .*; got 'w'"),
+    (ShrinkAndPerturb, {"shrink": 1.5}, r"a number in \[0, 1\]; got 1.5"),
+    (ShrinkAndPerturb, {"layers": "some"}, "'last_hidden', 'all' or names of layers; got 'some'"),
+    (InterpolatedReset, {"keep": -1}, r"a number in \[0, 1\]; got -1"),
+    (FIRE, {"iterations": 0}, "a whole number >= 1; got 0"),
+    (FIRE, {"period": 0}, "a whole number >= 1; got 0"),
+    (PlasticityInjection, {"period": 0}, "a whole number >= 1; got 0"),
     (Reset, {"layers": "first"}, "'last_hidden', 'all' or names of layers; got 'first'"),
     (Reset, {"layers": ()}, r"at least one layer of the graph; got \(\)"),
     (Reset, {"layers": (1,)}, r"'last_hidden', 'all' or names of layers; got \(1,\)"),
@@ -131,6 +151,15 @@ def test_defaults_are_the_papers():
         (FixedBudget, (dormant.fixed_budget, parts.budget, parts.recycling, parts.every)),
         (Reset, (dormant.layer_reset, parts.redrawing)),
         (Prune, (dormant.prune,)),
+        (PartialResets, (dormant.interventions.partial_resets, parts.partial_recycling)),
+        (ReBorn, (dormant.interventions.reborn, parts.recycling, parts.every)),
+        (
+            SelectiveWeightReinitialization,
+            (dormant.interventions.selective_weight_reinitialization,),
+        ),
+        (ShrinkAndPerturb, (dormant.interventions.shrink_and_perturb,)),
+        (InterpolatedReset, (dormant.interventions.interpolated_reset,)),
+        (FIRE, (dormant.interventions.fire,)),
         (ReGraMa, (dormant.interventions.regrama, parts.recycling)),
         (ContinualBackprop, (dormant.interventions.continual_backprop, parts.recycling)),
         (SelfNormalizedResets, (dormant.interventions.self_normalized_resets, parts.recycling)),
@@ -148,6 +177,37 @@ def test_defaults_are_those_of_the_core(options, made_of):
     unnamed = {"score", "score_decay", "score_batch", "start", "end", "adam_count", "max_fraction"}
     unnamed |= {"tau"} if options is SelfNormalizedResets else set()  # which the core calls eta
     assert set(fields) - compared <= unnamed
+
+
+@pytest.mark.parametrize("make", WHOLE)
+def test_what_one_factory_makes_acts_when_it_says(make):
+    graph, init, params, inputs = network()
+    optimizer = optax.adam(1e-3)
+    # The usual share of single weights is none of so few.
+    rate = {"rate": 0.5} if make is SelectiveWeightReinitialization else {}
+    made = make(period=2, score_batch=16, **rate)
+    intervention = made.intervention(graph, init, optimizer)
+    state, opt_state, new = intervention.init(jax.random.key(2)), optimizer.init(params), params
+    gradient = jax.tree.map(jnp.ones_like, params)
+    for step in (1, 2):
+        assert bool(made.is_due(step)) == (step == 2)
+        new, opt_state, state = intervention.update(
+            new, opt_state, state, inputs, gradient=gradient
+        )
+        changed = any(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), new, params)))
+        assert changed == (step == 2)
+    with pytest.raises(ConfigurationError, match="whose action another network can mirror"):
+        made.action(graph, init, optimizer)
+
+
+def test_an_injection_asks_for_a_network_that_it_can_be_made_in():
+    assert LearnerOptions().wrap is None and LearnerOptions(intervention=ReDo()).wrap is None
+    injection = PlasticityInjection(period=2, score_batch=16)
+    wrap = LearnerOptions(intervention=injection).wrap
+    assert wrap is parts.injectable
+    graph, init, _, inputs = network()
+    with pytest.raises(ConfigurationError, match="`PlasticityInjection.graph` must be"):
+        injection.intervention(graph, init, optax.adam(1e-3))
 
 
 def test_an_adaptive_tau_has_the_defaults_of_the_core():
