@@ -4,6 +4,7 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import gin
 import jax
@@ -378,3 +379,17 @@ def test_learner_options_are_checked(wrong):
     (name,) = wrong
     with pytest.raises(ConfigurationError, match=f"{name}` must be"):
         LearnerOptions(**wrong)
+
+
+def test_the_page_names_every_method_regularizer_and_layer_with_its_name_in_gin():
+    page = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    named = {row.split("`")[1] for row in rows} | {
+        word for row in rows for word in row.replace("(", "`").split("`")
+    }
+    methods = set(dormant.interventions.__all__) - {"as_transformation"}
+    functions = {name for name in dormant.regularizers.__all__ if name.islower()}
+    assert methods | functions <= named
+    assert {make.__name__ for make in (*INTERVENTIONS, *WHOLE, PlasticityInjection)} <= named
+    parts_named = {name for name in parts.__all__ if name.endswith(("score", "ing", "ization"))}
+    assert parts_named <= named
