@@ -75,6 +75,13 @@ ROOMS = {
         ("ground", "records", "reproduce"),
         {"numpy", "matplotlib", "plotly", "tensorboard"},
     ),
+    "probe": (
+        (
+            *("ground", "interventions", "face", "records", "learners", "replay", "runs"),
+            *("vectorized", "report"),
+        ),
+        CORE_PACKAGES | {"orbax", "safetensors"},
+    ),
     "commands": (
         ("ground", "face", "replay", "runs", "vectorized", "studies", "agents"),
         CORE_PACKAGES | RUN_PACKAGES | {"tensorflow"},
