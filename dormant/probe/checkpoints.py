@@ -154,10 +154,13 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], Any]]:
         raise ConfigurationError(f"{path} is refused: {_EXPORT}")
     if head[:6] == b"\x93NUMPY":
         return EQUINOX, _read_npys
+    is_hdf5 = head[:4] == b"\x89HDF"
     # A map of up to 15 entries, or of more with their number behind.
-    if head[:1] in map(bytes, ([first] for first in (*range(0x80, 0x90), 0xDE, 0xDF))):
+    if not is_hdf5 and head[:1] in map(
+        bytes, ([first] for first in (*range(0x80, 0x90), 0xDE, 0xDF))
+    ):
         return "Flax msgpack", lambda path: serialization.msgpack_restore(path.read_bytes())
-    what = "HDF5, as Keras writes it" if head[:4] == b"\x89HDF" else "of no known format"
+    what = "HDF5, as Keras writes it" if is_hdf5 else "of no known format"
     raise ConfigurationError(f"RUN_OR_CHECKPOINT must be {ALLOWED}; {path} is {what}")
 
 

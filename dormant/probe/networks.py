@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from dormant import trace
-from dormant.checks import ConfigurationError, first_line
+from dormant import TraceError, trace
+from dormant.checks import ConfigurationError, first_line, shown_shapes
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.probe.checkpoints import read_checkpoint
 
@@ -84,11 +84,17 @@ def traced(
     """
     try:
         params = jax.eval_shape(init, jax.random.key(0))
-        graph = trace(apply, params, *inputs)
+        jax.eval_shape(apply, params, *inputs)
     except Exception as error:  # of the user's network
-        shapes = ", ".join(f"{each.dtype}{list(each.shape)}" for each in inputs)
         raise ConfigurationError(
-            f"--network must be one that takes --inputs, {shapes}; got {first_line(error)}"
+            f"--network must be one that takes --inputs, {shown_shapes(inputs)}; got"
+            f" {first_line(error)}"
+        ) from error
+    try:
+        graph = trace(apply, params, *inputs)
+    except TraceError as error:
+        raise ConfigurationError(
+            f"--network must be one that dormant.trace follows; got {first_line(error)}"
         ) from error
     return Network(apply, init, inputs, gradient, graph)
 
