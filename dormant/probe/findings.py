@@ -18,6 +18,8 @@ from dormant.version import __version__
 
 # Fresh networks differ by as much among themselves.
 _NOTABLE = 0.05
+# A loss above it, of 1 at the start, tells next to nothing.
+_HARDLY = 0.9
 _TARGETS = {"random": "random targets", "network": "the outputs of a fresh network"}
 
 
@@ -48,6 +50,12 @@ def warnings(found: Probe) -> list[str]:
     """What to know before the numbers are relied on."""
     broken = [name for name, row in found.measured.weights.items() if row["non_finite"]]
     told = [f"{name} has entries that are not finite" for name in broken]
+    if (plasticity := found.measured.plasticity) is not None:
+        told += [
+            f"fresh networks have hardly learned {_TARGETS[name]} either: use more --steps"
+            for name, fits in plasticity._asdict().items()
+            if fits.fresh[:, -1].mean() > _HARDLY
+        ]
     return [*told, *found.measured.warnings, *found.notes]
 
 

@@ -2,6 +2,7 @@
 
 """The levels of evidence: what each needs, what it measures and what it cannot show."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ LEVELS = ("weights", "activations", "gradients", "plasticity")
 TAUS = (0.0, 0.025, 0.1)
 GRADIENT_TAUS = (0.0, 0.01, 0.1)
 # Rows of the inputs that the plasticity probe fits, at most.
-PLASTICITY_ROWS = 256
+PLASTICITY_ROWS = 128
 # Activations beyond this, of functions with values in [-1, 1], count as saturated.
 SATURATED = 0.95
 CANNOT_SHOW = {
@@ -134,11 +135,23 @@ def measure_plasticity(
     network: Network, params: Any, measured: Measured, *, steps: int, seeds: int
 ) -> Measured:
     """With `dormant.plasticity_probe` on the first rows of the inputs."""
-    inputs = tuple(jnp.asarray(each)[:PLASTICITY_ROWS] for each in network.inputs)
+    inputs = _fitted_rows(network)
     found = plasticity_probe(
         network.apply, params, network.init, inputs, jax.random.key(0), steps=steps, seeds=seeds
     )
     return measured._replace(plasticity=jax.tree.map(np.asarray, found))
+
+
+def plasticity_work(network: Network, params: Any, *, steps: int, seeds: int) -> float:
+    """Floating-point operations of `measure_plasticity`, roughly; NaN where they cannot be told."""
+    lowered = jax.jit(network.apply).lower(params, *_fitted_rows(network))
+    costs = lowered.cost_analysis() or {}
+    # Two starts for two kinds of targets; a gradient costs about three forward passes.
+    return float(costs.get("flops", math.nan)) * 3 * 4 * steps * seeds
+
+
+def _fitted_rows(network: Network) -> tuple[jax.Array, ...]:
+    return tuple(jnp.asarray(each)[:PLASTICITY_ROWS] for each in network.inputs)
 
 
 class WhatIf(NamedTuple):

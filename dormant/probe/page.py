@@ -46,7 +46,7 @@ def page_text(found: Probe, fail_if: str) -> str:
     return _PAGE.substitute(
         policy=_POLICY,
         style=asset("report.css"),
-        name=escape(found.checkpoint.path.name),
+        name=escape(found.where),
         verdict=escape(findings.verdict(found)),
         where=escape(found.where),
         level=escape(found.level),

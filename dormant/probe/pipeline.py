@@ -234,9 +234,11 @@ def _up_to(
         if level != "activations" and network.gradient is not None:
             measured = levels.measure_gradients(network, params, measured)
         if level == "plasticity":
-            say(f"plasticity: 4 fits of {request.steps} steps for each of {request.seeds} seeds;"
-                " --level=activations leaves them out")  # fmt: skip
             options = {"steps": request.steps, "seeds": request.seeds}
+            work = levels.plasticity_work(network, params, **options)
+            say(f"plasticity: 4 fits of {request.steps} steps for each of {request.seeds} seeds,"
+                f" about {work:.1g} operations; --steps and --seeds make it shorter,"
+                " --level=activations leaves it out")  # fmt: skip
             measured = levels.measure_plasticity(network, params, measured, **options)
     except ConfigurationError:
         raise
