@@ -77,8 +77,8 @@ ROOMS = {
     ),
     "probe": (
         (
-            *("ground", "interventions", "face", "records", "learners", "replay", "runs"),
-            *("vectorized", "report"),
+            *("ground", "measures", "interventions", "face", "records", "learners", "replay"),
+            *("runs", "vectorized", "report"),
         ),
         CORE_PACKAGES | {"orbax", "safetensors"},
     ),

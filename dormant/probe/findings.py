@@ -162,7 +162,7 @@ def _layers(found: Probe) -> Table:
         ranks = (f"{_number(row['srank'])} of {row['rank_cap']}", _number(row["effective_rank"]),
                  _number(row["stable_rank"])) if "srank" in row else ("", "", "")  # fmt: skip
         shares = [row["dormant"][f"{tau:g}"] for tau in TAUS]
-        shares += [row["low_variability"], row["fau"]]
+        shares += [row["low_variability_units"], row["fau"]]
         empty = (row["no_incoming"], row["no_outgoing"])
         rows.append((
             name, str(row["neurons"]), *map(_percent, shares), _number(row["feature_norm"]), *ranks,
@@ -182,7 +182,7 @@ def _gradients(gradients: Mapping[str, Mapping[str, Any]]) -> Table:
         shares = row.get("inactive")
         cells = [_percent(shares[f"{tau:g}"]) if shares else "" for tau in GRADIENT_TAUS]
         rows.append((name, _number(row["gradient_norm"]), _number(row["weight_norm"]), *cells))
-    note = "inactive: the mean absolute gradient of a unit's incoming weights over the layer's"
+    note = "inactive: by GraMa, the mean absolute gradient of a unit's weights over the layer's"
     return Table("Gradients of the loss", header, tuple(rows), (note,))
 
 

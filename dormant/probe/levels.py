@@ -13,14 +13,23 @@ import numpy as np
 import optax
 
 import dormant
+from dormant import measures
 from dormant.checks import first_line
 from dormant.graph import Entries
+from dormant.interventions.scores import ScoreInputs, gradient_score
 from dormant.plasticity import PlasticityProbe, plasticity_probe
 from dormant.probe.networks import Network
-from dormant.probe.weights import ranks, squared_singular_values
 
 LEVELS = ("weights", "activations", "gradients", "plasticity")
 TAUS = (0.0, 0.025, 0.1)
+_MEASURES = (
+    measures.srank(),
+    measures.effective_rank(),
+    measures.stable_rank(),
+    measures.fau(),
+    measures.low_variability_units(),
+    measures.feature_norm(),
+)
 GRADIENT_TAUS = (0.0, 0.01, 0.1)
 # Rows of the inputs that the plasticity probe fits, at most.
 PLASTICITY_ROWS = 128
@@ -66,69 +75,60 @@ def measure_activations(network: Network, params: Any, measured: Measured) -> Me
     graph = network.graph
     activations = jax.jit(graph.activations)(params, *network.inputs)
     scores = dormant.dormancy_scores(activations)
-    metrics = dormant.network_metrics(graph, params, activations)
+    given = measures.MeasureInputs(params, activations, network.inputs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = measures.measured(graph, _MEASURES, given)
+    caps = measures.rank_cap(graph, activations)
     leaves = graph.parameters.leaves("params", params)
-    layers, told = {}, []
+    layers = {}
     for layer in graph.layers:
-        values = np.asarray(activations[layer.name], np.float32)
-        row: dict[str, Any] = {
+        name = layer.name
+        layers[name] = {
             "neurons": layer.neurons,
             "recyclable": layer.recyclable,
             "obstacle": layer.obstacle,
-            "dormant": {f"{tau:g}": _share(scores[layer.name], tau) for tau in TAUS},
-            "feature_norm": float(metrics.feature_norm[layer.name]),
-            **_activity(values),
+            "dormant": {f"{tau:g}": _share(scores[name], tau) for tau in TAUS},
+            "saturated": _saturated(np.asarray(activations[name], np.float32)),
             "no_incoming": _without(leaves, layer.incoming, layer.neurons),
             "no_outgoing": _without(leaves, layer.outgoing, layer.neurons),
+            **{measure: float(values[name]) for measure, values in found.items() if name in values},
+            **({"rank_cap": caps[name]} if name in caps else {}),
         }
-        if layer.name in metrics.effective_rank:
-            rows, width = _shape(values)
-            row |= _feature_ranks(values.reshape(rows, width))
-            row |= {
-                "srank": float(metrics.effective_rank[layer.name]),
-                "rank_cap": min(rows, width),
-            }
-            if rows < width:
-                told.append(
-                    f"the ranks of {layer.name} are at most {rows}, the rows of the inputs, as its"
-                    f" features have {width} columns"
-                )
-        layers[layer.name] = row
-    told += _about_layers(network, params, layers)
+    told = [first_line(each.message) for each in caught if isinstance(each.message, UserWarning)]
     return measured._replace(
         layers=layers,
         scores={name: np.asarray(score) for name, score in scores.items()},
-        warnings=(*measured.warnings, *told),
+        warnings=(*measured.warnings, *told, *_about_layers(network, params, layers)),
     )
 
 
 def measure_gradients(network: Network, params: Any, measured: Measured) -> Measured:
     """With the norm of each layer's gradient, and how little that of each unit's weights is.
 
-    The latter is GraMa by the gradient of the weights: the mean absolute gradient of a unit's
-    incoming kernel entries over the layer's mean; Liu et al. 2025 (arXiv:2505.24061) take that of
-    the pre-activations.
+    The latter is `parts.gradient_score("weights")`, of the layers that have weights of their own.
     """
     assert network.gradient is not None
     gradient = network.gradient(params)
     graph = network.graph
     activations = jax.jit(graph.activations)(params, *network.inputs)
     metrics = dormant.network_metrics(graph, params, activations, gradient)
-    leaves = graph.parameters.leaves("gradient", gradient)
+    own = graph.select([layer.name for layer in graph.layers
+                        if any(each.role == "kernel" for each in layer.incoming)])  # fmt: skip
+    given = ScoreInputs(params, activations, gradient)
+    inactivity = gradient_score("weights").measure(own, given, ())[0]
     rows: dict[str, dict[str, Any]] = {}
-    inactivity = {}
     for name, norm in metrics.gradient_norm.items():
         rows[name] = {"gradient_norm": float(norm), "weight_norm": float(metrics.weight_norm[name])}
-        if name in graph.names:
-            layer = graph[name]
-            score = _relative_gradients(leaves, layer.incoming, layer.neurons)
-            inactivity[name] = score
-            rows[name]["inactive"] = {f"{tau:g}": _share(score, tau) for tau in GRADIENT_TAUS}
+        if name in inactivity:
+            shares = {f"{tau:g}": _share(inactivity[name], tau) for tau in GRADIENT_TAUS}
+            rows[name]["inactive"] = shares
     rows["(all)"] = {
         "gradient_norm": float(metrics.gradient_norm_total),
         "weight_norm": float(metrics.weight_norm_total),
     }
-    return measured._replace(gradients=rows, inactivity=inactivity)
+    known = {name: np.asarray(score) for name, score in inactivity.items()}
+    return measured._replace(gradients=rows, inactivity=known)
 
 
 def measure_plasticity(
@@ -238,32 +238,10 @@ def _share(scores: Any, tau: float) -> float:
     return float(np.nan) if np.isnan(scores).any() else float(np.mean(scores <= np.float32(tau)))
 
 
-def _shape(values: np.ndarray) -> tuple[int, int]:
-    rows = values.shape[0] if values.ndim > 1 else 1
-    return rows, values.size // rows
-
-
-def _feature_ranks(features: np.ndarray) -> dict[str, float]:
-    squares = None
-    if np.isfinite(features).all():
-        squares = squared_singular_values(features.astype(np.float64))
-    nothing = dict.fromkeys(("stable_rank", "effective_rank"), float("nan"))
-    return nothing if squares is None else ranks(squares)
-
-
-def _activity(values: np.ndarray) -> dict[str, float]:
-    """Shares of active values, of units that hardly vary, and of values at the ends of [-1, 1]."""
-    axes = tuple(range(values.ndim - 1))
-    deviation = values.std(axis=axes)
-    known = bool(np.isfinite(values).all())
-    is_bounded = known and 0.9 < np.abs(values).max(initial=0.0) <= 1.0
-    return {
-        "fau": float(np.mean(values > 0)) if known else float("nan"),
-        "low_variability": float(np.mean(deviation <= 0.025 * deviation.mean()))
-        if known
-        else float("nan"),
-        "saturated": float(np.mean(np.abs(values) > SATURATED)) if is_bounded else 0.0,
-    }
+def _saturated(values: np.ndarray) -> float:
+    """The share of activations at an end of [-1, 1]; 0 where they go beyond it or stay away."""
+    is_bounded = np.isfinite(values).all() and 0.9 < np.abs(values).max(initial=0.0) <= 1.0
+    return float(np.mean(np.abs(values) > SATURATED)) if is_bounded else 0.0
 
 
 def _without(leaves: Mapping[str, Any], entries: tuple[Entries, ...], neurons: int) -> float:
@@ -273,18 +251,6 @@ def _without(leaves: Mapping[str, Any], entries: tuple[Entries, ...], neurons: i
     for each in kernels:
         total += each.sums((leaves[each.path] != 0).astype(jnp.float32), neurons)
     return float(jnp.mean(total == 0)) if kernels else 0.0
-
-
-def _relative_gradients(
-    leaves: Mapping[str, Any], entries: tuple[Entries, ...], neurons: int
-) -> np.ndarray:
-    total, count = np.zeros(neurons), np.zeros(neurons)
-    for each in (each for each in entries if each.role == "kernel"):
-        leaf = jnp.abs(jnp.asarray(leaves[each.path], jnp.float32))
-        total += np.asarray(each.sums(leaf, neurons))
-        count += np.asarray(each.sums(jnp.ones_like(leaf), neurons))
-    mean = total / np.maximum(count, 1)
-    return mean / (mean.mean() or 1.0)
 
 
 def _about_layers(

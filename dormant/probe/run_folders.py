@@ -135,10 +135,15 @@ def replay_arrays(saved: Saved, rows: int) -> dict[str, np.ndarray]:
 
 def _device_network(saved: Saved, rows: int) -> Network:
     batch, agent, environment = _device_batch(saved, rows)
-    found = agent.q_network(environment)
+    from dormant.runs import interventions
+
+    # An intervention may have wrapped the network.
+    acting = saved.settings.get("LearnerOptions.intervention", "").strip("@()")
+    wrap = getattr(getattr(interventions, acting, None), "WRAP", None)
+    found = agent.q_network(environment, wrap=wrap)
     gradient = _gradient(found.apply, found.init, agent.discount, agent.loss, batch, saved)
     apply = jax.vmap(found.apply, in_axes=(None, 0))
-    return traced(apply, found.init, (batch.state,), gradient)
+    return Network(apply, found.init, (batch.state,), gradient, found.graph)
 
 
 def _device_batch(saved: Saved, rows: int) -> tuple[learners.Batch, Any, Any]:

@@ -5,7 +5,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+
+from dormant.measures.spectra import effective_rank_of
 
 # Units whose weights have less than this share of the mean norm.
 NEAR_ZERO = 0.01
@@ -63,33 +66,23 @@ def _kernel(values: np.ndarray, is_first: bool) -> dict[str, Any]:
 
 
 def _spectrum(matrix: np.ndarray) -> dict[str, float | None]:
-    """Ranks of a matrix, and the squared distance of its smaller Gram matrix from the identity."""
-    squares = squared_singular_values(matrix)
+    """As the measures of `dormant.measures` have them of layers, here of a matrix of any origin."""
+    squares = _squared_singular_values(matrix)
     names = ("stable_rank", "effective_rank", "isometry")
     if squares is None:
         return dict.fromkeys(names)
-    return {**ranks(squares), "isometry": float(np.square(squares - 1).sum())}
+    largest = squares[0] if squares.size and squares[0] > 0 else 1.0
+    return {
+        "stable_rank": float((squares / largest).sum()),
+        "effective_rank": float(effective_rank_of(jnp.asarray(np.sqrt(squares / largest)))),
+        "isometry": float(np.square(squares - 1).sum()),
+    }
 
 
-def squared_singular_values(matrix: np.ndarray) -> np.ndarray | None:
+def _squared_singular_values(matrix: np.ndarray) -> np.ndarray | None:
     """(min(n, d),) float64, falling; None where that would take minutes."""
     rows, columns = matrix.shape
     if min(rows, columns) > _MOST:
         return None
     gram = matrix @ matrix.T if rows < columns else matrix.T @ matrix
     return np.clip(np.linalg.eigvalsh(gram)[::-1], 0.0, None)
-
-
-def ranks(squares: np.ndarray) -> dict[str, float]:
-    """Stable rank (sum of squares over the largest, Yang et al. 2020) and effective rank (the
-    exponential of the entropy of the singular values, Roy and Vetterli 2007); 0 of a zero matrix.
-    """
-    if not squares.size or squares[0] <= 0:
-        return {"stable_rank": 0.0, "effective_rank": 0.0}
-    singular = np.sqrt(squares)
-    shares = singular / singular.sum()
-    entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1.0)))
-    return {
-        "stable_rank": float(squares.sum() / squares[0]),
-        "effective_rank": float(np.exp(entropy)),
-    }

@@ -115,7 +115,7 @@ def test_few_rows_and_saturated_units_are_warned_of(checkpoint, capsys, tmp_path
         capsys, tmp_path / "net.msgpack", NETWORK, f"--inputs={tmp_path / 'few.npz'}",
         "--level=activations",
     )  # fmt: skip
-    assert "the ranks of Dense_1 are at most 4, the rows of the inputs" in printed
+    assert "of Dense_1: at most 4, the rows of the batch" in printed
     assert "Dense_0: 100 % of the activations are at an end of their range" in printed
 
 
