@@ -88,6 +88,16 @@ def read(run: RunFolder, number: int) -> Saved:
         saved = run.checkpoints.load(number)
     except Damaged as error:
         raise ConfigurationError(str(error)) from error
+    try:
+        return _saved(run, number, saved)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ConfigurationError(
+            f"RUN_OR_CHECKPOINT must be a run of dormant; checkpoint {number} in {run.base} is laid"
+            f" out otherwise: {type(error).__name__} {first_line(error)}"
+        ) from error
+
+
+def _saved(run: RunFolder, number: int, saved: Mapping[str, Any]) -> Saved:
     state = saved["state"]
     agent_step, replay, on_device, runs = None, None, False, 1
     if "run" in state:

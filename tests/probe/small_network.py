@@ -44,6 +44,19 @@ def init(key):
     return {"w1": jax.random.normal(key, (3, 4)), "w2": jax.random.normal(key, (4, 2))}
 
 
+def residual():
+    """A network whose first layer is a stream, and whose second one adds to it."""
+
+    class Residual(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Dense(4)(x)
+            x = x + nn.Dense(4)(nn.relu(nn.Dense(5)(x)))
+            return nn.Dense(2)(nn.relu(x))
+
+    return Residual()
+
+
 def linear():
     class Linear(nn.Module):
         @nn.compact

@@ -119,6 +119,18 @@ def test_few_rows_and_saturated_units_are_warned_of(checkpoint, capsys, tmp_path
     assert "Dense_0: 100 % of the activations are at an end of their range" in printed
 
 
+def test_layers_that_cannot_be_recycled_have_their_reasons(checkpoint, capsys, tmp_path):
+    params = small_network.residual().init(jax.random.key(0), small_network.INPUTS)
+    (tmp_path / "net.msgpack").write_bytes(serialization.to_bytes(params))
+    graph = dormant.trace(small_network.residual().apply, params, small_network.INPUTS)
+    assert graph.obstacles
+    arguments = ["--network=tests.probe.small_network:residual", f"--inputs={checkpoint / 'x.npz'}"]
+    found = numbers(capsys, tmp_path, tmp_path / "net.msgpack", *arguments, "--level=activations")
+    for obstacle, names in graph.obstacles.items():
+        assert any(obstacle in each and names[0] in each for each in found["warnings"])
+        assert not any(found["layers"][name]["recyclable"] for name in names)
+
+
 def test_a_folder_is_a_curve(capsys, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

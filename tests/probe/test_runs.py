@@ -7,8 +7,11 @@ import shutil
 import jax
 import numpy as np
 
+from dormant.learners import NatureCNN
 from dormant.probe import run_folders
 from dormant.probe.networks import fitted
+from dormant.replay import ReplayBuffer, ReplayOptions
+from dormant.runs.checkpoints import Checkpoints
 from tests.probe.commands import QUICK, numbers, probe
 
 
@@ -59,3 +62,32 @@ def test_a_damaged_or_strange_run_is_a_mistake(run_folder, capsys, tmp_path):
     shutil.rmtree(copy / "checkpoints" / "process_0")
     (copy / "checkpoints" / "process_0").mkdir()
     assert "has none" in probe(capsys, copy, code=2)
+
+
+def test_a_run_of_dqn_on_atari_tells_its_network_and_replay(capsys, tmp_path):
+    """As `dormant.train` saves it, with a nature CNN of a few neurons."""
+    options = ReplayOptions(capacity=50, observation_shape=(84, 84), stack_size=4)
+    buffer, random = ReplayBuffer(options, 0), np.random.default_rng(0)
+    for step in range(40):
+        frame = random.integers(0, 256, (84, 84), np.uint8)
+        buffer.add(frame, step % 3, 1.0, terminal=step % 10 == 9)
+    params = NatureCNN(3, width=0.05).init(jax.random.key(0), np.zeros((84, 84, 4), np.uint8))
+    settings = {"DormantDQNAgent.network": "'nature'", "DormantDQNAgent.width": "0.05"}
+    learner = {"params": params, "target_params": params}
+    agent = {"learner": learner, "replay": buffer.state(), "training_steps": 40}
+    saved = {"settings": settings, "records": {}, "state": {"agent": agent}}
+    Checkpoints(tmp_path / "run" / "checkpoints").save(3, saved)
+    given = [tmp_path / "run", "--rows=8", "--level=gradients"]
+    found = numbers(capsys, tmp_path, *given)
+    assert set(found["layers"]) == {"Conv_0", "Conv_1", "Conv_2", "Dense_0"}
+    assert found["gradients"]["(all)"]["gradient_norm"] > 0 and found["step"] == 3
+    # Of another network the records do not tell enough, but the weights are there.
+    agent["learner"] = {"params": {"odd": np.ones((2, 2), np.float32)}}
+    saved["settings"] = {"JaxFullRainbowAgent.network": "@networks.FullRainbowNetwork"}
+    Checkpoints(tmp_path / "run" / "checkpoints").save(4, saved)
+    assert "--network and --inputs must name the network" in probe(capsys, *given, code=2)
+    assert numbers(capsys, tmp_path, tmp_path / "run", code=0)["level"] == "weights"
+    for number, state in ((5, {"run": {"0": {"learner": {}}}}), (6, {"agent": 1})):
+        saved["state"] = state
+        Checkpoints(tmp_path / "run" / "checkpoints").save(number, saved)
+        assert "RUN_OR_CHECKPOINT must be" in probe(capsys, tmp_path / "run", code=2)
