@@ -54,6 +54,7 @@ REPORT = [
     "matplotlib>=3.11,<4",
     "tqdm>=4.64.1,<5",
 ]
+PROBE = ["safetensors>=0.5,<0.9"]  # to read files of it; the probe's other formats need nothing
 DIGITS = [
     "scikit-learn>=1.6,<2",  # whose package holds real images
 ]
@@ -70,6 +71,7 @@ DEV = [
     "dm-haiku>=0.0.16,<0.1",
     "equinox>=0.13.8,<0.14",
     "kubernetes-validate>=1.34,<2",  # the manifests are held against Kubernetes' own schemas
+    *PROBE,  # written and read back
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
 # {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.
@@ -114,6 +116,7 @@ setup(
         "mujoco": MUJOCO,
         "minatar": MINATAR,
         "vectorized": VECTORIZED,
+        "probe": PROBE,
         "report": REPORT,
         "tensorboard": TENSORBOARD,
         "digits": DIGITS,

@@ -18,6 +18,7 @@ from dormant.interventions.selections import adaptive_tau, cosine_fraction
 from dormant.interventions.state import Report
 from dormant.interventions.step_counts import per_entry_counts
 from dormant.interventions.transformation import as_transformation
+from dormant.plasticity import plasticity_probe
 from dormant.tracing.connections import TraceError
 from dormant.tracing.tracer import trace
 from dormant.version import __version__
@@ -45,6 +46,7 @@ __all__ = [
     "overlap_coefficient",
     "parts",
     "per_entry_counts",
+    "plasticity_probe",
     "prune",
     "recycle",
     "redo",

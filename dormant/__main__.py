@@ -12,6 +12,7 @@ COMMANDS = {
     "train_vectorized": "the seeds of a run side by side, all on the device",
     "study": "one of the paper's side experiments: a classifier, fixed data, distillation",
     "reproduce": "all runs of a figure or table; --list shows them",
+    "probe": "what a checkpoint of any JAX network tells of its neurons",
     "report": "tables, figures and a page of finished runs",
 }
 

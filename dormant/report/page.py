@@ -9,7 +9,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from string import Template
 
 from plotly.offline import get_plotlyjs
@@ -18,12 +17,12 @@ from dormant.records.experiment_file import PlannedRun
 from dormant.records.results import Absence, Collection
 from dormant.report.charts import Chart
 from dormant.report.experiment_tables import ABSENCES
+from dormant.report.html import asset, list_html, rows_html, table_html
 from dormant.report.page_data import page_data, script_json
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table
 from dormant.version import __version__
 
-ASSETS = Path(__file__).parent / "assets"
 ROWS_BEFORE_CURVES = 12  # of the main table, at most
 OPEN_ROWS = 8  # a list of missing runs that is longer is folded
 SMOKE = "This is a smoke run: it shows that everything works. Its numbers mean nothing."
@@ -37,32 +36,29 @@ def page_text(
     The table of the missing runs is not shown, as they have a section of their own.
     """
     collection = statistics.collection
-    plotly, script = _script(get_plotlyjs()), _script(_asset("report.js"))
+    plotly, script = _script(get_plotlyjs()), _script(asset("report.js"))
     tables = [table for table in tables if table.header != ABSENCES]
     first = [table for table in tables[:1] if len(table.rows) <= ROWS_BEFORE_CURVES]
     digests = [hashlib.sha256(text.encode("utf-8")).digest() for text in (plotly, script)]
     hashes = " ".join(f"'sha256-{base64.b64encode(each).decode('ascii')}'" for each in digests)
-    return Template(_asset("report.html")).substitute(
+    return Template(asset("report.html")).substitute(
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline';"
         " img-src data: blob:; base-uri 'none'; form-action 'none'",
-        style=_asset("report.css"),
+        style=asset("report.css"),
         title=escape(collection.experiment.title or collection.experiment.name),
         smoke="" if collection.experiment.scale != "smoke" else f"<p id=smoke>{SMOKE}</p>",
         summary=_summary(statistics),
         absent=_absent(collection),
-        first_table="\n".join(map(_table, first)),
-        tables="\n".join(map(_table, tables[len(first) :])) or "<p>There is no other table.</p>",
-        notes=_list(notes),
+        first_table="\n".join(map(table_html, first)),
+        tables="\n".join(map(table_html, tables[len(first) :]))
+        or "<p>There is no other table.</p>",
+        notes=list_html(notes),
         command=escape(collection.experiment.command or "unknown: no experiment.json was found"),
         data=_packed(script_json(page_data(statistics, charts))),
         plotly=_packed(plotly),
         script=script,
         version=escape(__version__),
     )
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _script(text: str) -> str:
@@ -119,7 +115,7 @@ def _absent(collection: Collection) -> str:
         text += f"<p>This starts or continues them:</p><pre>{escape(command)}</pre>"
     state = " open" if len(rows) <= OPEN_ROWS else ""
     summary = "<summary>By method, setting and game</summary>"
-    table = _rows(("method", "setting", "game", "seeds", "status", "problem"), rows)
+    table = rows_html(("method", "setting", "game", "seeds", "status", "problem"), rows)
     return f"{text}<details{state}>{summary}{table}</details>"
 
 
@@ -141,25 +137,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             found.append([number, number])
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
-
-
-def _table(table: Table) -> str:
-    caption = f"<h3>{escape(table.title)}</h3>"
-    return caption + _rows(table.header, table.rows) + _list(table.notes)
-
-
-def _rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f'<th scope="col">{escape(str(cell))}</th>' for cell in header)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
-        "</div>"
-    )
-
-
-def _list(notes: Sequence[str]) -> str:
-    if not notes:
-        return ""
-    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
