@@ -5,6 +5,7 @@
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,12 +24,13 @@ DESCRIPTION = f"""\
 Measures the neurons of a network in a checkpoint: {ALLOWED}. Run folders tell their network,
 inputs and loss themselves; of others, weights are measured where --network and --inputs are not
 given."""
-CROSSED, MISTAKE = 1, 2
+CROSSED, MISTAKE, FAILED = 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0; 1 where --fail_if holds; 2 after one line on stderr, with nothing
-    written; 130 or 143 where SIGINT or SIGTERM interrupted it."""
+    written; 3 after a traceback, which is a fault of this program or of the network's own code; 130
+    or 143 where SIGINT or SIGTERM interrupted it."""
     known = _parser().parse_args(arguments)
     try:
         with interruptible():
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         print(f"dormant.probe: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception:  # whose usual exit code would say that a threshold was crossed
+        traceback.print_exc()
+        return FAILED
 
 
 def _main(known: argparse.Namespace) -> int:

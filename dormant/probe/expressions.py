@@ -9,12 +9,17 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import dormant
+from dormant import interventions
 from dormant.checks import ConfigurationError
 
-INTERVENTIONS = ("redo", "fixed_budget", "layer_reset", "prune")
-# Options of the factories that are made of the network, or are not written as a literal.
-_NOT_LITERAL = frozenset("graph init optimizer period score taus".split())
+# All but those that need a past, which a checkpoint has not, or another network.
+_NEEDS_MORE = "as_transformation continual_backprop self_normalized_resets plasticity_injection"
+INTERVENTIONS = tuple(
+    name for name in interventions.__all__ if name not in frozenset(_NEEDS_MORE.split())
+)
+# Options of the factories that are made of the network, or are not written as a literal; the
+# gradient is that of the weights.
+_NOT_LITERAL = frozenset("graph init optimizer period score taus of".split())
 # {name: (whether it has a threshold, the level that measures it, what it is)}
 VALUES = {
     "non_finite": (False, "weights", "entries that are not finite"),
@@ -101,5 +106,5 @@ def parse_intervention(text: str) -> tuple[str, dict[str, Any]]:
 
 def options_of(name: str) -> list[str]:
     """What can be given to an intervention here."""
-    parameters = inspect.signature(getattr(dormant, name)).parameters
+    parameters = inspect.signature(getattr(interventions, name)).parameters
     return [option for option in parameters if option not in _NOT_LITERAL]

@@ -2,6 +2,7 @@
 
 """The levels of evidence: what each needs, what it measures and what it cannot show."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ import numpy as np
 import optax
 
 import dormant
-from dormant import measures
-from dormant.checks import first_line
+from dormant import interventions, measures
+from dormant.checks import check, first_line
 from dormant.graph import Entries
 from dormant.interventions.scores import ScoreInputs, gradient_score
 from dormant.plasticity import PlasticityProbe, plasticity_probe
@@ -167,17 +168,24 @@ def what_if(network: Network, params: Any, name: str, options: Mapping[str, Any]
     """Applies an intervention once, to a copy.
 
     Raises:
-      ValueError: an option is not allowed.
+      ValueError: an option is not allowed, or there is no loss for an intervention that needs one.
     """
     optimizer = optax.identity()
-    parts = () if name == "prune" else (network.init,)
-    make = getattr(dormant, name)
+    make = getattr(interventions, name)
+    taken = inspect.signature(make).parameters
+    given: dict[str, Any] = {"graph": network.graph, "init": network.init, "optimizer": optimizer}
+    given |= {"period": 1, "of": "weights"}
+    given = {option: value for option, value in given.items() if option in taken}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        intervention = make(network.graph, *parts, optimizer, period=1, **options)
+        intervention = make(**given, **options)
+    gradients: dict[str, Any] = {}
+    if "gradient" in intervention.needs:
+        check(network.gradient is not None, "loss", f"given, as {name} needs a gradient", None)
+        gradients["gradient"] = network.gradient(params)  # type: ignore[misc]
     state = intervention.init(jax.random.key(0))
     update = jax.jit(intervention.update)
-    changed, _, state = update(params, optimizer.init(params), state, *network.inputs)
+    changed, _, state = update(params, optimizer.init(params), state, *network.inputs, **gradients)
     before, after = (
         [
             np.asarray(leaf, np.float64)

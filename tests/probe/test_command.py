@@ -8,6 +8,9 @@ import pytest
 from flax import serialization
 
 import dormant
+from dormant.probe import command_line
+from dormant.probe.command_line import main
+from dormant.probe.expressions import INTERVENTIONS
 from tests.probe import small_network
 from tests.probe.commands import QUICK, numbers, probe
 
@@ -94,6 +97,27 @@ def test_what_if_and_compare_write_nothing_and_tell_what_would_be(checkpoint, ca
     assert (checkpoint / "net.msgpack").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_what_if_knows_every_method_that_needs_no_past(name, capsys, tmp_path, checkpoint):
+    arguments = [checkpoint / "net.msgpack", NETWORK, f"--inputs={checkpoint / 'x.npz'}"]
+    arguments += ["--level=activations", f"--what_if={name}"]
+    if name in ("regrama", "selective_weight_reinitialization"):
+        assert main([str(each) for each in arguments]) == 2
+        assert "`loss` must be given" in capsys.readouterr().err
+        return
+    found = numbers(capsys, tmp_path, *arguments)
+    assert set(found["what_if"]["recycled"]) == {"Dense_0", "Dense_1"}
+
+
+def test_what_goes_wrong_otherwise_has_an_exit_code_of_its_own(checkpoint, monkeypatch, capsys):
+    def broken(*arguments):
+        raise RuntimeError("of the network")
+
+    monkeypatch.setattr(command_line, "probe", broken)
+    assert main([str(checkpoint / "net.msgpack")]) == 3
+    assert "RuntimeError: of the network" in capsys.readouterr().err
+
+
 def test_a_broken_network_is_said_to_be_and_fails(checkpoint, capsys, tmp_path):
     params = small_network.params()
     params["params"]["Dense_0"]["kernel"][0, 0] = np.nan
@@ -171,7 +195,7 @@ def test_a_folder_is_a_curve(capsys, tmp_path):
         (["--part=actor"], "--part must be one of params"),
         (["--compare=nowhere"], "nowhere is not there"),
         (["--what_if=redo(tau=0)"], "--what_if needs a network"),
-        (["--what_if=import os"], "--what_if must be one of redo"),
+        (["--what_if=import os"], "--what_if must be one of fire"),
         (
             [NETWORK, "--inputs={x}", "--level=activations", "--what_if=redo(tau=-1)"],
             "`tau` must be",
