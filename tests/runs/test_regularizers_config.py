@@ -4,6 +4,9 @@
 
 import dataclasses
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import gin
 import jax
@@ -118,3 +121,11 @@ def test_they_go_inside_of_the_count_of_each_entry_and_the_weight_decay():
         intervention=dormant.runs.interventions.ReDo(),
     ).finished(optax.adam(0.1), graph, 0.1)
     assert "PerEntryCounts" in str(made.init(params))
+
+
+def test_their_names_are_known_wherever_options_are():
+    code = (
+        "import gin, dormant.runs.options;"
+        "gin.parse_config('L2Init.coefficient = 0.1\\nLearnerOptions.regularizers = (@L2Init(),)')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
