@@ -30,11 +30,12 @@ def injectable(apply: Apply, init: Initializer) -> tuple[Apply, Initializer]:
     """A network whose plasticity can be injected: its functions with three sets of parameters.
 
     The parameters are `{"trained": h, "old": h, "copy": h, "injected": float32 ()}`, each `h` as
-    `init` returns it. At first the outputs are those of `trained`; `old` and `copy` are 0 and are
-    not used. Once injected, they are `apply(old) + apply(trained) - apply(copy)` (expression 1 of
-    the paper) with no gradient to the parameters `old` and `copy`, though through them to the
-    inputs. What learns is always `trained`, so that the optimizer, ReDo and a report see the same
-    layers before and after. While `trained` equals `copy`, their difference is exactly 0.
+    `init` returns it. At first the outputs are those of `trained`; `old` and `copy` are its copies
+    and are not used. Once injected, they are `apply(old) + apply(trained) - apply(copy)`
+    (expression 1 of the paper) with no gradient to the parameters `old` and `copy`, though through
+    them to the inputs. What learns is always `trained`, so that the optimizer, ReDo and a report
+    see the same layers before and after. While `trained` equals `copy`, their difference is exactly
+    0.
 
     Such a tree may be the whole network's or stand anywhere in a larger one, such as beside an
     encoder. All three parts are computed at every call, also before the injection.
@@ -57,7 +58,8 @@ def injectable(apply: Apply, init: Initializer) -> tuple[Apply, Initializer]:
 
     def init_parts(key: jax.Array) -> dict[str, Any]:
         params = init(key)
-        old, copy = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+        # Not zeros: the gradient of a part that normalizes is NaN there, even where it is not used.
+        old, copy = (jax.tree.map(jnp.copy, params) for _ in range(2))
         return {TRAINED: params, OLD: old, COPY: copy, INJECTED: jnp.zeros((), jnp.float32)}
 
     def apply_parts(params: Mapping[str, Any], *inputs: Any) -> Any:
@@ -128,7 +130,8 @@ def injecting(
     Raises:
       ValueError: if the network has no `injectable` part, if `init` does not give the graph's
         parameters, or if the optimizer changes parameters whose gradient is 0, as weight decay
-        does: `old` and `copy` would not stay as they are.
+        does: `old` and `copy` would not stay as they are. One that needs more than gradients and
+        parameters is not tried.
     """
     trained = trainable_layers(graph)
     check_training(graph, init, optimizer, "reset")
@@ -240,11 +243,15 @@ def _redrawn_layers(graph: NeuronGraph) -> tuple[str, ...]:
 def _check_keeps_frozen(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> None:
     """Raises ValueError if an optimizer changes frozen parameters, whose gradient is 0."""
     shapes = shapes_of_parameters(graph.parameters)
-    # Of one entry each, and for so many steps that a warm-up or accumulation has begun to count.
-    params = start = jax.tree.map(lambda leaf: jnp.ones((1,) * len(leaf.shape)), shapes)
+    # For so many steps that a warm-up or accumulation has begun to count.
+    params = start = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params)):
         return  # within a program, where nothing can be told
     gradient, state = jax.tree.map(jnp.zeros_like, params), optimizer.init(params)
+    try:
+        jax.eval_shape(optimizer.update, gradient, state, params)
+    except (TypeError, ValueError):
+        return  # it takes more than these, such as a batch
     update = jax.jit(optimizer.update)
     for _ in range(_TRIED_STEPS):
         updates, state = update(gradient, state, params)
