@@ -47,7 +47,8 @@ def blending(
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer, or that of the noise.
       optimizer: the optimizer whose state is reset with the parameters.
-      keep: factor of the old values, in [0, 1].
+      keep: factor of the old values, in [0, 1]. At 0 integers and keys of the tree are the fresh
+        ones, else they stay.
       fresh: factor of the fresh ones, at least 0. With keep = 1 and fresh = 0 nothing changes.
       layers: which are blended, as `parts.redrawing` takes them; `"all"` is every parameter of the
         tree, also those of no layer.
@@ -63,13 +64,16 @@ def blending(
     check_number("keep", keep, 0, 1)
     check_number("fresh", fresh, 0)
     chosen = chosen_layers(graph, "layers", layers)
-    anew = chosen_layers(graph, "redrawn", redrawn) if redrawn else ()
+    is_none = isinstance(redrawn, list | tuple) and not redrawn
+    anew = () if is_none else chosen_layers(graph, "redrawn", redrawn)
     check_training(graph, init, optimizer, moments)
     parameters = graph.parameters
     blended_entries = entries_of_layers(graph, chosen, layers == "all")
     redrawn_entries = entries_of_layers(graph, anew, redrawn == "all")
 
     def blend(new: jax.Array, old: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(old.dtype, jnp.inexact):
+            return old if keep else new  # a counter or key: there is nothing in between
         dtype = jnp.promote_types(old.dtype, jnp.float32)
         # What counts nothing is left out: 0 times infinity is no number, and -0 + 0 is not -0.
         terms = [
@@ -85,7 +89,7 @@ def blending(
         blended, whole = blended_entries(masks), redrawn_entries(masks)
         entries = jax.tree.map(jnp.logical_or, blended, whole)
         new = jax.tree.map(
-            lambda is_whole, new, old: jnp.where(is_whole, new.astype(old.dtype), blend(new, old)),
+            lambda is_whole, new, old: jnp.where(is_whole, _like(new, old), blend(new, old)),
             whole,
             drawn,
             params,
@@ -143,16 +147,13 @@ def chosen_layers(graph: NeuronGraph, name: str, layers: str | Sequence[str]) ->
     """The names of hidden and output layers that `layers` stands for; ValueError, which calls it
     `name`, unless it is valid."""
     known = tuple(graph.incoming)
+    is_word = isinstance(layers, str) and layers in ("all", "last_hidden")
+    is_names = isinstance(layers, list | tuple) and all(isinstance(each, str) for each in layers)
+    check(is_word or is_names, name, "'last_hidden', 'all' or names of layers", layers)
     if layers == "all":
         chosen = known
-    elif layers == "last_hidden":
-        chosen = graph.penultimate
     else:
-        is_names = isinstance(layers, list | tuple) and all(
-            isinstance(each, str) for each in layers
-        )
-        check(is_names, name, "'last_hidden', 'all' or names of layers", layers)
-        chosen = tuple(layers)
+        chosen = graph.penultimate if layers == "last_hidden" else tuple(layers)
     for layer in chosen:
         if layer not in known:
             raise ValueError(f"`{name}` must name layers among {', '.join(known)}; got {layer!r}")
@@ -199,15 +200,26 @@ def entries_of_layers(
 
 def all_finite(entries: Any, values: Any) -> jax.Array:
     """bool (): whether the values of these entries are all finite."""
-    finite = jax.tree.map(lambda mask, new: jnp.all(jnp.isfinite(new) | ~mask), entries, values)
+
+    def are_finite(mask: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return jnp.ones((), bool)
+        return jnp.all(jnp.isfinite(new) | ~mask)
+
+    finite = jax.tree.map(are_finite, entries, values)
     return jnp.stack(jax.tree.leaves(finite)).all()
 
 
 def replaced(entries: Any, values: Any, params: Any) -> Any:
     """The parameters with the values of these entries taken from another tree."""
     return jax.tree.map(
-        lambda mask, new, old: jnp.where(mask, new.astype(old.dtype), old), entries, values, params
+        lambda mask, new, old: jnp.where(mask, _like(new, old), old), entries, values, params
     )
+
+
+def _like(new: jax.Array, old: jax.Array) -> jax.Array:
+    """The array in the dtype of another; a key has but one."""
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
 
 
 def in_whole_shapes(entries: Any, params: Any) -> Any:

@@ -13,7 +13,7 @@ import optax
 from dormant.checks import check_choice, check_number
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Initializer
-from dormant.interventions.blending import blending
+from dormant.interventions.blending import blending, chosen_layers
 from dormant.interventions.compose import Intervention, intervene
 from dormant.interventions.orthogonalization import orthogonalization
 from dormant.interventions.partial_recycling import partial_recycling
@@ -166,11 +166,11 @@ def shrink_and_perturb(
     check_number("perturb", perturb, 0)
 
     def normal(key: jax.Array) -> Any:
-        shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
-        keys = zip(shapes, jax.random.split(key, len(shapes)), strict=True)
-        return graph.parameters.unflatten(
-            {path: jax.random.normal(own, shapes[path], jnp.float32) for path, own in keys}
-        )
+        drawn = graph.parameters.leaves("init(key)", init(key))
+        for path, own in zip(drawn, jax.random.split(key, len(drawn)), strict=True):
+            if jnp.issubdtype(drawn[path].dtype, jnp.inexact):
+                drawn[path] = jax.random.normal(own, drawn[path].shape, jnp.float32)
+        return graph.parameters.unflatten(drawn)
 
     source = init if noise == "init" else normal
     action = blending(graph, source, optimizer, keep=shrink, fresh=perturb, layers=layers)
@@ -205,6 +205,7 @@ def interpolated_reset(
     """
     check_graph(graph)
     check_number("keep", keep, 0, 1)
+    chosen_layers(graph, "head", head)
     layers = (*graph.penultimate, *graph.output_layers) if head == "last_hidden" else head
     action = blending(graph, init, optimizer, keep=keep, fresh=1 - keep, redrawn=layers)
     return intervene(

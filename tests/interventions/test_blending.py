@@ -5,8 +5,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import dormant
 from dormant import interventions, parts
 from tests.interventions.soft_networks import (
     ADAM,
@@ -52,6 +54,26 @@ def test_every_parameter_is_shrunk_and_gets_a_part_of_a_fresh_one(network, keep,
     )
     assert_near(params, blended(network, keep, fresh))
     assert_same((opt_state, masks), (trained(network)[1], everybody(network)))
+
+
+@pytest.mark.parametrize("noise", ["init", "normal"])
+def test_counters_and_keys_are_not_weights(noise):
+    def with_others(key):
+        others = {"steps": jnp.int32(7), "key": jax.random.key(7)}
+        return {"net": initializer("mlp")(key)} | others
+
+    def network(params, x):
+        return NETWORKS["mlp"][0].apply(params["net"], x)
+
+    params, plain = with_others(KEY), optax.identity()
+    graph = dormant.trace(network, params, VECTORS)
+    method = interventions.shrink_and_perturb
+    act = method(graph, with_others, plain, period=1, noise=noise)
+    found, *_ = act.update(params, plain.init(params), act.init(KEY), VECTORS)
+    others = (found.pop("steps"), jax.random.key_data(found.pop("key")))
+    assert_same(others, (params.pop("steps"), jax.random.key_data(params.pop("key"))))
+    same = jax.tree.map(np.array_equal, found, params)
+    assert not all(jax.tree.leaves(same))
 
 
 def test_moments_are_reset_on_request():
