@@ -56,7 +56,10 @@ def low_variability_units(tau: float = 0.025) -> Measure:
     check_number("tau", tau, 0)
 
     def of(activation: jax.Array) -> jax.Array:
-        deviation = jnp.std(activation, axis=tuple(range(activation.ndim - 1)))
+        axes = tuple(range(activation.ndim - 1))
+        # Of a constant exactly 0, whatever its mean rounds to.
+        varies = jnp.max(activation, axis=axes) > jnp.min(activation, axis=axes)
+        deviation = jnp.where(varies, jnp.std(activation, axis=axes), 0.0)
         return deviation <= tau * jnp.mean(deviation)
 
     return _share(

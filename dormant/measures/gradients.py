@@ -62,8 +62,9 @@ def optimization_readiness(loss: Loss, rows: int = 64, batch: int = 4) -> Measur
     Wang et al. 2026 (arXiv 2605.09044), who show that it bounds what one step can gain of the loss
     L >= 0. g is the gradient on all used rows, g_B that on a batch of `batch` of them; the paper
     draws 128 batches of 4 from 10 000 rows with replacement, here they are the disjoint groups of
-    the used rows. The reliability lies in [0, 1]. 0 where the loss or its gradient is 0. With few
-    rows g is noisy itself, which makes the reliability too high.
+    the used rows. The reliability lies in [0, 1]. 0 where the loss or its gradient is 0; NaN of
+    fewer rows than a batch has. With few rows g is noisy itself, which makes the reliability too
+    high.
 
     Args:
       loss: `loss(params, *inputs) -> ()`, at least 0, a mean over rows.
@@ -82,6 +83,8 @@ def optimization_readiness(loss: Loss, rows: int = 64, batch: int = 4) -> Measur
     def measure(graph, inputs):
         used = rows_of(inputs.inputs, rows, batch)
         gradients = one_by_one(loss, inputs.params, used, batch)
+        if not len(gradients):
+            return jnp.nan
         value = jnp.asarray(loss(inputs.params, *used), jnp.float32)
         whole = jnp.sum(jnp.square(jnp.mean(gradients, axis=0)))
         expected = jnp.mean(jnp.sum(jnp.square(gradients), axis=1))

@@ -59,6 +59,8 @@ def test_what_each_sees():
     assert take(mlp_graph(), measures.linearized_units(), None, activations)["w1"] == 0.5
     found = take(mlp_graph(), measures.low_variability_units(), None, activations)
     assert found == {"w1": 0.5, "w2": 1.0}  # a layer that does not vary at all
+    constant = layer(*np.repeat(np.linspace(0.1, 0.9, 8)[:, None], 7, 1))  # means round off
+    assert take(mlp_graph(), measures.low_variability_units(), None, constant)["w1"] == 1
 
 
 def test_a_silent_layer_and_the_order_of_units_and_inputs():

@@ -170,6 +170,8 @@ def test_readiness_of_equal_rows_is_the_strength_and_of_no_loss_zero():
     for scale in (0.0, 1e-30):
         found = value(measures.optimization_readiness(lambda *given, s=scale: s * loss(*given)))
         assert found == 0 if scale == 0 else found < 1e-20
+    summed = measures.optimization_readiness(lambda *given: jnp.sum(loss(*given)), 8, 4)
+    assert np.isnan(value(summed, states=STATES[:3]))  # less than a batch
 
 
 # -- curvature ------------------------------------------------------------------------------------
