@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dormant.checks import check_choice, check_count
+from dormant.checks import LARGEST_COUNT, check_choice, check_count
 from dormant.graph import Entries, NeuronGraph, check_graph
 from dormant.interventions.actions import MOMENTS, Action
 from dormant.interventions.blending import (
@@ -69,7 +69,7 @@ def orthogonalization(
     """
     check_graph(graph)
     check_optimizer(optimizer)
-    check_count("iterations", iterations, 1)
+    check_count("iterations", iterations, 1, most=LARGEST_COUNT)
     check_choice("moments", moments, MOMENTS)
     chosen = chosen_layers(graph, "layers", layers)
     kernels = {

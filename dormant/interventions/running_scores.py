@@ -3,12 +3,13 @@
 """Scores with a past: running averages, how long a neuron has not fired, how far its weights
 moved."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check_count, check_number
+from dormant.checks import LARGEST_COUNT, check_count, check_number
 from dormant.graph import NeuronGraph
 from dormant.interventions.scores import (
     Score,
@@ -62,7 +63,9 @@ def running_average(score: Score | ScoreFunction, decay: float = 0.99) -> Score:
             moved = decay * state.average[name] + (1 - decay) * score
             average[name] = jnp.where(known, moved, state.average[name])
             scorings[name] = state.scorings[name] + known
-            corrected = average[name] / (1 - jnp.float32(decay) ** scorings[name])
+            # In the logarithm, as a decay near 1 is 1 in float32.
+            correction = -jnp.expm1(scorings[name] * math.log(decay)) if decay else 1.0
+            corrected = average[name] / correction
             found[name] = jnp.where(known, corrected, jnp.nan)
         return found, RunningAverage(average, scorings, inner_state)
 
@@ -107,6 +110,7 @@ def inter_firing_score(maximum_age: int = 1_000_000) -> Score:
       ValueError: if `maximum_age` is not a whole number >= 1.
     """
     check_count("maximum_age", maximum_age, 1)
+    maximum_age = min(int(maximum_age), LARGEST_COUNT)  # ages are int32
 
     def init(graph: NeuronGraph) -> FiringTimes:
         sizes = {layer.name: layer.neurons for layer in graph.layers}

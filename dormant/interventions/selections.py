@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import (
+    LARGEST_COUNT,
     check,
     check_choice,
     check_count,
@@ -209,6 +210,7 @@ def mature_and_rare(rate: float | optax.Schedule = 1e-4, maturity: int = 100) ->
     """
     _check_fraction("rate", rate)
     check_count("maturity", maturity, 0)
+    maturity = min(int(maturity), LARGEST_COUNT)  # ages are int32
 
     def init(layers: Mapping[str, int]) -> Maturity:
         return Maturity(

@@ -129,7 +129,8 @@ def _drawn_groups(
     order = jnp.argsort(behind + jax.random.uniform(order_key, (neurons,))).astype(jnp.int32)
     wanting, giving = jnp.sum(selected), jnp.sum(donors)
     rank = jnp.arange(neurons)
-    receives_by_rank = rank < jnp.minimum(wanting, receivers * giving)
+    most = min(receivers, neurons)  # more would overflow int32
+    receives_by_rank = rank < jnp.minimum(wanting, most * giving)
     donor_of_rank = order[wanting + rank % jnp.maximum(giving, 1)]
     donor = jnp.zeros_like(order).at[order].set(jnp.where(receives_by_rank, donor_of_rank, order))
     receives = jnp.zeros_like(selected).at[order].set(receives_by_rank)

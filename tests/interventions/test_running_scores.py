@@ -63,6 +63,13 @@ def test_a_running_average_is_corrected_for_its_beginning():
     np.testing.assert_allclose(scores["w1"], expected, rtol=1e-5)
 
 
+def test_a_decay_that_is_one_in_float32_is_corrected_for():
+    found, _ = scored(
+        parts.running_average(constant(1.0), 1 - 1e-9), [(PARAMS, jnp.full((1, 4), 3.0))] * 2
+    )
+    np.testing.assert_allclose(found, 3.0, rtol=1e-5)
+
+
 def test_an_unknown_score_is_unknown_once_and_leaves_the_average():
     rows = [np.full((1, 4), value, np.float32) for value in (1.0, np.nan, 3.0)]
     found, _ = scored(parts.running_average(constant(1.0), 0.5), [(PARAMS, row) for row in rows])

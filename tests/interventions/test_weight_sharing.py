@@ -101,6 +101,17 @@ def test_without_donors_the_selected_neurons_are_recycled(network):
     assert_same(state, dormant.reset_moments(ADAM, traced(network), opt_state, masks))
 
 
+def test_there_may_be_more_receivers_than_neurons():
+    layer, width = next(iter(neurons("mlp").items()))
+    masks = some("mlp", 0.0) | {layer: jnp.arange(width) < width // 2}
+    scores = {name: jnp.full(mask.size, 5.0) for name, mask in masks.items()}
+    few, many = (
+        acted(action_of("mlp", receivers=receivers), "mlp", masks, scores)[0]
+        for receivers in (width, 2**40)
+    )
+    assert_same(few, many)
+
+
 def test_donors_keep_their_moments_and_receivers_begin_anew():
     masks = {"Dense_0": jnp.arange(8) < 2, "Dense_1": jnp.zeros(6, bool)}
     high = {"Dense_0": jnp.full(8, 2.0), "Dense_1": jnp.full(6, 2.0)}

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import dormant
-from dormant import parts
+from dormant import interventions, parts
 from tests.small_networks import (
     NINE_STATES,
     init_nine,
@@ -51,6 +51,9 @@ def of_another_network():
 WRONG = {
     "period": lambda: redo(period=np.array(2.5)),
     "start": lambda: parts.every(1, start=jnp.array([3])),
+    "head": lambda: interventions.interpolated_reset(nine_graph(), init_nine, ADAM, head=None),
+    "iterations": lambda: interventions.fire(nine_graph(), ADAM, iterations=2**40),
+    "layers": lambda: interventions.fire(nine_graph(), ADAM, layers=np.ones(2)),
     "end": lambda: parts.every(1, end=jnp.array(2.5)),
     "score_batch": lambda: redo(score_batch=jnp.array(2.0)),
     "tau": lambda: redo(lambda step: 0.1 if step > 5 else 0.0),
@@ -121,6 +124,12 @@ def test_numbers_beyond_int32_are_steps_that_never_come():
         assert not parts.every(10**12)(step)
         assert not parts.every(1, start=2**40)(step)
         assert parts.every(1, end=2**40)(step)
+    given = (nine_graph(), init_nine, ADAM)
+    for never in (
+        interventions.continual_backprop(*given, 1.0, 2**40),
+        interventions.self_normalized_resets(*given, 0.0, maximum_age=2**40),
+    ):
+        assert call(never)[2].step == 1
 
 
 def test_a_large_whole_tau_selects_all():
