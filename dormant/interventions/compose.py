@@ -258,7 +258,7 @@ def track(
         return state._replace(report=report, action=carried_on(graph, state.action, params))
 
     def update(params, opt_state, state: InterventionState, *inputs, gradient=None, **others):
-        del others
+        check_gradients((), others)
         check_state(state, made)
         state = state._replace(step=state.step + 1)
         if inputs:

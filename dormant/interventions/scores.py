@@ -74,7 +74,9 @@ def check_gradients(needs: tuple[str, ...], gradients: Mapping[str, Any]) -> dic
 def _computed(graph: NeuronGraph, name: str, value: Any) -> Any:
     if not callable(value):
         return value
-    return value(graph) if name == PRE_ACTIVATION_GRADIENTS else value()
+    arguments = (graph,) if name == PRE_ACTIVATION_GRADIENTS else ()
+    check_function(name, value, "(graph)" if arguments else "()", len(arguments))
+    return value(*arguments)
 
 
 def score_inputs(
@@ -93,6 +95,10 @@ def score_inputs(
         check_mapping(PRE_ACTIVATION_GRADIENTS, signals, "{layer: (B, …, H)}")
         missing = [name for name in graph.names if name not in signals]
         check(not missing, PRE_ACTIVATION_GRADIENTS, f"of {', '.join(missing)} too", [*signals])
+        for layer in graph.layers:
+            shape, of_layer = jnp.shape(signals[layer.name]), f"of {layer.neurons} neurons"
+            fits = shape[-1:] == (layer.neurons,)
+            check(fits, f"{PRE_ACTIVATION_GRADIENTS}[{layer.name!r}]", of_layer, shape)
     return ScoreInputs(params, activations, **found)
 
 

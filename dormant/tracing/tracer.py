@@ -95,6 +95,7 @@ class _TracedMeasure:
         self, loss: Callable[[Any], jax.Array], params: Any, *inputs: Any
     ) -> dict[str, jax.Array]:
         """What `NeuronGraph.pre_activation_gradients` says."""
+        check_function("loss", loss, "(outputs)", 1)
         arguments, analysis = _analyse(self.apply, params, inputs, self.leave_out)
         program, leaves = analysis.program, arguments.arrays(jax.tree.leaves((params, inputs)))
         inside = [
@@ -113,7 +114,9 @@ class _TracedMeasure:
         def perturbed(added: dict[int, jax.Array]) -> jax.Array:
             found = evaluate(program, program.outputs, leaves, added)
             kept, whole = jax.tree.unflatten(outputs, found)
-            return loss(kept if whole is None else whole)
+            value = loss(kept if whole is None else whole)
+            check(jnp.shape(value) == (), "loss", "a function that returns one number", value)
+            return value
 
         gradients = jax.grad(perturbed)(zeros)
         return {

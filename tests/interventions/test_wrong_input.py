@@ -29,10 +29,10 @@ def redo(tau=0.1, period=1, **options):
     return dormant.redo(nine_graph(), init_nine, ADAM, tau, period, **options)
 
 
-def call(intervention, params=PARAMS, opt_state=None, state=None, inputs=(NINE_STATES,)):
+def call(intervention, params=PARAMS, opt_state=None, state=None, inputs=(NINE_STATES,), **given):
     opt_state = ADAM.init(PARAMS) if opt_state is None else opt_state
     state = intervention.init(KEY) if state is None else state
-    return intervention.update(params, opt_state, state, *inputs)
+    return intervention.update(params, opt_state, state, *inputs, **given)
 
 
 def intervene(**changed):
@@ -44,6 +44,20 @@ def intervene(**changed):
     return dormant.intervene(nine_graph(), **(made | changed))
 
 
+def regrama(gradients):
+    made = interventions.regrama(nine_graph(), init_nine, ADAM, period=1)
+    return call(made, pre_activation_gradients=gradients)
+
+
+def gradient_scored(gradient):
+    made = interventions.regrama(nine_graph(), init_nine, ADAM, period=1, of="weights")
+    return call(made, gradient=gradient)
+
+
+def tracked(**given):
+    return call(dormant.track(nine_graph(), period=1), **given)
+
+
 def of_another_network():
     return dormant.redo(residual_graph(), init_residual, ADAM).init(KEY)
 
@@ -52,6 +66,13 @@ WRONG = {
     "period": lambda: redo(period=np.array(2.5)),
     "start": lambda: parts.every(1, start=jnp.array([3])),
     "head": lambda: interventions.interpolated_reset(nine_graph(), init_nine, ADAM, head=None),
+    "loss": lambda: nine_graph().pre_activation_gradients(3, PARAMS, NINE_STATES),
+    "loss ": lambda: nine_graph().pre_activation_gradients(jnp.abs, PARAMS, NINE_STATES),
+    "pre_activation_gradients": lambda: regrama(lambda: {}),
+    "pre_activation_gradients['w1']": lambda: regrama({"w1": 1.0, "w2": jnp.ones((9, 4))}),
+    "pre_activation_gradients['w2']": lambda: regrama({"w1": jnp.ones((9, 5)), "w2": jnp.ones(3)}),
+    "gradient": lambda: gradient_scored(lambda graph: PARAMS),
+    "update": lambda: tracked(gradients=PARAMS),
     "iterations": lambda: interventions.fire(nine_graph(), ADAM, iterations=2**40),
     "layers": lambda: interventions.fire(nine_graph(), ADAM, layers=np.ones(2)),
     "end": lambda: parts.every(1, end=jnp.array(2.5)),
