@@ -13,7 +13,7 @@ from dormant.checks import check, check_count, check_number, is_number
 from dormant.graph import Entries, NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, actable_layers, check_training
 from dormant.interventions.moments import reset_moments
-from dormant.interventions.recycling import recycle_usable
+from dormant.interventions.recycling import have_finite, recycle_usable
 
 
 class _Groups(NamedTuple):
@@ -87,9 +87,13 @@ def weight_sharing(
 
     def act(params, opt_state, masks, key, state, scores):
         fresh_key, *keys = jax.random.split(key, 1 + 2 * len(layers))
+        old = graph.parameters.leaves("params", params)
         groups = {}
         for name, own_key in zip(layers, keys[: len(layers)], strict=True):
-            donors = (scores[name] >= threshold) & ~masks[name]
+            layer = graph[name]
+            own = [(entries, old[entries.path]) for entries in (*layer.incoming, *layer.outgoing)]
+            # A weight that is not finite is not handed on.
+            donors = (scores[name] >= threshold) & ~masks[name] & have_finite(own, layer.neurons)
             groups[name] = _drawn_groups(own_key, masks[name], donors, receivers, scales)
         left = {name: masks[name] & ~groups[name].receives for name in layers}
         params, recycled = recycle_usable(

@@ -166,3 +166,18 @@ def test_the_method_selects_the_dormant_and_asks_the_over_active():
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         action_of("mlp", **options)
+
+
+def test_a_weight_that_is_not_finite_is_not_handed_on():
+    layer, after = list(neurons("mlp"))
+    width = neurons("mlp")[layer]
+    params, opt_state = trained("mlp")[:2]
+    reader = params["params"][after]
+    kernel = reader["kernel"].at[width - 1, -1].set(jnp.inf)
+    params = {"params": params["params"] | {after: reader | {"kernel": kernel}}}
+    masks = {name: jnp.arange(size) < 2 for name, size in neurons("mlp").items()}
+    scores = {name: jnp.full(size, 0.5) for name, size in neurons("mlp").items()}
+    scores[layer] = scores[layer].at[width - 1].set(9.0)
+    action = action_of("mlp", threshold=1.0)
+    new, *_ = action.act(params, opt_state, masks, KEY, action.init(), scores)
+    assert sum(int((~jnp.isfinite(leaf)).sum()) for leaf in jax.tree.leaves(new)) == 1
