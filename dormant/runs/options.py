@@ -23,6 +23,7 @@ from dormant.interventions.decay import WEIGHT_DECAY_KINDS
 from dormant.learners import Interventions
 from dormant.memory import bytes_of, check_memory
 from dormant.runs.interventions import Tracker
+from dormant.runs.regularizers import Regularizer  # their names in gin come with it
 
 # JAX takes no more of a seed than its 32 lowest bits.
 LARGEST_SEED = 2**32 - 1
@@ -115,7 +116,7 @@ class LearnerOptions:
             checks.require_choice(f"{name}{option}", getattr(self, option), choices)
         regularizers = self.regularizers
         are_options = isinstance(regularizers, list | tuple) and all(
-            _has(each, "around") for each in regularizers
+            isinstance(each, Regularizer) for each in regularizers
         )
         allowed = "a tuple of regularizers such as (@L2Init(),), with their parentheses"
         require(are_options, f"{name}regularizers", allowed, regularizers)
