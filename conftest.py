@@ -1,7 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory.
-Stands in the root because the doctests of the package and the README need it too."""
+Stands in the root because the doctests of the package and the pages need it too."""
 
 import os
 

@@ -2,7 +2,8 @@
 
 """The claims that docs/evidence.md tests, and their verdicts, from the results of the experiments.
 
-`python -m dormant.report.claims results` prints the two tables of that page."""
+`python -m dormant.report.claims results` prints the two tables of that page, and with `--short` the
+one of the README."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -265,6 +266,18 @@ def _difference_text(interval: Interval | None, sign: str = "+") -> str:
     return f"{value} [{ends[0]}, {ends[1]}]" if ends[0] is not None else str(value)
 
 
+def short(claims: Table) -> Table:
+    """Of the claims that were tested, what each says and what it came to."""
+    kept = [
+        claims.header.index(name) for name in ("claim", "from", "tested by", *claims.header[-3::2])
+    ]
+    rows = [row for row in claims.rows if row[-1] != NOT_RUN]
+    chosen = tuple(tuple(row[column] for column in kept) for row in rows)
+    return claims._replace(header=tuple(claims.header[column] for column in kept), rows=chosen)
+
+
 if __name__ == "__main__":
-    for table in tables(Path(*(sys.argv[1:] or ["results"]))):
-        print(markdown(table))
+    _arguments = [each for each in sys.argv[1:] if each != "--short"]
+    _tables = tables(Path(*(_arguments or ["results"])))
+    for _table in (short(_tables[0]),) if "--short" in sys.argv else _tables:
+        print(markdown(_table))

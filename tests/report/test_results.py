@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dormant.report.claims import NOT_RUN, tables
+from dormant.report.claims import short, tables
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
@@ -114,9 +114,8 @@ def test_the_page_of_results_shows_the_table(name):
     assert all(line in text for line in main_table(name))
 
 
-def test_the_readme_shows_the_table_of_the_replay_ratios_and_the_claims_that_were_tested():
+def test_the_readme_shows_the_claims_that_were_tested():
     text = (ROOT / "README.md").read_text("utf-8")
-    assert all(line in text for line in main_table("minatar_convolution"))
-    of_claims, _ = tables(RESULTS)
-    shown = [row for row in markdown(of_claims).splitlines() if NOT_RUN not in row]
-    assert all(row in text for row in shown if row.startswith("|"))
+    rows = markdown(short(tables(RESULTS)[0])).splitlines()
+    shown = [row for row in rows if row.startswith("|")]
+    assert len(shown) > 10 and all(row in text for row in shown)
