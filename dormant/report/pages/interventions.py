@@ -208,7 +208,7 @@ ADVICE = (
     Advice(
         "Which period?",
         "1 000 gradient steps, the paper's. It changed no score here; a longer one leaves more"
-        " dormant neurons",
+        " dormant neurons, a shorter one fewer",
         tuple(
             _tau(measure, _redo_at("0.1"), _redo_at("0.1", other))._replace(
                 games=(_ASTERIX, _SPACE_INVADERS) if measure == SCORE else (_SPACE_INVADERS,)

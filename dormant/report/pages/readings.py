@@ -93,11 +93,12 @@ def _norms(folder: Path) -> str:
     of = _game(folder)
     return (
         f"The features grow {of.all('feature_norm')}, the weights {of.all('weight_norm')}, and"
-        f" their distance from where they began {of.all('distance_from_initialization')}. The gradient"
-        f" over the weights grows {of.all('effective_learning_rate')}. The change between two"
-        f" measurements goes {of.all('update_norm')}: a recycle between them is part of it. No unit"
-        f" stands still by the bound of stagnant_units ({of.last('stagnant_units')}): dormant is"
-        " not stagnant, Adam moves the weights of units that are dormant on these 64 observations."
+        f" their distance from where they began {of.all('distance_from_initialization')}. The"
+        f" gradient over the weights grows {of.all('effective_learning_rate')}. The change"
+        f" between two measurements goes {of.all('update_norm')}: a recycle between them is part"
+        f" of it. No unit stands still by the bound of stagnant_units"
+        f" ({of.last('stagnant_units')}): dormant is not stagnant, Adam moves the weights of units"
+        " that are dormant on these 64 observations."
     )
 
 
@@ -105,8 +106,8 @@ def _isometry(folder: Path) -> str:
     of = _game(folder)
     return (
         f"It goes {of.all('deviation_from_isometry')}. Part of it is the growth of the weights,"
-        " with whose fourth power it rises; with ReDo, whose weights grow less, it stays lower. Read it"
-        " beside weight_norm."
+        " with whose fourth power it rises; with ReDo, whose weights grow less, it stays lower."
+        " Read it beside weight_norm."
     )
 
 
