@@ -72,7 +72,7 @@ ROOMS = {
     ),
     "reproduce": (("ground", "records"), {"ray", "tqdm"}),
     "report": (
-        ("ground", "records", "reproduce"),
+        ("ground", "measures", "interventions", "records", "reproduce"),
         {"numpy", "matplotlib", "plotly", "tensorboard"},
     ),
     "probe": (

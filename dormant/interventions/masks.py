@@ -51,6 +51,8 @@ def overlap_coefficient(
 ) -> dict[str, jax.Array]:
     """`|X ∩ Y| / min(|X|, |Y|)` of two sets of neurons, layer by layer (paper, section 3.1).
 
+    In [0, 1], and 1 wherever one set holds the other: it does not see how large they are.
+
     Args:
       masks_a: `{layer: (H,)}` bool.
       masks_b: the same layers and shapes.

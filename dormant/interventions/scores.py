@@ -106,7 +106,9 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
     """A neuron's mean absolute activation over its layer's: `s_i = E|h_i| / mean_k E|h_k|`.
 
     Sokar et al. 2023, Eq. 1. The scores of a layer average 1. The mean runs over the batch and,
-    for a convolution, over space.
+    for a convolution, over space. Each is at least 0 and at most H. As they are relative, they do
+    not see a layer all of whose neurons shrink alike, nor a neuron that is stuck at a value other
+    than 0.
 
     Args:
       activations: `{layer: (B, …, H)}` of any floating dtype, as `graph.activations` returns.

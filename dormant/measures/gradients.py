@@ -62,9 +62,9 @@ def optimization_readiness(loss: Loss, rows: int = 64, batch: int = 4) -> Measur
     Wang et al. 2026 (arXiv 2605.09044), who show that it bounds what one step can gain of the loss
     L >= 0. g is the gradient on all used rows, g_B that on a batch of `batch` of them; the paper
     draws 128 batches of 4 from 10 000 rows with replacement, here they are the disjoint groups of
-    the used rows. The reliability lies in [0, 1]. 0 where the loss or its gradient is 0; NaN of
-    fewer rows than a batch has. With few rows g is noisy itself, which makes the reliability too
-    high.
+    the used rows. The reliability lies in [0, 1], the product is at least 0. 0 where the loss or
+    its gradient is 0; NaN of fewer rows than a batch has. With few rows g is noisy itself, which
+    makes the reliability too high.
 
     Args:
       loss: `loss(params, *inputs) -> ()`, at least 0, a mean over rows.
@@ -110,7 +110,7 @@ def hessian_eigenvalue(loss: Loss, iterations: int = 10) -> Measure:
     the Hessian with a vector, from the same random start at every measurement; every vector is kept
     and made orthogonal to all before. The value is a Rayleigh quotient: it never lies above the
     largest eigenvalue and reaches it from below as the iterations grow. It sees no curvature that
-    lies in the kinks of ReLU.
+    lies in the kinks of ReLU. Below 0 where the loss curves down in all directions.
 
     Args:
       loss: `loss(params, *inputs) -> ()`, twice differentiable.

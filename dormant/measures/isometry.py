@@ -19,7 +19,8 @@ def deviation_from_isometry() -> Measure:
     orthonormal columns; of such a one the rows are compared, `‖WWᵀ - I‖_F²`, which is less by the
     difference of their numbers. A convolution's W has a row for each position of the kernel and
     channel that it reads. It needs no data, and so sees nothing of what the layer does to the
-    inputs that occur, of biases and of normalizations. NaN for a layer without a kernel of its own.
+    inputs that occur, of biases and of normalizations. It has no upper end. NaN for a layer without
+    a kernel of its own.
     """
 
     def measure(graph, inputs):

@@ -3,7 +3,8 @@
 """Norms of features, weights, gradients and changes, each layer by itself.
 
 Norms of parameters are Euclidean and cover a layer's kernel, its biases and its normalization
-parameters, output layers too; entries that several neurons share count once."""
+parameters, output layers too; entries that several neurons share count once. Norms are at
+least 0 and have no upper end."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,7 +29,10 @@ from dormant.measures.spectra import features
 
 
 def feature_norm() -> Measure:
-    """The mean over the batch of the Euclidean norm of a hidden layer's activations."""
+    """The mean over the batch of the Euclidean norm of a hidden layer's activations.
+
+    It cannot tell a few units that grow from all that do.
+    """
 
     def measure(graph, inputs):
         return {name: feature_norm_of(inputs.activations[name]) for name in graph.names}
@@ -39,14 +43,20 @@ def feature_norm() -> Measure:
 
 
 def weight_norm() -> Measure:
-    """`‖W‖` of a layer's parameters."""
+    """`‖W‖` of a layer's parameters.
+
+    Behind a normalization it says nothing of what the layer computes, only of the size of a step.
+    """
     return _of_layers(
         "weight_norm", "Euclidean norm of a layer's parameters", lambda inputs: inputs.params
     )
 
 
 def gradient_norm() -> Measure:
-    """`‖g‖` of the gradient that the tracker is given; NaN where it is given none."""
+    """`‖g‖` of the gradient that the tracker is given; NaN where it is given none.
+
+    It is that of one batch, and sees neither its noise nor what the optimizer makes of it.
+    """
     return _of_layers(
         "gradient_norm",
         "Euclidean norm of the loss's gradient at the measured parameters",
@@ -71,7 +81,10 @@ def update_norm() -> Measure:
 
 
 def distance_from_initialization() -> Measure:
-    """`‖W - W_0‖`, W_0 being what the tracker's `init` was given as `params`."""
+    """`‖W - W_0‖`, W_0 being what the tracker's `init` was given as `params`.
+
+    Neurons that changed places are far from where they began, and compute the same.
+    """
     return _of_layers(
         "distance_from_initialization",
         "Euclidean norm of a layer's parameters minus the initial ones",
@@ -111,8 +124,9 @@ def stagnant_units(threshold: float = 1e-3) -> Measure:
     w_i are the incoming kernel entries of unit i, w_i,before those of the measurement before, as of
     `update_norm`. After KNIFE (Liu et al. 2026, arXiv 2606.25335), which calls neurons stagnant
     whose updates become negligible relative to their weights; the threshold is ours and goes with
-    the period. A unit whose kernel is all 0 and stays so is stagnant. NaN for a layer without
-    kernel entries of its own, and where a weight is not finite.
+    the period. It does not see a unit that moves and learns nothing. A unit whose kernel is all 0
+    and stays so is stagnant. NaN for a layer without kernel entries of its own, and where a weight
+    is not finite.
 
     Raises:
       ValueError: if `threshold` is negative.

@@ -25,7 +25,7 @@ def churn(apply: Apply) -> Measure:
     Tang et al. 2025 (arXiv 2506.00592): how far the outputs move on inputs that an update was not
     made for. There f_before is one update earlier; here it has the parameters of the measurement
     before, as of `update_norm`, so that it grows with the period and with what was meant to be
-    learned. In the unit of the outputs.
+    learned. At least 0, in the unit of the outputs.
 
     Args:
       apply: `apply(params, *inputs) -> (B, …)`.

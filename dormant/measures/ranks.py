@@ -5,7 +5,8 @@
 The features of a batch are a matrix of B rows and d columns, not centred; s are its singular
 values, descending. Every rank is at most min(B, d): with fewer rows than columns it says what the
 batch can show, not what the network can do (`rank_cap`). All are 0 for features that are all 0 and
-NaN where one is not finite. None sees whether what it counts is of any use to the output."""
+NaN where one is not finite. None sees whether what it counts is of any use to the output.
+Those that count are whole numbers."""
 
 from collections.abc import Callable
 

@@ -65,7 +65,7 @@ def verdicts(
         together = claim.measure == SCORE
         for games in [comparison.games] if together else [(game,) for game in comparison.games]:
             first, second = (
-                _values(runs, cell, games, claim.measure)
+                values_of(runs, cell, games, claim.measure)
                 for cell in (comparison.first, comparison.second)
             )
             if first is None or second is None:
@@ -89,7 +89,7 @@ def _over_the_whole_run(
     comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
 ) -> Interval:
     first, second = (
-        _values(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
+        values_of(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
         for cell in (comparison.first, comparison.second)
     )
     assert first is not None and second is not None  # as their final scores are there
@@ -124,10 +124,17 @@ def overall(found: Sequence[Verdict]) -> str:
     return UNDECIDED if kinds == {HOLDS, UNDECIDED} else MIXED
 
 
-def _values(
+def values_of(
     runs: Sequence[RunResult], cell: Cell, games: Sequence[str], measure: str
 ) -> np.ndarray | None:
-    """(runs, games) values of a cell; None where a game has no run."""
+    """(runs, games) values of a cell; None where a game has no run.
+
+    Args:
+      runs: of one experiment.
+      cell: whose values, and where in the runs.
+      games: one column each.
+      measure: `SCORE`, `RETURN`, or a column of results.csv.
+    """
     columns = []
     for game in games:
         played = cell.game or game
@@ -187,7 +194,7 @@ def _margin(
         return 0.0
     settings = {run.setting for run in runs if run.method == DQN}
     setting = next((c.setting for c in comparison[1:3] if c.setting in settings), "")
-    plain = _values(runs, Cell(DQN, setting), games, SCORE)
+    plain = values_of(runs, Cell(DQN, setting), games, SCORE)
     return 0.0 if plain is None else _SHARE * abs(float(METRICS["iqm"](plain[None])[0]))
 
 
@@ -214,9 +221,9 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
         details += [
             (
                 *(claim.name, each.comparison.name, each.game or "all games", str(each.seeds)),
-                *(_difference_text(each.difference), each.verdict),
-                _difference_text(each.improvement, sign=""),
-                _difference_text(each.whole_run),
+                *(interval_text(each.difference), each.verdict),
+                interval_text(each.improvement, sign=""),
+                interval_text(each.whole_run),
             )
             for each in found
         ]
@@ -248,7 +255,7 @@ def _range(found: Sequence[Verdict]) -> str:
         (each.difference for each in found), key=lambda interval: np.nan_to_num(interval.value)
     )
     ends = ordered[:1] + ordered[1:][-1:]
-    return " to ".join(map(_difference_text, ends))
+    return " to ".join(map(interval_text, ends))
 
 
 def _counted(found: Sequence[Verdict]) -> str:
@@ -259,7 +266,8 @@ def _counted(found: Sequence[Verdict]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
-def _difference_text(interval: Interval | None, sign: str = "+") -> str:
+def interval_text(interval: Interval | None, sign: str = "+") -> str:
+    """The value and its interval, to three digits; "" for None."""
     if interval is None:
         return ""
     value, *ends = (None if x is None else f"{x:{sign}.3g}" for x in interval[:3])

@@ -34,7 +34,7 @@ def _entry(experiment: Experiment, scale: str, measured: list[Device]) -> str:
     runs = sum(len(job.runs) for job in planned)
     steps = sum(job.agent_steps for job in planned)
     length = f"{steps / 1e6:,.0f}M" if steps >= 1e7 else f"{steps:,}"
-    times = [_hours(device, planned) for device in measured]
+    times = [duration(device, planned) for device in measured]
     if not any(device.kind == "gpu" for device in measured):
         times.append("GPU-hours not measured")
     first = f"{names}: {runs:,} runs, {length} agent steps; {', '.join(times)}"
@@ -58,7 +58,8 @@ def _kinds(planned: Sequence[Job]) -> list[str]:
     return [f"{kind}: {', '.join(names)}" for kind, names in files.items()]
 
 
-def _hours(device: Device, planned: Sequence[Job]) -> str:
+def duration(device: Device, planned: Sequence[Job]) -> str:
+    """How long runs take on a device, one process after the other, in words."""
     total, unknown = hours(device, planned)
     if unknown == len(planned):
         return f"hours on {device.name} not measured"

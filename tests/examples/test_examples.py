@@ -3,6 +3,7 @@
 """The examples as users start them, each as a script: ReDo must recycle, and must pay off.
 Not their exact numbers, which differ between versions of JAX."""
 
+import math
 import re
 
 import pytest
@@ -63,3 +64,17 @@ def test_fully_jitted_dqn_learns_breakout():
         assert table[-1][0] == 6_000
         # The random policy's average return is about 0.5.
         assert table[-1][1] > 2
+
+
+@pytest.mark.slow
+def test_measure_a_classifier_prints_every_measure_of_every_run():
+    text = output(
+        "measure_a_classifier.py", "--shuffles=2", "--steps=60", "--period=30", "--seeds=1"
+    )
+    header, *lines = (line.split(",") for line in text.splitlines())
+    assert [line[:3] for line in lines] == [
+        [method, "0", str(step)] for method in ("Adam", "Adam + ReDo") for step in (30, 60, 90, 120)
+    ]
+    assert all(math.isfinite(float(cell)) for line in lines for cell in line[3:])
+    # Until ReDo first acts, both are the same run.
+    assert lines[0][1:] == lines[4][1:] and len(header) == len(lines[0])

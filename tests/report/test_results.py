@@ -18,8 +18,11 @@ from dormant.reproduce.jobs import experiment_file, jobs
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 UNFINISHED = "unfinished"  # of sweeps of which some runs are not there yet
+MEASURES = "measures"  # two runs that show what each measure looks like
 EXPERIMENTS = sorted(
-    path.name for path in RESULTS.iterdir() if path.is_dir() and path.name != UNFINISHED
+    path.name
+    for path in RESULTS.iterdir()
+    if path.is_dir() and path.name not in (UNFINISHED, MEASURES)
 )
 SEEDS = 10
 
