@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install run run-atari test test-slow lint bench bench-gpu clean
+.PHONY: help install run run-atari test test-slow lint docs notebooks dist bench bench-gpu clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,9 @@ help:
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take over ten seconds each"
 	@echo "make lint       check the code's style, format and types"
+	@echo "make docs       build the site into docs/_build/html, run its notebooks (5 minutes)"
+	@echo "make notebooks  write the .ipynb files of docs/notebooks, for Colab"
+	@echo "make dist       build the wheel and the sdist, and check them"
 	@echo "make bench      measure recycling and training against the released implementation"
 	@echo "make bench-gpu  measure updates, recycling and runs on a GPU, and check them (5 minutes)"
 	@echo "make clean      remove $(VENV), caches and build outputs; runs/ stays"
@@ -71,6 +74,20 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+# NOTEBOOKS=off leaves the notebooks' outputs out; ONLINE=1 links names of other packages.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q $(ARGS) docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+notebooks: $(STAMP)
+	$(BIN)/python docs/_site/notebooks.py
+
+dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
@@ -78,5 +95,5 @@ bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu-gpu.json $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

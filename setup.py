@@ -11,6 +11,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 VERSION_FILE = ROOT / "dormant" / "version.py"
 README = ROOT / "README.md"
+# Where the repository is. What else names it, tests/docs holds against this line.
+REPOSITORY = "https://github.com/OWNER/dormant"
 
 # The floors are what CI's oldest job installs; its newest job runs the newest below the ceilings.
 CORE = [
@@ -74,6 +76,18 @@ DEV = [
     *PROBE,  # written and read back
     "playwright>=1.65,<2",  # the report page is opened in a Chromium that the machine has
 ]
+DOCS = [
+    "sphinx>=8.2,<10",
+    "furo>=2025.12.19",
+    "myst-nb>=1.4,<2",  # runs the notebooks
+    "sphinx-copybutton>=0.5.2,<1",
+    "matplotlib>=3.11,<4",
+    "pandas<3",
+]
+RELEASE = [
+    "build>=1.4,<2",
+    "twine>=7,<8",
+]
 # {package in the wheel: (its folder here, its files)}; dormant/data_files.py finds them.
 DATA = {
     "dormant.gin_configs": ("gin_configs", ["*.gin", "*/*.gin"]),
@@ -89,14 +103,31 @@ def read_version() -> str:
     return match.group(1)
 
 
+def long_description() -> str:
+    """Returns the README, whose relative links lead to the repository: PyPI has no files."""
+    text = README.read_text("utf-8") if README.exists() else ""
+    link = re.compile(r"(!?)(\[[^\]]*\])\((?!\w+:|#)([^)\s]+)\)")
+
+    def absolute(match: re.Match[str]) -> str:
+        kind = "raw" if match[1] else "blob"
+        return f"{match[1]}{match[2]}({REPOSITORY}/{kind}/main/{match[3]})"
+
+    return link.sub(absolute, text)
+
+
 setup(
     name="dormant",
     version=read_version(),
     description="Measure and recycle dormant neurons in JAX networks, and reproduce ReDo",
-    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description=long_description(),
     long_description_content_type="text/markdown",
     author="The dormant developers",
-    project_urls={"Paper": "https://arxiv.org/abs/2302.12902"},
+    url=REPOSITORY,
+    project_urls={
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+        "Paper": "https://arxiv.org/abs/2302.12902",
+    },
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
@@ -123,7 +154,9 @@ setup(
         "ray": RAY,
         "tpu": TPU,
         "dev": DEV,
-        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DIGITS + DEV,
+        "docs": DOCS,
+        "release": RELEASE,
+        "all": DOPAMINE + MUJOCO + MINATAR + VECTORIZED + REPORT + DIGITS + DEV + DOCS,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -16,6 +16,9 @@ COMMANDS = {
     "report": "tables, figures and a page of finished runs",
 }
 
+# {subcommand: the extra with what it needs}, of those that do not tell it themselves.
+EXTRAS = {"reproduce": "vectorized", "report": "report"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand, as `python -m dormant.<subcommand>` does.
@@ -24,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the subcommand and what goes on to it; None for those of the command line.
 
     Returns:
-      The exit code where no subcommand ran: 0 after the help, 2 for a name that is none.
+      The exit code where no subcommand ran: 0 after the help, 2 for a name that is none or a
+      package that is not installed.
 
     Raises:
       SystemExit: the subcommand has ended, with its exit code.
@@ -40,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dormant: the command must be one of {known}; got {name!r}", file=sys.stderr)
         return 2
     sys.argv[1:] = others
-    runpy.run_module(f"dormant.{name}", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(f"dormant.{name}", run_name="__main__", alter_sys=True)
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS or (error.name or "dormant").startswith("dormant"):
+            raise
+        needed = f"what {name} needs is installed by: pip install 'dormant[{EXTRAS[name]}]'"
+        print(f"dormant: {error}; {needed}", file=sys.stderr)
+        return 2
     return 0
 
 

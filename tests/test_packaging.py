@@ -40,7 +40,8 @@ def text(name):
 
 def test_the_version_is_the_same_everywhere():
     assert re.findall(r"^version: (.+)$", text("CITATION.cff"), re.MULTILINE) == [__version__]
-    assert re.search(rf"^## \[{re.escape(__version__)}\]", text("CHANGELOG.md"), re.MULTILINE)
+    heading = rf"^## \[{re.escape(__version__)}\] - (Unreleased|\d{{4}}-\d\d-\d\d)$"
+    assert re.match(heading, re.search(r"^## .*$", text("CHANGELOG.md"), re.MULTILINE)[0])
 
 
 @pytest.mark.parametrize("package", ["jax", "flax", "optax", "numpy"])
@@ -121,6 +122,24 @@ def test_the_wheel_carries_every_gin_file_and_says_that_it_is_typed(wheel):
     assert {"dormant/py.typed", "dormant/benchmarks/results/runs-cpu.json"} <= names
 
 
+def test_links_of_the_readme_lead_somewhere_on_pypi_too(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = [each for each in file.namelist() if each.endswith("dist-info/METADATA")]
+        shown = file.read(name).decode("utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", shown)
+    assert targets and not [each for each in targets if not re.match(r"https?:|#", each)]
+
+
+def test_the_core_requires_four_packages(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = [each for each in file.namelist() if each.endswith("dist-info/METADATA")]
+        lines = file.read(name).decode("utf-8").splitlines()
+    required = [line.split()[1] for line in lines if line.startswith("Requires-Dist: ")]
+    extra = [line.split()[1] for line in lines if "Requires-Dist" in line and "extra ==" in line]
+    core = sorted(re.match(r"\w+", each)[0] for each in required if each not in extra)
+    assert core == ["flax", "jax", "numpy", "optax"]
+
+
 def test_the_sdist_builds_the_same_wheel(wheel, tmp_path):
     sdist = build("sdist", wheel.parent.parent / "source", tmp_path / "sdist")
     with tarfile.open(sdist) as file:
@@ -169,6 +188,24 @@ def test_a_command_that_there_is_not_is_one_line(capsys):
     error = capsys.readouterr().err
     assert "must be one of train, " in error and "got 'trian'" in error and error.count("\n") == 1
     assert all(importlib.util.find_spec(f"dormant.{name}") for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command, package, extra",
+    [("reproduce", "tqdm", "vectorized"), ("report", "matplotlib", "report")],
+)
+def test_a_command_without_its_packages_names_the_extra(command, package, extra):
+    program = f"import sys; sys.modules['{package}'] = None; from dormant.__main__ import main"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{program}; sys.exit(main(['{command}', '--list']))"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    error = ended.stderr
+    assert ended.returncode == 2 and f"pip install 'dormant[{extra}]'" in error
+    assert error.count("\n") == 1 and package in error
 
 
 def test_pre_commit_runs_what_make_lint_runs():

@@ -53,10 +53,12 @@ def as_transformation(
     Returns:
       A transformation whose state is a `TransformationState`. Its `update` takes the parameters
       and, besides:
+
         inputs: the network's inputs to score on, a tuple where there are several; None says that
           nothing is due, and the step is only counted. `intervention.is_due` tells.
         gradient, pre_activation_gradients: as `Intervention.update` takes them; the first is None
           for the gradients that `update` is given.
+
       What else it is given by keyword goes on to the optimizer.
 
     Raises:

@@ -74,10 +74,11 @@ def sac(
     """SAC: twin critics, a stochastic actor and a learned temperature alpha.
 
     The loss is 0.5 * critic_loss + actor_loss + alpha_loss, each a mean over the batch:
-      critic_loss: sum over both critics of (Q - target)^2, with target = reward_scale * reward +
-        discount * (1 - terminal) * (min Q_target(next state, a') - alpha * log_probability);
-      actor_loss: alpha * log_probability - min Q(state, sampled action), critics held fixed;
-      alpha_loss: log_alpha * (-log_probability - target_entropy).
+
+    - critic_loss: sum over both critics of (Q - target)^2, with target = reward_scale * reward +
+      discount * (1 - terminal) * (min Q_target(next state, a') - alpha * log_probability);
+    - actor_loss: alpha * log_probability - min Q(state, sampled action), critics held fixed;
+    - alpha_loss: log_alpha * (-log_probability - target_entropy).
 
     Deviations from the paper, as in Dopamine: a' and its log_probability come from the target
     network's actor, and a' is that actor's mean action while the log_probability is that of a
