@@ -17,6 +17,9 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("default")
 
+# Built pages, and what Sphinx imports: their modules are no package, and need what docs need.
+collect_ignore_glob = ["docs/_build/*", "docs/_site/*", "docs/conf.py", "*/_build/*"]
+
 
 def pytest_configure(config):
     """Compiles quickly where slow tests are left out, which run the optimized programs."""

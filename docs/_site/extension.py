@@ -1,0 +1,142 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What Sphinx is told beyond conf.py: the block `{public} dormant.parts`, a table of the names in
+it and then each in full; docstrings as they are written here; relative links."""
+
+import functools
+import inspect
+import os
+import pydoc
+import re
+from pathlib import Path
+
+import jax
+import optax
+from docutils import nodes
+from docutils.parsers.rst import directives
+from entries import documented, home
+from links import INCLUDE, rewritten
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import stringify_annotation
+
+from dormant import parts
+
+ALIASES = tuple(  # (a type as Sphinx writes it out, its name), the longest first
+    (stringify_annotation(kind, mode="smart", short_literals=False), name)
+    for kind, name in (
+        (optax.Schedule, "optax.Schedule"),
+        (optax.Params, "optax.Params"),
+        (jax.typing.ArrayLike, "jax.typing.ArrayLike"),
+        (parts.ScoreFunction, "dormant.parts.ScoreFunction"),
+        (parts.When, "dormant.parts.When"),
+    )
+)
+CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))|[|]|[*](?=\w)")
+
+
+class Public(SphinxDirective):
+    """A block with one name of a module a line."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"members": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        (module,) = self.arguments
+        listed = [f"{module}.{name}" for line in self.content for name in line.split()]
+        # What is public in two places by one name has its entry in the upper one.
+        others = [names_of(self.env.srcdir).get(home(name), name) for name in listed]
+        public = [
+            other if other.endswith("." + name.rpartition(".")[2]) else name
+            for name, other in zip(listed, others, strict=True)
+        ]
+        table = [".. currentmodule:: None", "", ".. autosummary::", "   :nosignatures:", ""]
+        table += [f"   ~{name}" for name in public]
+        entries = [
+            line
+            for name, other in zip(listed, public, strict=True)
+            if name == other
+            for line in self.entry(name)
+        ]
+        text = "\n".join(["```{eval-rst}", *table, "", *entries, "```"])
+        return self.parse_text_to_nodes(text)
+
+    def entry(self, name: str) -> list[str]:
+        value = pydoc.locate(name)
+        if not inspect.isclass(value):
+            return [f".. autofunction:: {name}", ""]
+        kind = "autoexception" if issubclass(value, Exception) else "autoclass"
+        members = ["   :members:"] if "members" in self.options else []
+        return [f".. {kind}:: {name}", *members, ""]
+
+
+@functools.cache
+def names_of(docs: Path) -> dict[str, str]:
+    """{the name by the module that defines it: the public name}, of all that has an entry."""
+    names = sorted(documented(Path(docs) / "api"), key=lambda name: -name.count("."))
+    found = {home(name): name for name in names}
+    return {key: name for key, name in found.items() if key.startswith("dormant.")}
+
+
+def resolve(app, env, node, contnode):
+    """The link of a name by its module; what is there but not public is shown without one."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    name = names_of(env.srcdir).get(target)
+    if name is None:
+        return contnode if pydoc.locate(target) is not None else None
+    python = env.domains["py"]
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
+
+
+def docstring(app, what, name, obj, options, lines: list[str]) -> None:
+    """Makes a docstring reStructuredText: `code` in it is code, and a full name of ours a link."""
+
+    def code(match: re.Match) -> str:
+        text, after = match.groups()
+        if text is None:  # a bar or a star that is meant as one
+            return "\\" + match[0]
+        is_name = re.fullmatch(r"dormant(\.\w+)+", text)
+        return (f":py:obj:`{text}`" if is_name else f"``{text}``") + ("\\ " if after else "")
+
+    lines[:] = CODE.sub(code, "\n".join(lines)).split("\n")
+
+
+def signature(app, what, name, obj, options, arguments: str, returned: str):
+    """Writes types by their names that are there for being long."""
+    return tuple(functools.reduce(_named, ALIASES, text) for text in (arguments, returned))
+
+
+def _named(text: str | None, alias: tuple[str, str]) -> str | None:
+    return text and text.replace(*alias)
+
+
+def links(app, docname: str, source: list[str]) -> None:
+    """Puts the files in that a page includes, and mends the links of both."""
+    page, docs = Path(app.env.doc2path(docname)), Path(app.srcdir)
+    logger = logging.getLogger(__name__)
+
+    def shown(text: str, file: Path) -> str:
+        def warn(message: str) -> None:
+            logger.warning(message, location=docname)
+
+        return rewritten(text, file.parent, page, docs, app.config.repository, warn)
+
+    def included(match: re.Match) -> str:
+        file = Path(os.path.normpath(page.parent / match[1]))
+        app.env.note_dependency(str(file))
+        return shown(file.read_text("utf-8"), file)
+
+    source[0] = INCLUDE.sub(included, shown(source[0], page))
+
+
+def setup(app):
+    app.add_config_value("repository", "", "env", types=[str])
+    app.add_directive("public", Public)
+    app.connect("source-read", links)
+    app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
