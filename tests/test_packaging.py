@@ -205,7 +205,7 @@ def test_a_command_without_its_packages_names_the_extra(command, package, extra)
     )
     error = ended.stderr
     assert ended.returncode == 2 and f"pip install 'dormant[{extra}]'" in error
-    assert error.count("\n") == 1 and package in error
+    assert error.count("\n") == 1
 
 
 def test_pre_commit_runs_what_make_lint_runs():

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,16 @@ def test_the_repository_has_one_address():
         for match in named.finditer(page.read_text("utf-8")):
             address = match[0].replace("colab.research.google.com/github", "github.com")
             assert address.startswith(here), f"{page.name}: {match[0]}"
+
+
+def test_examples_of_the_pages_are_run_by_pytest():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    options = settings["tool"]["pytest"]["ini_options"]
+    assert {"docs", "README.md", "dormant"} <= set(options["testpaths"])
+    assert {"--doctest-glob=*.md", "--doctest-modules"} <= set(options["addopts"])
+    prompts = [page for page in PAGES if ">>> " in page.read_text("utf-8")]
+    for page in prompts:  # doctest would take the fence for an output
+        assert not re.search(r"^(>>>|\.\.\.) .*\n```", page.read_text("utf-8"), re.MULTILINE)
 
 
 def test_external_links_can_be_listed():
