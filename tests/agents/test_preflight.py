@@ -53,7 +53,7 @@ def refused(gin_configs, tmp_path, capfd):
         ("Redoo.tau = 0.1", "gin: No configurable matching 'Redoo' in --gin_bindings; did you mean"
          " ReDo?"),
         ("LearnerOptions.intervention = @Redo()", "gin: No configurable matching reference"
-         " '@Redo()' in --gin_bindings; did you mean ReDo?"),
+         " '@Redo()' in --gin_bindings; did you mean ReDo or ReBorn?"),
         ("import dormant.agnets", "gin: No module named 'dormant.agnets' in --gin_bindings"),
         ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
