@@ -238,10 +238,13 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
     told = set.intersection(*(set(told) for told, _ in runs)) if runs else set()
     known |= told
     if missing := [name for name in REQUIRED if name not in known]:
+        # Of W&B's columns the chart, which all runs have.
+        charts = [name.rpartition(_OF_WANDB)[2] for name in sheet.header]
+        charts = [name for name in dict.fromkeys(charts) if not name.endswith(_EXTREMES)]
         raise ForeignFile(
             f"{sheet.path} must have the columns {', '.join(REQUIRED)}; got none named"
             f" {', '.join(missing)}, but {_names(sheet.header)}: name them by"
-            f" {option(missing, sheet.header)}"
+            f" {option(missing, charts)}"
         )
     if runs:
         names = ", ".join(repr(sheet.header[at].rpartition(_OF_WANDB)[0]) for _, at in runs)

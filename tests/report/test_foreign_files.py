@@ -252,6 +252,17 @@ def test_an_export_of_wandb_is_read_without_its_extremes():
     assert points(run) == [(25, 1.5), (50, 3.0), (75, 4.5)]
 
 
+def test_the_hint_for_an_export_of_wandb_is_the_chart_that_all_runs_have(tmp_path):
+    header = [
+        f"dqn__{seed} - charts/episodic_return{end}" for seed in (1, 2) for end in ("", "__MAX")
+    ]
+    path = tmp_path / "export.csv"
+    path.write_text("global_step," + ",".join(header) + "\n1,2,3,4,5\n")
+    with pytest.raises(ValueError, match="return='?charts/episodic_return") as error:
+        read_csv(path)
+    assert "return=dqn__1" not in str(error.value) and "return='dqn__1" not in str(error.value)
+
+
 def test_each_column_of_wandb_is_a_run_and_an_empty_cell_no_point(tmp_path):
     header = '"Step","a - ret","a - ret__MIN","b - ret","b - ret__MAX"'
     path = write(tmp_path, "1,10,9,,", "2,,,20,21", "3,30,29,40,41", header=header)
