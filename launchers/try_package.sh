@@ -51,6 +51,8 @@ print(f"dormant {dormant.__version__} on Python {version}, jax {jax.__version__}
       f" {len(brought)} packages, {int(state.report.recycled_total)} neurons recycled")  # fmt: skip
 PROGRAM
 environment/bin/python use.py
-environment/bin/dormant --help | grep -q reproduce
+environment/bin/dormant --help > printed
+grep -q reproduce printed
 # What needs an extra says which one.
-(environment/bin/dormant reproduce --list 2>&1 || true) | grep -q "pip install 'dormant\["
+environment/bin/dormant reproduce --list > printed 2>&1 && exit 1
+grep -q "pip install 'dormant\[" printed
