@@ -45,12 +45,12 @@ def reset_moments(
     Works on any optax state by its structure: every copy of the parameter tree in it (first and
     second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
-    entry are up to about three times the learning rate. `dormant.per_entry_counts(optimizer)` keeps
-    one count per entry besides, which restarts with the entry's moments. What belongs to several
-    entries at once stays as it is: Adafactor's factored moments, NovoGrad's one for each array,
-    GaLore's projections, and rates that are estimated for the whole tree (DoG, Prodigy, D-Adapt,
-    MoMo, Mechanic). SM3, L-BFGS, line searches and `optax.flatten` have nothing else and are
-    refused; AcProp and ADOPT need `per_entry_counts`.
+    entry are up to about three times the learning rate, six times those of a new optimizer.
+    `dormant.per_entry_counts(optimizer)` keeps one count per entry besides, which restarts with the
+    entry's moments. What belongs to several entries at once stays as it is: Adafactor's factored
+    moments, NovoGrad's one for each array, GaLore's projections, and rates that are estimated for
+    the whole tree (DoG, Prodigy, D-Adapt, MoMo, Mechanic). SM3, L-BFGS, line searches and
+    `optax.flatten` have nothing else and are refused; AcProp and ADOPT need `per_entry_counts`.
 
     Args:
       optimizer: the transformation that made `opt_state`, with or without `per_entry_counts`.

@@ -23,21 +23,35 @@ DEFAULT_TAUS = (0.0, 0.025, 0.1)
 class Report(NamedTuple):
     """What the last scoring found, before anything was done. T is the number of reported taus.
 
-    `step` is -1 before the first scoring; fractions are then 0, overlaps, thresholds, metrics and
-    measures NaN. Fractions are NaN where a layer has no scores, as an activation is not finite.
+    Before the first scoring fractions are 0, overlaps, thresholds, metrics and measures NaN.
+    Fractions are NaN where a layer has no scores, as an activation is not finite.
+
+    Attributes:
+      step: int32 (), the gradient step of the scoring; -1 before the first.
+      taus: float32 (T,), the thresholds of every (T,) below, ascending.
+      pooled: float32 (T,), dormant neurons over neurons, of all layers.
+      by_layer: {layer: float32 (T,)}, dormant neurons over neurons of each layer.
+      overlap: {layer: float32 (T,)}, overlap coefficient of the dormant set with that of the
+        scoring before; NaN where either is empty, and at the first scoring.
+      overlap_history: {layer: float32 (T,)}, the same with the union of all earlier sets.
+      threshold: {layer: float32 ()}, the tau that selected; NaN where none did, as with a budget.
+      recycled: {layer: int32 ()}, neurons acted on at the last scoring.
+      recycled_total: int32 (), neurons acted on since the start, over all layers.
+      network: `NetworkMetrics` of `track`; () for the others.
+      measures: {name: float32 () or {layer: float32 ()}}, those that `track` was asked for; {} for
+        the others.
     """
 
-    step: jax.Array  # int32 (): gradient step of the scoring
-    taus: jax.Array  # float32 (T,): the thresholds of every (T,) below, ascending
-    pooled: jax.Array  # float32 (T,): dormant neurons / neurons over all layers
-    by_layer: dict[str, jax.Array]  # float32 (T,): dormant neurons / neurons of each layer
-    overlap: dict[str, jax.Array]  # float32 (T,): with the previous scoring's set; NaN if undefined
-    overlap_history: dict[str, jax.Array]  # float32 (T,): with the union of all earlier sets
-    threshold: dict[str, jax.Array]  # float32 () per layer: the tau that selected; NaN without one
-    recycled: dict[str, jax.Array]  # int32 () per layer: neurons acted on at the last scoring
-    recycled_total: jax.Array  # int32 (): since the start, over all layers
-    network: NetworkMetrics | tuple[()]  # of `track`; () for the others
-    # Of `track`, those named to it: {name: {layer: float32 ()} or float32 ()}; {} for the others.
+    step: jax.Array
+    taus: jax.Array
+    pooled: jax.Array
+    by_layer: dict[str, jax.Array]
+    overlap: dict[str, jax.Array]
+    overlap_history: dict[str, jax.Array]
+    threshold: dict[str, jax.Array]
+    recycled: dict[str, jax.Array]
+    recycled_total: jax.Array
+    network: NetworkMetrics | tuple[()]
     measures: dict[str, Value] = {}
 
     def dormant_fraction(self, tau: float, layer: str | None = None) -> jax.Array:

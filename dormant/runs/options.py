@@ -87,7 +87,7 @@ class LearnerOptions:
       weight_decay_kind: "l2", a term added to the gradient, as released, or "decoupled" (AdamW).
       regularizers: what goes around the optimizer, from the inside out, such as `(@L2Init(),)`; see
         `dormant.regularizers`. Adam's per-entry count and the weight decay go around them.
-      intervention: `@ReDo()`, `@Reset()`, `@FixedBudget()` or `@Prune()`; None to only track.
+      intervention: such as `@ReDo()`, of those in `dormant.runs.interventions`; None to only track.
       tracker: None for `Tracker()` as gin configures it.
       replay_scheme: "configured" for the sampling that the agent's own replay_scheme names, or
         "released_code" for Dopamine's, which is uniform whatever that says (google/dopamine #230).

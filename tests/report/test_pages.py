@@ -100,7 +100,7 @@ def test_the_numbers_of_the_advice_are_those_of_the_raw_results(made):
     assert len(scores) == 10
     # Of 10 scores the IQM leaves out the two at either end, a whole number of them.
     middle = np.mean(sorted(scores)[2:-2])
-    section = made["docs/which-intervention.md"].partition("## What the table says it by")[2]
+    section = made["docs/which-intervention.md"].partition("## The evidence")[2]
     first = section.partition("\n###")[2].partition("\n###")[0]
     assert f"DQN: {middle:.3g} [" in first
     assert f"DQN: {np.mean(percents):.3g} [" in first

@@ -105,7 +105,7 @@ ADVICE = (
     ),
     Advice(
         "A convolution at replay ratio 0.25, DQN's default",
-        "None for the sake of the return; ReDo leaves fewer dormant neurons",
+        "None to raise the return; ReDo leaves fewer dormant neurons",
         tuple(_pair(_convolution, each, _ratio("0.25")) for each in (SCORE, DORMANT)),
     ),
     Advice(
@@ -120,7 +120,7 @@ ADVICE = (
         ),
     ),
     Advice(
-        "Two dense layers that should play better",
+        "Two dense layers, and a higher return is wanted",
         "A wider network: it did more than ReDo",
         (
             _width(SCORE, (DQN, "width 512"), (DQN, "width 128")),
@@ -152,7 +152,7 @@ ADVICE = (
         ),
     ),
     Advice(
-        "Dense layers at a learning rate of 3e-3 that must stay",
+        "Dense layers at a learning rate of 3e-3 that cannot be lowered",
         "ReDo at replay ratios 1 and 2; it does not reach what a lower learning rate does",
         (
             *(_pair(_rates, SCORE, _rate("3e-3", each)) for each in ("1", "2")),
@@ -219,7 +219,7 @@ ADVICE = (
     ),
     Advice(
         "Resets of the last hidden layer",
-        "Not with a period that was not searched: every 5 000 gradient steps, in runs of"
+        "Not with an untuned period: every 5 000 gradient steps, in runs of"
         " 30 000 agent"
         " steps, they cost most of the return",
         tuple(_pair(_sweep, SCORE, _ratio(each), "DQN + reset") for each in ("1", "2")),
@@ -272,20 +272,20 @@ def page(root: Path) -> str:
         (
             text.paragraph(
                 "By our own measurements alone: gymnax's MinAtar games and scikit-learn's digits,"
-                " small networks, 10 seeds a game, options that were not searched. Where they say"
-                " nothing, this page does not either. [The paper](paper/index.md) has Atari, longer"
-                " runs and larger networks, and finds more in favour of ReDo."
+                " small networks, DQN and classifiers only, 10 seeds a game, untuned options. Where"
+                " they say nothing, this page does not either. [The paper](paper/index.md) has Atari,"
+                " longer runs and larger networks, and finds more in favour of ReDo."
             ),
             text.paragraph(
                 "A score is the interquartile mean of returns over all games of the experiment, 0"
                 " being a random policy and 1 PPO, at the end of training. Numbers have 95"
                 " % intervals;"
-                " a difference is the first less the second, higher or lower where its"
+                " a difference is the first minus the second, higher or lower where its"
                 " interval lies"
                 " above or below 0, and open where 0 lies inside."
             ),
             text.table(("if you have", "we would use", "because"), rows),
-            "## What the table says it by",
+            "## The evidence",
             *(part for each in ADVICE for part in _section(each, results)),
             "## What was not measured",
             text.paragraph(
@@ -361,7 +361,7 @@ def _found(one: Measured, results: Path) -> _Found:
 def _in_short(found: _Found) -> str:
     one, other = found.names
     side = _side(found.difference)
-    of = f"{found.what} of {one} less {other} ({found.where})" if found.where else found.what
+    of = f"{found.what} of {one} minus {other} ({found.where})" if found.where else found.what
     return f"{of}: {interval_text(found.difference)}, {side}"
 
 
