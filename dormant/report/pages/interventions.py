@@ -273,8 +273,8 @@ def page(root: Path) -> str:
             text.paragraph(
                 "By our own measurements alone: gymnax's MinAtar games and scikit-learn's digits,"
                 " small networks, DQN and classifiers only, 10 seeds a game, untuned options. Where"
-                " they say nothing, this page does not either. [The paper](paper/index.md) has Atari,"
-                " longer runs and larger networks, and finds more in favour of ReDo."
+                " they say nothing, this page does not either. [The paper](paper/index.md) has"
+                " Atari, longer runs and larger networks, and finds more in favour of ReDo."
             ),
             text.paragraph(
                 "A score is the interquartile mean of returns over all games of the experiment, 0"
