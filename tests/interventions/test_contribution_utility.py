@@ -164,7 +164,7 @@ def test_a_layer_without_readers_is_refused_by_name():
 
     graph = dormant.manual_graph(params, measure, {"w1": (["w1"], [])})
     activations = graph.activations(params, STATES)
-    with pytest.raises(ValueError, match="utility needs .* got 'w1' without outgoing ones$"):
+    with pytest.raises(ValueError, match="the score needs .* got 'w1' without outgoing ones$"):
         dormant.parts.contribution_utility(graph, params, activations)
 
 

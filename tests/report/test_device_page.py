@@ -55,7 +55,7 @@ def test_its_gin_files_and_the_changes_they_propose_are_understood(path):
 def test_what_it_binds_exists():
     bindings = re.findall(r"`(\w+\.\w+ = [^`]+)`", TEXT)
     bindings += re.findall(r"^(\w+\.\w+ = .+)$", TEXT, re.MULTILINE)
-    assert len(bindings) == 5
+    assert len(bindings) >= 5
     for binding in bindings:
         parse_gin([str(CONFIGS[0])], [binding])
     gin.clear_config()
