@@ -14,7 +14,7 @@ import jax
 import optax
 from docutils import nodes
 from docutils.parsers.rst import directives
-from entries import documented, home
+from entries import EXAMPLE, documented, examples, home
 from links import INCLUDE, rewritten
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -65,10 +65,33 @@ class Public(SphinxDirective):
     def entry(self, name: str) -> list[str]:
         value = pydoc.locate(name)
         if not inspect.isclass(value):
-            return [f".. autofunction:: {name}", ""]
+            return [f".. autofunction:: {name}", "", *self.example(name)]
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         members = ["   :members:"] if "members" in self.options else []
-        return [f".. {kind}:: {name}", *members, ""]
+        return [f".. {kind}:: {name}", *members, "", *self.example(name)]
+
+    def example(self, name: str) -> list[str]:
+        """A link to the first example of the page that shows the name."""
+        shown = examples(Path(self.env.doc2path(self.env.docname)).read_text("utf-8"))
+        headings = [heading for heading, names in shown.items() if name in names][:1]
+        return [line for each in headings for line in (f"   {example_link(each)}", "")]
+
+
+def example_link(heading: str) -> str:
+    return f"`Example: {heading} <#{nodes.make_id(heading)}>`__"
+
+
+def with_links_back(text: str, docs: Path) -> str:
+    """A page of the API with links from each of its examples to the entries of what it shows."""
+    shown = examples(text)
+    before, title, after = text.partition("\n## Examples\n")
+
+    def linked(match: re.Match) -> str:
+        names = [names_of(docs).get(home(name), name) for name in shown[match[1]]]
+        links = ", ".join(f"{{py:obj}}`~{name}`" for name in dict.fromkeys(names))
+        return f"{match[0].rstrip()}\n\nShown: {links}.\n\n" if links else match[0]
+
+    return before + title + EXAMPLE.sub(linked, after)
 
 
 @functools.cache
@@ -130,6 +153,8 @@ def links(app, docname: str, source: list[str]) -> None:
         return shown(file.read_text("utf-8"), file)
 
     source[0] = INCLUDE.sub(included, shown(source[0], page))
+    if page.parent.name == "api":
+        source[0] = with_links_back(source[0], docs)
 
 
 def setup(app):

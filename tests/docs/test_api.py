@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pydoc
+import re
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,31 @@ def test_no_name_is_listed_twice_on_one_page():
         blocks = BLOCK.findall(page.read_text("utf-8"))
         names = [f"{module}.{name}" for module, lines in blocks for name in lines.split()]
         assert len(names) == len(set(names)), page.name
+
+
+# Pages that have an example of every name but these.
+WITH_EXAMPLES = {
+    "recycling.md": set(),
+    "graph.md": set(),
+    "parts.md": set(),
+    "interventions.md": set(),
+    "measures.md": set(),
+    "regularizers.md": set(),
+    "layers.md": set(),
+}
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+def test_every_name_of_a_page_has_an_example_on_it(page):
+    from entries import examples, names_on
+
+    text = (API / page).read_text("utf-8")
+    shown = {name for names in examples(text).values() for name in names}
+    assert set(names_on(text)) - shown == WITH_EXAMPLES[page]
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+def test_headings_of_a_page_with_examples_differ_so_that_links_find_them(page):
+    text = re.sub(r"^```.*?^```$", "", (API / page).read_text("utf-8"), flags=re.M | re.S)
+    found = [heading.lower() for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    assert len(found) == len(set(found)) > 3
