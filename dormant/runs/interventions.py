@@ -20,6 +20,7 @@ from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of, 
 from dormant.interventions.measures import check_rank_threshold
 from dormant.interventions.step_counts import ADAM_COUNTS
 from dormant.measures.catalog import resolved
+from dormant.runs.registered import registered
 from dormant.runs.smallest_network import smallest_network
 
 # A schedule of the gradient step in a gin file: `ReDo.tau = @optax.linear_schedule()`.
@@ -204,27 +205,7 @@ def _configured_whole(name: str, factory: Callable[..., Any], **defaults: Any) -
     """Registers an intervention in gin that one factory makes, with its options and defaults."""
     options = {key: value for key, value in _options_of(factory).items() if key not in _REPORTED}
     options |= {"score_batch": 64, "adam_count": "per_entry"}
-    return _registered(name, FromFactory, options | defaults, factory, _FACTORY=factory)
-
-
-def _registered(
-    name: str, base: type, options: dict[str, Any], described: Callable[..., Any], **attributes: Any
-) -> type:
-    """A frozen dataclass of options as a gin configurable; `attributes` are functions of it."""
-    summary = (described.__doc__ or "").partition("\n")[0]
-    functions = {key: value and staticmethod(value) for key, value in attributes.items()}
-    kind = dataclasses.make_dataclass(
-        name,
-        [(option, Any, value) for option, value in options.items()],
-        bases=(base,),
-        frozen=True,
-        namespace={
-            "__doc__": f"{summary} `{name}.*` in gin; see `Configured`.",
-            "__module__": __name__,
-            **functions,
-        },
-    )
-    return gin.configurable(kind, module="dormant.runs.interventions")
+    return registered(name, FromFactory, options | defaults, factory, _FACTORY=factory)
 
 
 def _configured(
@@ -242,7 +223,7 @@ def _configured(
         options |= _options_of(part)
     options["adam_count"] = "per_entry"
     options = {name: value for name, value in options.items() if name not in without}
-    return _registered(
+    return registered(
         name,
         Configured,
         options | defaults,

@@ -4,17 +4,16 @@
 
 What an option means, its default and its check stand with the function that takes it."""
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import gin
 import optax
 
 import dormant
 from dormant import regularizers
 from dormant.checks import errors_of
+from dormant.runs.registered import REQUIRED, registered
 from dormant.runs.smallest_network import smallest_network
 
 # What a regularizer is given of the run; all else that it takes is an option.
@@ -61,26 +60,12 @@ class Regularizer:
 def _configured(name: str, function: Callable[..., Any]) -> type:
     """Registers a regularizer in gin, with the options and defaults of its function."""
     taken = inspect.signature(function).parameters.values()
-    options = [
-        (each.name, Any)
-        if each.default is inspect.Parameter.empty
-        else (each.name, Any, each.default)
+    options = {
+        each.name: REQUIRED if each.default is each.empty else each.default
         for each in taken
         if each.name not in _OF_RUN
-    ]
-    summary = (function.__doc__ or "").partition("\n")[0]
-    kind = dataclasses.make_dataclass(
-        name,
-        options,
-        bases=(Regularizer,),
-        frozen=True,
-        namespace={
-            "_FUNCTION": staticmethod(function),
-            "__doc__": f"{summary} `{name}.*` in gin; see `dormant.regularizers`.",
-            "__module__": __name__,
-        },
-    )
-    return gin.configurable(kind, module="dormant.runs.regularizers")
+    }
+    return registered(name, Regularizer, options, function, _FUNCTION=function)
 
 
 L2Init = _configured("L2Init", regularizers.l2_init)
