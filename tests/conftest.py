@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import jax
@@ -30,6 +31,22 @@ def unlocked_gin():
     yield
     if "gin" in sys.modules:
         sys.modules["gin"].clear_config()
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, for pages that are opened from disk."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 LAYERS = {"Conv_0": 1, "Dense_0": 2}  # shares of the recycled neurons, of three

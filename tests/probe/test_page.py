@@ -2,15 +2,12 @@
 
 """The page in headless Chromium, opened from disk without a network."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from dormant.probe.page import line_chart
 from tests.probe.commands import QUICK
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<img src=x onerror=document.title='harm'>"
 
 
@@ -27,25 +24,19 @@ def page_file(checkpoint, tmp_path_factory):
     return folder / "page.html"
 
 
-def test_the_page_loads_nothing_and_runs_nothing(page_file):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+def test_the_page_loads_nothing_and_runs_nothing(page_file, browser):
     problems, asked = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 800}, offline=True)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri())
-        assert page.title().endswith(f"{HOSTILE}.msgpack, Flax msgpack")
-        assert page.locator("svg polyline").count() == 2 + 2 * 2  # layers, then fits of two kinds
-        assert page.locator("table").count() == 3 and page.locator("img, script").count() == 0
-        assert "dormant at tau 0.1" in page.locator("#verdict").inner_text()
-        wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
-        browser.close()
+    page = browser.new_page(viewport={"width": 1000, "height": 800}, offline=True)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page_file.as_uri())
+    assert page.title().endswith(f"{HOSTILE}.msgpack, Flax msgpack")
+    assert page.locator("svg polyline").count() == 2 + 2 * 2  # layers, then fits of two kinds
+    assert page.locator("table").count() == 3 and page.locator("img, script").count() == 0
+    assert "dormant at tau 0.1" in page.locator("#verdict").inner_text()
+    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    page.close()
     assert problems == [] and asked == [page_file.as_uri()] and not wide
 
 

@@ -3,15 +3,12 @@
 """The page in headless Chromium, opened from disk without a network."""
 
 import contextlib
-import shutil
 
 import pytest
 
 from dormant.report.command_line import main
 from tests.report.hostile_runs import CONFIG, FAILED, GAMES, HOSTILE, METHODS
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LINES = """() => [...document.querySelectorAll('#charts .chart')].map(
     (place) => [place.dataset.title, place.querySelector('.plot').data
         .filter((trace) => trace.name).map((trace) => ({name: trace.name, y: [...trace.y]}))])"""
@@ -25,17 +22,6 @@ RESET = """() => {
     }
     document.getElementById('quantity').dispatchEvent(new Event('change'));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
