@@ -24,6 +24,7 @@ class DotGeneral(NamedTuple):
     batch: tuple[tuple[int, ...], tuple[int, ...]]
     free: tuple[tuple[int, ...], tuple[int, ...]]
     side: int  # of the kernel
+    repeated: tuple[int, ...] = ()  # axes along which the kernel is one and the same
 
     @classmethod
     def of(cls, params: dict[str, Any], shapes, out_shape, side: int | None) -> "DotGeneral":
@@ -45,13 +46,15 @@ class DotGeneral(NamedTuple):
 
     def _numbered(self) -> np.ndarray:
         axes = self.batch[self.side] + self.free[self.side]
-        grid = tuple(self.shapes[self.side][axis] for axis in axes)
-        return np.arange(math.prod(grid), dtype=np.int32).reshape(grid)
+        shape = self.shapes[self.side]
+        grid = [1 if axis in self.repeated else shape[axis] for axis in axes]
+        numbered = np.arange(math.prod(grid), dtype=np.int32).reshape(grid)
+        return np.broadcast_to(numbered, [shape[axis] for axis in axes])
 
     @property
     def neurons(self) -> int:
         """The number of neurons that a kernel makes."""
-        return self._numbered().size
+        return int(self._numbered().max(initial=-1)) + 1
 
     def columns(self) -> np.ndarray:
         """The neuron that every element of the kernel feeds; the kernel's shape."""

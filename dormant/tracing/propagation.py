@@ -502,6 +502,10 @@ class _Propagation:
             self._plain_product(operation, product)
             return
         kernel, operand = (rhs, lhs) if side == 1 else (lhs, rhs)
+        if isinstance(product, DotGeneral):
+            # As `vmap` repeats what a `cond` reads for every example where the predicate differs.
+            axes = [axis for axis in product.batch[side] if self._repeats(kernel, axis)]
+            product = product._replace(repeated=tuple(axes))
         layer = self._new_layer(kernel, output, product)
         self.products[layer] = (product, kernel, output)
         made: dict[tuple[int, ...], tuple[tuple[EntryMap, ...], bool]] = {}
@@ -514,6 +518,11 @@ class _Propagation:
                 made[key] = self._rows(product, kernel, labels[0]._replace(index=index))
             for source in sources:
                 self._read(source, layer, operand, *made[key])
+
+    def _repeats(self, kernel: int, axis: int) -> bool:
+        """Whether a kernel holds the same entries of parameters all along an axis."""
+        labels = self.leaves_of[kernel].values()
+        return all(label and lb.constant_along(label.index, [axis])[1] for label in labels)
 
     def _uses_in(self, value: int) -> list[list[int]]:
         """The layers that a value holds, the uses of one layer together."""

@@ -108,6 +108,15 @@ def test_examples_of_the_pages_are_run_by_pytest():
         assert not re.search(r"^(>>>|\.\.\.) .*\n```", page.read_text("utf-8"), re.MULTILINE)
 
 
+def test_the_lines_that_stand_out_in_the_dqn_loop_are_those_of_dormant():
+    text = (DOCS / "how-to" / "dqn-loop.md").read_text("utf-8")
+    numbers, code = re.search(r":emphasize-lines: ([\d,]+)\n\n(.*?)\n```", text, re.DOTALL).groups()
+    loop = [line for line in code.splitlines() if line.startswith((">>>", "..."))]
+    marked = [str(n) for n, line in enumerate(loop, 1) if line.endswith("# dormant")]
+    assert numbers.split(",") == marked
+    assert len(loop) < 60
+
+
 def test_external_links_can_be_listed():
     command = [sys.executable, str(DOCS / "_site" / "links.py")]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -80,6 +80,32 @@ def test_a_branch_that_is_not_zero_for_a_silent_neuron():
         assert "not zero where the neuron is silent" in graph["encoder"].obstacle
 
 
+def test_a_cond_of_which_each_example_takes_its_own_branch():
+    """`vmap` makes a select of it, and repeats what the branches read for every example."""
+
+    def apply(params, x, flag):
+        h = relu(x @ params["encoder"])
+
+        def deep(h):
+            return relu(h @ params["inner"] + params["bias"]) @ params["out"]
+
+        h = jax.lax.cond(flag > 0, deep, lambda h: jnp.tanh(h @ params["short"]), h)
+        return after(params, h)
+
+    make = lambda key: init(key, short=(6, 4), bias=(5,))  # noqa: E731
+    each = jax.vmap(apply, (None, 0, 0))
+    flags = jnp.arange(len(VECTOR)) % 2
+    graph = check_promise(each, make, VECTOR, flags)
+    alone = dormant.trace(apply, make(KEY), VECTOR, 1)
+    assert {layer.name: layer.neurons for layer in graph.layers} == {
+        layer.name: layer.neurons for layer in alone.layers
+    }
+    assert [layer.name for layer in graph.layers if not layer.recyclable] == ["short", "out"]
+    for one, other in (("short", "out"), ("out", "short")):
+        assert graph[one].obstacle.startswith("several layers in one place")
+        assert graph[one].obstacle.endswith(f"combined with {other}")
+
+
 def test_a_cond_inside_a_scan():
     def apply(params, x):
         def step(carry, x):
