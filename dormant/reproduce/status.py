@@ -26,6 +26,8 @@ LOST = "lost"  # run.json says "running", and nobody renews the lease
 _ORDER = (FINISHED, RUNNING, LOST, INTERRUPTED, FAILED, UNREADABLE, NOT_STARTED)
 _MOST_LINES = 30
 _DONE = "all runs are whole"
+# Nothing is recorded before the first iteration has ended.
+_BEFORE_RECORDS = ", starting: it compiles, or is in its first iteration"
 
 
 class RunStatus(NamedTuple):
@@ -122,10 +124,12 @@ def _lines(found: Sequence[RunStatus]) -> list[str]:
 
 def _line(group: Sequence[RunStatus]) -> str:
     first, others = group[0], len(group) - 1
-    done = sum(each.last.agent_step for each in group) / sum(each.run.agent_steps for each in group)
+    steps = sum(each.last.agent_step for each in group)
+    done = f"at {steps / sum(each.run.agent_steps for each in group):.0%}"
     name = first.run.folder + (f" and {others} more" if others else "")
-    parts = [f"{name}: {first.status} at {done:.0%}"]
-    if first.status == RUNNING:
+    has_begun = first.status != RUNNING or steps > 0
+    parts = [f"{name}: {first.status}{f' {done}' if has_begun else _BEFORE_RECORDS}"]
+    if first.status == RUNNING and has_begun:
         parts.append(_speed(math.fsum(each.last.steps_per_second or 0.0 for each in group)))
     if first.holder is not None:
         parts.append(str(first.holder))
