@@ -212,7 +212,7 @@ CHOICES = (
     ),
     Advice(
         "Continual backpropagation's utility in place of the dormancy score?",
-        "No reason to: it made no difference",
+        "No reason to: no difference was found",
         (
             _of("minatar_utility", MINATAR)(
                 SCORE, ("DQN + ReDo by utility", ""), ("DQN + ReDo", "")
