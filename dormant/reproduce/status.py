@@ -27,7 +27,7 @@ _ORDER = (FINISHED, RUNNING, LOST, INTERRUPTED, FAILED, UNREADABLE, NOT_STARTED)
 _MOST_LINES = 30
 _DONE = "all runs are whole"
 # Nothing is recorded before the first iteration has ended.
-_BEFORE_RECORDS = ", starting: it compiles, or is in its first iteration"
+_BEFORE_RECORDS = " its first iteration, or still compiles"
 
 
 class RunStatus(NamedTuple):
@@ -162,7 +162,8 @@ def _end(found: Sequence[RunStatus], running: Sequence[RunStatus]) -> str:
     speed = math.fsum(each.last.steps_per_second or 0.0 for each in running)
     done = f"{left:,} agent steps are left"
     if not speed:
-        return f"{done}; nothing runs whose speed is known"
+        why = "no iteration has ended" if running else "nothing runs, or its process just begins"
+        return f"{done}; the speed is not known yet: {why}"
     hours = left / speed / 3600
     length = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
     return f"{done}: about {length} at the {_speed(speed)} of now"
