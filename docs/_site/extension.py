@@ -160,7 +160,8 @@ def links(app, docname: str, source: list[str]) -> None:
 def figures(app, doctree) -> None:
     """Tells the style sheet which pictures are rows of panels, much wider than high."""
     for image in doctree.findall(nodes.image):
-        header = (Path(app.srcdir) / image["uri"]).read_bytes()[:24]
+        path = Path(app.srcdir) / image["uri"]
+        header = path.read_bytes()[:24] if path.is_file() else b""
         width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
         if header.startswith(b"\x89PNG") and width > 2 * height:
             image["classes"].append("wide")
