@@ -1,7 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """What Sphinx is told beyond conf.py: the block `{public} dormant.parts`, a table of the names in
-it and then each in full; docstrings as they are written here; relative links."""
+it and then each in full; docstrings as they are written here; relative links; wide figures."""
 
 import functools
 import inspect
@@ -157,10 +157,21 @@ def links(app, docname: str, source: list[str]) -> None:
         source[0] = with_links_back(source[0], docs)
 
 
+def figures(app, doctree) -> None:
+    """Tells the style sheet which pictures are rows of panels, much wider than high."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir) / image["uri"]
+        header = path.read_bytes()[:24] if path.is_file() else b""
+        width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
+        if header.startswith(b"\x89PNG") and width > 2 * height:
+            image["classes"].append("wide")
+
+
 def setup(app):
     app.add_config_value("repository", "", "env", types=[str])
     app.add_directive("public", Public)
     app.connect("source-read", links)
+    app.connect("doctree-read", figures)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon

@@ -36,6 +36,10 @@ _DELIMITERS = (",", ";", "\t")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "none", "null"}  # as pandas writes and reads it
 _OF_WANDB = " - "  # between the run and what was measured
 _EXTREMES = ("__MIN", "__MAX")
+_WHAT_IS_LEFT_OPEN = (
+    ", where … is the name of a column, or for method, game and seed one label for all lines, such"
+    " as method=DQN"
+)
 
 
 class ForeignFile(ValueError):
@@ -241,10 +245,11 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
         # Of W&B's columns the chart, which all runs have.
         charts = [name.rpartition(_OF_WANDB)[2] for name in sheet.header]
         charts = [name for name in dict.fromkeys(charts) if not name.endswith(_EXTREMES)]
+        naming = option(missing, charts)
         raise ForeignFile(
-            f"{sheet.path} must have the columns {', '.join(REQUIRED)}; got none named"
-            f" {', '.join(missing)}, but {_names(sheet.header)}: name them by"
-            f" {option(missing, charts)}"
+            f"{sheet.path} must have the columns {', '.join(REQUIRED)}; missing:"
+            f" {', '.join(missing)}; got {_names(sheet.header)}. Rename the file's columns, or say"
+            f" which is which: {naming}{_WHAT_IS_LEFT_OPEN if '…' in naming else ''}"
         )
     if runs:
         names = ", ".join(repr(sheet.header[at].rpartition(_OF_WANDB)[0]) for _, at in runs)

@@ -1,8 +1,9 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""All experiments by name."""
+"""All experiments by name, and those of other modules by module and name."""
 
 import difflib
+import importlib
 
 from dormant.checks import check
 from dormant.reproduce import evidence, figures, minatar_sweeps, side_experiments
@@ -22,13 +23,33 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def find(name: str | None) -> Experiment:
-    """The experiment of a name or alias.
+    """The experiment of a name or alias, or of "module:NAME", a constant of a module of anybody's.
 
     Raises:
       ValueError: there is none, with the names that come close.
     """
+    module, colon, constant = (name or "").partition(":")
+    if colon:
+        return _of_module(module, constant)
     by_name = {known: each for each in EXPERIMENTS for known in (each.name, *each.aliases)}
-    close = difflib.get_close_matches(name or "", by_name, n=3)
+    close = difflib.get_close_matches(module, by_name, n=3)
     suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
-    check(name in by_name, "name", f"an experiment that --list shows{suggestion}", name)
-    return by_name[name or ""]
+    allowed = f"an experiment that --list shows, or module:NAME of one of your own{suggestion}"
+    check(module in by_name, "name", allowed, name)
+    return by_name[module]
+
+
+def _of_module(module: str, constant: str) -> Experiment:
+    name = f"{module}:{constant}"
+    is_name = all(part.isidentifier() for part in module.split("."))
+    check(is_name, "name", "an experiment, or module:NAME as Python writes a module's name", name)
+    try:
+        found = vars(importlib.import_module(module))
+    except ImportError as error:
+        raise ValueError(
+            f"`name` must be of a module that can be imported; got {name!r}: {error}"
+        ) from error
+    ours = [key for key, value in found.items() if isinstance(value, Experiment)]
+    allowed = f"that of an Experiment in {module}, which has {', '.join(ours) or 'none'}"
+    check(constant in ours, "name", allowed, name)
+    return found[constant]

@@ -77,7 +77,7 @@ class Variant:
 
     Attributes:
       method, setting, value: as in `PlannedRun`.
-      gin_file: its configuration, one of the package's own.
+      gin_file: its configuration, one of the package's own or a path.
       stated: what of the method gin_file states itself; smoke runs on the device, which have
         another file, are made of it and of the bindings.
       bindings: what the setting changes in the gin file.

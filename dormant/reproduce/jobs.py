@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.checks import check_choice, check_count
+from dormant.checks import check, check_choice, check_count
 from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.reproduce.experiments import (
     SCALES,
@@ -104,6 +104,7 @@ def jobs(
         seeds = range(seeds)
     check_count("--seeds_per_process", seeds_per_process, 1)
     cells = _cells(experiment, scale)
+    check(bool(cells), "--scale", f"one that {experiment.name} has families of", scale)
     known = list(dict.fromkeys(game for cell in cells for game in cell.family.games))
     for game in games:
         check_choice("--games", game, known)
@@ -276,6 +277,8 @@ def experiment_file(
 
 def lacking(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
     """What the runs lack of an experiment's published ones: "3 of 17 games"; "" for nothing."""
+    if not _cells(experiment, "paper"):
+        return ""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
     ours, theirs = (
         {

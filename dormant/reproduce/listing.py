@@ -63,8 +63,12 @@ def duration(device: Device, planned: Sequence[Job]) -> str:
     total, unknown = hours(device, planned)
     if unknown == len(planned):
         return f"hours on {device.name} not measured"
-    if 60 * total < 1:
-        return f"under a minute on {device.name}"
-    length = f"{total:,.0f} hours" if total >= 1 else f"{60 * total:.0f} minutes"
     rest = f" without {unknown:,} runs of agents not measured" if unknown else ""
-    return f"{length}{rest} on {device.name}"
+    return f"{in_words(total)}{rest} on {device.name}"
+
+
+def in_words(hours: float) -> str:
+    """ "3 hours", "12 minutes" or "under a minute"."""
+    if 60 * hours < 1:
+        return "under a minute"
+    return f"{hours:,.0f} hours" if hours >= 1.5 else f"{60 * hours:.0f} minutes"

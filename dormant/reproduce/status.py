@@ -26,6 +26,8 @@ LOST = "lost"  # run.json says "running", and nobody renews the lease
 _ORDER = (FINISHED, RUNNING, LOST, INTERRUPTED, FAILED, UNREADABLE, NOT_STARTED)
 _MOST_LINES = 30
 _DONE = "all runs are whole"
+# Nothing is recorded before the first iteration has ended.
+_BEFORE_RECORDS = " its first iteration, or still compiles"
 
 
 class RunStatus(NamedTuple):
@@ -122,10 +124,12 @@ def _lines(found: Sequence[RunStatus]) -> list[str]:
 
 def _line(group: Sequence[RunStatus]) -> str:
     first, others = group[0], len(group) - 1
-    done = sum(each.last.agent_step for each in group) / sum(each.run.agent_steps for each in group)
+    steps = sum(each.last.agent_step for each in group)
+    done = f"at {steps / sum(each.run.agent_steps for each in group):.0%}"
     name = first.run.folder + (f" and {others} more" if others else "")
-    parts = [f"{name}: {first.status} at {done:.0%}"]
-    if first.status == RUNNING:
+    has_begun = first.status != RUNNING or steps > 0
+    parts = [f"{name}: {first.status}{f' {done}' if has_begun else _BEFORE_RECORDS}"]
+    if first.status == RUNNING and has_begun:
         parts.append(_speed(math.fsum(each.last.steps_per_second or 0.0 for each in group)))
     if first.holder is not None:
         parts.append(str(first.holder))
@@ -158,7 +162,8 @@ def _end(found: Sequence[RunStatus], running: Sequence[RunStatus]) -> str:
     speed = math.fsum(each.last.steps_per_second or 0.0 for each in running)
     done = f"{left:,} agent steps are left"
     if not speed:
-        return f"{done}; nothing runs whose speed is known"
+        why = "no iteration has ended" if running else "nothing runs, or its process just begins"
+        return f"{done}; the speed is not known yet: {why}"
     hours = left / speed / 3600
     length = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
     return f"{done}: about {length} at the {_speed(speed)} of now"

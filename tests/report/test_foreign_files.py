@@ -234,7 +234,8 @@ def test_without_the_option_the_columns_and_the_option_are_said(capsys):
     assert main([str(DATA / "orlb.csv")]) == 2
     error = capsys.readouterr().err
     assert "'tag, exp_name, env_id, seed, global_step, charts/episodic_return'" in error
-    option = error.split("name them by --columns ")[1].split()
+    assert "; missing: method, game, agent_step, return; got '" in error
+    option = error.split("which is which: --columns ")[1].split()
     assert option == [
         "method=exp_name", "game=env_id", "agent_step=global_step", "return=charts/episodic_return"
     ]  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from dormant.measures import BY_NAME, CATALOG
 from dormant.report.claims import HOLDS, judge
 from dormant.report.csv_results import read_csv
-from dormant.report.pages import interventions, measured, paper, text
+from dormant.report.pages import advice, interventions, measured, paper, text
 from dormant.report.pages.__main__ import pages
 from dormant.report.scores import normalized
 from dormant.reproduce import catalog
@@ -77,6 +77,13 @@ def test_which_of_our_experiments_ask_what_a_figure_asks():
     assert asking("fig24") == []
 
 
+def test_each_of_our_experiments_stands_with_its_commands(made):
+    page = made["docs/paper/fig10.md"]
+    for own in paper.same_question(catalog.find("fig10")):
+        for scale in ("smoke", "mini"):
+            assert f"`python -m dormant.reproduce {own.name} --scale={scale}`" in page
+
+
 def test_the_paper_s_values_stand_beside_ours(made):
     page = made["docs/paper/fig01.md"]
     # 0.60 was read off; ours is the IQM of the committed table, to three digits.
@@ -106,9 +113,18 @@ def test_the_numbers_of_the_advice_are_those_of_the_raw_results(made):
     assert f"DQN: {np.mean(percents):.3g} [" in first
 
 
+def test_situations_and_questions_stand_apart_and_lead_to_their_evidence(made):
+    page = made["docs/which-intervention.md"]
+    situations, questions = page.split("## Which options")
+    assert all(f"| [{each.situation}](#" in situations for each in advice.SITUATIONS)
+    assert all(f"| [{each.situation}](#" in questions for each in advice.CHOICES)
+    headings = {text.anchor(line[4:]) for line in page.splitlines() if line.startswith("### ")}
+    assert {text.anchor(each.situation) for each in advice.ADVICE} == headings
+
+
 def test_the_advice_says_which_side_a_difference_is_on():
-    for advice in interventions.ADVICE:
-        found = interventions._found(advice.measured[0], ROOT / "results")
+    for each in advice.ADVICE:
+        found = interventions._found(each.measured[0], ROOT / "results")
         side = interventions._side(found.difference)
         assert (side == "higher") == (judge(found.difference, MORE, 0.0) == HOLDS)
 
@@ -117,7 +133,10 @@ def test_every_measure_has_a_section_a_cost_and_a_curve(made):
     page = made["docs/measures.md"]
     curves = {name for panels in measured.panels(DATA).values() for name in panels}
     for name in CATALOG:
-        assert f"\n### {name}\n" in page and name in curves
+        section = page.partition(f"\n### {name}\n")[2].partition("\n#")[0].split()
+        assert "- Healthy or not: " in " ".join(section)
+        assert " at the end with ReDo (" in " ".join(section)
+        assert name in curves
     assert "not measured" not in page
     for group in measured.panels(DATA):
         picture = DATA / f"{group}.png"

@@ -204,7 +204,7 @@ HEADER = ",".join(COLUMNS)
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("method,game\nDQN,Pong\n", "got none named seed, agent_step, return"),
+        ("method\nDQN\n", "missing: game, seed, agent_step, return; got 'method'.* where … is"),
         (f"{HEADER}\n", "at least one line"),
         (f"{HEADER}\nDQN,,,Pong,0,x,1,\n", "line 2: agent_step must be a finite number; got 'x'"),
         (f"{HEADER}\nDQN,,,Pong,0,-1,1,\n", "line 2: agent_step must be from 0 to .*; got '-1'"),

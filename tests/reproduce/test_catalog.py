@@ -3,6 +3,7 @@
 """The experiments: all of the paper's, with files that exist, runs of their own and lengths."""
 
 import ast
+import dataclasses
 import itertools
 import re
 import shlex
@@ -13,6 +14,7 @@ import pytest
 from dormant.records.experiment_file import PlannedRun
 from dormant.report.scores import normalization
 from dormant.reproduce import catalog
+from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import identity
 from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, Variant
 from dormant.reproduce.jobs import experiment_file, jobs, slug
@@ -192,6 +194,28 @@ def test_the_quickstart_is_a_part_of_the_digits_sweep():
 def test_an_alias_is_its_experiment():
     assert catalog.find("fig13") is catalog.find("fig1")
     assert catalog.find("fig20") is catalog.find("fig14")
+
+
+def test_an_experiment_of_another_module_runs_by_module_and_name(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "adding" / "figure.md").read_text("utf-8")
+    (tmp_path / "my_scores.py").write_text(page.split("```python\n")[1].split("```")[0], "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["my_scores:SCORES", "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "--base_dir=runs/minatar_scores-smoke/" in said and "# 16 runs, " in said
+    for name, problem in {
+        "my_scores:NONE": "an Experiment in my_scores, which has SCORES; got 'my_scores:NONE'",
+        "no_such_module:X": "must be of a module that can be imported; got 'no_such_module:X'",
+        "..:X": "module:NAME as Python writes a module's name; got '..:X'",
+    }.items():
+        assert main([name, "--dry_run"]) == 2
+        assert problem in capsys.readouterr().err
+    ours = catalog.find("my_scores:SCORES")
+    mini = dataclasses.replace(ours, families={"mini": ours.families["mini"]})
+    assert not experiment_file(mini, "mini", jobs(mini, "mini", FOLDER), "c").reduced
+    with pytest.raises(ValueError, match="one that minatar_scores has families of; got 'smoke'"):
+        jobs(mini, "smoke", FOLDER)
 
 
 def test_some_games_and_seeds_can_be_asked_for():

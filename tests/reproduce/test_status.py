@@ -56,6 +56,13 @@ def test_a_run_whose_holder_died_is_lost(folder):
     write_run(folder, run, status="running", iterations=2)
     lease = lease_of(folder, run)
     lease.acquire()
+    metrics = folder / run.folder / METRICS_FILE
+    records = metrics.read_bytes()
+    metrics.write_bytes(b"")
+    (line,) = [line for line in status.report(folder).splitlines() if ": running" in line]
+    assert ": running its first iteration, or still compiles" in line and "0%" not in line
+    assert status.report(folder).endswith("not known yet: no iteration has ended")
+    metrics.write_bytes(records)
     path = folder / run.folder / "checkpoints" / "process_0" / "lease.json"
     entries = json.loads(path.read_text("utf-8"))
     assert status.report(folder).count(": running at 40%") == 1

@@ -1,7 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """docs/which-intervention.md: what to do about dormant neurons, by our own measurements alone.
-What is advised stands here; every number is computed from results/."""
+Every number is computed from results/; what is advised stands in advice.py."""
 
 import functools
 from collections.abc import Sequence
@@ -16,275 +16,58 @@ from dormant.report.bootstrap import DEFAULT, Interval
 from dormant.report.claims import interval_text, values_of, verdicts
 from dormant.report.csv_results import read_csv
 from dormant.report.pages import text
-from dormant.reproduce.evidence import THREE_GAMES
-from dormant.reproduce.families import MINATAR
-from dormant.reproduce.hypotheses import (
-    CLAIMS,
-    DORMANT,
-    DQN,
-    MORE,
-    SCORE,
-    Cell,
-    Claim,
-    Comparison,
-)
+from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT, MORE, SCORE, Cell, Claim, Comparison
 
-_ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
-_REDO, _ONE_COUNT = "DQN + ReDo", "DQN + ReDo, one step count"
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
-
-
-class Measured(NamedTuple):
-    """A comparison of two cells of an experiment.
-
-    Attributes:
-      experiment: whose results.
-      measure: `SCORE`, or a column of results.csv.
-      first, second: (method, setting) of each.
-      games: of a score all together; of a column one.
-    """
-
-    experiment: str
-    measure: str
-    first: tuple[str, str]
-    second: tuple[str, str]
-    games: tuple[str, ...]
-
-
-class Advice(NamedTuple):
-    """A row of the table.
-
-    Attributes:
-      situation, advice: what it says.
-      measured: what it says it by; the first stands in the table.
-    """
-
-    situation: str
-    advice: str
-    measured: tuple[Measured, ...]
-
-
-def _of(experiment: str, games: Sequence[str]):
-    return functools.partial(Measured, experiment, games=tuple(games))
-
-
-_convolution = _of("minatar_convolution", (_ASTERIX,))
-_rates = _of("minatar_rates", THREE_GAMES)
-_width = _of("minatar_width", (_ASTERIX, _BREAKOUT))
-_tau = _of("minatar_tau", (_ASTERIX, _SPACE_INVADERS))
-_sweep = _of("minatar_replay_ratio", MINATAR)
-_digits = _of("digits", ("digits",))
-
-
-def _ratio(value: str) -> str:
-    return f"replay ratio {value}"
-
-
-def _rate(rate: str, ratio: str) -> str:
-    return f"learning rate {rate}, {_ratio(ratio)}"
-
-
-def _pair(of, measure: str, setting: str, first: str = _REDO, second: str = DQN) -> Measured:
-    return of(measure, (first, setting), (second, setting))
-
-
-def _redo_at(tau: str, period: str = "1000") -> tuple[str, str]:
-    return f"{_REDO}, tau {tau}", f"period {period}"
-
-
-ADVICE = (
-    Advice(
-        "A convolution at replay ratio 0.5 or more, which plays worse the more it is trained",
-        "ReDo, tau 0.1, period 1 000. It slows the fall and does not undo it; a lower replay ratio"
-        " does more",
-        (
-            *(_pair(_convolution, SCORE, _ratio(each)) for each in ("1", "0.5", "2")),
-            _pair(_convolution, DORMANT, _ratio("1")),
-            _convolution(SCORE, (DQN, _ratio("0.25")), (_REDO, _ratio("2"))),
-        ),
-    ),
-    Advice(
-        "A convolution at replay ratio 0.25, DQN's default",
-        "None to raise the return; ReDo leaves fewer dormant neurons",
-        tuple(_pair(_convolution, each, _ratio("0.25")) for each in (SCORE, DORMANT)),
-    ),
-    Advice(
-        "Two dense layers at a usual learning rate, 2.5e-4",
-        "None. ReDo removes the dormant neurons, and the return is the same or lower",
-        (
-            *(_pair(_rates, SCORE, _rate("2.5e-4", each)) for each in ("1", "0.25", "2")),
-            *(
-                _pair(_rates, DORMANT, _rate("2.5e-4", "1"))._replace(games=(game,))
-                for game in THREE_GAMES
-            ),
-        ),
-    ),
-    Advice(
-        "Two dense layers, and a higher return is wanted",
-        "A wider network: it did more than ReDo",
-        (
-            _width(SCORE, (DQN, "width 512"), (DQN, "width 128")),
-            _pair(_width, SCORE, "width 512"),
-        ),
-    ),
-    Advice(
-        "Very many dormant neurons at a high learning rate",
-        "Lower the learning rate first",
-        (
-            *(
-                _rates(DORMANT, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1")))._replace(
-                    games=(game,)
-                )
-                for game in THREE_GAMES
-            ),
-            _rates(SCORE, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1"))),
-        ),
-    ),
-    Advice(
-        "Dense layers at learning rate 1e-3 and replay ratio 1 or 2",
-        "Not ReDo: it lost return, and in Space Invaders made more neurons dormant",
-        (
-            *(_pair(_rates, SCORE, _rate("1e-3", each)) for each in ("1", "2")),
-            *(
-                _pair(_rates, DORMANT, _rate("1e-3", "1"))._replace(games=(game,))
-                for game in THREE_GAMES
-            ),
-        ),
-    ),
-    Advice(
-        "Dense layers at a learning rate of 3e-3 that cannot be lowered",
-        "ReDo at replay ratios 1 and 2; it does not reach what a lower learning rate does",
-        (
-            *(_pair(_rates, SCORE, _rate("3e-3", each)) for each in ("1", "2")),
-            _rates(SCORE, (_REDO, _rate("3e-3", "2")), (DQN, _rate("2.5e-4", "2"))),
-        ),
-    ),
-    Advice(
-        "A classifier whose labels change again and again",
-        "ReDo, tau 0.1, with Adam and with SGD",
-        tuple(
-            _pair(
-                _digits, measure, f"optimizer {each}", "shuffled labels + ReDo", "shuffled labels"
-            )
-            for each in ("Adam", "SGD")
-            for measure in (ACCURACY, DORMANT)
-        ),
-    ),
-    Advice(
-        "ReDo beside Adam: which step count do new weights have?",
-        "One for each entry (`per_entry_counts`, `adam_count='per_entry'`): fewer dormant neurons"
-        " and a classifier that learns more; of returns no difference that held at both replay"
-        " ratios",
-        (
-            _pair(
-                _digits,
-                ACCURACY,
-                "optimizer Adam",
-                "shuffled labels + ReDo",
-                "shuffled labels + ReDo, one step count",
-            ),
-            *(
-                _pair(_rates, DORMANT, _rate("3e-3", "1"), second=_ONE_COUNT)._replace(
-                    games=(game,)
-                )
-                for game in THREE_GAMES
-            ),
-            *(_pair(_rates, SCORE, _rate("3e-3", each), second=_ONE_COUNT) for each in ("1", "2")),
-        ),
-    ),
-    Advice(
-        "Which tau?",
-        "0.1, the paper's. It changed no score here; a lower one leaves more dormant neurons. An"
-        " adaptive tau gained nothing",
-        (
-            *(_tau(SCORE, _redo_at("0.1"), _redo_at(other)) for other in ("0.0", "0.025", "0.2")),
-            *(
-                _tau(DORMANT, _redo_at("0.1"), _redo_at(other))._replace(games=(_SPACE_INVADERS,))
-                for other in ("0.0", "0.025", "0.2")
-            ),
-            _tau(SCORE, (f"{_REDO}, adaptive tau", "period 1000"), _redo_at("0.1")),
-        ),
-    ),
-    Advice(
-        "Which period?",
-        "1 000 gradient steps, the paper's. It changed no score here; a longer one leaves more"
-        " dormant neurons, a shorter one fewer",
-        tuple(
-            _tau(measure, _redo_at("0.1"), _redo_at("0.1", other))._replace(
-                games=(_ASTERIX, _SPACE_INVADERS) if measure == SCORE else (_SPACE_INVADERS,)
-            )
-            for other in ("100", "10000")
-            for measure in (SCORE, DORMANT)
-        ),
-    ),
-    Advice(
-        "Resets of the last hidden layer",
-        "Not with an untuned period: every 5 000 gradient steps, in runs of"
-        " 30 000 agent"
-        " steps, they cost most of the return",
-        tuple(_pair(_sweep, SCORE, _ratio(each), "DQN + reset") for each in ("1", "2")),
-    ),
-    Advice(
-        "Weight decay 1e-5",
-        "Worth a try at replay ratio 2; it does nothing about dormant neurons",
-        (
-            *(_pair(_sweep, SCORE, _ratio(each), "DQN + weight decay") for each in ("2", "1")),
-            *(
-                _pair(_sweep, DORMANT, _ratio("2"), "DQN + weight decay")._replace(games=(game,))
-                for game in (_BREAKOUT, _SPACE_INVADERS)
-            ),
-        ),
-    ),
-    Advice(
-        "Which neurons to recycle?",
-        "Those of the lowest score, never of the highest; random ones lost nothing here",
-        tuple(
-            _of("minatar_fixed_budget", MINATAR)(SCORE, (each, ""), (DQN, ""))
-            for each in ("highest score", "random", "lowest score")
-        ),
-    ),
-    Advice(
-        "Continual backpropagation's utility in place of the dormancy score",
-        "No reason to: alike",
-        (
-            _of("minatar_utility", MINATAR)(
-                SCORE, ("DQN + ReDo by utility", ""), ("DQN + ReDo", "")
-            ),
-        ),
-    ),
-    Advice(
-        "Pruning neurons that are silent on a batch",
-        "Alike at this length, a small loss not excluded",
-        (_of("minatar_prune", MINATAR)(SCORE, ("DQN + pruning", ""), (DQN, "")),),
-    ),
+_TERMS = (
+    "*Score*: the interquartile mean, over all games and seeds of the experiment, of the return at"
+    " the end of training; 0 is a random policy and 1 PPO (proximal policy optimization, by the"
+    " returns that gymnax gives). *Accuracy*: of a classifier on its training images, at the end."
+    " [More](evidence.md#what-is-measured).",
+    "*Dormant %*: hidden neurons with a [dormancy score](measures.md#dormancy_scores) of at most"
+    " 0.1, in % of all, at the end of training.",
+    "*Replay ratio*: gradient steps per agent step. *Tau*: the dormancy score up to which ReDo"
+    " recycles a neuron. *Period*: the gradient steps from one recycle to the next. *Adaptive tau*:"
+    " `dormant.adaptive_tau`, which seeks the tau at which a given share of a layer is recycled.",
+    "*Step count*: what Adam corrects its moments by. With one *for each entry*"
+    " ([`per_entry_counts`](your-own-loop.md#what-holds-each-under-test)) that of a new weight"
+    " begins at 0; with the usual one of all weights its first steps are too long.",
+    "*Reset*, *pruning*, *weight decay* and continual backpropagation are"
+    " [interventions](interventions.md). *Utility* is the score of the last: how much a neuron"
+    " varies, times its outgoing over its incoming weights.",
+    "*Difference*: the first minus the second, with its 95 % bootstrap interval; *higher* or"
+    " *lower* where the interval lies above or below 0, *open* where 0 lies inside, so that our"
+    " runs do not tell.",
 )
 
 
 def page(root: Path) -> str:
     """The text of docs/which-intervention.md."""
     results = root / "results"
-    rows = [
-        (each.situation, each.advice, _in_short(_found(each.measured[0], results)))
-        for each in ADVICE
-    ]
     return text.written(
         "Which intervention?",
         (
             text.paragraph(
+                "**In short:** ReDo where a convolution is trained at a replay ratio of 0.5 or more"
+                " or where labels change again and again, with the options of the paper and a step"
+                " count of Adam for each entry. Elsewhere lower the learning rate or widen the"
+                " network first: ReDo seldom raised the return there."
+            ),
+            text.paragraph(
                 "By our own measurements alone: gymnax's MinAtar games and scikit-learn's digits,"
                 " small networks, DQN and classifiers only, 10 seeds a game, untuned options. Where"
                 " they say nothing, this page does not either. [The paper](paper/index.md) has"
-                " Atari, longer runs and larger networks, and finds more in favour of ReDo."
+                " Atari, longer runs and larger networks, and finds more in favour of ReDo. Each"
+                " row's link leads to all that it rests on; [the words](#what-the-words-mean) are"
+                " explained below."
             ),
-            text.paragraph(
-                "A score is the interquartile mean of returns over all games of the experiment, 0"
-                " being a random policy and 1 PPO, at the end of training. Numbers have 95"
-                " % intervals;"
-                " a difference is the first minus the second, higher or lower where its"
-                " interval lies"
-                " above or below 0, and open where 0 lies inside."
-            ),
-            text.table(("if you have", "we would use", "because"), rows),
+            "## What to do",
+            text.table(("if you have", "we would use", "because"), _rows(SITUATIONS, results)),
+            "## Which options",
+            text.table(("question", "our runs say", "because"), _rows(CHOICES, results)),
+            "## What the words mean",
+            text.bullets(_TERMS),
             "## The evidence",
             *(part for each in ADVICE for part in _section(each, results)),
             "## What was not measured",
@@ -305,6 +88,17 @@ def page(root: Path) -> str:
             ),
         ),
     )
+
+
+def _rows(advice: Sequence[Advice], results: Path) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"[{each.situation}](#{text.anchor(each.situation)})",
+            each.advice,
+            _in_short(_found(each.measured[0], results)),
+        )
+        for each in advice
+    ]
 
 
 def _not_run(results: Path) -> str:
@@ -361,8 +155,13 @@ def _found(one: Measured, results: Path) -> _Found:
 def _in_short(found: _Found) -> str:
     one, other = found.names
     side = _side(found.difference)
-    of = f"{found.what} of {one} minus {other} ({found.where})" if found.where else found.what
-    return f"{of}: {interval_text(found.difference)}, {side}"
+    of = f"{found.what} of {one} minus {other}" + (f" ({found.where})" if found.where else "")
+    return f"{of}: {interval_text(found.difference)}, {side}; {_results(found.experiment)}"
+
+
+def _results(experiment: str) -> str:
+    """A link to the folder of an experiment's results."""
+    return f"[`{experiment}`](../results/{experiment})"
 
 
 def _section(advice: Advice, results: Path) -> tuple[str, str]:
@@ -370,7 +169,7 @@ def _section(advice: Advice, results: Path) -> tuple[str, str]:
     for found in (_found(one, results) for one in advice.measured):
         cells = [f"{name}: {value}" for name, value in zip(found.names, found.values, strict=True)]
         difference = f"{interval_text(found.difference)}, {_side(found.difference)}"
-        rows.append((found.what, found.where, *cells, difference, f"`{found.experiment}`"))
+        rows.append((found.what, found.where, *cells, difference, _results(found.experiment)))
     header = ("of", "at", "first", "second", "difference", "experiment")
     return f"### {advice.situation}", text.table(header, rows)
 

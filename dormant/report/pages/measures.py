@@ -16,7 +16,7 @@ from dormant.interventions.masks import dormant_fraction, dormant_masks, overlap
 from dormant.interventions.scores import dormancy_scores
 from dormant.measures import CATALOG, Measure
 from dormant.report.pages import measured, text
-from dormant.report.pages.readings import READINGS
+from dormant.report.pages.readings import READINGS, scale
 
 _DORMANCY = (dormancy_scores, dormant_masks, dormant_fraction, overlap_coefficient)
 _TITLES = {
@@ -43,7 +43,7 @@ def page(root: Path) -> str:
             _runs(),
             text.code(*commands),
             "## Dormant neurons and their overlap",
-            *(_entry(function.__name__, function) for function in _DORMANCY),
+            *(_entry(function.__name__, function, folder) for function in _DORMANCY),
             _figure("dormancy", folder),
             *(
                 part
@@ -51,7 +51,7 @@ def page(root: Path) -> str:
                 for part in (
                     f"## {_TITLES[group]}",
                     _described(sys.modules[f"dormant.measures.{group}"]),
-                    *(_entry(name, getattr(measures, name), costs) for name in names),
+                    *(_entry(name, getattr(measures, name), folder, costs) for name in names),
                     _figure(group, folder),
                 )
             ),
@@ -65,10 +65,10 @@ def _introduction() -> str:
         " `dormant.track` and `dormant.redo`; the rest where it is named: `dormant.track(graph,"
         ' measures=("srank", "fau"))`, in gin `Tracker.measures = ("srank", "fau")`. Those that'
         " need the network's `apply` or a `loss` are made with it, `measures.churn(apply)`. Each"
-        " section is the function's own docstring. The cost is that of one measurement of the"
-        " nature CNN on 64 observations, as a share of the 1 000 DQN updates between two"
-        " measurements, on two CPU cores that other programs used too: it tells 0.1 % from 2 %, not"
-        " more ([benchmarks](benchmarks.md))."
+        " section is the function's own docstring, and says which values are healthy. The cost is"
+        " that of one measurement of the nature CNN on 64 observations, as a share of the 1 000 DQN"
+        " updates between two measurements, on two CPU cores that other programs used too: it tells"
+        " 0.1 % from 2 %, not more ([benchmarks](benchmarks.md))."
     )
 
 
@@ -101,22 +101,19 @@ def _costs(path: Path) -> dict[str, str]:
     return found
 
 
-def _entry(name: str, function: Callable, costs: dict[str, str] | None = None) -> str:
-    """A section: the docstring, and what the measure declares."""
-    parts = [f"### {name}", f"`{_call(name, function)}`", _described(function)]
+def _entry(name: str, function: Callable, folder: Path, costs: dict[str, str] | None = None) -> str:
+    """A section: the docstring, which values are healthy, and what the measure declares."""
+    said = [scale(name, folder)]
     if costs is not None:
         declared = CATALOG[name]
         rank = "; a rank that the rows of the batch cap" if declared.capped else ""
-        parts.append(
-            text.bullets(
-                (
-                    f"A number for: {declared.of}{rank}.",
-                    f"Needs besides parameters and activations: {_needs(declared)}.",
-                    f"Cost: {costs.get(name, 'not measured')} % of 1 000 updates.",
-                )
-            )
-        )
-    return "\n\n".join(parts)
+        said += [
+            f"A number for: {declared.of}{rank}.",
+            f"Needs besides parameters and activations: {_needs(declared)}.",
+            f"Cost: {costs.get(name, 'not measured')} % of 1 000 updates.",
+        ]
+    parts = (f"### {name}", f"`{_call(name, function)}`", _described(function))
+    return "\n\n".join(filter(None, (*parts, text.bullets(filter(None, said)))))
 
 
 def _call(name: str, function: Callable) -> str:
@@ -152,8 +149,12 @@ def _runs() -> str:
         " on 128 images, for what needs outputs or a loss. Of a measure that has a number for each"
         f" layer the last hidden layer, `{measured.LAYER}`, is shown. The numbers lie in"
         f" [{measured.FOLDER}](../{measured.FOLDER}); two seeds show what a measure looks like, not"
-        " what is true of DQN. In the text below the number after “from” is that of the first"
-        " measurement; the others are means over both seeds and the last fifth of the measurements."
+        " what is true of DQN. Without ReDo the classifier has stopped learning at the end (its"
+        " accuracy stands at the last figure), with ReDo it has not: these are an unhealthy and a"
+        " healthy network. Of the game no such thing is known: there the first measurement is of a"
+        " nearly fresh network, and what moved away from it is a sign, not a proof. In the text"
+        " below the number after “from” is that of the first measurement; the others are means over"
+        " both seeds and the last fifth of the measurements."
     )
 
 

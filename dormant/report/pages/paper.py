@@ -3,6 +3,8 @@
 """docs/paper/: a page for each of the paper's figures, tables and searches, from the experiments'
 declarations, the committed results and the verdicts of the hypotheses."""
 
+import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,8 +25,8 @@ from dormant.reproduce import catalog
 from dormant.reproduce.estimates import Device, devices
 from dormant.reproduce.experiments import SCALES, Experiment
 from dormant.reproduce.hypotheses import CLAIMS, Cell
-from dormant.reproduce.jobs import jobs
-from dormant.reproduce.listing import duration
+from dormant.reproduce.jobs import Job, jobs
+from dormant.reproduce.listing import duration, in_words
 
 _NAMED = re.compile(r"\b(figure|table)s? (\d+(?:(?:, | and )\d+)*)", re.IGNORECASE)
 _SEARCH = "the paper's search"
@@ -44,6 +46,17 @@ _PICTURES = {
     **dict(FIGURES.values()),
 }
 _NOT_OF_THE_PAPER = ("minatar", "digits", "quickstart")
+_TIMES = (
+    "One process after the other, on the machine named with nothing beside it; nothing was timed on"
+    " a GPU. Training is by `benchmarks/results`; what a process takes to start and compile is the"
+    " processor time of [whole smoke runs](../../results/starting.csv) of MinAtar and digits, which"
+    " hardly train. The numbers of a smoke run mean nothing."
+)
+_CELLS = (
+    "In a cell of the tables below: the value, its 95 % interval, and in parentheses the number of"
+    " runs. IQM is the interquartile mean over games and seeds; what DQN, ReDo, reset and weight"
+    " decay are here, [the page of evidence](../evidence.md#settings-of-all-of-them) says."
+)
 _RETURNS = "returns and ranks of other games and networks are not set beside the paper's"
 
 
@@ -138,9 +151,12 @@ def _page(
             text.paragraph(experiment.notes),
             text.paragraph(status),
             "## Commands",
-            _commands(experiment, measured),
+            _commands([experiment], SCALES[::-1], measured, results),
+            text.paragraph(_TIMES),
             "## The same question at a small scale",
             _questions(own, results),
+            _commands(own, ("smoke", "mini"), measured, results) if own else "",
+            text.paragraph(_CELLS) if run else "",
             *(part for each in run for part in _shown(experiment, each, results)),
             "## Beside the paper",
             _beside(experiment, run, results),
@@ -150,9 +166,14 @@ def _page(
     )
 
 
-def _commands(experiment: Experiment, measured: list[Device]) -> str:
+def _commands(
+    experiments: Sequence[Experiment],
+    scales: Sequence[str],
+    measured: list[Device],
+    results: Path,
+) -> str:
     rows = []
-    for scale in reversed(SCALES):
+    for experiment, scale in itertools.product(experiments, scales):
         planned = jobs(experiment, scale, Path("runs"))
         steps = sum(job.agent_steps for job in planned)
         rows.append(
@@ -160,15 +181,26 @@ def _commands(experiment: Experiment, measured: list[Device]) -> str:
                 *(scale, f"`python -m dormant.reproduce {experiment.name} --scale={scale}`"),
                 *(f"{sum(len(job.runs) for job in planned):,}", f"{steps:,}"),
                 ", ".join(duration(device, planned) for device in measured),
+                f"{in_words(len(planned) * starting_hours(results))} ({_counted(planned)})",
             )
         )
-    on_gpu = "" if any(each.kind == "gpu" for each in measured) else ", on a GPU not measured"
-    note = (
-        "Times are those of training, one process after the other, by `benchmarks/results`"
-        f"{on_gpu}; the numbers of a smoke run mean nothing."
+    header = ("scale", "command", "runs", "agent steps of all", "training")
+    return text.table((*header, "and to start and compile"), rows)
+
+
+def _counted(planned: Sequence[Job]) -> str:
+    return "1 process" if len(planned) == 1 else f"{len(planned):,} processes"
+
+
+def starting_hours(results: Path) -> float:
+    """The hours that a process takes to start and compile: the processor time of whole smoke runs,
+    which hardly train, over their processes."""
+    with (results / "starting.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seconds, processes = (
+        sum(float(row[name]) for row in rows) for name in ("processor_seconds", "processes")
     )
-    header = ("scale", "command", "runs", "agent steps of all", "time")
-    return f"{text.table(header, rows)}\n\n{text.paragraph(note)}"
+    return seconds / processes / 3600
 
 
 def _questions(own: Sequence[Experiment], results: Path) -> str:
@@ -289,12 +321,15 @@ def _verdict_table(verdicts: Sequence[tuple[str, ...]]) -> str:
         "agent steps",
         "seeds",
         "differences",
-        "each",
+        "comparisons",
         "verdict",
     )
     told = (
         "Written down before the runs, and judged as [the page of evidence](../evidence.md) says;"
-        " none is of runs at the paper's scale."
+        " none is of runs at the paper's scale. H1 and so on are the numbers of the hypotheses"
+        " there. A hypothesis may compare several settings and games: “differences” has the"
+        " smallest and the largest with their 95 % intervals, “comparisons” how many came to what,"
+        " and it holds where all do."
     )
     return f"{text.paragraph(told)}\n\n{text.table(header, verdicts)}"
 
@@ -326,7 +361,7 @@ def _index(root: Path, verdicts: dict[str, list], measured: list[Device]) -> str
         " A page says so where nothing was run at the paper's scale."
     )
     header = (
-        *("", "what it shows", "the paper finds", "runs", "time at the paper's scale"),
+        *("", "what it shows", "the paper finds", "runs", "training at the paper's scale"),
         *("run at that scale", "ours on the same question", "verdicts of hypotheses"),
     )
     files = [file_name(each).removesuffix(".md") for each in of_the_paper()]

@@ -1,6 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What one sees in each figure of docs/measures.md; the numbers are computed from its data."""
+"""What one sees in each figure of docs/measures.md, and which values of a measure are healthy; the
+numbers are computed from the figures' data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,22 +27,31 @@ class Numbers:
 
     def first(self, name: str) -> str:
         """Of the first measurement without ReDo."""
-        return f"{first(self._of(name), self._plain):.3g}"
+        return _short(first(self._of(name), self._plain))
 
     def last(self, name: str) -> str:
         """Of the last fifth without ReDo."""
-        return f"{last(self._of(name), self._plain):.3g}"
+        return _short(last(self._of(name), self._plain))
 
     def redo(self, name: str) -> str:
         """Of the last fifth with ReDo."""
-        return f"{last(self._of(name), self._redo):.3g}"
+        return _short(last(self._of(name), self._redo))
 
     def all(self, name: str) -> str:
         """ "from … to …, with ReDo …"."""
         return f"from {self.first(name)} to {self.last(name)}, with ReDo to {self.redo(name)}"
 
+    def has(self, name: str) -> bool:
+        """Whether the file has a column of that name."""
+        return column_of(name, self._columns) in self._columns
+
     def _of(self, name: str):
         return self._columns[column_of(name, self._columns)]
+
+
+def _short(value: float) -> str:
+    """Three digits, and no power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def _game(folder: Path) -> Numbers:
@@ -144,3 +154,92 @@ READINGS: dict[str, Callable[[Path], str]] = {
     "outputs": _outputs,
     "gradients": _gradients,
 }
+
+_NO_SCALE = "No scale of its own: set it beside the first measurement of the same layer."
+_RANK = (
+    "At least 1, at most the rows of the batch or the units of the layer (here 64 rows); the fall"
+    " from the first measurement is the bad sign."
+)
+# {measure: (which values are healthy, its columns)}; numbers follow.
+_SCALES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "dormant_fraction": (
+        "0 is the best; a large share is a sign, not a proof, of a network that learns worse."
+        " In %:",
+        (f"dormant_percent_pooled/{TAU}", "dormant_percent"),
+    ),
+    "overlap_coefficient": (
+        "Near 0 neurons fall dormant and come back; near 1 they stay dormant.",
+        (f"overlap/{TAU}/{LAYER}",),
+    ),
+    "srank": (_RANK, ()),
+    "effective_rank": (_RANK, ()),
+    "stable_rank": (
+        "1 is a single direction. Rectified features are near it at once: it says little of them.",
+        (),
+    ),
+    "pca_rank": (_RANK, ()),
+    "feature_rank": (_RANK, ()),
+    "fau": ("Near 0 a layer is silent, near 1 it is linear; a fresh ReLU layer is in between.", ()),
+    "linearized_units": ("0 is healthy; at 1 the layer is linear.", ()),
+    "low_variability_units": ("0 is healthy; at 1 the layer says the same of every input.", ()),
+    "feature_norm": (f"{_NO_SCALE} Many times that is the bad sign.", ()),
+    "weight_norm": (
+        "By LeCun's initialization, Flax's own, about the square root of the number of units in a"
+        " fresh layer; many times that is the bad sign.",
+        (),
+    ),
+    "gradient_norm": (
+        f"{_NO_SCALE} Near 0 the loss is solved or the network is stuck: look at the loss.",
+        (),
+    ),
+    "update_norm": (f"{_NO_SCALE} Near 0 the layer stands still.", ()),
+    "distance_from_initialization": (
+        "0 at first, and rises in every network that learns: only a rise without an end is a sign.",
+        (),
+    ),
+    "effective_learning_rate": (
+        f"{_NO_SCALE} Near 0 steps are too small for weights of this size.",
+        (),
+    ),
+    "stagnant_units": ("0 is healthy; at 1 the layer stands still.", ()),
+    "deviation_from_isometry": (
+        "0 is an isometry. A fresh layer of Flax's own initialization with as many inputs as units"
+        " has about its number of units (here 128); tens of times that is the bad sign.",
+        (),
+    ),
+    "churn": (f"{_NO_SCALE} Near 0 although the data change, nothing is learned.", ()),
+    "greedy_action_changes": (
+        "0 to 1; 0 although the data change is a policy that stands still.",
+        (),
+    ),
+    "ntk_rank": (
+        "1 to the number of rows (32); near 1 all outputs can only move together.",
+        (),
+    ),
+    "gradient_covariance": (
+        "Near 0 is healthy; near 1 what is learned of one input is done to all.",
+        (),
+    ),
+    "optimization_readiness": ("At 0 a step gains nothing; higher is healthier.", ()),
+    "hessian_eigenvalue": (
+        f"{_NO_SCALE} Plain gradient descent is unstable above 2 over its learning rate; a low"
+        " value at a high loss is a plateau.",
+        (),
+    ),
+}
+
+
+def scale(name: str, folder: Path) -> str:
+    """Which values of a measure are healthy, and those of the figures' runs; "" for no measure."""
+    if name not in _SCALES:
+        return ""
+    said, columns = _SCALES[name]
+    runs = {"in the game": _game(folder), "of the classifier": _classifier(folder)}
+    found = [
+        f"{of.first(column)} at first, {of.last(column)} at the end, {of.redo(column)} at the end"
+        f" with ReDo ({where})"
+        for where, of in runs.items()
+        for column in columns or (name,)
+        if of.has(column)
+    ]
+    return f"Healthy or not: {said} {'; '.join(found)}."

@@ -26,6 +26,11 @@ def paragraph(text: str) -> str:
     return _MARK.sub(r"\\\1", lines)
 
 
+def anchor(title: str) -> str:
+    """The anchor of a heading, as GitHub and the site make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def bullets(items: Iterable[str]) -> str:
     """A list."""
     return "\n".join(

@@ -1,0 +1,247 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What docs/which-intervention.md advises, and by which comparisons of committed runs."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dormant.records.per_iteration import ACCURACY
+from dormant.reproduce.evidence import THREE_GAMES
+from dormant.reproduce.families import MINATAR
+from dormant.reproduce.hypotheses import DORMANT, DQN, SCORE
+
+_ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
+_REDO, _ONE_COUNT = "DQN + ReDo", "DQN + ReDo, one step count"
+
+
+class Measured(NamedTuple):
+    """A comparison of two cells of an experiment.
+
+    Attributes:
+      experiment: whose results.
+      measure: `SCORE`, or a column of results.csv.
+      first, second: (method, setting) of each.
+      games: of a score all together; of a column one.
+    """
+
+    experiment: str
+    measure: str
+    first: tuple[str, str]
+    second: tuple[str, str]
+    games: tuple[str, ...]
+
+
+class Advice(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+      situation, advice: what it says; in `CHOICES` a question and its answer.
+      measured: what it says it by; the first stands in the table.
+    """
+
+    situation: str
+    advice: str
+    measured: tuple[Measured, ...]
+
+
+def _of(experiment: str, games: Sequence[str]):
+    return functools.partial(Measured, experiment, games=tuple(games))
+
+
+_convolution = _of("minatar_convolution", (_ASTERIX,))
+_rates = _of("minatar_rates", THREE_GAMES)
+_width = _of("minatar_width", (_ASTERIX, _BREAKOUT))
+_tau = _of("minatar_tau", (_ASTERIX, _SPACE_INVADERS))
+_sweep = _of("minatar_replay_ratio", MINATAR)
+_digits = _of("digits", ("digits",))
+
+
+def _ratio(value: str) -> str:
+    return f"replay ratio {value}"
+
+
+def _rate(rate: str, ratio: str) -> str:
+    return f"learning rate {rate}, {_ratio(ratio)}"
+
+
+def _pair(of, measure: str, setting: str, first: str = _REDO, second: str = DQN) -> Measured:
+    return of(measure, (first, setting), (second, setting))
+
+
+def _redo_at(tau: str, period: str = "1000") -> tuple[str, str]:
+    return f"{_REDO}, tau {tau}", f"period {period}"
+
+
+SITUATIONS = (
+    Advice(
+        "A convolution at replay ratio 0.5 or more, which plays worse the more it is trained",
+        "ReDo, tau 0.1, period 1 000. It slows the fall and does not undo it; a lower replay ratio"
+        " does more",
+        (
+            *(_pair(_convolution, SCORE, _ratio(each)) for each in ("1", "0.5", "2")),
+            _pair(_convolution, DORMANT, _ratio("1")),
+            _convolution(SCORE, (DQN, _ratio("0.25")), (_REDO, _ratio("2"))),
+        ),
+    ),
+    Advice(
+        "A convolution at replay ratio 0.25, DQN's default",
+        "None to raise the return; ReDo leaves fewer dormant neurons",
+        tuple(_pair(_convolution, each, _ratio("0.25")) for each in (SCORE, DORMANT)),
+    ),
+    Advice(
+        "Two dense layers at a usual learning rate, 2.5e-4",
+        "None. ReDo removes the dormant neurons, and the return is the same or lower",
+        (
+            *(_pair(_rates, SCORE, _rate("2.5e-4", each)) for each in ("1", "0.25", "2")),
+            *(
+                _pair(_rates, DORMANT, _rate("2.5e-4", "1"))._replace(games=(game,))
+                for game in THREE_GAMES
+            ),
+        ),
+    ),
+    Advice(
+        "Two dense layers, and a higher return is wanted",
+        "A wider network: it did more than ReDo",
+        (
+            _width(SCORE, (DQN, "width 512"), (DQN, "width 128")),
+            _pair(_width, SCORE, "width 512"),
+        ),
+    ),
+    Advice(
+        "Very many dormant neurons at a high learning rate",
+        "Lower the learning rate first",
+        (
+            *(
+                _rates(DORMANT, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1")))._replace(
+                    games=(game,)
+                )
+                for game in THREE_GAMES
+            ),
+            _rates(SCORE, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1"))),
+        ),
+    ),
+    Advice(
+        "Dense layers at learning rate 1e-3 and replay ratio 1 or 2",
+        "Not ReDo: it lost return, and in Space Invaders made more neurons dormant",
+        (
+            *(_pair(_rates, SCORE, _rate("1e-3", each)) for each in ("1", "2")),
+            *(
+                _pair(_rates, DORMANT, _rate("1e-3", "1"))._replace(games=(game,))
+                for game in THREE_GAMES
+            ),
+        ),
+    ),
+    Advice(
+        "Dense layers at a learning rate of 3e-3 that cannot be lowered",
+        "ReDo at replay ratios 1 and 2; it does not reach what a lower learning rate does",
+        (
+            *(_pair(_rates, SCORE, _rate("3e-3", each)) for each in ("1", "2")),
+            _rates(SCORE, (_REDO, _rate("3e-3", "2")), (DQN, _rate("2.5e-4", "2"))),
+        ),
+    ),
+    Advice(
+        "A classifier whose labels change again and again",
+        "ReDo, tau 0.1, with Adam and with SGD",
+        tuple(
+            _pair(
+                _digits, measure, f"optimizer {each}", "shuffled labels + ReDo", "shuffled labels"
+            )
+            for each in ("Adam", "SGD")
+            for measure in (ACCURACY, DORMANT)
+        ),
+    ),
+)
+
+# Of ReDo's options, and of what else there is.
+CHOICES = (
+    Advice(
+        "Which tau?",
+        "0.1, the paper's. It changed no score here; a lower one leaves more dormant neurons. An"
+        " adaptive tau gained nothing",
+        (
+            *(_tau(SCORE, _redo_at("0.1"), _redo_at(other)) for other in ("0.0", "0.025", "0.2")),
+            *(
+                _tau(DORMANT, _redo_at("0.1"), _redo_at(other))._replace(games=(_SPACE_INVADERS,))
+                for other in ("0.0", "0.025", "0.2")
+            ),
+            _tau(SCORE, (f"{_REDO}, adaptive tau", "period 1000"), _redo_at("0.1")),
+        ),
+    ),
+    Advice(
+        "Which period?",
+        "1 000 gradient steps, the paper's. It changed no score here; a longer one leaves more"
+        " dormant neurons, a shorter one fewer",
+        tuple(
+            _tau(measure, _redo_at("0.1"), _redo_at("0.1", other))._replace(
+                games=(_ASTERIX, _SPACE_INVADERS) if measure == SCORE else (_SPACE_INVADERS,)
+            )
+            for other in ("100", "10000")
+            for measure in (SCORE, DORMANT)
+        ),
+    ),
+    Advice(
+        "Which step count of Adam do new weights have?",
+        "One for each entry (`per_entry_counts`, `adam_count='per_entry'`): fewer dormant neurons"
+        " and a classifier that learns more; of returns no difference that held at both replay"
+        " ratios",
+        (
+            _pair(
+                _digits,
+                ACCURACY,
+                "optimizer Adam",
+                "shuffled labels + ReDo",
+                "shuffled labels + ReDo, one step count",
+            ),
+            *(
+                _pair(_rates, DORMANT, _rate("3e-3", "1"), second=_ONE_COUNT)._replace(
+                    games=(game,)
+                )
+                for game in THREE_GAMES
+            ),
+            *(_pair(_rates, SCORE, _rate("3e-3", each), second=_ONE_COUNT) for each in ("1", "2")),
+        ),
+    ),
+    Advice(
+        "Which neurons to recycle?",
+        "Those of the lowest dormancy score, never of the highest; random ones lost nothing here",
+        tuple(
+            _of("minatar_fixed_budget", MINATAR)(SCORE, (each, ""), (DQN, ""))
+            for each in ("highest score", "random", "lowest score")
+        ),
+    ),
+    Advice(
+        "Continual backpropagation's utility in place of the dormancy score?",
+        "No reason to: no difference was found",
+        (
+            _of("minatar_utility", MINATAR)(
+                SCORE, ("DQN + ReDo by utility", ""), ("DQN + ReDo", "")
+            ),
+        ),
+    ),
+    Advice(
+        "Resets of the last hidden layer in place of ReDo?",
+        "Not with an untuned period: every 5 000 gradient steps, in runs of"
+        " 30 000 agent"
+        " steps, they cost most of the return",
+        tuple(_pair(_sweep, SCORE, _ratio(each), "DQN + reset") for each in ("1", "2")),
+    ),
+    Advice(
+        "Weight decay 1e-5 in place of ReDo?",
+        "Worth a try at replay ratio 2; it does nothing about dormant neurons",
+        (
+            *(_pair(_sweep, SCORE, _ratio(each), "DQN + weight decay") for each in ("2", "1")),
+            *(
+                _pair(_sweep, DORMANT, _ratio("2"), "DQN + weight decay")._replace(games=(game,))
+                for game in (_BREAKOUT, _SPACE_INVADERS)
+            ),
+        ),
+    ),
+    Advice(
+        "Pruning silent neurons in place of recycling them?",
+        "The score of plain DQN at this length; a small loss is not excluded",
+        (_of("minatar_prune", MINATAR)(SCORE, ("DQN + pruning", ""), (DQN, "")),),
+    ),
+)
+
+ADVICE = (*SITUATIONS, *CHOICES)
