@@ -245,7 +245,7 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
 @pytest.mark.parametrize(
     "arguments, problem",
     [
-        ([], "`name` must be an experiment that --list shows; got None"),
+        ([], "`name` must be an experiment that --list shows, or module:NAME of one of your own;"),
         (["fig77"], "got 'fig77'"),
         (["fig1", "--parallel=0"], "`--parallel` must be a whole number >= 1; got 0"),
         (["fig1", "--retries=-1"], "`--retries` must be a whole number >= 0; got -1"),
