@@ -17,7 +17,12 @@ from dormant.checks import check
 
 @dataclasses.dataclass(frozen=True)
 class IndexMap:
-    """A small constant int32 array that compares and hashes by value."""
+    """A small constant int32 array that compares and hashes by value.
+
+    Attributes:
+      shape: of `array`.
+      data: the bytes of its values.
+    """
 
     shape: tuple[int, ...]
     data: bytes

@@ -30,21 +30,34 @@ class Fits(NamedTuple):
     """How well one kind of targets was learned, from the parameters and from fresh ones. S seeds.
 
     A loss is the share of the targets' variance that is not learned yet: 1 at the start.
+
+    Attributes:
+      current: float32 (S, steps + 1): before each step and after the last.
+      fresh: float32 (S, steps + 1): the same from a fresh initialization.
+      difference: float32 (S,): final loss from the parameters less that from fresh ones.
+      mean: float32 (): of the differences; above 0 where plasticity was lost.
+      low: float32 (): lower end of the mean's 95 % interval, Student's t over the seeds.
+      high: float32 (): upper end.
     """
 
-    current: jax.Array  # float32 (S, steps + 1): before each step and after the last
-    fresh: jax.Array  # float32 (S, steps + 1): the same from a fresh initialization
-    difference: jax.Array  # float32 (S,): final loss from the parameters less that from fresh ones
-    mean: jax.Array  # float32 (): of the differences; above 0 where plasticity was lost
-    low: jax.Array  # float32 (): lower end of the mean's 95 % interval, Student's t over the seeds
-    high: jax.Array  # float32 (): upper end
+    current: jax.Array
+    fresh: jax.Array
+    difference: jax.Array
+    mean: jax.Array
+    low: jax.Array
+    high: jax.Array
 
 
 class PlasticityProbe(NamedTuple):
-    """What `plasticity_probe` found, for each kind of targets."""
+    """What `plasticity_probe` found, for each kind of targets.
 
-    random: Fits  # targets drawn apart for every input
-    network: Fits  # targets that are the outputs of another fresh network
+    Attributes:
+      random: of targets drawn apart for every input.
+      network: of targets that are the outputs of another fresh network.
+    """
+
+    random: Fits
+    network: Fits
 
 
 def plasticity_probe(

@@ -16,13 +16,22 @@ from dormant.measures.spectra import singular_values, srank_of
 
 
 class NetworkMetrics(NamedTuple):
-    """What `network_metrics` measures. Every array is a float32 scalar."""
+    """What `network_metrics` measures. Every array is a float32 scalar.
 
-    effective_rank: dict[str, jax.Array]  # srank, by layer that an output layer reads
-    feature_norm: dict[str, jax.Array]  # mean Euclidean norm over the batch, by hidden layer
-    weight_norm: dict[str, jax.Array]  # Euclidean norm, by layer; output layers too
-    gradient_norm: dict[str, jax.Array]  # the same of the gradient; NaN where none was given
-    weight_norm_total: jax.Array  # over the parameters of all those layers
+    Attributes:
+      effective_rank: {layer: ()}, srank of the features that an output layer reads.
+      feature_norm: {layer: ()}, mean Euclidean norm of a hidden layer over the batch.
+      weight_norm: {layer: ()}, Euclidean norm; output layers too.
+      gradient_norm: {layer: ()}, the same of the gradient; NaN where none was given.
+      weight_norm_total: (), over the parameters of all those layers.
+      gradient_norm_total: (), the same of the gradient.
+    """
+
+    effective_rank: dict[str, jax.Array]
+    feature_norm: dict[str, jax.Array]
+    weight_norm: dict[str, jax.Array]
+    gradient_norm: dict[str, jax.Array]
+    weight_norm_total: jax.Array
     gradient_norm_total: jax.Array
 
 

@@ -169,7 +169,12 @@ def _check_also(graph: NeuronGraph, also: Sequence[str]) -> None:
 
 
 class Touched(NamedTuple):
-    """For every parameter leaf, a bool mask broadcastable to its shape."""
+    """For every parameter leaf, a bool mask broadcastable to its shape.
+
+    Attributes:
+      incoming: entries that feed the neurons, in the parameters' structure.
+      outgoing: entries that read them.
+    """
 
     incoming: Any
     outgoing: Any

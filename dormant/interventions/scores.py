@@ -24,12 +24,19 @@ GRADIENTS_OF = ("pre_activations", "weights")
 
 
 class ScoreInputs(NamedTuple):
-    """What a score is computed from, of the layers that are scored."""
+    """What a score is computed from, of the layers that are scored.
+
+    Attributes:
+      params: parameter tree of the traced network.
+      activations: {layer: (B, …, H)}, as `graph.activations` returns.
+      gradient: of the loss, a tree like params; None unless the score needs it.
+      pre_activation_gradients: {layer: (B, …, H)}; None unless the score needs them.
+    """
 
     params: Any
-    activations: Mapping[str, jax.Array]  # {layer: (B, …, H)}
-    gradient: Any = None  # a tree like params; None unless the score needs it
-    pre_activation_gradients: Mapping[str, jax.Array] | None = None  # {layer: (B, …, H)}
+    activations: Mapping[str, jax.Array]
+    gradient: Any = None
+    pre_activation_gradients: Mapping[str, jax.Array] | None = None
 
 
 class Score(NamedTuple):

@@ -78,17 +78,29 @@ class Report(NamedTuple):
 
 
 class InterventionState(NamedTuple):
-    """State of every periodic intervention. T is the number of reported taus."""
+    """State of every periodic intervention. T is the number of reported taus.
 
-    step: jax.Array  # int32 (): gradient steps so far
-    key: jax.Array  # folded with the step at every scoring, never advanced
-    dormant: dict[str, jax.Array]  # bool (T, H): the dormant sets of the last scoring
-    history: dict[str, jax.Array]  # bool (T, H): the union of the sets of all scorings before it
-    masks: dict[str, jax.Array]  # bool (H,): neurons acted on at this very step
+    Attributes:
+      step: int32 (), gradient steps so far.
+      key: (), folded with the step at every scoring, never advanced.
+      dormant: {layer: bool (T, H)}, the dormant sets of the last scoring.
+      history: {layer: bool (T, H)}, the union of the sets of all scorings before it.
+      masks: {layer: bool (H,)}, neurons acted on at this very step.
+      report: `Report` of the last scoring.
+      score: state of the score.
+      selection: state of the selection.
+      action: state of the action; of `track` the parameters that its measures compare with.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    dormant: dict[str, jax.Array]
+    history: dict[str, jax.Array]
+    masks: dict[str, jax.Array]
     report: Report
-    score: Any  # state of the score
-    selection: Any  # state of the selection
-    action: Any  # state of the action; of `track` the parameters that its measures compare with
+    score: Any
+    selection: Any
+    action: Any
 
 
 def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:

@@ -25,10 +25,15 @@ class PerEntryCounts(optax.GradientTransformationExtraArgs):
 
 
 class PerEntryCountsState(NamedTuple):
-    """State of `per_entry_counts`."""
+    """State of `per_entry_counts`.
 
-    inner: optax.OptState  # the optimizer's own, with its one count
-    counts: tuple[Any, ...]  # of every count: int32, like the parameters, updates since a recycle
+    Attributes:
+      inner: the optimizer's own, with its one count.
+      counts: for every count a tree of int32 like the parameters: updates since a recycle.
+    """
+
+    inner: optax.OptState
+    counts: tuple[Any, ...]
 
 
 def per_entry_counts(

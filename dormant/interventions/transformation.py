@@ -16,10 +16,15 @@ from dormant.interventions.structures import check_optimizer
 
 
 class TransformationState(NamedTuple):
-    """State of `as_transformation`."""
+    """State of `as_transformation`.
+
+    Attributes:
+      optimizer: state of the optimizer.
+      intervention: state of the intervention, of `dormant.redo` an `InterventionState`.
+    """
 
     optimizer: optax.OptState
-    intervention: Any  # of `dormant.redo` an `InterventionState`, with its report
+    intervention: Any
 
 
 def as_transformation(

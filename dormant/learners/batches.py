@@ -12,24 +12,37 @@ from dormant.checks import check
 
 
 class Batch(NamedTuple):
-    """B transitions sampled from replay; `...` is the shape of one observation."""
+    """B transitions sampled from replay; `...` is the shape of one observation.
 
-    state: jax.Array  # (B, ...), any dtype the network takes (Atari: uint8)
-    action: jax.Array  # (B,), integer; for continuous control float32 (B, *action_shape)
-    reward: jax.Array  # (B,), float32, summed over the n steps with discounting
-    next_state: jax.Array  # (B, ...), the observation n steps later
-    terminal: jax.Array  # (B,), 1 (or True) where the episode ended within the n steps
-
-
-class WeightedBatch(NamedTuple):
-    """A `Batch` with importance weights: 1 for all where replay is uniform."""
+    Attributes:
+      state: (B, ...), any dtype the network takes (Atari: uint8).
+      action: (B,), integer; for continuous control float32 (B, *action_shape).
+      reward: (B,), float32, summed over the n steps with discounting.
+      next_state: (B, ...), the observation n steps later.
+      terminal: (B,), 1 (or True) where the episode ended within the n steps.
+    """
 
     state: jax.Array
     action: jax.Array
     reward: jax.Array
     next_state: jax.Array
     terminal: jax.Array
-    weight: jax.Array  # (B,), float32, multiplies each transition's loss
+
+
+class WeightedBatch(NamedTuple):
+    """A `Batch` with importance weights: 1 for all where replay is uniform.
+
+    Attributes:
+      state, action, reward, next_state, terminal: as of `Batch`.
+      weight: (B,), float32, multiplies each transition's loss.
+    """
+
+    state: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    next_state: jax.Array
+    terminal: jax.Array
+    weight: jax.Array
 
 
 def check_batch(

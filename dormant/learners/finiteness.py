@@ -16,10 +16,15 @@ _SHOWN = 4  # places that an error names
 
 
 class Finiteness(NamedTuple):
-    """The first gradient step after which something in a learner's state was not finite."""
+    """The first gradient step after which something in a learner's state was not finite.
 
-    step: jax.Array  # int32 (), 1 for the first; -1 while all is finite
-    where: jax.Array  # bool (K,), the places that were not finite then, as `places` names them
+    Attributes:
+      step: int32 (), 1 for the first; -1 while all is finite.
+      where: bool (K,), the places that were not finite then, as `places` names them.
+    """
+
+    step: jax.Array
+    where: jax.Array
 
 
 def all_finite(params: Any, opt_state: Any) -> Finiteness:

@@ -75,10 +75,16 @@ NO_INTERVENTIONS = Interventions()
 
 class Gradients(NamedTuple):
     """What tracker and intervention may read besides: the loss at the parameters that they score,
-    on the step's batch and key; computed only where something is due that reads it."""
+    on the step's batch and key; computed only where something is due that reads it.
+
+    Attributes:
+      of_parameters: `of_parameters(params, target_params, batch, key) -> gradient`, a tree like params.
+      output_loss: `output_loss(params, target_params, batch, key) -> (loss of the network's outputs,
+        its inputs)`, for gradients of pre-activations; None where there are none.
+    """
 
     of_parameters: Gradient
-    output_loss: OutputLoss | None = None  # for gradients of pre-activations; None: there are none
+    output_loss: OutputLoss | None = None
 
     @property
     def given(self) -> set[str]:
@@ -87,17 +93,29 @@ class Gradients(NamedTuple):
 
 
 class LearnerState(NamedTuple):
-    """Everything a learner carries from one gradient step to the next; a pytree of arrays."""
+    """Everything a learner carries from one gradient step to the next; a pytree of arrays.
 
-    params: Params  # pytree of float arrays
-    target_params: Params  # same structure, shapes and dtypes as params, never the same buffers
-    opt_state: optax.OptState  # of the one optimizer over the whole of params
-    tracker: Any  # state of the tracker, () without one
-    intervention: Any  # state of the intervention, () without one
-    gradient_step: jax.Array  # int32 (), updates made so far
-    key: jax.Array  # folded with the number of the gradient step at every update, never advanced
-    loss: jax.Array  # float32 (), of the last update; 0 before the first
-    finiteness: Finiteness  # which update was the first that brought what is not finite
+    Attributes:
+      params: tree of float arrays.
+      target_params: same structure, shapes and dtypes as params, never the same buffers.
+      opt_state: of the one optimizer over the whole of params.
+      tracker: state of the tracker, () without one.
+      intervention: state of the intervention, () without one.
+      gradient_step: int32 (), updates made so far.
+      key: (), folded with the number of the gradient step at every update, never advanced.
+      loss: float32 (), of the last update; 0 before the first.
+      finiteness: which update was the first that brought what is not finite.
+    """
+
+    params: Params
+    target_params: Params
+    opt_state: optax.OptState
+    tracker: Any
+    intervention: Any
+    gradient_step: jax.Array
+    key: jax.Array
+    loss: jax.Array
+    finiteness: Finiteness
 
 
 class Learner(NamedTuple):

@@ -41,20 +41,7 @@ def _dense_head(features: jax.Array, num_actions: int, width: float, activation:
 
 
 class _QNetwork(nn.Module):
-    """What the networks of the paper share.
-
-    `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
-    of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
-    The flatten is channels-last.
-
-    Attributes:
-      num_actions: A, a whole number >= 1.
-      width: multiplies the neurons of every hidden layer, rounded up (fig. 12 uses 1, 2 and 4).
-      activation: "relu" or "leaky_relu" (fig. 21), wherever the network has one.
-
-    Raises:
-      ValueError: when an attribute is out of its range.
-    """
+    """What the networks of the paper share; see `NatureCNN`."""
 
     num_actions: int
     width: float = 1
@@ -70,7 +57,17 @@ class _QNetwork(nn.Module):
 class NatureCNN(_QNetwork):
     """Nature DQN's network: three convolutions and a dense layer, each followed by the activation.
 
-    All kernels are Xavier-uniform, all biases zero, as released.
+    `A` is the number of actions, `...` any leading batch dimensions, also none. With the variables
+    of `init(key, observation)`, `apply` maps uint8 (..., 84, 84, 4) to float32 Q-values (..., A).
+    The flatten is channels-last. All kernels are Xavier-uniform, all biases zero, as released.
+
+    Attributes:
+      num_actions: A, a whole number >= 1.
+      width: multiplies the neurons of every hidden layer, rounded up (fig. 12 uses 1, 2 and 4).
+      activation: "relu" or "leaky_relu" (fig. 21), wherever the network has one.
+
+    Raises:
+      ValueError: when an attribute is out of its range.
     """
 
     @nn.compact
@@ -114,7 +111,14 @@ class ResidualStack(nn.Module):
 
 
 class ImpalaResNet(_QNetwork):
-    """The IMPALA ResNet: three residual stacks of 32, 64 and 64 filters and a dense layer."""
+    """The IMPALA ResNet: three residual stacks of 32, 64 and 64 filters and a dense layer.
+
+    Inputs, outputs and errors are those of `NatureCNN`. The first kernel of each stack and those of
+    the dense layers are Xavier-uniform, the others LeCun-normal, Flax's default; biases are zero.
+
+    Attributes:
+      num_actions, width, activation: as of `NatureCNN`.
+    """
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

@@ -34,16 +34,26 @@ NETWORK = "network"
 
 
 class MeasureInputs(NamedTuple):
-    """What measures are given. A tree "like `params`" has its structure and its shapes."""
+    """What measures are given. A tree "like `params`" has its structure and its shapes.
 
-    params: Any  # parameter tree of the traced network
-    activations: Mapping[str, jax.Array]  # {layer: (B, …, H)}, as `graph.activations` returns
-    inputs: tuple[Any, ...] = ()  # the network's inputs, of B rows
-    gradient: Any = None  # like `params`; None where it is not known
-    # {layer: (min(B, d),) float32} of the features that an output layer reads, descending.
+    Attributes:
+      params: parameter tree of the traced network.
+      activations: {layer: (B, …, H)}, as `graph.activations` returns.
+      inputs: the network's inputs, of B rows.
+      gradient: like `params`; None where it is not known.
+      singular_values: {layer: (min(B, d),) float32} of the features that an output layer reads,
+        descending.
+      previous: like `params`: those of the measurement before; None where unknown.
+      initial: like `params`: those at the start; None where unknown.
+    """
+
+    params: Any
+    activations: Mapping[str, jax.Array]
+    inputs: tuple[Any, ...] = ()
+    gradient: Any = None
     singular_values: Mapping[str, jax.Array] | None = None
-    previous: Any = None  # like `params`: those of the measurement before; None where unknown
-    initial: Any = None  # like `params`: those at the start; None where unknown
+    previous: Any = None
+    initial: Any = None
 
 
 class Measure(NamedTuple):

@@ -63,10 +63,15 @@ def churn_loss(
 
 
 class ChurnReductionState(NamedTuple):
-    """State of `churn_reduction`."""
+    """State of `churn_reduction`.
 
-    inner: optax.OptState  # the optimizer's own
-    previous: Any  # the parameters before the latest update, same structure, shapes and dtypes
+    Attributes:
+      inner: the optimizer's own state.
+      previous: the parameters before the latest update, same structure, shapes and dtypes.
+    """
+
+    inner: optax.OptState
+    previous: Any
 
 
 def churn_reduction(

@@ -53,10 +53,15 @@ class Kernel(NamedTuple):
 
 
 class KernelsState(NamedTuple):
-    """State of a transformation of kernels."""
+    """State of a transformation of kernels.
 
-    step: jax.Array  # int32 [], updates so far
-    kernels: tuple[Any, ...]  # what is kept of each kernel
+    Attributes:
+      step: int32 (), updates so far.
+      kernels: what is kept of each kernel, in the order of the layers.
+    """
+
+    step: jax.Array
+    kernels: tuple[Any, ...]
 
 
 # `begin(kernel, array) -> kept`, and `change(kernel, kept, array, update, step) -> (update, kept)`.

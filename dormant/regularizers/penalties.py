@@ -21,10 +21,15 @@ from dormant.regularizers.kernels import (
 
 
 class L2InitState(NamedTuple):
-    """State of `l2_init`'s own part."""
+    """State of `l2_init`'s own part.
 
-    step: jax.Array  # int32 [], updates so far
-    initial: Any  # the parameters at initialization, same structure, shapes and dtypes
+    Attributes:
+      step: int32 (), updates so far.
+      initial: the parameters at initialization, same structure, shapes and dtypes.
+    """
+
+    step: jax.Array
+    initial: Any
 
 
 def l2_init(

@@ -14,10 +14,15 @@ from dormant.interventions.structures import check_optimizer
 
 
 class AdamRelState(NamedTuple):
-    """State of `adam_rel`."""
+    """State of `adam_rel`.
 
-    inner: optax.OptState  # the optimizer's own
-    step: jax.Array  # int32 [], updates since the last restart, below the period
+    Attributes:
+      inner: the optimizer's own state.
+      step: int32 (), updates since the last restart, below the period.
+    """
+
+    inner: optax.OptState
+    step: jax.Array
 
 
 def adam_rel(

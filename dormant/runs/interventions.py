@@ -15,6 +15,7 @@ import gin
 import optax
 
 import dormant
+from dormant import interventions as published
 from dormant import parts
 from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of, require
 from dormant.interventions.measures import check_rank_threshold
@@ -62,7 +63,13 @@ def capped_threshold(
     tau: float | optax.Schedule | parts.ThresholdRule = 0.1,
     max_fraction: float | optax.Schedule | None = None,
 ) -> parts.Selection:
-    """`parts.below_threshold(tau)`, which `max_fraction` caps where it is not None."""
+    """The neurons with score at most tau, or the lowest of them where they are too many.
+
+    Args:
+      tau: as in `dormant.parts.below_threshold`; in gin also `@AdaptiveTau()` or a schedule such as
+        `@optax.linear_schedule()`.
+      max_fraction: at most this part of each layer, in [0, 1], or a schedule; None for no limit.
+    """
     selection = parts.below_threshold(tau)
     return selection if max_fraction is None else parts.capped(selection, max_fraction)
 
@@ -205,11 +212,13 @@ def _configured_whole(name: str, factory: Callable[..., Any], **defaults: Any) -
     """Registers an intervention in gin that one factory makes, with its options and defaults."""
     options = {key: value for key, value in _options_of(factory).items() if key not in _REPORTED}
     options |= {"score_batch": 64, "adam_count": "per_entry"}
-    return registered(name, FromFactory, options | defaults, factory, _FACTORY=factory)
+    explained = (scoring, factory, Configured)
+    return registered(name, FromFactory, options | defaults, factory, explained, _FACTORY=factory)
 
 
 def _configured(
     name: str,
+    described: Callable[..., Any],
     selection: Callable[..., Any],
     action: Callable[..., Any],
     without: tuple[str, ...] = (),
@@ -227,7 +236,8 @@ def _configured(
         name,
         Configured,
         options | defaults,
-        action,
+        described,
+        (selection, action, parts.every, scoring, Configured),
         _SELECTION=selection,
         _ACTION=action,
         WRAP=wrap,
@@ -235,12 +245,27 @@ def _configured(
 
 
 _SCORELESS = ("score", "score_decay")
-ReDo = _configured("ReDo", capped_threshold, parts.recycling)
-FixedBudget = _configured("FixedBudget", parts.budget, parts.recycling)
-Reset = _configured("Reset", parts.whole_layers, parts.redrawing, _SCORELESS, period=100_000)
-ReGraMa = _configured("ReGraMa", capped_threshold, parts.recycling, tau=0.01, score="gradient")
+ReDo = _configured("ReDo", dormant.redo, capped_threshold, parts.recycling)
+FixedBudget = _configured("FixedBudget", published.fixed_budget, parts.budget, parts.recycling)
+Reset = _configured(
+    "Reset",
+    published.layer_reset,
+    parts.whole_layers,
+    parts.redrawing,
+    _SCORELESS,
+    period=100_000,
+)
+ReGraMa = _configured(
+    "ReGraMa",
+    published.regrama,
+    capped_threshold,
+    parts.recycling,
+    tau=0.01,
+    score="gradient",
+)
 ContinualBackprop = _configured(
     "ContinualBackprop",
+    published.continual_backprop,
     parts.mature_and_rare,
     parts.recycling,
     period=1,
@@ -249,34 +274,40 @@ ContinualBackprop = _configured(
 )
 SelfNormalizedResets = _configured(
     "SelfNormalizedResets",
+    published.self_normalized_resets,
     capped_threshold,
     parts.recycling,
     tau=0.01,
     period=1,
     score="inter_firing",
 )
-PartialResets = _configured("PartialResets", parts.whole_layers, parts.partial_recycling)
-ReBorn = _configured("ReBorn", parts.below_threshold, parts.weight_sharing, scales=(0.3, 0.8))
+PartialResets = _configured(
+    "PartialResets", published.partial_resets, parts.whole_layers, parts.partial_recycling
+)
+ReBorn = _configured(
+    "ReBorn", published.reborn, parts.below_threshold, parts.weight_sharing, scales=(0.3, 0.8)
+)
 SelectiveWeightReinitialization = _configured_whole(
-    "SelectiveWeightReinitialization", dormant.interventions.selective_weight_reinitialization
+    "SelectiveWeightReinitialization", published.selective_weight_reinitialization
 )
 ShrinkAndPerturb = _configured_whole(
-    "ShrinkAndPerturb", dormant.interventions.shrink_and_perturb, adam_count="keep"
+    "ShrinkAndPerturb", published.shrink_and_perturb, adam_count="keep"
 )
-InterpolatedReset = _configured_whole(
-    "InterpolatedReset", dormant.interventions.interpolated_reset
-)
-FIRE = _configured_whole("FIRE", dormant.interventions.fire)
+InterpolatedReset = _configured_whole("InterpolatedReset", published.interpolated_reset)
+FIRE = _configured_whole("FIRE", published.fire)
 # Injects once, at the first gradient step that is due.
 PlasticityInjection = _configured(
     "PlasticityInjection",
+    published.plasticity_injection,
     parts.whole_layers,
     parts.injecting,
     _SCORELESS,
     parts.injectable,
     period=100_000,
 )
-Prune = _configured("Prune", parts.below_threshold, parts.pruning, ("adam_count",), tau=0.0)
+Prune = _configured(
+    "Prune", published.prune, parts.below_threshold, parts.pruning, ("adam_count",), tau=0.0
+)
 
 
 @gin.configurable

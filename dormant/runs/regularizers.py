@@ -65,7 +65,7 @@ def _configured(name: str, function: Callable[..., Any]) -> type:
         for each in taken
         if each.name not in _OF_RUN
     }
-    return registered(name, Regularizer, options, function, _FUNCTION=function)
+    return registered(name, Regularizer, options, function, [function], _FUNCTION=function)
 
 
 L2Init = _configured("L2Init", regularizers.l2_init)

@@ -27,14 +27,22 @@ class Step(NamedTuple):
     """What one agent step leads to; `...` is the shape of one observation.
 
     Where an episode has ended, `state` and `observation` already belong to the next one.
+
+    Attributes:
+      state: tree of arrays.
+      observation: (...), the one to act on next.
+      reward: float32 (), of this step.
+      terminal: bool (), the episode ended by itself, nothing follows.
+      truncated: bool (), the episode was cut off; its last value is still to be learned.
+      final_observation: (...), which this action led to, also where an episode has ended.
     """
 
-    state: Any  # pytree of arrays
-    observation: jax.Array  # (...), the one to act on next
-    reward: jax.Array  # float32 ()
-    terminal: jax.Array  # bool (): the episode ended by itself, nothing follows
-    truncated: jax.Array  # bool (): the episode was cut off; its last value is still to be learned
-    final_observation: jax.Array  # (...), which this action led to, also where an episode has ended
+    state: Any
+    observation: jax.Array
+    reward: jax.Array
+    terminal: jax.Array
+    truncated: jax.Array
+    final_observation: jax.Array
 
 
 class Environment(NamedTuple):

@@ -38,29 +38,47 @@ _MOST_STEPS = 27_000
 
 
 class RunState(NamedTuple):
-    """Everything a run carries on, a pytree of arrays. S seeds, N environments, C transitions."""
+    """Everything a run carries on, a pytree of arrays. S seeds, N environments, C transitions.
 
-    learner: LearnerState  # leaves (S, ...), except the counters that `seeds.axes_of` names
-    environment_state: Any  # leaves (S, N, ...)
-    observation: jax.Array  # (S, N, ...), to act on next
-    replay: Transitions  # leaves (S, C, ...)
-    key: jax.Array  # (S,), folded with what it is used for, never advanced
-    agent_step: jax.Array  # int32 (), agent steps of each seed so far
-    hyperparameters: dict[str, jax.Array]  # each (S,)
-    running_return: jax.Array  # float32 (S, N), of the episodes under way
-    running_length: jax.Array  # int32 (S, N), their agent steps so far
+    Attributes:
+      learner: leaves (S, ...), except the counters that `seeds.axes_of` names.
+      environment_state: leaves (S, N, ...).
+      observation: (S, N, ...), to act on next.
+      replay: leaves (S, C, ...).
+      key: (S,), folded with what it is used for, never advanced.
+      agent_step: int32 (), agent steps of each seed so far.
+      hyperparameters: {name: (S,)}.
+      running_return: float32 (S, N), of the episodes under way.
+      running_length: int32 (S, N), their agent steps so far.
+    """
+
+    learner: LearnerState
+    environment_state: Any
+    observation: jax.Array
+    replay: Transitions
+    key: jax.Array
+    agent_step: jax.Array
+    hyperparameters: dict[str, jax.Array]
+    running_return: jax.Array
+    running_length: jax.Array
 
 
 class Progress(NamedTuple):
     """What some rounds brought. S seeds, R rounds of U = update_period agent steps.
 
     Agent step `i` of a round is that of environment `i % N`.
+
+    Attributes:
+      episode_return: float32 (S, R, U), undiscounted; NaN where no episode ended.
+      episode_length: int32 (S, R, U), agent steps; 0 where no episode ended.
+      metrics: float32 (S,) each, of the last update; zeros without updates.
+      finiteness: of the learners' states, leaves (S, ...).
     """
 
-    episode_return: jax.Array  # float32 (S, R, U), undiscounted; NaN where no episode ended
-    episode_length: jax.Array  # int32 (S, R, U), agent steps; 0 where no episode ended
-    metrics: dict[str, jax.Array]  # float32 (S,) each, of the last update; zeros without updates
-    finiteness: Finiteness  # of the learners' states, leaves (S, ...)
+    episode_return: jax.Array
+    episode_length: jax.Array
+    metrics: dict[str, jax.Array]
+    finiteness: Finiteness
 
 
 class Program(NamedTuple):

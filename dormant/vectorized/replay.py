@@ -20,14 +20,23 @@ from dormant.vectorized.settings import Settings
 
 
 class Transitions(NamedTuple):
-    """C transitions; in a ring, row (step * N + environment) modulo C. K values per observation."""
+    """C transitions; in a ring, row (step * N + environment) modulo C. K values per observation.
 
-    observation: jax.Array  # (C, K), storage_dtype, or uint8 with 8 booleans in each
-    next_observation: jax.Array  # the same: what the action led to, also at an episode's end
-    action: jax.Array  # int32 (C,)
-    reward: jax.Array  # float32 (C,)
-    terminal: jax.Array  # bool (C,)
-    truncated: jax.Array  # bool (C,)
+    Attributes:
+      observation: (C, K), storage_dtype, or uint8 with 8 booleans in each.
+      next_observation: the same: what the action led to, also at an episode's end.
+      action: int32 (C,).
+      reward: float32 (C,).
+      terminal: bool (C,), the episode ended by itself.
+      truncated: bool (C,), it was cut off.
+    """
+
+    observation: jax.Array
+    next_observation: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    terminal: jax.Array
+    truncated: jax.Array
 
 
 class Replay(NamedTuple):
