@@ -1,9 +1,10 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory.
-Stands in the root because the doctests of the package and the pages need it too."""
+"""What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory, gin as
+it was. Stands in the root because the doctests of the package and the pages need it too."""
 
 import os
+import sys
 from importlib import metadata
 
 import hypothesis
@@ -43,3 +44,11 @@ def forget_compiled_programs():
 
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unlocked_gin():
+    """A command run in this process leaves gin locked; Dopamine, imported later, adds to it."""
+    yield
+    if "gin" in sys.modules:
+        sys.modules["gin"].clear_config()

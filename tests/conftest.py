@@ -5,7 +5,6 @@
 import json
 import os
 import shutil
-import sys
 
 import jax
 import pytest
@@ -23,14 +22,6 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unlocked_gin():
-    """A command run in this process leaves gin locked; Dopamine, imported later, adds to it."""
-    yield
-    if "gin" in sys.modules:
-        sys.modules["gin"].clear_config()
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -42,7 +42,7 @@ def home(name: str) -> str:
 
 def examples(text: str) -> dict[str, list[str]]:
     """`{heading: full names}` of a page's examples: which names of the page each shows, written
-    with their module, as `parts.budget`."""
+    with their module, as `parts.budget`, or as gin has them, `@ReDo` or `ReDo.tau = 0.1`."""
     names = names_on(text)
     sections = EXAMPLE.findall(text.partition("\n## Examples\n")[2])
     codes = {heading: "\n".join(PROMPT.findall(section)) for heading, section in sections}
@@ -54,6 +54,7 @@ def examples(text: str) -> dict[str, list[str]]:
 
 def _is_in(code: str, name: str, names: list[str]) -> bool:
     last = name.rpartition(".")[2]
-    alike = [other for other in names if other.endswith(f".{last}") and home(other) == home(name)]
+    namesakes = [other for other in names if other.endswith(f".{last}") and other != name]
+    alike = [name, *(other for other in namesakes if home(other) == home(name))]
     written = "|".join(re.escape(".".join(other.split(".")[-2:])) for other in alike)
-    return re.search(rf"\b(?:{written})\b", code) is not None
+    return re.search(rf"\b(?:{written})\b|@{last}\b|^{last}\.\w+ = ", code, re.M) is not None

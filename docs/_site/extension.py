@@ -16,6 +16,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from entries import EXAMPLE, documented, examples, home
 from links import INCLUDE, rewritten
+from sphinx.util import inspect as sphinx_inspect
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import stringify_annotation
@@ -31,6 +32,15 @@ ALIASES = tuple(  # (a type as Sphinx writes it out, its name), the longest firs
         (parts.ScoreFunction, "dormant.parts.ScoreFunction"),
         (parts.When, "dormant.parts.When"),
     )
+)
+FIELD = type(parts.Score.measure)  # that of a NamedTuple
+DATA = re.compile(r"^(```\{py:data\} (\S+)\n:module: (\S+)\n(?:.*\n)*?)(?=```$)", re.MULTILINE)
+# What a signature shows of a default that Python cannot write out, of Flax's own fields, and of a
+# type that says nothing.
+SHORTER = (
+    (re.compile(r"<(?:[^<>]|<[^<>]*>)+>"), "..."),
+    (re.compile(r", parent: [^=]+ = \.\.\., name: [^=]+ = None\)$"), ")"),
+    (re.compile(r": ~?(?:typing\.)?Any(?=,| =|\))"), ""),
 )
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(?=(\w?))|[|]|[*](?=\w)")
 
@@ -51,8 +61,10 @@ class Public(SphinxDirective):
             other if other.endswith("." + name.rpartition(".")[2]) else name
             for name, other in zip(listed, others, strict=True)
         ]
-        table = [".. currentmodule:: None", "", ".. autosummary::", "   :nosignatures:", ""]
-        table += [f"   ~{name}" for name in public]
+        table = [".. currentmodule:: None", ""]
+        if len(public) > 1 or public != listed:
+            table += [".. autosummary::", "   :nosignatures:", ""]
+            table += [f"   ~{name}" for name in public]
         entries = [
             line
             for name, other in zip(listed, public, strict=True)
@@ -73,17 +85,28 @@ class Public(SphinxDirective):
     def example(self, name: str) -> list[str]:
         """A link to the first example of the page that shows the name."""
         shown = examples(Path(self.env.doc2path(self.env.docname)).read_text("utf-8"))
-        headings = [heading for heading, names in shown.items() if name in names][:1]
-        return [line for each in headings for line in (f"   {example_link(each)}", "")]
+        heading = first_example(name, shown)
+        link = f"   `Example: {heading} <#{nodes.make_id(heading)}>`__"
+        return [link, ""] if heading else []
 
 
-def example_link(heading: str) -> str:
-    return f"`Example: {heading} <#{nodes.make_id(heading)}>`__"
+def first_example(name: str, shown: dict[str, list[str]]) -> str:
+    """The heading of the first of a page's examples that shows a name; "" for none."""
+    return next((heading for heading, names in shown.items() if name in names), "")
 
 
-def with_links_back(text: str, docs: Path) -> str:
-    """A page of the API with links from each of its examples to the entries of what it shows."""
+def with_links(text: str, docs: Path) -> str:
+    """A page of the API with links from each of its examples to the entries of what it shows, and
+    from the entries that are written out in it to their examples."""
     shown = examples(text)
+
+    def with_example(match: re.Match) -> str:
+        block, name, module = match.groups()
+        heading = first_example(f"{module}.{name}", shown)
+        link = f"\n[Example: {heading}](#{nodes.make_id(heading)})\n"
+        return block + link if heading else block
+
+    text = DATA.sub(with_example, text)
     before, title, after = text.partition("\n## Examples\n")
 
     def linked(match: re.Match) -> str:
@@ -128,12 +151,30 @@ def docstring(app, what, name, obj, options, lines: list[str]) -> None:
 
 
 def signature(app, what, name, obj, options, arguments: str, returned: str):
-    """Writes types by their names that are there for being long."""
-    return tuple(functools.reduce(_named, ALIASES, text) for text in (arguments, returned))
+    """Writes types by their names that are there for being long, and defaults so that they can be
+    read."""
+    arguments, returned = (text and _readable(text) for text in (arguments, returned))
+    if what == "class" and arguments == "(*args, **kwargs)":  # of nnx's metaclass
+        own = sphinx_inspect.signature(obj.__init__, bound_method=True)
+        arguments = _readable(
+            sphinx_inspect.stringify_signature(
+                own, show_return_annotation=False, unqualified_typehints=True
+            )
+        )
+    return arguments, returned
 
 
-def _named(text: str | None, alias: tuple[str, str]) -> str | None:
-    return text and text.replace(*alias)
+def _readable(text: str) -> str:
+    for written, name in ALIASES:
+        text = text.replace(written, name)
+    for pattern, shorter in SHORTER:
+        text = pattern.sub(shorter, text)
+    return text
+
+
+def skipped(app, what, name, obj, skip: bool, options) -> bool | None:
+    """Leaves out the fields of a NamedTuple, which its docstring describes."""
+    return True if isinstance(obj, FIELD) else None
 
 
 def links(app, docname: str, source: list[str]) -> None:
@@ -152,9 +193,10 @@ def links(app, docname: str, source: list[str]) -> None:
         app.env.note_dependency(str(file))
         return shown(file.read_text("utf-8"), file)
 
-    source[0] = INCLUDE.sub(included, shown(source[0], page))
+    # What a doctest prints ends with an empty line, which is not part of the example.
+    source[0] = INCLUDE.sub(included, shown(source[0], page)).replace("\n\n```\n", "\n```\n")
     if page.parent.name == "api":
-        source[0] = with_links_back(source[0], docs)
+        source[0] = with_links(source[0], docs)
 
 
 def figures(app, doctree) -> None:
@@ -174,5 +216,6 @@ def setup(app):
     app.connect("doctree-read", figures)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-skip-member", skipped)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,7 +16,7 @@ class AdaptiveLinear(nnx.Module):
     """`adaptive_linear` with a learned `alpha`, (H,), one for each neuron.
 
     Args:
-      features: H.
+      features: neurons, H.
       activation, lipschitz: as there.
       alpha_init: of `alpha`; by default 0, with which training begins at the plain activation.
       rngs: streams of keys; "params" is used.
@@ -62,7 +62,7 @@ class Normalized(nnx.Module):
     """LayerNorm before a non-linearity: `linen.Normalized`, where it stands what that means.
 
     Args:
-      features: H.
+      features: neurons, H.
       activation: elementwise, such as relu.
       dtype: of the norm, as of `flax.nnx.LayerNorm`.
       rngs: streams of keys.
@@ -88,7 +88,7 @@ class HadamardDense(nnx.Module):
 
     Args:
       inputs: size of the last axis of what it reads.
-      features: H.
+      features: neurons, H.
       activation: elementwise.
       dtype: as of `flax.nnx.Linear`.
       rngs: streams of keys.

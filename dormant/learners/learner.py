@@ -78,9 +78,10 @@ class Gradients(NamedTuple):
     on the step's batch and key; computed only where something is due that reads it.
 
     Attributes:
-      of_parameters: `of_parameters(params, target_params, batch, key) -> gradient`, a tree like params.
-      output_loss: `output_loss(params, target_params, batch, key) -> (loss of the network's outputs,
-        its inputs)`, for gradients of pre-activations; None where there are none.
+      of_parameters: `of_parameters(params, target_params, batch, key) -> gradient`, like params.
+      output_loss: `output_loss(params, target_params, batch, key) -> (loss, inputs)`, with the loss
+        a function of the network's outputs for these inputs; for gradients of pre-activations, None
+        where there are none.
     """
 
     of_parameters: Gradient
