@@ -182,7 +182,7 @@ def contribution_utility(
 def contribution_score(
     graph: NeuronGraph, params: Any, activations: Mapping[str, jax.Array]
 ) -> Scores:
-    """Continual backprop's contribution `E|h_i| sum|w_out|` (Dohare et al., Nature 2024, equation 1).
+    """Continual backprop's contribution `E|h_i| sum|w_out|`, equation 1 of Dohare et al. 2024.
 
     In the units of what it adds to the next layer, not divided by the layer's mean, so it is for
     selections that compare neurons of one layer: `parts.budget`, `parts.mature_and_rare`. With
