@@ -6,6 +6,7 @@ it was. Stands in the root because the doctests of the package and the pages nee
 import os
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -18,6 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("default")
+
+MOST_RESIDENT = 2.5e9  # bytes of a process of tests, of which `make test` has two
 
 # Built pages, and what Sphinx imports: their modules are no package, and need what docs need.
 collect_ignore_glob = ["docs/_build/*", "docs/_site/*", "docs/conf.py", "*/_build/*"]
@@ -39,11 +42,21 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
-    """Frees what JAX compiled for a module: hundreds of programs would add up to gigabytes."""
+    """Frees what JAX compiled once it is much: all programs would add up to many gigabytes."""
     import jax
 
     yield
-    jax.clear_caches()
+    if resident_bytes() > MOST_RESIDENT:
+        jax.clear_caches()
+
+
+def resident_bytes():
+    """The memory of this process; infinite where the system does not tell it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    except OSError:
+        return float("inf")
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="module", autouse=True)
