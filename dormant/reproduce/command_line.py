@@ -43,12 +43,15 @@ Runs an experiment of the paper, or goes on with it: what is finished is skipped
 interrupted is resumed from its checkpoint. Then `python -m dormant.report DIR` makes its tables,
 figures and page."""
 
+_MOST_SEEDS = 10_000
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code.
 
     0: all runs are whole, or go on in an engine that does not need this process; 1: some have
-    failed; 2: a mistake, one line on stderr and nothing written;
+    failed, or `--watch` found that nothing works on them; 2: a mistake, one line on stderr and
+    nothing written;
     130 or 143: interrupted by SIGINT or SIGTERM, every run at its last checkpoint.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -93,14 +96,14 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     if known.finished is not None:
         check_finished_file(known.finished, folder, file.runs)
     check_parts(known.merge or (), file)
-    check_hosts(known.hosts, tasks_of(planned))
+    check_hosts(known.hosts, planned)
     if known.dry_run:
-        print(_dry_run(planned, folder))
+        print(_dry_run(planned, Verified(folder, known.finished)))
         return 0
     if known.compile_for is not None:
         return 1 if compile_jobs(planned, hardware_of(known.compile_for)) else 0
     check(not folder.exists() or folder.is_dir(), "--base_dir", "a folder", str(folder))
-    verified, merges = Verified(folder), known.merge is not None
+    verified, merges = Verified(folder, known.finished), known.merge is not None
     for job in planned if not merges else ():
         if job.data and _lacks(job) and state_of_job(verified, job).status != FINISHED:
             raise ValueError(
@@ -136,15 +139,16 @@ def _without_merge(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def _seeds(text: str | None) -> int | range | None:
+def _seeds(text: str | None) -> range | None:
     """Reads 10, or 5:10 for 5 to 9."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", text)
-    seeds = range(0) if found is None else range(int(found[1]), int(found[2] or 0))
-    if found is not None and found[2] is None:
-        return int(found[1])
-    check(len(seeds) > 0, "--seeds", "a number such as 10, or a range such as 5:10", text)
+    seeds = range(0)
+    if found is not None:
+        seeds = range(int(found[1]), int(found[2])) if found[2] else range(int(found[1]))
+    allowed = f"a number such as 10, or a range such as 5:10, of at most {_MOST_SEEDS:,} seeds"
+    check(0 < len(seeds) <= _MOST_SEEDS, "--seeds", allowed, text)
     return seeds
 
 
@@ -152,9 +156,8 @@ def _status(folder: Path, follow: bool, name: str | None = None) -> int:
     held = read_experiment(folder).name
     check(name in (None, held), "--base_dir", f"a folder of {name}", f"{folder}, of {held}")
     if follow:
-        status.watch(folder)
-    else:
-        print(status.report(folder))
+        return status.watch(folder)
+    print(status.report(folder))
     return 0
 
 
@@ -184,19 +187,23 @@ def _lacks(job: Job) -> bool:
     return job.data is not None and not job.data.exists()
 
 
-def _dry_run(planned: Sequence[Job], folder: Path) -> str:
-    lines, verified = [], Verified(folder)
-    for job in planned:
+def _dry_run(planned: Sequence[Job], verified: Verified) -> str:
+    """The commands of what the real command starts, and what each of the others is."""
+    lines, left = [], []
+    for job in left_of_packs(verified, planned):
         # On one line, as it is a comment among commands.
         state = f"to run, lacks {' '.join(str(job.data).split())}" if _lacks(job) else "to run"
         status = state_of_job(verified, job).status
         state = {FINISHED: "finished", UNREADABLE: "cannot be read"}.get(status, state)
         seeds = len(job.runs)
         lines.append(f"# {state}: {job.name}" + (f", {seeds} seeds" if seeds > 1 else ""))
-        lines.append(job.command)
-    runs = sum(len(job.runs) for job in planned)
-    steps = sum(job.agent_steps for job in planned)
-    return "\n".join([*lines, f"# {runs} runs, {steps:,} agent steps; nothing was started"])
+        if status not in (FINISHED, UNREADABLE):
+            lines.append(job.command)
+            left.append(job)
+    runs = sum(len(job.runs) for job in left)
+    steps = sum(job.agent_steps for job in left)
+    end = f"# {runs} runs, {steps:,} agent steps; nothing was started"
+    return "\n".join([*lines, end])
 
 
 def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path, report: str) -> str:
@@ -224,7 +231,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         help="such as fig10, tab6 or minatar_replay_ratio; module:NAME for an Experiment of yours",
     )
-    parser.add_argument("--list", action="store_true", help="show all experiments and stop")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="show all experiments and stop")
     parser.add_argument(
         "--scale", choices=SCALES, help="default: smoke, of quickstart mini; with --list: paper"
     )
@@ -236,22 +244,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="results.csv of runs that were made elsewhere, which are not run again",
     )
-    parser.add_argument(
+    instead.add_argument(
         "--status", action="store_true", help="show what runs where, how fast, and stop"
     )
-    parser.add_argument(
-        "--watch", action="store_true", help="the same every ten seconds until all is done"
+    instead.add_argument(
+        "--watch", action="store_true", help="the same every ten seconds until nothing runs"
     )
-    parser.add_argument(
+    instead.add_argument(
         "--compile_for",
         metavar="HARDWARE",
         help="compile the runs' programs for v5e:4x4, another slice of TPUs or cuda, and stop",
     )
-    parser.add_argument("--dry_run", action="store_true", help="print the commands and stop")
+    instead.add_argument("--dry_run", action="store_true", help="print the commands and stop")
     parser.add_argument(
         "--seeds", help="how many of each, or which: 10, or 5:10 for 5 to 9 (default: the scale's)"
     )
-    parser.add_argument(
+    instead.add_argument(
         "--merge",
         nargs="+",
         type=Path,

@@ -3,7 +3,9 @@
 """The folder of an experiment: its plan, which never changes, and one process at a time."""
 
 import contextlib
+import os
 import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,12 +14,18 @@ from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_exp
 from dormant.records.files import (
     CHECKPOINTS_FOLDER,
     EXPERIMENT_FILE,
+    FINISHED_FILE,
+    LEASE_FILE,
     process_folder,
     write_atomically,
 )
 from dormant.records.lease import Lease
+from dormant.reproduce.engines.engine import ENGINE_FOLDER
 from dormant.reproduce.jobs import SEED_PARAMETERS, gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
+
+# What there is in a folder before any run has begun.
+_PLANNED = {EXPERIMENT_FILE, FINISHED_FILE, LEASE_FILE, ENGINE_FOLDER}
 
 
 def check_plan(folder: Path, experiment: ExperimentFile) -> None:
@@ -49,6 +57,9 @@ def write_plan(folder: Path, experiment: ExperimentFile) -> None:
 def held(folder: Path) -> Iterator[int]:
     """Makes the folder, and holds it against other processes; see `Lease`.
 
+    What was planned in it is taken back where an error comes before anything was begun: a command
+    that was put right may plan otherwise.
+
     Yields:
       The file descriptor that holds it. A process that inherits it holds the folder too, so that
       one which outlives its parent keeps others out.
@@ -57,11 +68,35 @@ def held(folder: Path) -> Iterator[int]:
       ConfigurationError: another process holds it.
     """
     lease = Lease(folder)
+    before = set(os.listdir(folder)) if folder.is_dir() else None
     lease.acquire()
     try:
         yield lease.fileno()
+    except (OSError, ValueError):
+        _take_back(folder, before)
+        raise
     finally:
         lease.release()
+
+
+def _take_back(folder: Path, before: set[str] | None) -> None:
+    """Removes a plan of which nothing was begun.
+
+    Args:
+      folder: the experiment's.
+      before: what was in it; None where it was not there.
+    """
+    known = before or set()
+    added = set(os.listdir(folder)) - known
+    submitted = any((folder / ENGINE_FOLDER).glob("*/*.names"))
+    if EXPERIMENT_FILE in known or submitted or not added <= _PLANNED:
+        return
+    for name in added - {ENGINE_FOLDER}:
+        (folder / name).unlink()
+    if ENGINE_FOLDER in added:
+        shutil.rmtree(folder / ENGINE_FOLDER)
+    if before is None:
+        folder.rmdir()
 
 
 def works_on(folder: Path, runs: Sequence[str], process: int = 0) -> str:

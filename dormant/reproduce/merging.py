@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.checks import check
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
-from dormant.records.files import CHECKPOINTS_FOLDER, FINISHED_FILE
+from dormant.records.files import CHECKPOINTS_FOLDER, EXPERIMENT_FILE, FINISHED_FILE
 from dormant.records.results import FINISHED
 from dormant.reproduce.experiment_folder import identity, works_on
 from dormant.reproduce.jobs import Job
@@ -39,6 +40,8 @@ def check_parts(parts: Sequence[Path], experiment: ExperimentFile) -> None:
     """
     planned = {identity(run, in_part=True) for run in experiment.runs}
     for part in parts:
+        is_one = (part / EXPERIMENT_FILE).is_file()
+        check(is_one, "--merge", f"folders with an {EXPERIMENT_FILE}", str(part))
         found = read_experiment(part)
         strange = [run for run in found.runs if identity(run, in_part=True) not in planned]
         same = (found.name, found.scale) == (experiment.name, experiment.scale)

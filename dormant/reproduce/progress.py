@@ -40,13 +40,14 @@ class State(NamedTuple):
     problem: str
 
 
-def state_of(root: Path, run: PlannedRun) -> State:
-    """Whether a planned run is whole, here or in finished.csv. Only of a run that calls itself
-    finished is all read."""
+def state_of(root: Path, run: PlannedRun, finished: Path | None = None) -> State:
+    """Whether a planned run is whole, here or in a table of runs that were made elsewhere, which is
+    the folder's finished.csv unless another is given. Only of a run that calls itself finished is
+    all read."""
     try:
         details = read_object(root / run.folder / RUN_FILE)
     except FileNotFoundError:
-        if is_finished_elsewhere(root, run):
+        if _is_finished_in(finished or root / FINISHED_FILE, run):
             return State(FINISHED, "")
         return State("not started", "it has no run.json")
     except ValueError as error:
@@ -61,8 +62,9 @@ class Verified:
     """Runs of a folder that were read to their end and found whole: not read again while their
     files stay as they are, by this process or a later one."""
 
-    def __init__(self, root: Path):
-        self._root, self._path = root, root / VERIFIED_FILE
+    def __init__(self, root: Path, finished: Path | None = None):
+        """For the arguments see `state_of`."""
+        self._root, self._path, self._finished = root, root / VERIFIED_FILE, finished
         try:
             self._known = read_object(self._path)
         except (OSError, ValueError):
@@ -75,7 +77,7 @@ class Verified:
         known = [run.agent_steps, *files]
         if None not in files and self._known.get(run.folder) == known:
             return State(FINISHED, "")
-        state = state_of(self._root, run)
+        state = state_of(self._root, run, self._finished)
         if state.status == FINISHED and None not in files:
             self._known[run.folder] = known
         return state
@@ -98,9 +100,8 @@ def _signature(path: Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns]
 
 
-def is_finished_elsewhere(root: Path, run: PlannedRun) -> bool:
-    """Whether an experiment's finished.csv has a planned run to its end."""
-    path = root / FINISHED_FILE
+def _is_finished_in(path: Path, run: PlannedRun) -> bool:
+    """Whether a table of runs that were made elsewhere has a planned run to its end."""
     if not path.is_file():
         return False
     steps = _last_steps(path, path.stat().st_mtime_ns)
@@ -128,13 +129,12 @@ def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> N
     folder has one of already.
 
     Raises:
-      OSError: it cannot be read.
-      ValueError: it is none.
+      ValueError: it cannot be read, or is none.
     """
     own = root / FINISHED_FILE
     try:
         found = _last_steps(path, path.stat().st_mtime_ns)
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"`--finished` must be a results.csv that dormant.report wrote ({error!r}); got {path}"
         ) from error
@@ -170,7 +170,7 @@ def last_record(root: Path, run: PlannedRun) -> LastRecord:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             lines = file.read().splitlines()
     except OSError:
-        is_finished = not path.exists() and is_finished_elsewhere(root, run)
+        is_finished = not path.exists() and _is_finished_in(root / FINISHED_FILE, run)
         return LastRecord(run.agent_steps if is_finished else 0)
     step = 0
     for line in reversed(lines):

@@ -3,6 +3,7 @@
 """What runs where, how fast, and when an experiment will be done: read from its folder alone."""
 
 import collections
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -19,12 +20,17 @@ from dormant.records.files import (
 )
 from dormant.records.lease import Holder, holder_of
 from dormant.records.results import FAILED, FINISHED, INTERRUPTED, NOT_STARTED, RUNNING, UNREADABLE
+from dormant.reproduce.engines.engine import ENGINE_FOLDER, last_line
+from dormant.reproduce.engines.worker import TASKS_FILE
 from dormant.reproduce.progress import LastRecord, last_record
 
+STARTING = "starting"  # its process was started just now, and has said nothing yet
 LOST = "lost"  # run.json says "running", and nobody renews the lease
 # In the order in which they are shown.
-_ORDER = (FINISHED, RUNNING, LOST, INTERRUPTED, FAILED, UNREADABLE, NOT_STARTED)
+_ORDER = (FINISHED, RUNNING, STARTING, LOST, INTERRUPTED, FAILED, UNREADABLE, NOT_STARTED)
 _MOST_LINES = 30
+# Seconds in which Python imports the package, with a slow file system too.
+_STARTING_SECONDS = 120.0
 _DONE = "all runs are whole"
 # Nothing is recorded before the first iteration has ended.
 _BEFORE_RECORDS = " its first iteration, or still compiles"
@@ -54,6 +60,7 @@ class RunStatus(NamedTuple):
 
 def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
     """The status of every planned run, by the ends of its files: of a large sweep in a second."""
+    starting = _starting(folder)
     for run in experiment.runs:
         last = last_record(folder, run)
         status, holder, error = NOT_STARTED, None, ""
@@ -74,7 +81,30 @@ def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
         if status == RUNNING:
             holder = _holder(folder, run)
             status = RUNNING if holder is not None and holder.is_alive else LOST
+        if status in (NOT_STARTED, LOST, INTERRUPTED, FAILED):
+            places = (run.folder, str(Path(run.folder).parent))
+            status = status if starting.isdisjoint(places) else STARTING
         yield RunStatus(run, status, last, holder, error, command, Compilation.of(compiled))
+
+
+def _starting(folder: Path) -> set[str]:
+    """What holds the runs of processes that were started just now; see `Job.folders`."""
+    found = set()
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        for task in read_object(folder / TASKS_FILE)["tasks"].values():
+            if _was_just_opened(folder / task["log"]):
+                found.update(task["folders"])
+    return found
+
+
+def _was_just_opened(log: Path) -> bool:
+    """Whether a log ends with the command of a process, see `open_log`, and is new."""
+    try:
+        is_new = time.time() - log.stat().st_mtime < _STARTING_SECONDS
+        text = log.read_text(encoding="utf-8", errors="replace") if is_new else ""
+    except OSError:
+        return False
+    return last_line(text).startswith("$ ")
 
 
 def report(folder: Path) -> str:
@@ -84,24 +114,61 @@ def report(folder: Path) -> str:
       OSError, ValueError: the folder holds no experiment that can be read.
     """
     experiment = read_experiment(folder)
-    found = list(statuses(folder, experiment))
+    return _report(experiment, list(statuses(folder, experiment)))
+
+
+def _report(experiment: ExperimentFile, found: Sequence[RunStatus]) -> str:
     counts = collections.Counter(each.status for each in found)
     counted = ", ".join(f"{counts[name]:,} {name}" for name in _ORDER if counts[name])
     lines = [f"{experiment.name}, scale {experiment.scale}: {len(found):,} runs, {counted}"]
-    running = [each for each in found if each.status == RUNNING]
+    running = [each for each in found if each.status in (RUNNING, STARTING)]
     lines += _shown(_lines(running))
     lines += _shown(_lines([each for each in found if each.status in (LOST, FAILED, UNREADABLE)]))
     return "\n".join([*lines, *_compiled(found), _end(found, running)])
 
 
-def watch(folder: Path, every: float = 10.0) -> None:
-    """Prints the report every so many seconds until all runs are whole."""
+def watch(folder: Path, every: float = 10.0) -> int:
+    """Prints the report every so many seconds until nothing changes any more.
+
+    Returns:
+      The exit code: 0 where all runs are whole; 1 where some are not, and two reports in a row have
+      found nothing that works on them, which is said in a last line.
+
+    Raises:
+      OSError, ValueError: the folder holds no experiment that can be read.
+    """
+    had_ended = False
     while True:
-        text = report(folder)
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)
-        if text.endswith(_DONE):
-            return
+        experiment = read_experiment(folder)
+        found = list(statuses(folder, experiment))
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {_report(experiment, found)}", flush=True)
+        left = [each for each in found if each.status != FINISHED]
+        if not left:
+            return 0
+        has_ended = _has_ended(folder, left)
+        if has_ended and had_ended:
+            print(_ended(experiment, left))
+            return 1
+        had_ended = has_ended
         time.sleep(every)
+
+
+def _has_ended(folder: Path, left: Sequence[RunStatus]) -> bool:
+    """Whether nothing works on what is not whole, and nothing will by itself."""
+    driver = holder_of(folder)
+    if driver is not None and driver.is_alive:
+        return False
+    # What was submitted to an engine that outlives its driver may wait, or be started again.
+    if any((folder / ENGINE_FOLDER).glob("*/*.names")):
+        return all(each.status in (FAILED, UNREADABLE) for each in left)
+    return all(each.status not in (RUNNING, STARTING) for each in left)
+
+
+def _ended(experiment: ExperimentFile, left: Sequence[RunStatus]) -> str:
+    names = [f"{each.run.folder} ({each.status})" for each in left[:_MOST_LINES]]
+    more = len(left) - len(names)
+    named = ", ".join(names) + (f" and {more:,} more" if more else "")
+    return f"nothing works on {named}; to go on: {experiment.command}"
 
 
 def _holder(folder: Path, run: PlannedRun) -> Holder | None:
@@ -162,7 +229,7 @@ def _end(found: Sequence[RunStatus], running: Sequence[RunStatus]) -> str:
     speed = math.fsum(each.last.steps_per_second or 0.0 for each in running)
     done = f"{left:,} agent steps are left"
     if not speed:
-        why = "no iteration has ended" if running else "nothing runs, or its process just begins"
+        why = "no iteration has ended" if running else "nothing runs"
         return f"{done}; the speed is not known yet: {why}"
     hours = left / speed / 3600
     length = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"

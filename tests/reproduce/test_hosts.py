@@ -28,13 +28,14 @@ LOST = Ended(None, was_lost=True)
     [
         ("minatar_prune", "0", "`--hosts` must be a whole number >= 1; got 0"),
         ("quickstart", "2", "is no run on the device; got 2"),
+        ("minatar_prune", "3", "a divisor of 4, the number of seeds of dqn"),
     ],
 )
 def test_hosts_are_refused_in_a_line_and_nothing_is_written(
     engine, name, hosts, said, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert main([name, f"--engine={engine}", f"--hosts={hosts}"]) == 2
+    assert main([name, f"--engine={engine}", f"--hosts={hosts}", "--seeds=4"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("dormant.reproduce: `--hosts` must be ") and said in error
     assert error.count("\n") == 1 and not list(tmp_path.iterdir())

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from dormant.reproduce.command_line import main
-from dormant.reproduce.engines import jobset
-from dormant.reproduce.engines.engine import Task
+from dormant.reproduce.engines import jobset, worker
+from dormant.reproduce.engines.engine import MISTAKE, Task
 from dormant.reproduce.engines.jobset import JobSet, Pod
 from tests.report.hostile_runs import planned_runs, write_run
 
@@ -68,15 +68,19 @@ def test_kubernetes_would_take_a_job(made):
     validate(job)
 
 
-def test_several_hosts_run_one_program(made):
+def test_several_hosts_run_one_program(made, capsys):
     (document,) = made(ON_DEVICE, hosts=4)
     assert document["kind"] == "JobSet"
     (replicated,) = document["spec"]["replicatedJobs"]
     job = replicated["template"]["spec"]
     assert (job["completions"], job["parallelism"], job["backoffLimit"]) == (4, 4, 0)
-    *arguments, binding = container_of(job["template"])["args"]
-    assert arguments == ["-m", "dormant.train_vectorized", ODD.replace("$(", "$$(")]
-    assert binding == "--gin_bindings=VectorizedRun.distributed = True"
+    # As Kubernetes would have them in the second pod: each goes through a worker of its rank.
+    told = container_of(job["template"])["args"]
+    index = "$(JOB_COMPLETION_INDEX)"
+    assert [word for word in told if index in word.replace("$$(", "")] == [f"--rank={index}"]
+    _, module, *arguments = [word.replace(f"={index}", "=1").replace("$$(", "$(") for word in told]
+    assert module == worker.__name__ and worker.main(arguments) == MISTAKE
+    assert capsys.readouterr().err.startswith(f"worker of rank 1: exit code {MISTAKE}: [Errno 2] ")
 
 
 def test_kubernetes_would_take_the_jobs_of_a_jobset(made):
@@ -150,6 +154,18 @@ def test_wrong_options_are_refused_in_a_line_and_nothing_is_written(
     err = capsys.readouterr().err
     assert err.startswith(f"dormant.reproduce: {said}") and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_that_cannot_be_written_leaves_no_plan(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "engine").write_text("in the way", "utf-8")
+    command = ["minatar_prune", f"--volume=claim:{tmp_path}", "--base_dir=x", *FLAGS]
+    assert main(command) == 2 and capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["engine"]
+    (folder / "engine").unlink()
+    assert main([*command, "--seeds=4"]) == 0
 
 
 def test_kubernetes_would_take_the_jobs_of_the_launcher():

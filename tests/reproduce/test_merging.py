@@ -91,7 +91,7 @@ def test_what_is_not_whole_is_not_taken_and_what_was_begun_is_replaced(tmp_path,
             lambda folder: part(folder, name="minatar_fixed_budget"),
             "holds minatar_fixed_budget",
         ),
-        (lambda folder: None, "no experiment.json in"),
+        (lambda folder: None, "`--merge` must be folders with an experiment.json; got "),
     ],
 )
 def test_a_folder_of_another_experiment_is_refused(tmp_path, other, said, capsys):

@@ -19,11 +19,12 @@ from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE
 from dormant.records.run_folders import read_planned
 from dormant.report.csv_results import write_csv
 from dormant.report.sources import read_folder
-from dormant.reproduce import running
+from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.local import Local
 from dormant.reproduce.experiment_folder import held
 from dormant.reproduce.jobs import Job
+from dormant.reproduce.jobs import jobs as jobs_of
 from dormant.reproduce.progress import State, reached, state_of
 from dormant.reproduce.running import Budgets, log_of
 from tests.report.hostile_runs import planned_runs, write_run
@@ -126,6 +127,23 @@ def test_what_was_made_elsewhere_is_not_made_again_and_is_in_the_report(prepared
     assert "1 runs were made elsewhere: finished.csv has them" in found.notes
 
 
+def test_what_was_made_elsewhere_is_no_command_of_a_dry_run(tmp_path, capsys):
+    folder, table = tmp_path / "x", tmp_path / "results.csv"
+    asked = ["fig1", "--scale=paper", "--games=Pong", f"--finished={table}", "--dry_run"]
+    planned = jobs_of(catalog.find("fig1"), "paper", folder, games=["Pong"])
+    (made,) = planned[0].runs
+    lines = ["method,setting,game,seed,agent_step,measure,value"]
+    lines.append(
+        f"{made.method},{made.setting},{made.game},{made.seed},{made.agent_steps},return,1"
+    )
+    table.write_text("\n".join(lines) + "\n", "utf-8")
+    assert main([*asked, f"--base_dir={folder}"]) == 0
+    printed = capsys.readouterr().out
+    assert f"# finished: {made.folder}\n" in printed and f"/{made.folder} " not in printed
+    assert printed.count("python -m ") == len(planned) - 1 and not folder.exists()
+    assert f"\n# {len(planned) - 1} runs, " in printed
+
+
 def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
@@ -134,6 +152,7 @@ def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
     assert main(arguments) == 2
     assert "`--finished` must be a results.csv that" in capsys.readouterr().err
     assert main([*arguments[:2], f"--finished={tmp_path / 'none.csv'}"]) == 2
+    assert "`--finished` must be a results.csv that" in capsys.readouterr().err
     assert not folder.exists()
 
 
@@ -248,6 +267,8 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
         ([], "`name` must be an experiment that --list shows, or module:NAME of one of your own;"),
         (["fig77"], "got 'fig77'"),
         (["fig1", "--parallel=0"], "`--parallel` must be a whole number >= 1; got 0"),
+        (["fig1", "--parallel=999999999"], "`--parallel` must be a whole number from 1 to 10000;"),
+        (["fig1", "--seeds=999999999"], "or a range such as 5:10, of at most 10,000 seeds; got"),
         (["fig1", "--retries=-1"], "`--retries` must be a whole number >= 0; got -1"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
         (["fig1", "--base_dir="], "`--base_dir` must be the name of a folder; got ''"),
@@ -271,17 +292,24 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, problem, tmp_pa
     assert problem in error and error.count("\n") == 1 and not folder.exists()
 
 
+@pytest.mark.parametrize("other", ["--status", "--list", "--compile_for=cuda", "--merge=x"])
+def test_of_what_is_done_instead_of_running_one_is_asked_for(other, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["fig1", f"--base_dir={tmp_path / 'x'}", "--dry_run", other])
+    error = capsys.readouterr().err
+    assert "not allowed with argument" in error and error.count("\n") == 1
+
+
 def test_another_plan_in_the_folder_and_another_process_are_refused(tmp_path, capsys):
     folder = tmp_path / "x"
     with held(folder):
         assert main(["minatar_prune", f"--base_dir={folder}"]) == 2
         assert "no other process works on" in capsys.readouterr().err
-    from dormant.reproduce import catalog
     from dormant.reproduce.experiment_folder import write_plan
-    from dormant.reproduce.jobs import experiment_file, jobs
+    from dormant.reproduce.jobs import experiment_file
 
     experiment = catalog.find("minatar_prune")
-    planned = jobs(experiment, "smoke", tmp_path / "elsewhere")
+    planned = jobs_of(experiment, "smoke", tmp_path / "elsewhere")
     write_plan(folder, experiment_file(experiment, "smoke", planned, "python -m it"))
     assert main(["minatar_prune", f"--base_dir={folder}", "--dry_run"]) == 0
     capsys.readouterr()

@@ -99,9 +99,13 @@ def sbatch(tmp_path, monkeypatch):
     """An sbatch that refuses all that it is given."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n", "utf-8")
-    (folder / "sbatch").chmod(0o755)
+    put_sbatch(folder, "echo no such partition >&2\nexit 1")
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def put_sbatch(folder, script):
+    (folder / "sbatch").write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    (folder / "sbatch").chmod(0o755)
 
 
 def test_options_are_words_or_lines_of_a_file(sbatch, tmp_path):
@@ -111,9 +115,11 @@ def test_options_are_words_or_lines_of_a_file(sbatch, tmp_path):
     assert read_options(["--time=1-0", str(path)]) == expected
 
 
-@pytest.mark.parametrize("word", ["-n1", "--", "--array=1", "--arr=1", "--wrap=x", "--a=\n"])
+@pytest.mark.parametrize(
+    "word", ["-n1", "--", "--array=1", "--arr=1", "--wrap=x", "--a=\n", "no_file"]
+)
 def test_other_words_are_refused(sbatch, word):
-    with pytest.raises(ValueError, match="`--slurm_options` must be an option of sbatch such as"):
+    with pytest.raises(ValueError, match="`--slurm_options` must be (an option of sbatch|options)"):
         read_options([word])
 
 
@@ -126,9 +132,27 @@ def test_without_slurm_it_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_sbatch_refuses_leaves_no_submission(sbatch, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        (None, "sbatch must succeed; got exit code 1: no such partition"),
+        ("exit 0", "`sbatch` must be a command that prints the array's id; got ''"),
+    ],
+)
+def test_what_sbatch_refuses_leaves_no_plan(sbatch, tmp_path, monkeypatch, capsys, script, said):
     monkeypatch.chdir(tmp_path)
+    if script is not None:
+        put_sbatch(tmp_path / "bin", script)
     assert main(["minatar_prune", "--engine=slurm", "--base_dir=x"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "dormant.reproduce: sbatch must succeed; got exit code 1: no such partition"
-    assert list((tmp_path / "x" / "engine" / "slurm").iterdir()) == []
+    assert last == f"dormant.reproduce: {said}"
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_sbatch_took_before_it_refused_stays_submitted(sbatch, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm, "_LARGEST_ARRAY", 1)
+    put_sbatch(tmp_path / "bin", 'test -e "$0.called" && exit 1\ntouch "$0.called"; echo 7')
+    assert main(["minatar_prune", "--engine=slurm", "--base_dir=x"]) == 2
+    assert (tmp_path / "x" / "experiment.json").exists()
+    assert [each.array for each in Slurm(tmp_path / "x").handles().values()] == ["7"]

@@ -4,14 +4,17 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
-from dormant.records.experiment_file import ExperimentFile, to_json
+from dormant.records.experiment_file import ExperimentFile, log_path, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, METRICS_FILE
 from dormant.records.lease import Lease
 from dormant.reproduce import status
 from dormant.reproduce.command_line import main
+from dormant.reproduce.engines.engine import Task, open_log
+from dormant.reproduce.engines.worker import write_tasks
 from dormant.reproduce.progress import Verified, state_of
 from tests.report.hostile_runs import planned_runs, write_run
 
@@ -97,6 +100,51 @@ def test_the_command_follows_until_all_is_done(folder, capsys):
     assert capsys.readouterr().out.endswith("\nall runs are whole\n")
     assert main(["--status", f"--base_dir={folder / 'none'}"]) == 2
     assert "no experiment.json in" in capsys.readouterr().err
+
+
+def test_it_is_followed_no_longer_than_something_works_on_it(folder, capsys):
+    failed, *others = planned_runs()
+    for run in others:
+        write_run(folder, run)
+    write_run(folder, failed, status="failed", error="a loss is not finite", iterations=1)
+    driver = Lease(folder)
+    driver.acquire()
+    left = [each for each in statuses_of(folder) if each.status != "finished"]
+    assert not status._has_ended(folder, left)  # it may be tried again
+    driver.release()
+    assert status.watch(folder, every=0) == 1
+    out = capsys.readouterr().out
+    assert f"  {failed.folder}: failed at 20%, a loss is not finite" in out
+    assert out.endswith(f"\nnothing works on {failed.folder} (failed); to go on: c\n")
+    # Nobody knows here what waits in a queue, but of what has failed nothing does.
+    shutil.rmtree(folder / failed.folder)
+    left = [each for each in statuses_of(folder) if each.status != "finished"]
+    assert [each.status for each in left] == ["not started"] and status._has_ended(folder, left)
+    (folder / "engine" / "slurm").mkdir(parents=True)
+    (folder / "engine" / "slurm" / "1.names").touch()
+    assert not status._has_ended(folder, left)
+    assert status._has_ended(folder, [left[0]._replace(status="failed")])
+
+
+def statuses_of(folder):
+    return list(status.statuses(folder, read_experiment(folder)))
+
+
+def test_a_run_whose_process_only_imports_is_starting(folder):
+    run, *_, dead = planned_runs()
+    tasks = [Task(each.folder, ("x",), log_path(each.folder), (each.folder,))
+             for each in (run, dead)]  # fmt: skip
+    write_tasks(folder, tasks)
+    for task in tasks:
+        open_log(folder, task).close()
+    old = folder / tasks[1].log
+    os.utime(old, (0, 0))
+    text = status.report(folder)
+    assert f", 1 starting, {len(planned_runs()) - 1} not started\n" in text
+    assert f"  {run.folder}: starting at 0%" in text
+    with (folder / tasks[0].log).open("a", encoding="utf-8") as log:
+        log.write("it must be right\n")
+    assert "starting" not in status.report(folder)
 
 
 def test_a_run_that_was_found_whole_is_not_read_again_while_its_files_stay(folder):

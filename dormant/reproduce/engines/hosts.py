@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dormant.checks import require, require_count
-from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended, Task
+from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended
+from dormant.reproduce.jobs import Job
 
 HOSTS_OPTION: dict[str, dict[str, Any]] = {
     "hosts": {"type": int, "help": "of each run, one program on all of them (1)"},
@@ -50,18 +51,24 @@ class Part(NamedTuple):
         return path.with_name(f"{path.stem}.rank{self.rank}.log") if self.rank else path
 
 
-def check_hosts(hosts: int | None, tasks: Sequence[Task]) -> None:
-    """Checks that each task can be one program on so many hosts; None stands for 1.
+def check_hosts(hosts: int | None, jobs: Sequence[Job]) -> None:
+    """Checks that each job can be one program on so many hosts; None stands for 1.
 
     Raises:
-      ConfigurationError: the number is wrong, or a task is no run on the device.
+      ConfigurationError: the number is wrong, a job is no run on the device, or its seeds cannot be
+        shared out evenly.
     """
     if hosts is None:
         return
     require_count("--hosts", hosts, 1)
-    others = [task.name for task in tasks if ON_DEVICE not in task.arguments]
+    others = [job.name for job in jobs if ON_DEVICE not in job.arguments]
     allowed = f"1, as {', '.join(others[:1])} is no run on the device"
     require(hosts == 1 or not others, "--hosts", allowed, hosts)
+    # The number of devices, of which each host has at least one, divides that of the seeds too.
+    for job in jobs:
+        seeds = len(job.runs)
+        allowed = f"a divisor of {seeds}, the number of seeds of {job.name}"
+        require(seeds % hosts == 0, "--hosts", allowed, hosts)
 
 
 def together(parts: Sequence[Ended]) -> Ended:

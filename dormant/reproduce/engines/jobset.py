@@ -24,7 +24,7 @@ from dormant.reproduce.engines.engine import (
     Engine,
     Task,
 )
-from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part
+from dormant.reproduce.engines.hosts import HOSTS_OPTION
 from dormant.reproduce.engines.worker import is_whole, worker_arguments
 
 _PAIRS = {"action": "append", "metavar": "NAME=VALUE"}
@@ -99,12 +99,13 @@ class JobSet:
         names = "".join(f"{task.name}\n" for task in self._tasks)
         self._own.mkdir(parents=True, exist_ok=True)
         number = self._number(names)
-        write_atomically(self._own / f"{number}.names", names)
         if self._pod.hosts == 1:
             documents = [self._job(number)]
         else:
             documents = [self._slice(number, index) for index in range(len(self._tasks))]
+        # The names last: they say that there is such a manifest.
         write_atomically(self._own / f"{number}.yaml", "---\n".join(map(yaml, documents)))
+        write_atomically(self._own / f"{number}.names", names)
         return list(tasks)
 
     def poll(self, handle: Hashable) -> Ended | None:
@@ -159,9 +160,13 @@ class JobSet:
 
     def _slice(self, number: int, index: int) -> dict[str, Any]:
         """A JobSet: one program on all hosts, which are started again together."""
-        part = Part(hosts=self._pod.hosts)  # JAX finds out itself which
-        arguments = map(_literal, part.arguments(self._tasks[index].arguments))
-        template = self._template(list(arguments))
+        arguments = [
+            *map(_literal, worker_arguments(self._folder, self._tasks[index].name)),
+            f"--hosts={self._pod.hosts}",
+            # JAX finds the others itself; this one's log and lease are those of its rank.
+            f"--rank={_INDEX}",
+        ]
+        template = self._template(arguments)
         job = {
             "completionMode": "Indexed",
             "completions": self._pod.hosts,

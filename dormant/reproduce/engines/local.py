@@ -22,6 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "accelerators": {"metavar": "KIND:NUMBER", "help": "a process on each: gpu:8, tpu:4"},
     "processes_per_accelerator": {"type": int, "help": "that share a GPU (1)"},
 }
+_MOST_PROCESSES = 10_000  # of one machine
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 # A process that is interrupted ends within `interruption.GRACE`.
 _GRACE_SECONDS = GRACE + 2.0
@@ -39,7 +40,7 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
         given = options.processes_per_accelerator
         check(given is None, "--processes_per_accelerator", "given with --accelerators only", given)
         parallel = 1 if options.parallel is None else options.parallel
-        check_count("--parallel", parallel, 1)
+        check_count("--parallel", parallel, 1, most=_MOST_PROCESSES)
         # Else the first process takes three quarters of a GPU's memory.
         sharing = parallel > 1 and _PREALLOCATE not in os.environ
         places = [{_PREALLOCATE: "false"} if sharing else {}] * parallel

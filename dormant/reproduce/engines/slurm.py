@@ -183,12 +183,13 @@ class Slurm:
         try:
             with self._path(number, "id").open("w", encoding="utf-8") as answer:
                 _run(command, stdout=answer, pass_fds=self._inherited)
-        except ConfigurationError:
+            array = _read(self._path(number, "id")).partition(";")[0].strip()
+            require(bool(array), "sbatch", "a command that prints the array's id", array)
+        except (ConfigurationError, OSError):
             for kind in ("names", "id"):
-                self._path(number, kind).unlink()
+                self._path(number, kind).unlink(missing_ok=True)
             raise
         self._asked_at = -float("inf")
-        array = _read(self._path(number, "id")).partition(";")[0].strip()
         return [Handle(number, array, index) for index in range(len(tasks))]
 
     def _submissions(self) -> list[int]:
@@ -232,6 +233,8 @@ def read_options(given: Iterable[str]) -> list[str]:
         if word.startswith("-"):
             words.append(word)
         else:
+            allowed = "options that begin with --, or files of them"
+            require(Path(word).is_file(), "--slurm_options", allowed, word)
             lines = Path(word).read_text(encoding="utf-8").splitlines()
             words += [line for line in map(str.strip, lines) if line and not line.startswith("#")]
     for word in words:
