@@ -44,6 +44,7 @@ interrupted is resumed from its checkpoint. Then `python -m dormant.report DIR` 
 figures and page."""
 
 _MOST_SEEDS = 10_000
+_MOST_TRIES = 1_000_000  # Kubernetes counts them in int32
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +79,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     experiment = catalog.find(known.name)
     scale = known.scale or experiment.default_scale
     entry = chosen(known)
-    check_count("--retries", known.retries, 0)
-    check_count("--preemptions", known.preemptions, 0)
+    check_count("--retries", known.retries, 0, most=_MOST_TRIES)
+    check_count("--preemptions", known.preemptions, 0, most=_MOST_TRIES)
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
     check(known.data != "", "--data", "the name of a folder", known.data)
     folder = Path(known.base_dir or f"runs/{experiment.name}-{scale}")

@@ -115,12 +115,20 @@ def _key(run: PlannedRun) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _last_steps(path: Path, _: int) -> dict[tuple[str, ...], float]:
-    """{(method, setting, game, seed): the last agent step that the file has}."""
+    """{(method, setting, game, seed): the last agent step that the file has}.
+
+    Raises:
+      ValueError: it is no such table.
+    """
     found: dict[tuple[str, ...], float] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            key = (row["method"], row["setting"], row["game"], row["seed"])
-            found[key] = max(found.get(key, 0.0), float(row["agent_step"]))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                key = (row["method"], row["setting"], row["game"], row["seed"])
+                found[key] = max(found.get(key, 0.0), float(row["agent_step"]))
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        said = f"a results.csv that dormant.report wrote ({error!r})"
+        raise ValueError(f"`--finished` must be {said}; got {path}") from error
     return found
 
 
@@ -129,15 +137,12 @@ def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> N
     folder has one of already.
 
     Raises:
-      ValueError: it cannot be read, or is none.
+      OSError: it cannot be read.
+      ValueError: it is none.
     """
     own = root / FINISHED_FILE
-    try:
-        found = _last_steps(path, path.stat().st_mtime_ns)
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise ValueError(
-            f"`--finished` must be a results.csv that dormant.report wrote ({error!r}); got {path}"
-        ) from error
+    check(path.is_file(), "--finished", "a results.csv that dormant.report wrote", str(path))
+    found = _last_steps(path, path.stat().st_mtime_ns)
     known = _last_steps(own, own.stat().st_mtime_ns) if own.is_file() else {}
     allowed = f"a table of runs of this experiment, with all that {own} has"
     check(bool(found.keys() & set(map(_key, runs))), "--finished", allowed, str(path))

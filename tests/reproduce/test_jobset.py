@@ -133,6 +133,10 @@ def write_whole(folder, run):
         ((*FLAGS, "--volume=claim:x"), "`--volume` must be CLAIM:PATH, with the absolute path"),
         ((*FLAGS, "--volume=claim:/nowhere"), "`--volume` must be mounted where /"),
         ((*FLAGS, "--volume=c:/", "--hosts=0"), "`--hosts` must be a whole number >= 1; got 0"),
+        (
+            (*FLAGS, "--volume=c:/", "--hosts=2", "--parallel=2"),
+            "`--parallel` must be left out with --hosts, as",
+        ),
         ((*FLAGS, "--volume=c:/", "--resource=x"), "`--resource` must be NAME=VALUE; got 'x'"),
         (
             ("--image=i",),

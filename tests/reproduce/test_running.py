@@ -154,6 +154,11 @@ def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
     assert main([*arguments[:2], f"--finished={tmp_path / 'none.csv'}"]) == 2
     assert "`--finished` must be a results.csv that" in capsys.readouterr().err
     assert not folder.exists()
+    # The folder's own, damaged since.
+    folder.mkdir()
+    (folder / FINISHED_FILE).write_text("a,b\n1,2\n")
+    assert main(arguments[:2]) == 2
+    assert f"got {folder / FINISHED_FILE}" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
@@ -270,6 +275,7 @@ def test_data_is_asked_for_only_where_a_run_is_left_that_reads_it(tmp_path, monk
         (["fig1", "--parallel=999999999"], "`--parallel` must be a whole number from 1 to 10000;"),
         (["fig1", "--seeds=999999999"], "or a range such as 5:10, of at most 10,000 seeds; got"),
         (["fig1", "--retries=-1"], "`--retries` must be a whole number >= 0; got -1"),
+        (["fig1", "--retries=2147483647"], "`--retries` must be a whole number from 0 to 1000000;"),
         (["fig1", "--games", "Tetris"], "got 'Tetris'"),
         (["fig1", "--base_dir="], "`--base_dir` must be the name of a folder; got ''"),
         (["fig4", "--data="], "`--data` must be the name of a folder; got ''"),

@@ -238,6 +238,8 @@ def read_pod(known: argparse.Namespace) -> Pod:
     require(bool(claim) and path.startswith("/"), "--volume", allowed, known.volume)
     if known.parallel is not None:
         require_count("--parallel", known.parallel, 1)
+        allowed = "left out with --hosts, as the run of each JobSet is a Job of its own"
+        require((known.hosts or 1) == 1, "--parallel", allowed, known.parallel)
     resources = _pairs("--resource", known.resource)
     selector = _pairs("--node_selector", known.node_selector)
     return Pod(
