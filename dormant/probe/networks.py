@@ -19,7 +19,10 @@ from dormant.checks import ConfigurationError, first_line, shown_shapes
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.probe.checkpoints import read_checkpoint
 
-_FACTORY = "pkg.module:function, which returns (apply, init) or a Flax module"
+_FACTORY = (
+    "pkg.module:function, which returns (apply, init), apply(params, *inputs) and init(key), or a"
+    " Flax module"
+)
 _LOSS = "pkg.module:function, a loss(params, **arrays) -> float of the arrays in --inputs"
 
 
@@ -65,7 +68,8 @@ def load_network(
                 return jax.grad(lambda params: function(params, **arrays))(params)
             except Exception as error:  # of the user's function
                 raise ConfigurationError(
-                    f"--loss must be {_LOSS}; got {type(error).__name__}: {first_line(error)}"
+                    f"--loss must be {_LOSS}, which are {', '.join(map(repr, arrays))}; got"
+                    f" {type(error).__name__}: {first_line(error)}"
                 ) from error
 
     return traced(apply, init, given, gradient)
@@ -87,8 +91,8 @@ def traced(
         jax.eval_shape(apply, params, *inputs)
     except Exception as error:  # of the user's network
         raise ConfigurationError(
-            f"--network must be one that takes --inputs, {shown_shapes(inputs)}; got"
-            f" {first_line(error)}"
+            "--network must have an init that takes a key alone, and an apply that takes the"
+            f" parameters and --inputs, {shown_shapes(inputs)}; got {first_line(error)}"
         ) from error
     try:
         graph = trace(apply, params, *inputs)

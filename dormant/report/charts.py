@@ -195,7 +195,7 @@ def of_measure(statistics: Statistics, measure: Measure, points: int) -> Chart:
                 )
             curve, reason = _mean_curve(statistics, series, by_gradient, points)
             if reason:
-                left_out.append(f"{game}, {line.label}: {reason}")
+                left_out.append(f"in {game}, {line.label}, {reason}")
             if curve:
                 panels.setdefault(game, {})[line] = curve._replace(planned=planned)
     # Replay ratios that differ would squeeze the lowest into a corner.

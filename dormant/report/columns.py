@@ -23,11 +23,14 @@ FRAMES_OF_A_STEP = 4
 _USUAL = {
     "method": ("exp_name", "algo", "algorithm", "agent"),
     "game": ("env_id", "env", "env_name", "environment"),
-    "seed": ("run",),
-    "agent_step": ("global_step", "step", "timesteps", "total_timesteps", "frame", "frames"),
+    "seed": ("run", "name"),
+    "agent_step": (
+        "global_step", "step", "_step", "timesteps", "total_timesteps", "frame", "frames",
+    ),
     "return": (
         "charts/episodic_return", "rollout/ep_rew_mean", "episodic_return", "episode_return",
-        "average_return", "reward", "score", "r",
+        "average_return", "eval/return", "eval/episodic_return", "eval/mean_reward", "reward",
+        "score", "r",
     ),
 }  # fmt: skip
 _TIME = re.compile(r"\d{9,}")  # in seconds since 1970

@@ -101,6 +101,7 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
       path: the file. Between its fields stand commas, semicolons or tabs.
       columns: where the entries are, if not in columns of their own names. "X" is also found in
         W&B's "<run> - X", a column for each run, and the steps of SB3's monitor files are summed.
+        A column that it calls seed may hold names of runs, which are numbered.
       number: the seed of the first run of a file that has none.
 
     Raises:
@@ -113,7 +114,9 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         sheet = _sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    sheet, named = _with_numbered_runs(sheet, columns, number)
     layout, notes = _layout(sheet, columns)
+    notes += named
     points = [point for line in sheet.lines for point in _points(line, layout, columns, number)]
     if layout.numbered:
         notes.append(f"{path} has no seeds: its runs are numbered from {number}")
@@ -204,6 +207,32 @@ def _of_episodes(sheet: _Sheet) -> _Sheet:
     return sheet._replace(lines=lines)
 
 
+def _with_numbered_runs(sheet: _Sheet, columns: Columns, number: int) -> tuple[_Sheet, list[str]]:
+    """The seeds of a column that `columns` calls seed and that holds names of runs alone.
+
+    They are what all names tell, and method and game with them, or else numbers from `number` on.
+    """
+    plain = [plain_name(name) for name in sheet.header]
+    wanted = plain_name(columns.named.get("seed", ""))
+    at = plain.index(wanted) if wanted in plain else None
+    if at is None or any(_is_number_or_nothing(fields[at]) for _, fields in sheet.lines):
+        return sheet, []
+    runs = {fields[at]: labels_of_run(fields[at]) for _, fields in sheet.lines}
+    told = set.intersection(*map(set, runs.values())) if runs else set()
+    added = sorted(told - {"seed", *columns.named, *plain})
+    if "seed" not in told:
+        runs = {
+            run: {"seed": str(number + index)} | of for index, (run, of) in enumerate(runs.items())
+        }
+    lines = [
+        (where, [*fields[:at], of["seed"], *fields[at + 1 :], *(of[entry] for entry in added)])
+        for where, fields in sheet.lines
+        for of in [runs[fields[at]]]
+    ]
+    notes = [f"{sheet.path}: each of these is a run: {', '.join(map(repr, runs))}"]
+    return sheet._replace(header=[*sheet.header, *added], lines=lines), notes
+
+
 def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
     """Where everything is, and what has to be said of it."""
     plain = [plain_name(name) for name in sheet.header]
@@ -254,6 +283,14 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
     if runs:
         names = ", ".join(repr(sheet.header[at].rpartition(_OF_WANDB)[0]) for _, at in runs)
         notes.append(f"{sheet.path}: each of these is a run: {names}")
+        for entry, label in labels.items():
+            several = list(dict.fromkeys(told[entry] for told, _ in runs if entry in told))
+            if len(several) > 1:
+                notes.append(
+                    f"{sheet.path}: {entry} is {label!r} in every line, though the names of its"
+                    f" runs tell {', '.join(map(repr, several))}: leave {entry}= away to tell them"
+                    " apart"
+                )
     numbered = "seed" not in {*places, *labels, *told}
     header = {name: at for at, name in enumerate(sheet.header)}
     further = {name: header[name] for name in FURTHER_COLUMNS if name in header}
@@ -318,6 +355,14 @@ def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:
 
 def _is_nothing(text: str | None) -> bool:
     return text is None or text.strip().lower() in _NOTHING
+
+
+def _is_number_or_nothing(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return _is_nothing(text)
+    return True
 
 
 def _number(

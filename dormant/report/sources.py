@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
-from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE, LEASE_FILE, METRICS_FILE
+from dormant.records.files import (
+    CONFIG_FILE,
+    EXPERIMENT_FILE,
+    FINISHED_FILE,
+    LEASE_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+)
 from dormant.records.per_iteration import cut as cut_measured
 from dormant.records.results import (
     NOT_STARTED,
@@ -64,7 +71,9 @@ def read_folder(folder: str | Path, columns: Columns = OWN) -> Collection:
         found = _of_plan(read_experiment(path), path)
         return _with_strangers(found, path, (EXPERIMENT_FILE, FINISHED_FILE), columns)
     if planned := find_runs(path):
-        return _with_strangers(_of_run_folders(planned, path), path, (), columns)
+        # The folder may be a run itself.
+        own = (METRICS_FILE, CONFIG_FILE, RUN_FILE)
+        return _with_strangers(_of_run_folders(planned, path), path, own, columns)
     # {files of a kind: (what reads them all, whether their points are numbered iterations)}
     readers: dict[str, tuple[Callable[[Path, Columns], Source], bool]] = {
         "*_*.json": (_baselines, True),

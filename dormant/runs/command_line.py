@@ -20,7 +20,9 @@ from dormant.interruption import Interrupted, interruptible, last_words
 from dormant.runs.compiling import Part, print_compiled
 from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
 
-_INTERRUPTED = "{}; the same command goes on from the last checkpoint"
+_INTERRUPTED = (
+    "{}; the same command goes on from the last checkpoint, or starts anew where there is none yet"
+)
 FAILED, CONFIGURATION_ERROR = 1, 2
 # What gin adds to the TypeError of a function whose arguments no file and no binding gives.
 _UNBOUND = "No values supplied by Gin"

@@ -36,7 +36,8 @@ def test_a_signal_ends_it_in_time(number, code, command):
     name = signal.Signals(number).name
     last = error.splitlines()[-1]
     assert last.endswith(
-        f": interrupted by {name}; the same command goes on from the last checkpoint"
+        f": interrupted by {name}; the same command goes on from the last checkpoint, or starts"
+        " anew where there is none yet"
     )
     assert "Traceback" not in error
     assert set(long.statuses()) == {"interrupted"} and long.leftovers() == []

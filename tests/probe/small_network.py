@@ -44,6 +44,11 @@ def init(key):
     return {"w1": jax.random.normal(key, (3, 4)), "w2": jax.random.normal(key, (4, 2))}
 
 
+def needs_inputs():
+    """As a Haiku network has it."""
+    return apply, lambda key, x: init(key)
+
+
 def residual():
     """A network whose first layer is a stream, and whose second one adds to it."""
 

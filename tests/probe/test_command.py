@@ -188,6 +188,7 @@ def test_a_folder_is_a_curve(capsys, tmp_path):
             "where params/Dense_0/bias is (8,); got one with (9,)",
         ),
         (["--network={m}:functions", "--inputs={x}"], "got one with w1"),
+        (["--network={m}:needs_inputs", "--inputs={x}"], "an init that takes a key alone"),
         (
             ["--network={m}:linear", "--inputs={x}"],
             "--network must be one that dormant.trace follows",

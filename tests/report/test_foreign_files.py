@@ -274,6 +274,38 @@ def test_each_column_of_wandb_is_a_run_and_an_empty_cell_no_point(tmp_path):
     assert any("no seeds" in note for note in found.notes)
 
 
+def test_names_of_runs_in_wandbs_columns_tell_methods_games_and_seeds_where_no_label_does(tmp_path):
+    told = [("Pong", "a", 1), ("Pong", "b", 2), ("Qbert", "a", 3), ("Qbert", "b", 4)]
+    columns = [f"{game}__{method}__{seed}__1700000000 - ret" for game, method, seed in told]
+    path = write(tmp_path, "1,10,20,30,40", header=",".join(["Step", *columns]))
+    named = ["return=ret", "agent_step=Step"]
+    found = read_csv(path, parse_columns(named)).runs
+    assert [(run.game, run.method, run.seed) for run in found] == told
+    (note,) = read_csv(path, parse_columns([*named, "method=DQN"])).notes[-1:]
+    assert note.endswith(
+        "the names of its runs tell 'a', 'b': leave method= away to tell them apart"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "wanted"),
+    [
+        (("amber-1", "brisk-2"), ["game=Pong", "method=DQN"], [("DQN", 0), ("DQN", 1)]),
+        (("Pong__a__4__1700000000", "Pong__b__4__1700000001"), [], [("a", 4), ("b", 4)]),
+    ],
+)
+def test_a_column_of_seeds_may_hold_names_of_runs(tmp_path, names, labels, wanted):
+    lines = [f"{name},{step},1.5" for name in names for step in (10, 20)]
+    path = write(tmp_path, *lines, header="Name,_step,eval/return")
+    with pytest.raises(ValueError, match="seed=Name agent_step=_step return=eval/return"):
+        read_csv(path)
+    columns = ["return=eval/return", "agent_step=_step", "seed=Name", *labels]
+    found = read_csv(path, parse_columns(columns))
+    assert [(run.method, run.seed) for run in found.runs] == wanted
+    assert [points(run) for run in found.runs] == [[(10, 1.5), (20, 1.5)]] * 2
+    assert any("each of these is a run" in note for note in found.notes)
+
+
 def test_a_monitor_file_has_the_steps_at_which_its_episodes_end():
     for columns in (["method=PPO"], ["return=r", "agent_step=l", "method=PPO", "seed=0"]):
         (run,) = read("monitor.csv", *columns).runs

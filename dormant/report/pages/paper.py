@@ -50,7 +50,8 @@ _TIMES = (
     "One process after the other, on the machine named with nothing beside it; nothing was timed on"
     " a GPU. Training is by `benchmarks/results`; what a process takes to start and compile is the"
     " processor time of [whole smoke runs](../../results/starting.csv) of MinAtar and digits, which"
-    " hardly train. The numbers of a smoke run mean nothing."
+    " hardly train. The numbers of a smoke run mean nothing, and none is set beside the paper's: it"
+    " plays [MinAtar with a small network, or some hundred steps](../reproduce.md)."
 )
 _CELLS = (
     "In a cell of the tables below: the value, its 95 % interval, and in parentheses the number of"
