@@ -175,6 +175,7 @@ def test_without_a_plan_the_game_is_that_of_the_configuration(tmp_path, config, 
     (tmp_path / run.folder / "config.gin").write_text(config + "\n", encoding="utf-8")
     (found,) = read_folder(tmp_path).runs
     assert (found.method, found.game, found.seed) == ("mine", game, 7)
+    assert not read_folder(tmp_path / run.folder).notes  # a run itself: its files are its own
 
 
 def test_an_empty_folder_and_none_are_refused(tmp_path):
