@@ -4,6 +4,7 @@
 
 import difflib
 import importlib
+import re
 
 from dormant.checks import check
 from dormant.reproduce import evidence, figures, minatar_sweeps, side_experiments
@@ -23,7 +24,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def find(name: str | None) -> Experiment:
-    """The experiment of a name or alias, or of "module:NAME", a constant of a module of anybody's.
+    """The experiment of a name or alias ("fig06" is "fig6"), or of "module:NAME", a constant of a module of anybody's.
 
     Raises:
       ValueError: there is none, with the names that come close.
@@ -31,6 +32,9 @@ def find(name: str | None) -> Experiment:
     module, colon, constant = (name or "").partition(":")
     if colon:
         return _of_module(module, constant)
+    module = re.sub(
+        r"^(fig|tab)0+(?=\d)", r"\1", module
+    )  # "fig06", as gin files and pages are named
     by_name = {known: each for each in EXPERIMENTS for known in (each.name, *each.aliases)}
     close = difflib.get_close_matches(module, by_name, n=3)
     suggestion = f"; did you mean {' or '.join(close)}?" if close else ""

@@ -384,3 +384,8 @@ def test_a_part_of_an_experiment_says_what_it_lacks():
     ):
         planned = jobs(experiment, scale, FOLDER, seeds, games)
         assert experiment_file(experiment, scale, planned, "c").reduced == said
+
+
+def test_a_figure_is_found_by_the_name_of_its_page():
+    assert catalog.find("fig06") is catalog.find("fig6")
+    assert catalog.find("fig10").name == "fig10"
