@@ -24,7 +24,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def find(name: str | None) -> Experiment:
-    """The experiment of a name or alias ("fig06" is "fig6"), or of "module:NAME", a constant of a module of anybody's.
+    """The experiment of a name or alias, or of "module:NAME", a constant of a module of anybody's.
+
+    "fig06" is "fig6": gin files and pages are named so.
 
     Raises:
       ValueError: there is none, with the names that come close.
