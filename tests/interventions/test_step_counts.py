@@ -139,6 +139,14 @@ def test_updates_are_those_of_optax_to_the_bit_until_something_is_recycled():
         jax.tree.map(np.testing.assert_array_equal, found[1].inner, expected[1])
 
 
+def test_no_power_is_taken_of_every_entry():
+    """XLA's pow is slow on a CPU: with it Adam's step of the nature CNN took 1.6 times as long."""
+    optimizer = dormant.per_entry_counts(optax.adam(1e-2))
+    jaxpr = jax.make_jaxpr(optimizer.update)(PARAMS, optimizer.init(PARAMS))
+    shapes = [e.outvars[0].aval.shape for e in jaxpr.eqns if e.primitive.name == "pow"]
+    assert shapes == [(), ()]
+
+
 def test_counts_restart_with_their_moments_whichever_optimizer_is_named():
     plain = optax.adam(1e-2)
     optimizer = dormant.per_entry_counts(plain)
