@@ -50,9 +50,20 @@ def page(root: Path) -> str:
         (
             text.paragraph(
                 "**In short:** ReDo where a convolution is trained at a replay ratio of 0.5 or more"
-                " or where labels change again and again, with the options of the paper and a step"
-                " count of Adam for each entry. Elsewhere lower the learning rate or widen the"
-                " network first: ReDo seldom raised the return there."
+                " (of which we know one game, Asterix) or where labels change again and again, with"
+                " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
+                " the learning rate or widen the network first: ReDo seldom raised the return"
+                " there."
+            ),
+            text.paragraph(
+                "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
+                " ([how](how-to/dqn-loop.md#does-it-work)) changes nothing. With few dormant"
+                " neurons at tau 0.1 there is little to recycle. With many the return may rise or"
+                " not (at replay ratio 0.25, below, it did not): run a few seeds with"
+                " `dormant.redo` in its place"
+                " ([what it costs](how-to/track-and-redo.md#what-it-costs)). For DQN on Atari at"
+                " replay ratio 1 the paper's answer is [figure 1](paper/fig01.md), which we have"
+                " not run."
             ),
             text.paragraph(
                 "By our own measurements alone: gymnax's MinAtar games and scikit-learn's digits,"
