@@ -229,7 +229,8 @@ class _Entrywise:
         name = equation.primitive.name
         if body := called_body(equation):
             return self._call(body, operands)
-        shape = getattr(equation.outvars[0].aval, "shape", ())
+        # An operation of effects alone, as a print from within the optimizer, has no result.
+        shape = getattr(equation.outvars[0].aval, "shape", ()) if equation.outvars else ()
         if name == "cond" and any(value.each for value in operands):
             # Entries may take different branches, so that both are run.
             chosen, *others = operands
@@ -277,8 +278,10 @@ class _Entrywise:
 
 
 def _is_power_of_a_number(equation: jex.JaxprEqn) -> bool:
+    if equation.primitive.name != "pow":
+        return False
     base: Any = equation.invars[0]
-    is_literal = equation.primitive.name == "pow" and isinstance(base, jex.Literal)
+    is_literal = isinstance(base, jex.Literal)
     return is_literal and base.aval.dtype in (jnp.float32, jnp.float64) and base.val > 0
 
 
