@@ -3,10 +3,10 @@
 """What holds for every test: JAX on the CPU, repeatable hypothesis profiles, bounded memory, gin as
 it was. Stands in the root because the doctests of the package and the pages need it too."""
 
+import gc
 import os
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +20,10 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("default")
 
+QUICK_COMPILATION = (
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 MOST_RESIDENT = 2.5e9  # bytes of a process of tests, of which `make test` has two
 
 # Built pages, and what Sphinx imports: their modules are no package, and need what docs need.
@@ -37,7 +41,14 @@ def pytest_configure(config):
         jax.config.update(name, os.environ[name.upper()] == "1")
         # Half the time of a compilation. XLA ends a process at a flag that it does not know.
         if metadata.version("jaxlib").startswith("0.10."):
-            os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+            os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_COMPILATION))
+
+
+def pytest_collection_finish(session):
+    """Collects garbage less often: of the many objects that all tests share, none is any."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,18 +56,12 @@ def forget_compiled_programs():
     """Frees what JAX compiled once it is much: all programs would add up to many gigabytes."""
     import jax
 
+    from dormant.memory import resident_bytes
+
     yield
-    if resident_bytes() > MOST_RESIDENT:
+    resident = resident_bytes()
+    if resident is None or resident > MOST_RESIDENT:
         jax.clear_caches()
-
-
-def resident_bytes():
-    """The memory of this process; infinite where the system does not tell it."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
-    except OSError:
-        return float("inf")
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="module", autouse=True)

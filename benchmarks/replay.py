@@ -6,7 +6,6 @@ python benchmarks/replay.py [--transitions N] [--repeats N] [--json OUT] [--ours
 """
 
 import functools
-import os
 import pathlib
 import sys
 import time
@@ -20,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
+from dormant.memory import resident_bytes
 from dormant.replay import ReplayBuffer, ReplayOptions
 
 FRAME, STACK, BATCH, EPISODE = (84, 84), 4, 32, 1_000
@@ -79,15 +79,10 @@ def _steps(played: np.ndarray) -> Callable[[], tuple]:
 
 def _filled(add: Callable[[], Any], transitions: int) -> float:
     """Fills a replay; the bytes that each transition took of the process's memory."""
-    before = _resident_bytes()
+    before = resident_bytes()
     for _ in range(transitions):
         add()
-    return (_resident_bytes() - before) / transitions
-
-
-def _resident_bytes() -> int:
-    pages = pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return (resident_bytes() - before) / transitions
 
 
 def our_side(played: np.ndarray, transitions: int, horizon: int, prioritized: bool) -> Side:

@@ -53,6 +53,14 @@ def machine_memory(
     return min(found, default=None)
 
 
+def resident_bytes() -> int | None:
+    """Bytes of physical memory that this process has now; None where the system does not tell."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
 def device_memory(devices: Sequence[jax.Device] | None = None) -> int | None:
     """Bytes of the first of some devices, or of JAX's default one; a CPU's are the machine's. Where
     programs are compiled for other hardware, those of one chip of it.

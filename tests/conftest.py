@@ -14,13 +14,14 @@ import pytest
 def compilation_cache(tmp_path_factory):
     """Keeps compiled programs between tests, workers and the processes that they start.
 
-    A worker that reads a program while another writes it finds it cut short and compiles it.
+    A worker that reads a program while another writes it finds it cut short and compiles it. Small
+    programs are compiled sooner than they are written and read.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 

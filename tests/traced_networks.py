@@ -81,24 +81,23 @@ def check_promise(apply, init, *inputs):
     """A recycle of silent neurons leaves the outputs unchanged to the bit; returns the graph."""
     graph = dormant.trace(apply, jax.eval_shape(init, jax.random.key(0)), *inputs)
 
-    @jax.jit
-    def silent_network(key):
-        return silence(graph, init(key))
+    # Drawn and measured by programs of their own, each compiled once.
+    drawn, outputs = jax.jit(init), jax.jit(apply)
 
     @jax.jit
-    def measure_and_recycle(params, key, *inputs):
+    def measure_and_recycle(params, fresh, *inputs):
         activations = graph.activations(params, *inputs)
         masks = dormant.dormant_masks(dormant.dormancy_scores(activations), 0.0)
-        return activations, masks, dormant.recycle(graph, params, init(key), masks)
+        return activations, masks, dormant.recycle(graph, params, fresh, masks)
 
-    params, silenced = silent_network(jax.random.key(0))
-    activations, masks, recycled = measure_and_recycle(params, jax.random.key(5), *inputs)
+    params, silenced = silence(graph, drawn(jax.random.key(0)))
+    fresh = drawn(jax.random.key(5))
+    activations, masks, recycled = measure_and_recycle(params, fresh, *inputs)
     assert {name: h.shape[-1] for name, h in activations.items()} == {
         layer.name: layer.neurons for layer in graph.layers
     }
     for name, mask in silenced.items():
         assert (masks[name] | ~mask).all(), f"{name} was silenced but is not dormant"
-    outputs = jax.jit(apply)
     before, after = outputs(params, *inputs), outputs(recycled, *inputs)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -360,6 +360,10 @@ def _check_scores(graph: NeuronGraph, scores: Any) -> None:
     if isinstance(scores, Mapping):
         found = {name: np.shape(score) for name, score in scores.items()}
     check(found == wanted, "score", f"a function that returns arrays of shapes {wanted}", found)
+    for name, score in scores.items():  # a mask would pass for scores of 0 and 1
+        dtype = jnp.result_type(score)
+        is_number = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+        check(is_number, "score", "a function that returns real numbers", f"{dtype} of {name!r}")
 
 
 def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:

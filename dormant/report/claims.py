@@ -19,21 +19,18 @@ from dormant.report.bootstrap import DEFAULT, METRICS, Bootstrap, Interval
 from dormant.report.csv_results import read_csv
 from dormant.report.scores import last_finite, normalized
 from dormant.report.tables import Table, markdown
-from dormant.reproduce.hypotheses import (
+from dormant.reproduce.comparisons import (
     ALIKE,
-    CLAIMS,
-    DORMANT,
-    DQN,
     LESS,
     NOT_LESS,
     NOT_MUCH_LESS,
     RETURN,
     SCORE,
-    SILENT,
     Cell,
     Claim,
     Comparison,
 )
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT, DQN, SILENT
 
 HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", "mixed"
 NOT_RUN = "not run yet"

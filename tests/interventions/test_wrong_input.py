@@ -62,6 +62,10 @@ def of_another_network():
     return dormant.redo(residual_graph(), init_residual, ADAM).init(KEY)
 
 
+def mask_of_zeros(graph, params, activations):
+    return {name: jnp.all(values == 0, axis=0) for name, values in activations.items()}
+
+
 WRONG = {
     "period": lambda: redo(period=np.array(2.5)),
     "start": lambda: parts.every(1, start=jnp.array([3])),
@@ -103,6 +107,7 @@ WRONG = {
     "score": lambda: intervene(score=dormant.dormancy_scores),
     "score ": lambda: call(intervene(score=lambda graph, params, activations: {})),
     "score  ": lambda: call(intervene(score=lambda graph, params, activations: None)),
+    "score   ": lambda: call(intervene(score=mask_of_zeros)),
     "selection": lambda: parts.capped(0.1, 0.5),
     "state": lambda: call(redo(), state=ADAM.init(PARAMS)),
     "state ": lambda: call(redo(), state=of_another_network()),

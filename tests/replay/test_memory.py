@@ -5,6 +5,7 @@
 import numpy as np
 import pytest
 
+from dormant.memory import resident_bytes
 from dormant.replay import (
     ReplayBuffer,
     ReplayOptions,
@@ -73,11 +74,6 @@ def test_a_large_buffer_takes_up_memory_only_as_it_is_filled():
     for _ in range(100):
         buffer.add(np.ones((84, 84), np.uint8), 0, 0.0, False)
     assert resident_bytes() - before < 0.1 * buffer.bytes_needed
-
-
-def resident_bytes():
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return 4096 * int(file.read().split()[1])
 
 
 def test_the_smallest_limit_of_the_control_groups_counts(tmp_path):

@@ -23,10 +23,8 @@ from dormant.report.claims import (
 from dormant.report.csv_results import write_csv
 from dormant.report.tables import markdown
 from dormant.reproduce import catalog
-from dormant.reproduce.hypotheses import (
+from dormant.reproduce.comparisons import (
     ALIKE,
-    CLAIMS,
-    DORMANT,
     LESS,
     MORE,
     NOT_LESS,
@@ -37,6 +35,7 @@ from dormant.reproduce.hypotheses import (
     Claim,
     Comparison,
 )
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 from dormant.reproduce.jobs import jobs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,8 @@ from dormant.report.pages import advice, interventions, measured, paper, text
 from dormant.report.pages.__main__ import pages
 from dormant.report.scores import normalized
 from dormant.reproduce import catalog
-from dormant.reproduce.hypotheses import DORMANT, MORE
+from dormant.reproduce.comparisons import MORE
+from dormant.reproduce.hypotheses import DORMANT
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / measured.FOLDER

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY
+from dormant.reproduce.comparisons import SCORE
 from dormant.reproduce.evidence import THREE_GAMES
 from dormant.reproduce.families import MINATAR
-from dormant.reproduce.hypotheses import DORMANT, DQN, SCORE
+from dormant.reproduce.hypotheses import DORMANT, DQN
 
 _ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
 _REDO, _ONE_COUNT = "DQN + ReDo", "DQN + ReDo, one step count"
@@ -69,6 +70,11 @@ def _pair(of, measure: str, setting: str, first: str = _REDO, second: str = DQN)
     return of(measure, (first, setting), (second, setting))
 
 
+def _of_each_game(measured: Measured) -> tuple[Measured, ...]:
+    """A comparison for each of its games alone."""
+    return tuple(measured._replace(games=(game,)) for game in measured.games)
+
+
 def _redo_at(tau: str, period: str = "1000") -> tuple[str, str]:
     return f"{_REDO}, tau {tau}", f"period {period}"
 
@@ -94,10 +100,7 @@ SITUATIONS = (
         "None. ReDo removes the dormant neurons, and the return is the same or lower",
         (
             *(_pair(_rates, SCORE, _rate("2.5e-4", each)) for each in ("1", "0.25", "2")),
-            *(
-                _pair(_rates, DORMANT, _rate("2.5e-4", "1"))._replace(games=(game,))
-                for game in THREE_GAMES
-            ),
+            *_of_each_game(_pair(_rates, DORMANT, _rate("2.5e-4", "1"))),
         ),
     ),
     Advice(
@@ -112,12 +115,7 @@ SITUATIONS = (
         "Very many dormant neurons at a high learning rate",
         "Lower the learning rate first",
         (
-            *(
-                _rates(DORMANT, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1")))._replace(
-                    games=(game,)
-                )
-                for game in THREE_GAMES
-            ),
+            *_of_each_game(_rates(DORMANT, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1")))),
             _rates(SCORE, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1"))),
         ),
     ),
@@ -126,10 +124,7 @@ SITUATIONS = (
         "Not ReDo: it lost return, and in Space Invaders made more neurons dormant",
         (
             *(_pair(_rates, SCORE, _rate("1e-3", each)) for each in ("1", "2")),
-            *(
-                _pair(_rates, DORMANT, _rate("1e-3", "1"))._replace(games=(game,))
-                for game in THREE_GAMES
-            ),
+            *_of_each_game(_pair(_rates, DORMANT, _rate("1e-3", "1"))),
         ),
     ),
     Advice(

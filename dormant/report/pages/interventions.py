@@ -17,7 +17,8 @@ from dormant.report.claims import interval_text, values_of, verdicts
 from dormant.report.csv_results import read_csv
 from dormant.report.pages import text
 from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
-from dormant.reproduce.hypotheses import CLAIMS, DORMANT, MORE, SCORE, Cell, Claim, Comparison
+from dormant.reproduce.comparisons import MORE, SCORE, Cell, Claim, Comparison
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
 _TERMS = (

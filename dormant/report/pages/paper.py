@@ -22,9 +22,10 @@ from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table
 from dormant.reproduce import catalog
+from dormant.reproduce.comparisons import Cell
 from dormant.reproduce.estimates import Device, devices
 from dormant.reproduce.experiments import SCALES, Experiment
-from dormant.reproduce.hypotheses import CLAIMS, Cell
+from dormant.reproduce.hypotheses import CLAIMS
 from dormant.reproduce.jobs import Job, jobs
 from dormant.reproduce.listing import duration, in_words
 
