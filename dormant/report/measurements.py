@@ -72,6 +72,8 @@ def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Serie
     gradient = np.array([record.gradient_step for record in records], float)
     for name, measures in charts_of(schema).items():
         for measure in measures:
+            if all(record.entries.get(measure.name) in (None, {}) for record in records):
+                continue  # most measures, in most runs
             entries = [values_at(record, measure, tau) for record in records]
             for layer in dict.fromkeys(itertools.chain.from_iterable(entries)):
                 values = np.array([entry.get(layer) for entry in entries], float)
