@@ -182,6 +182,43 @@ def floor(made: learners.Learner, repeats: int) -> common.Table:
     return common.Table(title, ["measured"], rows)
 
 
+def step_counts(network: Network, repeats: int) -> common.Table:
+    """What Adam's step count for each parameter entry costs, in an update and by itself."""
+    optimizers = network.optimizer, dormant.per_entry_counts(network.optimizer)
+    params = jax.jit(network.init)(jax.random.key(0))
+    blocks = {
+        "one update": [our_block(learner(network._replace(optimizer=each))) for each in optimizers],
+        "Adam alone": [_optimizer_block(each, params) for each in optimizers],
+    }
+    rows = []
+    for name, sides in blocks.items():
+        values = common.alternate([timer(block) for block in sides], repeats)
+        rows.append(common.Row(name, "ms", common.milliseconds(values, UPDATES_PER_BLOCK)))
+    millions = 1e-6 * sum(leaf.size for leaf in jax.tree.leaves(params))
+    return common.Table(
+        f"One step count for every entry (`dormant.per_entry_counts`): the DQN update of the nature"
+        f" CNN, {millions:.2f} million parameters, and its Adam alone.",
+        ["one for each entry", "one count"],
+        rows,
+        "each entry / one count",
+        lambda each, one: each / one,
+    )
+
+
+def _optimizer_block(optimizer: optax.GradientTransformation, params: Any) -> Callable[[], Any]:
+    """Each call makes a block of Adam's updates from the same gradients."""
+    update = jax.jit(optimizer.update, donate_argnums=1)
+    state = jax.jit(optimizer.init)(params)
+
+    def block() -> Any:
+        nonlocal state
+        for _ in range(UPDATES_PER_BLOCK):
+            updates, state = update(params, state, params)
+        return updates, state
+
+    return block
+
+
 def timer(block: Callable[[], Any]) -> Callable[[], float]:
     """Seconds of one block; the first, which compiles, is over already."""
     common.seconds(block)
@@ -211,5 +248,6 @@ def tables(repeats: int, ours_only: bool) -> list[common.Table]:
             None if ours_only else "released / ours",
             common.times_faster,
         ),
+        step_counts(network, repeats),
         floor(made, repeats),
     ]
