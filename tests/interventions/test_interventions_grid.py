@@ -181,14 +181,20 @@ def moments(params):
     return ADAM.update(jax.tree.map(jnp.ones_like, params), ADAM.init(params))[1]
 
 
+@functools.cache
+def drawn(seed, dtype):
+    cast = functools.partial(jax.tree.map, lambda leaf: np.asarray(leaf).astype(dtype))
+    return jax.tree.map(jnp.asarray, cast(jax.jit(init)(jax.random.key(seed))))
+
+
 def start(name, seed=0, dtype=jnp.float32):
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype), init(jax.random.key(seed)))
+    params = drawn(seed, dtype)
     return params, moments(params), make(name).init(jax.random.key(seed + 10))
 
 
-def run(name, carry, steps=STEPS):
+def run(name, carry, steps=STEPS, states=STATES):
     for _ in range(steps):
-        carry = compiled(name)(*carry, STATES)
+        carry = compiled(name)(*carry, states)
     return carry
 
 
@@ -269,7 +275,7 @@ def test_vmapped_over_seeds_and_scanned_equals_single_updates(name):
     @jax.vmap
     def whole_run(carry):
         def body(carry, _):
-            return make(name).update(*carry, STATES), None
+            return compiled(name)(*carry, STATES), None
 
         return jax.lax.scan(body, carry, length=STEPS)[0]
 
@@ -321,6 +327,19 @@ def test_nothing_changes_when_nobody_is_selected(name):
     for part in parts(state):
         assert int(part.report.step) == STEPS and int(part.report.recycled_total) == 0
         assert not any(mask.any() for mask in part.masks.values())
+
+
+@pytest.mark.parametrize("name", INTERVENTIONS)
+def test_an_infinite_observation_changes_nothing(name):
+    before = start(name)
+    params, opt_state, state = run(name, before, 2, STATES.at[3].set(jnp.inf))
+    assert_same_bits((params, opt_state), before[:2])
+    for part in parts(state):
+        report = part.report
+        assert int(report.step) == 2 and int(report.recycled_total) == 0
+        assert np.isnan(report.pooled).all()
+        assert all(np.isnan(fraction).all() for fraction in report.by_layer.values())
+        assert np.isnan(report.dormant_fraction(0.1))
 
 
 @pytest.mark.parametrize("name", INTERVENTIONS)

@@ -72,22 +72,6 @@ def updated(intervention, weights, *inputs, steps=2):
     return weights, opt_state, state
 
 
-@pytest.mark.parametrize("name", INTERVENTIONS)
-def test_an_infinite_observation_changes_nothing(name):
-    intervention = INTERVENTIONS[name](graph(), init, ADAM)
-    before = params()
-    weights, opt_state, state = updated(intervention, before, STATES.at[3].set(jnp.inf))
-    same(weights, before)
-    same(opt_state, ADAM.init(before))
-    states = state.values() if name == "combine" else [state]
-    for each in states:
-        report = each.report
-        assert int(report.step) == 2 and int(report.recycled_total) == 0
-        assert np.isnan(report.pooled).all()
-        assert all(np.isnan(fraction).all() for fraction in report.by_layer.values())
-        assert np.isnan(report.dormant_fraction(0.1))
-
-
 def test_a_layer_whose_scores_are_known_is_acted_on_beside_one_whose_are_not():
     def score(graph, params, activations):
         scores = dormant.dormancy_scores(activations)
