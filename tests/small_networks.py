@@ -96,6 +96,7 @@ def residual_graph():
 NINE_STATES = jax.random.normal(jax.random.key(4), (8, 3))
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def init_nine(key, dtype=jnp.float32):
     one, two, three = jnp.split(jax.random.uniform(key, (43,), dtype, minval=-1.0), [15, 35])
     return {

@@ -35,9 +35,18 @@ def traced(network):
     return dormant.trace(module.apply, jax.eval_shape(module.init, KEY, inputs), inputs)
 
 
+@functools.cache
+def activations(network):
+    return jax.jit(traced(network).activations)
+
+
+@functools.cache
+def forward(network):
+    return jax.jit(NETWORKS[network][0].apply)
+
+
 def apply(network, params):
-    module, inputs, *_ = NETWORKS[network]
-    return module.apply(params, inputs)
+    return forward(network)(params, NETWORKS[network][1])
 
 
 @functools.cache
@@ -57,8 +66,12 @@ def initializer(network):
 def trained(network):
     """Parameters and the state of Adam after one step: no moment is 0."""
     params = initializer(network)(jax.random.key(8))
-    gradient = jax.tree.map(jnp.ones_like, params)
-    return params, jax.jit(ADAM.update)(gradient, ADAM.init(params))[1]
+
+    @jax.jit
+    def step(params):
+        return ADAM.update(jax.tree.map(jnp.ones_like, params), ADAM.init(params))[1]
+
+    return params, step(params)
 
 
 def float64(params):

@@ -24,6 +24,7 @@ def mlp(params, states):
     return jax.nn.softplus(x @ params["w2"]) @ params["w3"]
 
 
+@jax.jit
 def init(key):
     one, two, three = (
         jax.random.normal(k, s) for k, s in zip(jax.random.split(key, 3), SHAPES, strict=True)
@@ -60,9 +61,13 @@ def finite_differences():
     return found
 
 
+@jax.jit
+def gradients_of(params):
+    return GRAPH.pre_activation_gradients(loss, params, STATES)
+
+
 def test_gradients_of_pre_activations_are_finite_differences_of_the_loss():
-    found = jax.jit(lambda params: GRAPH.pre_activation_gradients(loss, params, STATES))(PARAMS)
-    expected = finite_differences()
+    found, expected = gradients_of(PARAMS), finite_differences()
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
         np.testing.assert_allclose(gradient, expected[name], rtol=2e-4, atol=1e-6)
@@ -81,20 +86,26 @@ class Network(nn.Module):
 
 def test_they_sum_up_to_the_gradient_of_the_bias():
     network = Network()
-    params = network.init(KEY, IMAGES)
+    params = jax.jit(network.init)(KEY, IMAGES)
     graph = dormant.trace(network.apply, params, IMAGES)
 
     def of_outputs(outputs):
         return loss(outputs["values"])
 
-    found = graph.pre_activation_gradients(of_outputs, params, IMAGES)
-    activations = graph.activations(params, IMAGES)
-    gradient = jax.grad(lambda params: of_outputs(network.apply(params, IMAGES)))(params)
+    @jax.jit
+    def measured(params):
+        gradients = (
+            each.pre_activation_gradients(of_outputs, params, IMAGES)
+            for each in (graph, graph.select(("Dense_0",)))
+        )
+        gradient = jax.grad(lambda params: of_outputs(network.apply(params, IMAGES)))(params)
+        return *gradients, graph.activations(params, IMAGES), gradient
+
+    found, only, activations, gradient = measured(params)
     for name, each in found.items():
         assert each.shape == activations[name].shape
-        summed = each.sum(range(each.ndim - 1))
+        summed = np.asarray(each).sum(tuple(range(each.ndim - 1)))
         np.testing.assert_allclose(summed, gradient["params"][name]["bias"], atol=1e-6)
-    only = graph.select(("Dense_0",)).pre_activation_gradients(of_outputs, params, IMAGES)
     np.testing.assert_array_equal(only["Dense_0"], found["Dense_0"])
     assert only.keys() == {"Dense_0"}
 
@@ -121,8 +132,13 @@ def test_a_graph_without_them_says_why():
 
 def scores_of(score, **gradients):
     needs = {name: gradients[name] for name in score.needs}
-    inputs = parts.ScoreInputs(PARAMS, GRAPH.activations(PARAMS, STATES), **needs)
-    return score.measure(GRAPH, inputs, score.init(GRAPH))[0]
+
+    @jax.jit
+    def measured(needs):
+        inputs = parts.ScoreInputs(PARAMS, GRAPH.activations(PARAMS, STATES), **needs)
+        return score.measure(GRAPH, inputs, score.init(GRAPH))[0]
+
+    return measured(needs)
 
 
 def relative(values):
@@ -130,14 +146,14 @@ def relative(values):
 
 
 def test_grama_of_pre_activations():
-    gradients = GRAPH.pre_activation_gradients(loss, PARAMS, STATES)
+    gradients = gradients_of(PARAMS)
     found = scores_of(parts.gradient_score(), pre_activation_gradients=gradients)
     for name, expected in finite_differences().items():
         np.testing.assert_allclose(found[name], relative(np.abs(expected).mean(0)), rtol=1e-3)
 
 
 def test_grama_of_weights():
-    gradient = jax.grad(lambda params: loss(mlp(params, STATES)))(PARAMS)
+    gradient = jax.jit(jax.grad(lambda params: loss(mlp(params, STATES))))(PARAMS)
     found = scores_of(parts.gradient_score("weights"), gradient=gradient)
     for name in ("w1", "w2"):
         expected = relative(np.abs(np.asarray(gradient[name], np.float64)).mean(0))
@@ -200,11 +216,18 @@ def test_the_optax_face_passes_them_on():
     params = PARAMS | {"w3": PARAMS["w3"].at[2].set(0)}
     regrama = dormant.interventions.regrama(GRAPH, init, ADAM, 1e-6, 1)
     tx = dormant.as_transformation(ADAM, regrama, KEY)
-    _, state = tx.update(
-        jax.tree.map(jnp.zeros_like, params),
-        tx.init(params),
-        params,
-        inputs=STATES,
-        pre_activation_gradients=lambda graph: graph.pre_activation_gradients(loss, params, STATES),
-    )
+
+    @jax.jit
+    def update(params, state):
+        return tx.update(
+            jax.tree.map(jnp.zeros_like, params),
+            state,
+            params,
+            inputs=STATES,
+            pre_activation_gradients=lambda graph: graph.pre_activation_gradients(
+                loss, params, STATES
+            ),
+        )
+
+    _, state = update(params, tx.init(params))
     assert state.intervention.masks["w2"].tolist() == [False, False, True, False]

@@ -33,10 +33,12 @@ class Net(nn.Module):
         return nn.Dense(3)(nn.relu(x))
 
 
+@jax.jit
 def evaluate(variables, x):
     return Net().apply(variables, x, False)
 
 
+@jax.jit
 def init(key):
     return Net().init(key, X, False)
 
@@ -45,20 +47,33 @@ def init(key):
 def variables():
     """After training in which four neurons had died."""
     params = init(jax.random.key(1))["params"]
-    params["Dense_0"]["kernel"] = params["Dense_0"]["kernel"].at[:, :4].set(0.0)
-    params["BatchNorm_0"]["bias"] = params["BatchNorm_0"]["bias"].at[:4].set(-1.0)
-    statistics = init(jax.random.key(1))["batch_stats"]
+    params["Dense_0"]["kernel"] = jnp.where(DEAD, 0.0, params["Dense_0"]["kernel"])
+    params["BatchNorm_0"]["bias"] = jnp.where(DEAD, -1.0, params["BatchNorm_0"]["bias"])
+    found = {"params": params, "batch_stats": init(jax.random.key(1))["batch_stats"]}
+
+    @jax.jit
+    def averaged(found):
+        return found | Net().apply(found, X, True, mutable=["batch_stats"])[1]
+
     for _ in range(200):
-        _, changed = Net().apply(
-            {"params": params, "batch_stats": statistics}, X, True, mutable=["batch_stats"]
-        )
-        statistics = changed["batch_stats"]
-    return {"params": params, "batch_stats": statistics}
+        found = averaged(found)
+    return found
 
 
 @functools.cache
 def graph():
     return dormant.trace(evaluate, variables(), X)
+
+
+@jax.jit
+def activations(variables):
+    return graph().activations(variables, X)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def after_one_step(optimizer, params):
+    ones = jax.tree.map(jnp.ones_like, params)
+    return optimizer.update(ones, optimizer.init(params), params)[1]
 
 
 def check(new):
@@ -67,16 +82,17 @@ def check(new):
     assert (old["var"][:4] < 1e-6).all()
     np.testing.assert_array_equal(found["mean"], np.where(DEAD, 0.0, old["mean"]))
     np.testing.assert_array_equal(found["var"], np.where(DEAD, 1.0, old["var"]))
-    sizes = jnp.abs(graph().activations(new, X)["Dense_0"]).mean(0)
+    sizes = np.abs(activations(new)["Dense_0"]).mean(0)
     assert 0 < sizes[:4].min() and sizes[:4].max() < 5 * sizes[4:].mean()
     np.testing.assert_array_equal(evaluate(new, X), evaluate(variables(), X))
 
 
 def test_recycle_resets_the_statistics_of_recycled_neurons():
-    scores = dormant.dormancy_scores(graph().activations(variables(), X))
+    scores = dormant.dormancy_scores(activations(variables()))
     masks = dormant.dormant_masks(scores, 0.0)
     np.testing.assert_array_equal(masks["Dense_0"], DEAD)
-    check(dormant.recycle(graph(), variables(), init(KEY), masks))
+    recycle = jax.jit(functools.partial(dormant.recycle, graph()))
+    check(recycle(variables(), init(KEY), masks))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +107,7 @@ def test_recycle_resets_the_statistics_of_recycled_neurons():
 )
 def test_redo_takes_all_variables_beside_the_state_of_the_parameters(optimizer):
     params = variables()["params"]
-    gradients = jax.tree.map(jnp.ones_like, params)
-    opt_state = optimizer.update(gradients, optimizer.init(params), params)[1]
+    opt_state = after_one_step(optimizer, params)
     redo = dormant.redo(graph(), init, optimizer, tau=0.0, period=1)
     new, found, state = jax.jit(redo.update)(variables(), opt_state, redo.init(KEY), X)
     assert int(state.report.recycled_total) == 4
@@ -110,7 +125,7 @@ def test_an_optimizer_of_all_variables_is_taken_as_well():
     optimizer = optax.sgd(0.1, momentum=0.9)
     opt_state = optimizer.update(variables(), optimizer.init(variables()))[1]
     redo = dormant.redo(graph(), init, optimizer, tau=0.0, period=1)
-    new, found, _ = redo.update(variables(), opt_state, redo.init(KEY), X)
+    new, found, _ = jax.jit(redo.update)(variables(), opt_state, redo.init(KEY), X)
     check(new)
     trace = found[0].trace["batch_stats"]["BatchNorm_0"]["var"]
     np.testing.assert_array_equal(trace == 0, DEAD)
@@ -127,7 +142,7 @@ def test_a_whole_reset_takes_the_statistics_too():
     optimizer = optax.adam(1e-3)
     reset = dormant.layer_reset(graph(), init, optimizer, "all", period=1)
     opt_state = optimizer.init(variables()["params"])
-    new, _, _ = reset.update(variables(), opt_state, reset.init(KEY), X)
+    new, _, _ = jax.jit(reset.update)(variables(), opt_state, reset.init(KEY), X)
     np.testing.assert_array_equal(new["batch_stats"]["BatchNorm_0"]["var"], np.ones(16))
 
 
@@ -225,7 +240,7 @@ def test_other_libraries_reset_statistics_and_moments(library):
 
     adam = optax.adam(1e-3)
     params = library.parameters(variables)
-    opt_state = adam.update(jax.tree.map(jnp.ones_like, params), adam.init(params), params)[1]
+    opt_state = after_one_step(adam, params)
     redo = dormant.redo(graph, library.variables, adam, tau=0.0, period=1)
     new, found, state = jax.jit(redo.update)(variables, opt_state, redo.init(KEY), X)
     assert int(state.report.recycled_total) == 4

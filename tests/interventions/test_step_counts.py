@@ -13,10 +13,11 @@ import pytest
 from optax import contrib
 
 import dormant
-from tests.small_networks import MLP as SHAPES
-from tests.small_networks import draw, mlp_graph
+from tests.small_networks import draw, init_nine
+from tests.small_networks import nine_graph as graph
 
-MASKS = {"w1": np.arange(4) == 1, "w2": np.arange(5) == 3}
+SHAPES = {name: leaf.shape for name, leaf in jax.eval_shape(init_nine, jax.random.key(0)).items()}
+MASKS = {"w1": np.arange(5) == 1, "w2": np.arange(4) == 3}
 PARAMS = draw(SHAPES, 0)
 
 
@@ -24,7 +25,7 @@ def touched():
     """What recycling neuron 1 of w1 and neuron 3 of w2 rewrites."""
     found = {name: np.zeros(shape, bool) for name, shape in SHAPES.items()}
     found["w1"][:, 1] = found["b1"][1] = found["w2"][1, :] = True
-    found["w2"][:, 3] = found["b2"][3] = found["w3"][3, :] = True
+    found["w2"][:, 3] = found["w3"][3, :] = True
     return found
 
 
@@ -53,7 +54,7 @@ ENTRYWISE = {
     "MultiSteps": lambda: optax.MultiSteps(optax.adam(1e-2), 2),
     "partition": lambda: optax.partition(
         {"adam": optax.adam(1e-2), "sgd": optax.sgd(1e-2, momentum=0.9)},
-        {name: "adam" if name in ("w1", "b2") else "sgd" for name in SHAPES},
+        {name: "adam" if name in ("w1", "b1") else "sgd" for name in SHAPES},
     ),
     "partition without adam": lambda: optax.partition(
         {"adam": optax.adam(1e-2), "sgd": optax.sgd(1e-2)}, dict.fromkeys(SHAPES, "sgd")
@@ -86,7 +87,7 @@ def trained(optimizer, steps=50):
 
 
 def reset(optimizer, state):
-    return jax.jit(functools.partial(dormant.reset_moments, optimizer, mlp_graph()))(
+    return jax.jit(functools.partial(dormant.reset_moments, optimizer, graph()))(
         state, MASKS, params=PARAMS
     )
 
@@ -204,7 +205,7 @@ def test_vmapped_over_seeds_and_scanned_equals_single_steps():
             params, state = carry
             updates, state = optimizer.update(params, state, params)
             params = optax.apply_updates(params, updates)
-            again = dormant.reset_moments(optimizer, mlp_graph(), state, MASKS, params=params)
+            again = dormant.reset_moments(optimizer, graph(), state, MASKS, params=params)
             state = jax.tree.map(lambda new, old: jnp.where(step == 3, new, old), again, state)
             return (params, state), None
 

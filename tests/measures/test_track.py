@@ -22,6 +22,7 @@ STATES = jax.random.normal(jax.random.key(4), (16, 3))
 TRACES = []
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def init(key, dtype=jnp.float32):
     one, two, three = jnp.split(jax.random.uniform(key, (43,), dtype, minval=-1.0), [15, 35])
     return {
@@ -40,6 +41,11 @@ def network(params, states):
 
 def loss(params, states):
     return jnp.mean(jnp.square(network(params, states).astype(jnp.float32) - 1))
+
+
+@jax.jit
+def slope(params):
+    return jax.grad(loss)(params, STATES)
 
 
 @functools.cache
@@ -75,6 +81,11 @@ def compiled():
     return jax.jit(tracker().update)
 
 
+@jax.jit
+def descended(params, gradient):
+    return jax.tree.map(lambda leaf, slope: leaf - leaf.dtype.type(0.1) * slope, params, gradient)
+
+
 @functools.cache
 def run(seed=0, dtype=jnp.float32, steps=4):
     """The states of a tracker beside plain gradient descent."""
@@ -82,9 +93,8 @@ def run(seed=0, dtype=jnp.float32, steps=4):
     state = tracker().init(KEY, params)
     found = [(params, state)]
     for _ in range(steps):
-        gradient = jax.grad(loss)(params, STATES)
-        params = jax.tree.map(lambda leaf, slope: leaf - leaf.dtype.type(0.1) * slope,
-                              params, gradient)  # fmt: skip
+        gradient = slope(params)
+        params = descended(params, gradient)
         _, _, state = compiled()(params, (), state, STATES, gradient=gradient)
         found.append((params, state))
     return found
@@ -104,9 +114,9 @@ def test_every_value_stands_under_its_name_and_is_nan_before_the_first_measureme
 def test_values_are_those_of_the_measures_alone():
     """Before and initial parameters are those of the measurement before and of the start."""
     (initial, _), _, (before, _), _, (params, state) = run()
-    activations = graph().activations(params, STATES)
+    activations = jax.jit(graph().activations)(params, STATES)
     # The tracker was given the gradient of the update, which was taken one step earlier.
-    gradient = jax.grad(loss)(run()[3][0], STATES)
+    gradient = slope(run()[3][0])
     inputs = measures.MeasureInputs(
         params, activations, (STATES,), gradient, previous=before, initial=initial
     )
@@ -234,7 +244,7 @@ def learner(tracker):
 
 def trained(made, steps=4):
     step, after = jax.jit(made.step), jax.jit(made.after_step)
-    state = made.init(KEY)
+    state = jax.jit(made.init)(KEY)
     for _ in range(steps):
         state, _ = step(state, STATES)
         state = after(state, STATES, (STATES,))
@@ -273,11 +283,11 @@ def test_learners_of_several_seeds_side_by_side():
 
 def test_as_a_transformation():
     tx = dormant.as_transformation(optax.sgd(0.1), few(), KEY)
+    update = jax.jit(functools.partial(tx.update, inputs=STATES))
     params = init(KEY)
     state = tx.init(params)
     for _ in range(2):
-        gradient = jax.grad(loss)(params, STATES)
-        updates, state = tx.update(gradient, state, params, inputs=STATES)
+        updates, state = update(slope(params), state, params)
         params = optax.apply_updates(params, updates)
     found = state.intervention.report.measures["update_norm"]["w3"]
     np.testing.assert_allclose(found, jnp.linalg.norm(params["w3"] - init(KEY)["w3"]), rtol=1e-5)

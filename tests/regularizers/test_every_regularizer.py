@@ -72,6 +72,7 @@ def make(name):
     return REGULARIZERS[name](graph(), optax.adam(RATE))
 
 
+@jax.jit
 def gradient(params):
     def loss(params):
         return jnp.mean((mlp(params, STATES).astype(jnp.float32) - TARGETS) ** 2)
