@@ -83,6 +83,7 @@ def residual(params, states):
     return jax.nn.relu(x + jnp.tanh(x @ params["w2"]) @ params["w3"]) @ params["w4"]
 
 
+@jax.jit
 def init_residual(key):
     return {name: jax.random.normal(key, shape) for name, shape in RESIDUAL.items()}
 

@@ -18,6 +18,7 @@ STATES = jax.random.normal(jax.random.key(4), (8, 3))
 SGD = optax.sgd(0.1)
 
 
+@jax.jit
 def init(key):
     one, two = jnp.split(jax.random.uniform(key, (25,), minval=-1.0), [15])
     return {"w1": one.reshape(3, 5), "b1": jnp.full(5, 3.0, jnp.float32), "w2": two.reshape(5, 2)}
@@ -208,7 +209,7 @@ def test_a_budget_is_a_capped_threshold_that_everyone_passes():
             when=dormant.parts.every(1),
             **options,
         )
-        params, _, state = intervention.update(
+        params, _, state = jax.jit(intervention.update)(
             network(2), SGD.init(network()), intervention.init(KEY), STATES
         )
         return params, state.masks
@@ -275,7 +276,8 @@ def test_combined_interventions_act_one_after_the_other():
     found, _, after = jax.jit(both.update)(params, SGD.init(params), state, STATES)
     expected, opt_state = params, SGD.init(params)
     for name, intervention in each.items():
-        expected, opt_state, part = intervention.update(expected, opt_state, state[name], STATES)
+        update = jax.jit(intervention.update)
+        expected, opt_state, part = update(expected, opt_state, state[name], STATES)
         jax.tree.map(np.testing.assert_array_equal, part.masks, after[name].masks)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     counts = {name: int(part.report.recycled_total) for name, part in after.items()}
@@ -300,7 +302,8 @@ def test_the_gradient_reaches_trackers_beside_other_interventions():
     redo, track = dormant.redo(graph(), init, SGD, 0.0, 1), dormant.track(graph(), period=1)
     both = dormant.combine(redo=redo, track=track)
     params = network(1)
-    _, _, state = both.update(params, SGD.init(params), both.init(KEY), STATES, gradient=params)
+    update = jax.jit(both.update)
+    _, _, state = update(params, SGD.init(params), both.init(KEY), STATES, gradient=params)
     assert state["track"].report.network.gradient_norm_total > 0
     assert state["redo"].report.recycled_total == 1
 

@@ -14,9 +14,8 @@ import pytest
 from optax import contrib
 
 import dormant
-from tests.interventions.test_step_counts import MASKS, SHAPES, is_matrix, touched
-from tests.small_networks import draw
-from tests.small_networks import nine_graph as graph
+from tests.interventions.test_moments import MASKS, SHAPES, is_matrix, touched
+from tests.small_networks import draw, mlp_graph
 
 PREFIX = "scale_by_"
 # Optax has some that it will rename.
@@ -168,7 +167,7 @@ def steps_after_a_recycle(name, optimizer):
     state = optimizer.init(params)
     for seed in range(20):
         _, state = step(draw(SHAPES, 1 + seed), state, params)
-    reset = functools.partial(dormant.reset_moments, optimizer, graph())
+    reset = functools.partial(dormant.reset_moments, optimizer, mlp_graph())
     state, fresh = jax.jit(reset)(state, MASKS, params=params), optimizer.init(params)
     largest, of_new = [], []
     for seed in range(100, 104):
@@ -216,7 +215,7 @@ def test_what_mixes_the_entries_is_refused_by_name(name):
     for optimizer in (make_it(), dormant.per_entry_counts(make_it())):
         state = optimizer.init(draw(SHAPES, 0))
         with pytest.raises(ValueError, match=f"^`optimizer` {REFUSED[name]}"):
-            dormant.reset_moments(optimizer, graph(), state, MASKS)
+            dormant.reset_moments(optimizer, mlp_graph(), state, MASKS)
 
 
 @pytest.mark.parametrize("name", sorted(NEED_THEIR_COUNT))
@@ -227,7 +226,7 @@ def test_what_divides_by_the_moment_of_the_step_before_needs_a_count_per_entry(n
         state = optimizer.init(draw(SHAPES, 0))
         named = f"^`optimizer` must be `dormant.per_entry_counts.*; got {PREFIX}{kind}$"
         with pytest.raises(ValueError, match=named):
-            dormant.reset_moments(optimizer, graph(), state, MASKS)
+            dormant.reset_moments(optimizer, mlp_graph(), state, MASKS)
         counted = dormant.per_entry_counts(optimizer)
         for named in (optimizer, counted):
-            dormant.reset_moments(named, graph(), counted.init(draw(SHAPES, 0)), MASKS)
+            dormant.reset_moments(named, mlp_graph(), counted.init(draw(SHAPES, 0)), MASKS)

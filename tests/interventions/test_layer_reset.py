@@ -28,6 +28,7 @@ SHAPES = {
 NAMES = (*SHAPES, "b_a", "log_alpha")
 
 
+@jax.jit
 def init(key):
     sizes = [int(np.prod(shape)) for shape in SHAPES.values()]
     parts = jnp.split(jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
@@ -148,7 +149,7 @@ def test_moments_may_be_kept():
     before = trained(optimizer)
     action = dormant.parts.redrawing(graph(), init, optimizer, moments="keep")
     masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
-    after, opt_state, *_ = action.act(params(), before, masks, KEY, (), {})
+    after, opt_state, *_ = jax.jit(action.act)(params(), before, masks, KEY, (), {})
     jax.tree.map(np.testing.assert_array_equal, opt_state, before)
     assert (after["wv"] != params()["wv"]).all()
 
@@ -166,6 +167,7 @@ def test_a_residual_layer_can_be_reset():
         x = states @ params["w1"]
         return (x + jax.nn.relu(x @ params["w2"]) @ params["w3"]) @ params["w4"]
 
+    @jax.jit
     def residual_init(key):
         shapes = {"w1": (3, 4), "w2": (4, 5), "w3": (5, 4), "w4": (4, 2)}
         return {name: jax.random.normal(key, shape) for name, shape in shapes.items()}
@@ -174,7 +176,8 @@ def test_a_residual_layer_can_be_reset():
     stream = dormant.trace(residual, old, STATES)
     assert not stream["w1"].recyclable and stream.penultimate == ("w1", "w3")
     intervention = dormant.layer_reset(stream, residual_init, optimizer, period=1)
-    new, *_ = intervention.update(old, optimizer.init(old), intervention.init(KEY), STATES)
+    update = jax.jit(intervention.update)
+    new, *_ = update(old, optimizer.init(old), intervention.init(KEY), STATES)
     assert [name for name in old if (new[name] != old[name]).any()] == ["w1", "w3"]
 
 
@@ -189,7 +192,7 @@ def test_a_graph_written_by_hand_needs_its_output_layers_for_the_last_hidden_one
     named = by_hand(output_layers=("wv",))
     intervention = dormant.layer_reset(named, init, optax.sgd(0.1), ("w1", "wv"), period=1)
     opt_state = optax.sgd(0.1).init(params())
-    new, *_ = intervention.update(params(), opt_state, intervention.init(KEY), STATES)
+    new, *_ = jax.jit(intervention.update)(params(), opt_state, intervention.init(KEY), STATES)
     assert [name for name in NAMES if (new[name] != params()[name]).any()] == ["w1", "b1", "wv"]
     with pytest.raises(ValueError, match="^`output_layers` must be of layers among .*; got 'w9'$"):
         by_hand(output_layers=("w9",))
@@ -228,7 +231,7 @@ def test_a_mirror_gets_the_values_just_drawn_at_the_steps_of_the_action_alone(la
     action = dormant.parts.redrawing(graph(), init, optax.sgd(0.1), layers=layers)
     opt_state, target = optax.sgd(0.1).init(params()), jax.tree.map(jnp.negative, params())
     masks = {name: jnp.ones(graph()[name].neurons, bool) for name in action.layers}
-    new, _, masks, _ = action.act(params(), opt_state, masks, KEY, (), {})
+    new, _, masks, _ = jax.jit(action.act)(params(), opt_state, masks, KEY, (), {})
     mirrored = jax.jit(action.mirror)(new, target, masks, True)
     for name in NAMES:
         expected = new[name] if name in CHOICES[layers] else target[name]

@@ -19,7 +19,7 @@ KEY = jax.random.key(1)
 
 
 def params():
-    return init(jax.random.key(0))
+    return jax.jit(init)(jax.random.key(0))
 
 
 def same(one, other):
@@ -49,16 +49,26 @@ def test_means_of_large_activations_do_not_overflow(dtype):
     np.testing.assert_allclose(scores, [0, 4 / 3, 4 / 3, 4 / 3], rtol=1e-5)
 
 
+@jax.jit
+def activations(weights):
+    return graph().activations(weights, STATES)
+
+
+@jax.jit
+def utility(weights, acts):
+    return dormant.parts.contribution_utility(graph(), weights, acts)
+
+
 @pytest.mark.parametrize("bad", NOT_FINITE)
 @pytest.mark.parametrize("where", ["activations", "w1", "w2", "w3"])
 def test_utility_of_what_is_not_finite_is_unknown(bad, where):
     weights = params()
-    acts = graph().activations(weights, STATES)
+    acts = activations(weights)
     if where == "activations":
         acts = acts | {"w1": acts["w1"].at[:, 2].set(bad)}  # the same for every state
     else:
         weights = weights | {where: weights[where].at[0, 0].set(bad)}
-    scores = dormant.parts.contribution_utility(graph(), weights, acts)
+    scores = utility(weights, acts)
     touched = {"activations": ["w1"], "w1": ["w1"], "w2": ["w1", "w2"], "w3": ["w2"]}[where]
     for name, score in scores.items():
         assert np.isnan(score).all() if name in touched else np.isfinite(score).all()
@@ -126,9 +136,8 @@ def test_an_initializer_that_is_not_finite_is_refused(bad):
         dormant.recycle(graph(), params(), not_finite(bad)(KEY), masks)
 
 
-@pytest.mark.parametrize("bad", NOT_FINITE)
 @pytest.mark.parametrize("options", [{}, {"outgoing": "fresh"}, {"incoming_scale": "live_norm"}])
-def test_under_jit_a_neuron_is_left_alone_where_its_fresh_weights_are_not_finite(options, bad):
+def test_under_jit_a_neuron_is_left_alone_where_its_fresh_weights_are_not_finite(options):
     def recycled(fresh):
         intervention = dormant.intervene(
             graph(),
@@ -138,14 +147,15 @@ def test_under_jit_a_neuron_is_left_alone_where_its_fresh_weights_are_not_finite
         )
         return updated(intervention, params(), STATES, steps=1)
 
-    expected, (weights, _, state) = recycled(init)[0], recycled(not_finite(bad, True))
-    others = np.arange(8) != 2
-    np.testing.assert_array_equal(state.masks["w1"], others)
-    assert int(state.report.recycled["w1"]) == 7 and int(state.report.recycled["w2"]) == 8
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
-    for name in ("w1", "b1"):
-        np.testing.assert_array_equal(weights[name][..., 2], params()[name][..., 2])
-        np.testing.assert_array_equal(weights[name][..., others], expected[name][..., others])
+    expected, others = recycled(init)[0], np.arange(8) != 2
+    for bad in NOT_FINITE:
+        weights, _, state = recycled(not_finite(bad, True))
+        np.testing.assert_array_equal(state.masks["w1"], others)
+        assert int(state.report.recycled["w1"]) == 7 and int(state.report.recycled["w2"]) == 8
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
+        for name in ("w1", "b1"):
+            np.testing.assert_array_equal(weights[name][..., 2], params()[name][..., 2])
+            np.testing.assert_array_equal(weights[name][..., others], expected[name][..., others])
 
 
 @pytest.mark.parametrize("layers", ["reset, all", "reset, chosen"])

@@ -227,14 +227,18 @@ def of_equinox():
 @pytest.mark.parametrize("library", [of_nnx, of_haiku, of_equinox])
 def test_other_libraries_reset_statistics_and_moments(library):
     library = library()
+    library = library._replace(
+        variables=jax.jit(library.variables), evaluate=jax.jit(library.evaluate)
+    )
     kernel, bias, mean, var = library.paths
     structure = ParameterTree.of(library.variables(KEY))
     old = structure.leaves("variables", library.variables(jax.random.key(1)))
     rows = old[kernel].shape[0] == 16
-    old[kernel] = jnp.where(DEAD[:, None] if rows else DEAD, 0.0, old[kernel])
-    old[bias] = jnp.where(DEAD, -1.0, old[bias])
-    old[mean] = jnp.where(DEAD, 1.0, 0.25).reshape(old[mean].shape)
-    old[var] = jnp.where(DEAD, 1e-7, 4.0).reshape(old[var].shape)
+    old[kernel] = np.where(DEAD[:, None] if rows else DEAD, 0.0, old[kernel])
+    old[bias] = np.where(DEAD, -1.0, old[bias])
+    old[mean] = np.where(DEAD, 1.0, 0.25).reshape(old[mean].shape)
+    old[var] = np.where(DEAD, 1e-7, 4.0).reshape(old[var].shape)
+    old = jax.tree.map(jnp.asarray, old)
     variables = structure.unflatten(old)
     graph = dormant.trace(library.evaluate, variables, X)
 
@@ -249,7 +253,7 @@ def test_other_libraries_reset_statistics_and_moments(library):
 
     fresh = library.variables(jax.random.fold_in(redo.init(KEY).key, 1))
     masks = {name: jnp.asarray(DEAD) for name in graph.names}
-    expected = dormant.recycle(graph, variables, fresh, masks)
+    expected = jax.jit(functools.partial(dormant.recycle, graph))(variables, fresh, masks)
     new, fresh, expected = (structure.leaves("tree", tree) for tree in (new, fresh, expected))
     for path, value in expected.items():
         kept = np.asarray(value == old[path])

@@ -38,6 +38,7 @@ def make(key):
     return model
 
 
+@jax.jit
 def init(key):
     return nnx.state(Network(nnx.Rngs(key)))
 

@@ -18,8 +18,7 @@ import dormant
 from tests.small_networks import NINE_STATES as STATES
 from tests.small_networks import init_nine as init
 from tests.small_networks import nine as mlp
-from tests.small_networks import nine_graph as graph
-from tests.small_networks import nine_with_silent, same_bits
+from tests.small_networks import nine_graph, nine_with_silent, same_bits
 
 KEY = jax.random.key(3)
 # With the optimizer as it is given; what the default adds has a test of its own.
@@ -54,6 +53,12 @@ def gradient(params):
     return jax.grad(loss)(params)
 
 
+def compiled_redo(optimizer, tau=0.8, period=1, graph=None):
+    """ReDo whose update is one program, which both faces then run."""
+    redo = dormant.redo(graph or nine_graph(), init, optimizer, tau, period)
+    return redo._replace(update=jax.jit(redo.update))
+
+
 def beside(optimizer, intervention, carry, *inputs):
     """One gradient step, and the intervention after it: what the optax face must equal."""
     params, opt_state, state = carry
@@ -67,6 +72,7 @@ def within(tx, carry, **keywords):
     return optax.apply_updates(params, updates), state
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def warm(optimizer, params):
     """A state whose moments are not 0; of MultiSteps an unfinished one."""
     ones = jax.tree.map(jnp.ones_like, params)
@@ -75,7 +81,7 @@ def warm(optimizer, params):
 
 def assert_equal_but_for_fresh_rounding(found, expected, old, masks):
     """To the bit, but for entries drawn anew, which are sums with the old ones."""
-    fresh = dormant.parts.touched_entries(graph(), masks).incoming
+    fresh = dormant.parts.touched_entries(nine_graph(), masks).incoming
     for name in expected:
         drawn = np.broadcast_to(fresh[name], expected[name].shape) & (expected[name] != 0)
         np.testing.assert_array_equal(found[name][~drawn], expected[name][~drawn], err_msg=name)
@@ -87,7 +93,7 @@ def assert_equal_but_for_fresh_rounding(found, expected, old, masks):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_due_step(name):
     optimizer, params = OPTIMIZERS[name](), network()
-    redo = dormant.redo(graph(), init, optimizer, 0.8, 1)
+    redo = compiled_redo(optimizer)
     tx, opt_state = as_transformation(optimizer, redo, KEY), warm(optimizer, params)
     assert same_bits(tx.init(params), (optimizer.init(params), redo.init(KEY)))
     expected, expected_opt_state, state = beside(
@@ -108,7 +114,7 @@ def test_one_due_step(name):
 
 def test_adam_counts_per_entry_unless_the_released_count_is_asked_for():
     optimizer, params = optax.adam(1e-2), network()
-    redo = dormant.redo(graph(), init, optimizer, 0.8, 1)
+    redo = compiled_redo(optimizer)
     counted = dormant.per_entry_counts(optimizer)
     assert same_bits(
         as_transformation(optimizer, redo, KEY).init(params)[0], optimizer.init(params)
@@ -134,7 +140,7 @@ def test_adam_counts_per_entry_unless_the_released_count_is_asked_for():
 def test_one_due_step_in_bfloat16_is_exact(name):
     optimizer, params = OPTIMIZERS[name](), network(jnp.bfloat16)
     low_graph = dormant.trace(mlp, params, STATES)
-    redo = dormant.redo(low_graph, init, optimizer, 0.8, 1)
+    redo = compiled_redo(optimizer, graph=low_graph)
     tx, opt_state = as_transformation(optimizer, redo, KEY), warm(optimizer, params)
     expected, *_, state = beside(optimizer, redo, (params, opt_state, redo.init(KEY)), STATES)
     assert 0 < int(state.report.recycled_total) < 9
@@ -151,7 +157,7 @@ def test_one_due_step_in_bfloat16_is_exact(name):
 def test_outputs_at_tau_zero_are_those_of_the_optimizer_alone(name, dtype):
     optimizer, params = OPTIMIZERS[name](), network(dtype)
     traced = dormant.trace(mlp, params, STATES)
-    redo = dormant.redo(traced, init, optimizer, 0.0, 1)
+    redo = compiled_redo(optimizer, 0.0, graph=traced)
     tx, opt_state = as_transformation(optimizer, redo, KEY), optimizer.init(params)
     updates, _ = optimizer.update(gradient(params), opt_state, params)
     alone = optax.apply_updates(params, updates)
@@ -164,7 +170,7 @@ def test_outputs_at_tau_zero_are_those_of_the_optimizer_alone(name, dtype):
 
 def test_without_inputs_a_step_is_only_counted():
     optimizer, params = optax.adam(1e-2), network()
-    redo = dormant.redo(graph(), init, optimizer, 0.8, period=2)
+    redo = compiled_redo(optimizer, period=2)
     tx = as_transformation(optimizer, redo, KEY)
     carry, alone = (params, tx.init(params)), (params, optimizer.init(params))
     for _ in range(3):  # the second would be due
@@ -183,8 +189,9 @@ def test_several_inputs_are_a_tuple():
     inputs = (STATES[:, :1], STATES[:, 1:])
     traced, optimizer = dormant.trace(two_inputs, network(), *inputs), optax.adam(1e-2)
     found = []
-    for made, given in ((traced, inputs), (graph(), (STATES,)), (graph(), STATES)):
-        redo = dormant.redo(made, init, optimizer, 0.8, 1)
+    nine = compiled_redo(optimizer)
+    of_two = compiled_redo(optimizer, graph=traced)
+    for redo, given in ((of_two, inputs), (nine, (STATES,)), (nine, STATES)):
         tx = as_transformation(optimizer, redo, KEY)
         found.append(within(tx, (network(), tx.init(network())), inputs=given))
     assert int(found[0][1].intervention.report.recycled_total) > 0
@@ -194,7 +201,7 @@ def test_several_inputs_are_a_tuple():
 
 def test_a_tracker_is_given_the_gradient_of_the_update():
     optimizer, params = optax.sgd(0.1), network()
-    tx = as_transformation(optimizer, dormant.track(graph(), period=1), KEY)
+    tx = as_transformation(optimizer, dormant.track(nine_graph(), period=1), KEY)
     _, state = within(tx, (params, tx.init(params)), inputs=STATES)
     norm = optax.tree_utils.tree_norm(gradient(params))
     found = state.intervention.report.network.gradient_norm_total
@@ -217,7 +224,7 @@ def test_a_tracker_is_given_the_gradient_of_the_update():
 )
 def test_scanned_and_vmapped_over_seeds(name):
     optimizer, steps = OPTIMIZERS[name](), 6
-    redo = dormant.redo(graph(), init, optimizer, 0.6, period=2)
+    redo = dormant.redo(nine_graph(), init, optimizer, 0.6, period=2)
 
     def start(seed):
         return init(jax.random.fold_in(KEY, seed)), jax.random.fold_in(KEY, 100 + seed)
@@ -253,10 +260,10 @@ def test_scanned_and_vmapped_over_seeds(name):
 def test_last_within_a_chain():
     inner, clip = optax.adam(1e-2), optax.clip_by_global_norm(0.05)
     chain = optax.chain(
-        clip, as_transformation(inner, dormant.redo(graph(), init, inner, 0.8, 2), KEY)
+        clip, as_transformation(inner, dormant.redo(nine_graph(), init, inner, 0.8, 2), KEY)
     )
     outer = optax.chain(clip, inner)
-    redo = dormant.redo(graph(), init, outer, 0.8, 2)
+    redo = dormant.redo(nine_graph(), init, outer, 0.8, 2)
     params = network()
     found, expected = (params, chain.init(params)), (params, outer.init(params), redo.init(KEY))
     step = jax.jit(lambda carry: within(chain, carry, inputs=STATES))
@@ -279,6 +286,7 @@ class Linen(nn.Module):
 def test_a_flax_train_state():
     module, optimizer = Linen(), optax.adam(1e-2)
 
+    @jax.jit
     def initialize(key):
         return module.init(key, STATES)
 
@@ -396,7 +404,7 @@ def test_an_nnx_optimizer():
 )
 def test_arguments_that_are_refused(wrong, message):
     optimizer = optax.adam(1e-2)
-    redo = dormant.redo(graph(), init, optimizer)
+    redo = dormant.redo(nine_graph(), init, optimizer)
     arguments = {"optimizer": optimizer, "intervention": redo, "key": KEY} | wrong
     with pytest.raises(ValueError, match=f"(?s)^{message}$"):
         as_transformation(**arguments)
@@ -404,6 +412,6 @@ def test_arguments_that_are_refused(wrong, message):
 
 def test_an_update_needs_the_parameters():
     optimizer, params = optax.adam(1e-2), network()
-    tx = as_transformation(optimizer, dormant.redo(graph(), init, optimizer), KEY)
+    tx = as_transformation(optimizer, dormant.redo(nine_graph(), init, optimizer), KEY)
     with pytest.raises(ValueError, match="^`params` must be given to `update`; got None$"):
         tx.update(gradient(params), tx.init(params), inputs=STATES)

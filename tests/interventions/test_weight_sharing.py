@@ -2,6 +2,8 @@
 
 """Weight sharing: who gets whose weights, what becomes of what reads them, and of the outputs."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,9 +34,12 @@ from tests.interventions.soft_networks import (
 from tests.traced_networks import quick_compilation, silence  # noqa: F401
 
 SCALES = (0.3, 0.8)
+USUAL = {"threshold": 1.0, "scales": SCALES}
 
 
+@functools.cache
 def action_of(network, **options):
+    """One for all tests with the same options: what it does is compiled once."""
     return parts.weight_sharing(traced(network), initializer(network), ADAM, **options)
 
 
@@ -47,7 +52,7 @@ def test_receivers_get_a_donors_weights_and_a_share_of_what_reads_it(network, re
     donors = [width - 2, width - 1]
     given_scores = {name: jnp.full(mask.size, 0.5) for name, mask in masks.items()}
     given_scores[layer] = given_scores[layer].at[jnp.asarray(donors)].set(1.0)
-    action = action_of(network, threshold=1.0, receivers=receivers, scales=SCALES)
+    action = action_of(network, receivers=receivers, **USUAL)
     params, _, found, _ = acted(action, network, masks, given_scores)
     assert_same(found, masks)
     old, new = float64(trained(network)[0]), float64(params)
@@ -79,7 +84,7 @@ def test_receivers_get_a_donors_weights_and_a_share_of_what_reads_it(network, re
 )
 def test_outputs_stay_where_silent_neurons_take_over(network, scales):
     params, silenced = silence(traced(network), trained(network)[0])
-    action = action_of(network, threshold=1.0, receivers=2, scales=scales)
+    action = action_of(network, receivers=3, threshold=1.0, scales=scales)
     high = {name: jnp.full(width, 2.0) for name, width in neurons(network).items()}
     state = trained(network)[1]
     new, _, found, _ = jax.jit(action.act)(params, state, silenced, KEY, (), high)
@@ -92,9 +97,10 @@ def test_outputs_stay_where_silent_neurons_take_over(network, scales):
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_without_donors_the_selected_neurons_are_recycled(network):
-    action = action_of(network, threshold=100.0)
+    action = action_of(network, receivers=1, **USUAL)
     masks, (params, opt_state) = some(network), trained(network)
-    new, state, found, _ = acted(action, network, masks)
+    low = {name: jnp.full(mask.size, 0.5) for name, mask in masks.items()}
+    new, state, found, _ = acted(action, network, masks, low)
     fresh = initializer(network)(jax.random.split(KEY, 5)[0])
 
     @jax.jit
@@ -124,7 +130,7 @@ def test_there_may_be_more_receivers_than_neurons():
 def test_donors_keep_their_moments_and_receivers_begin_anew():
     masks = {"Dense_0": jnp.arange(8) < 2, "Dense_1": jnp.zeros(6, bool)}
     high = {"Dense_0": jnp.full(8, 2.0), "Dense_1": jnp.full(6, 2.0)}
-    _, state, *_ = acted(action_of("mlp", threshold=1.0), "mlp", masks, high)
+    _, state, *_ = acted(action_of("mlp", receivers=1, **USUAL), "mlp", masks, high)
     mu = state[0].mu["params"]
     assert (mu["Dense_0"]["kernel"][:, :2] == 0).all() and (mu["Dense_1"]["kernel"][:2] == 0).all()
     assert (mu["Dense_0"]["kernel"][:, 2:] != 0).all() and (mu["Dense_1"]["kernel"][2:] != 0).all()
@@ -134,7 +140,7 @@ def test_donors_keep_their_moments_and_receivers_begin_anew():
 
 def test_nothing_changes_where_nobody_is_selected():
     masks = some("cnn", 0.0)
-    params, opt_state, found, _ = acted(action_of("cnn", threshold=1.0), "cnn", masks)
+    params, opt_state, found, _ = acted(action_of("cnn", receivers=1, **USUAL), "cnn", masks)
     assert_same((params, opt_state, found), (*trained("cnn"), masks))
 
 
@@ -187,6 +193,6 @@ def test_a_weight_that_is_not_finite_is_not_handed_on():
     masks = {name: jnp.arange(size) < 2 for name, size in neurons("mlp").items()}
     scores = {name: jnp.full(size, 0.5) for name, size in neurons("mlp").items()}
     scores[layer] = scores[layer].at[width - 1].set(9.0)
-    action = action_of("mlp", threshold=1.0)
+    action = action_of("mlp", receivers=1, **USUAL)
     new, *_ = jax.jit(action.act)(params, opt_state, masks, KEY, action.init(), scores)
     assert sum(int((~np.isfinite(leaf)).sum()) for leaf in jax.tree.leaves(new)) == 1

@@ -89,7 +89,8 @@ def test_churn_and_changed_actions(dtype):
     outputs = [np.asarray(apply(params, STATES), np.float64) for params in (now, before)]
     churn = np.mean([abs(one - other) for one, other in zip(*outputs, strict=True)])
     flips = sum(one.argmax() != other.argmax() for one, other in zip(*outputs, strict=True)) / 8
-    found = value(measures.churn(apply), now, previous=before)
+    with jax.disable_jit():  # as the outputs: a program rounds to bfloat16 less often
+        found = value(measures.churn(apply), now, previous=before)
     np.testing.assert_allclose(found, churn, rtol=1e-5)
     assert 0 < flips < 1
     assert value(measures.greedy_action_changes(apply), now, previous=before) == flips

@@ -25,19 +25,19 @@ def test_churn_loss():
         return {"mean": made, "first": made[:, 0]}
 
     inputs = (STATES, jnp.ones(2))
-    value, slope = jax.value_and_grad(
-        lambda params: regularizers.churn_loss(outputs, params, previous, inputs)
+    value, slope = jax.jit(
+        jax.value_and_grad(lambda params: regularizers.churn_loss(outputs, params, previous, inputs))
     )(PARAMS)
     changes = np.asarray(mlp(PARAMS, STATES), np.float64) - mlp(previous, STATES)
     both = np.concatenate([changes.ravel(), changes[:, 0]])
     np.testing.assert_allclose(value, np.mean(both**2), rtol=1e-5)
-    expected = jax.grad(
-        lambda params: jnp.mean((mlp(params, STATES) - mlp(previous, STATES)) ** 2)
+    expected = jax.jit(
+        jax.grad(lambda params: jnp.mean((mlp(params, STATES) - mlp(previous, STATES)) ** 2))
     )(PARAMS)
-    alone = jax.grad(regularizers.churn_loss, 1)(mlp, PARAMS, previous, STATES)
+    gradients = jax.jit(jax.grad(functools.partial(regularizers.churn_loss, mlp), (0, 1)))
+    alone, other = gradients(PARAMS, previous, STATES)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-6), alone, expected)
     assert jax.tree.reduce(lambda total, leaf: total + jnp.sum(leaf**2), slope, 0.0) > 0
-    other = jax.grad(regularizers.churn_loss, 2)(mlp, PARAMS, previous, STATES)
     assert not any(np.asarray(leaf).any() for leaf in other.values())
 
 
@@ -54,12 +54,13 @@ def step(params, previous, state, coefficient):
 def test_churn_loss_in_a_loop():
     """As its docstring says: the first step is that of the loss alone, later ones churn less."""
     churned, first = {}, {}
+    churn = jax.jit(functools.partial(regularizers.churn_loss, mlp))
     for coefficient in (0.0, 5.0):
         params, total = jax.tree.map(lambda leaf: jnp.array(leaf) / 2, PARAMS), 0.0
         carry = (params, jax.tree.map(jnp.copy, params), ADAM.init(params))
         for _ in range(30):
             carry = step(*carry, coefficient)
-            total += float(regularizers.churn_loss(mlp, *carry[:2], STATES[3:]))
+            total += float(churn(*carry[:2], STATES[3:]))
             first.setdefault(coefficient, jax.tree.map(np.array, carry[0]))
         churned[coefficient] = total
     assert same_bits(first[5.0], first[0.0])
