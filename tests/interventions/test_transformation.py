@@ -62,8 +62,12 @@ def compiled_redo(optimizer, tau=0.8, period=1, graph=None):
 def beside(optimizer, intervention, carry, *inputs):
     """One gradient step, and the intervention after it: what the optax face must equal."""
     params, opt_state, state = carry
-    updates, opt_state = optimizer.update(gradient(params), opt_state, params)
-    return intervention.update(optax.apply_updates(params, updates), opt_state, state, *inputs)
+    slope = gradient(params)
+    updates, opt_state = optimizer.update(slope, opt_state, params)
+    stepped = optax.apply_updates(params, updates)
+    # Called as the optax face calls it, so that a compiled update serves both.
+    given = {"gradient": slope, "pre_activation_gradients": None}
+    return intervention.update(stepped, opt_state, state, *inputs, **given)
 
 
 def within(tx, carry, **keywords):

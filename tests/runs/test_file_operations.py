@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Runs a module and prints {operation: names} of what it does in a folder, as Python reports it.
+# Runs a module once for each list of arguments and prints {operation: names} of what it does in a
+# folder, as Python reports it.
 WATCH = """
 import json, os, runpy, sys
-root, module = sys.argv[1:3]
-sys.argv[:3] = [module]
+root, module, runs = sys.argv[1:]
 found, busy = {}, []
 
 def name_of(place):
@@ -57,10 +57,13 @@ def watch(event, arguments):
         busy.clear()
 
 sys.addaudithook(watch)
-try:
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-except SystemExit as end:
-    assert not end.code, end.code
+for arguments in json.loads(runs):
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert not end.code, end.code
+    sys.modules["gin"].clear_config()
 print("FOUND" + json.dumps({name: sorted(names) for name, names in found.items()}))
 """
 # {what Python reports: the row of the table}
@@ -92,14 +95,19 @@ def table():
     return {row: places for names, places in rows for row in re.findall("`([a-z ]+)`", names)}
 
 
-def watched(folder, iterations):
-    """{row: names} of a study of so many iterations in all; what is kept, and how, is the same in
-    every kind of run."""
-    command = [
-        sys.executable, "-c", WATCH, str(folder), "dormant.study", f"--base_dir={folder / 'run'}",
-        "--gin_files=studies/digits.gin", "--gin_bindings=StudyRun.training_steps = 28",
-        f"--gin_bindings=StudyRun.num_iterations = {iterations}",
-    ]  # fmt: skip
+def watched(folder, *iterations):
+    """{row: names} of a study that goes on to so many iterations in all; what is kept, and how, is
+    the same in every kind of run."""
+    runs = [
+        [
+            f"--base_dir={folder / 'run'}",
+            "--gin_files=studies/digits.gin",
+            "--gin_bindings=StudyRun.training_steps = 28",
+            f"--gin_bindings=StudyRun.num_iterations = {total}",
+        ]
+        for total in iterations
+    ]
+    command = [sys.executable, "-c", WATCH, str(folder), "dormant.study", json.dumps(runs)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -110,10 +118,7 @@ def watched(folder, iterations):
 
 
 def test_runs_do_what_the_documentation_says_and_nothing_else(tmp_path):
-    documented, found = table(), {}
-    for iterations in (3, 5):  # the second goes on from the first
-        for row, names in watched(tmp_path, iterations).items():
-            found.setdefault(row, set()).update(names)
+    documented, found = table(), watched(tmp_path, 3, 5)
     assert found.keys() == documented.keys()
     for row in ("append", "write in place", "lock", "rename file", "write new file", "shorten", "map"):
         last = {re.sub(r"^\d+", "<n>", name.rpartition("/")[2]) for name in found[row]}
