@@ -183,8 +183,8 @@ def moments(params):
 
 @functools.cache
 def drawn(seed, dtype):
-    cast = functools.partial(jax.tree.map, lambda leaf: np.asarray(leaf).astype(dtype))
-    return jax.tree.map(jnp.asarray, cast(jax.jit(init)(jax.random.key(seed))))
+    params = jax.jit(init)(jax.random.key(seed))
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), dtype), params)
 
 
 def start(name, seed=0, dtype=jnp.float32):

@@ -22,6 +22,7 @@ def mlp(params, states):
     return jax.nn.relu(states @ params["w1"] + params["b1"]) @ params["w2"]
 
 
+@jax.jit
 def init(key):
     one, two = jax.random.split(key)
     w1, w2 = jax.random.normal(one, (3, 4)), jax.random.normal(two, (4, 2))
