@@ -26,7 +26,9 @@ def test_churn_loss():
 
     inputs = (STATES, jnp.ones(2))
     value, slope = jax.jit(
-        jax.value_and_grad(lambda params: regularizers.churn_loss(outputs, params, previous, inputs))
+        jax.value_and_grad(
+            lambda params: regularizers.churn_loss(outputs, params, previous, inputs)
+        )
     )(PARAMS)
     changes = np.asarray(mlp(PARAMS, STATES), np.float64) - mlp(previous, STATES)
     both = np.concatenate([changes.ravel(), changes[:, 0]])
