@@ -28,12 +28,12 @@ ACTIONS = 4
 
 
 @pytest.fixture
-def make_agent(load_gin):
+def make_agent(load_gin, with_shared_programs):
     def make(**changes):
         load_gin(**changes)
         from dormant.agents.dqn_agent import DormantDQNAgent
 
-        return DormantDQNAgent(num_actions=ACTIONS)
+        return with_shared_programs(DormantDQNAgent(num_actions=ACTIONS))
 
     return make
 

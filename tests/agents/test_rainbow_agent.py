@@ -23,14 +23,14 @@ FULL = SMALL | {"JaxDQNAgent__observation_shape": FRAME}
 
 
 @pytest.fixture
-def make_agent(load_family):
+def make_agent(load_family, with_shared_programs):
     def make(family, **changes):
         small = RAINBOW if family in ("rainbow", "c51") else FULL
         load_family(family, **(small | changes))
         from dormant.agents import rainbow_agent
 
         name = "DormantRainbowAgent" if small is RAINBOW else "DormantFullRainbowAgent"
-        return getattr(rainbow_agent, name)(num_actions=ACTIONS)
+        return with_shared_programs(getattr(rainbow_agent, name)(num_actions=ACTIONS))
 
     return make
 

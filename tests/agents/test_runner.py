@@ -100,7 +100,7 @@ def test_tensorboard_has_returns_and_dormancy(recycled):
 
 
 def test_the_same_run_twice_is_the_same_to_the_bit(recycled, train, tmp_path):
-    again = train(tmp_path / "again")
+    again = train(tmp_path / "again", own_programs=True)
     assert records(again.base_dir) == records(recycled.base_dir)
     assert_same_bits(again.state, recycled.state)
 
