@@ -37,7 +37,8 @@ SMALL = {
 
 # Bindings that compiled programs do not depend on.
 NOT_COMPILED = (
-    "Runner.", "ContinuousRunner.", "Checkpointer.", "create_dormant_runner.schedule",
+    "Runner.", "ContinuousRunner.", "Checkpointer.", "get_latest_checkpoint_number.",
+    "create_dormant_runner.schedule",
     "LearnerOptions.replay_ratio", "LearnerOptions.seed", "ReplayBuffer.max_capacity",
 )  # fmt: skip
 
