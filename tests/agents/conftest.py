@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""Small real runs for the tests of the agents: a quarter of the network, batches of 4, real Atari.
+"""Small real runs for the tests of the agents: an eighth of the network, batches of 4, real Atari.
 The tests of one file share their runs, and all of them the compiled programs."""
 
 from pathlib import Path
@@ -26,7 +26,7 @@ SMALL = {
     "ReplayBuffer.batch_size": 4,
     "ReplayBuffer.max_capacity": 100,
     "LearnerOptions.replay_ratio": 0.5,
-    "DormantDQNAgent.width": 0.25,
+    "DormantDQNAgent.width": 0.125,
     "ReDo.tau": 0.1,
     "ReDo.period": 16,
     "ReDo.score_batch": 8,

@@ -67,7 +67,7 @@ def test_metrics_hold_both_kinds_of_records(recycled):
     assert all(record.steps_per_second > 0 for record in run.iterations)
     expected = list(range(8, agent.gradient_step + 1, 8))
     assert [record.gradient_step for record in run.tracking] == expected
-    layers = {"Conv_0": 8, "Conv_1": 16, "Conv_2": 16, "Dense_0": 128}
+    layers = {"Conv_0": 4, "Conv_1": 8, "Conv_2": 8, "Dense_0": 64}
     for record in run.tracking:
         assert record.taus == (0.0, 0.025, 0.1)
         assert set(record.dormant_percent) == set(record.recycled) == set(layers)
@@ -85,7 +85,7 @@ def test_metrics_hold_both_kinds_of_records(recycled):
 def test_recycled_neurons_are_those_found_dormant(recycled):
     for record in records(recycled.base_dir, "tracking"):
         if record["gradient_step"] % 16 == 0:
-            neurons = {"Conv_0": 8, "Conv_1": 16, "Conv_2": 16, "Dense_0": 128}
+            neurons = {"Conv_0": 4, "Conv_1": 8, "Conv_2": 8, "Dense_0": 64}
             dormant = {
                 layer: round(percent[-1] / 100 * neurons[layer])
                 for layer, percent in record["dormant_percent"].items()
@@ -232,7 +232,7 @@ def test_a_changed_record_is_never_continued(recycled, train, tmp_path):
             {"LearnerOptions__seed": 7},
             r"`LearnerOptions.seed` must be None, as checkpoint 1 in .* got 7",
         ),
-        ({"DormantDQNAgent__width": 0.5}, r"`DormantDQNAgent.width` must be 0.25, .*got 0.5"),
+        ({"DormantDQNAgent__width": 0.5}, r"`DormantDQNAgent.width` must be 0.125, .*got 0.5"),
         ({"LearnerOptions__intervention": None}, "`LearnerOptions.intervention` must be @ReDo"),
         ({"ReplayBuffer__max_capacity": 101}, "`ReplayBuffer.max_capacity` must be 100, as"),
         ({"ReDo__tau": 0.2}, "`ReDo.tau` must be 0.1, as .* got 0.2"),
