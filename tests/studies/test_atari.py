@@ -100,8 +100,13 @@ def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, stu
     alike = jax.tree.map(np.array_equal, state.learner.params, data.teacher)
     # Teacher and student are one run here.
     assert jax.tree.all(alike) == (student == "pretrained")
-    batch = study.draw(data, jax.random.key(2), jnp.int32(0))
-    loss = float(study.learner.step(state.learner, batch)[1]["loss"])
+
+    @jax.jit
+    def first_loss(learner, data):
+        batch = study.draw(data, jax.random.key(2), jnp.int32(0))
+        return study.learner.step(learner, batch)[1]["loss"]
+
+    loss = float(first_loss(state.learner, data))
     assert (loss == 0) == (student == "pretrained")
     if student == "pretrained":
         assert float(data.start_return) == float(data.teacher_return)
