@@ -25,10 +25,10 @@ def by_brightness(params, observation):
 
 
 def test_evaluation_plays_whole_episodes_and_follows_from_its_key_alone():
-    play = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 3)
+    play = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 2)
     returns, lengths = play((), jax.random.key(0))
     # Whoever moves and fires hits something, and is hit before long.
-    assert returns.shape == lengths.shape == (3,) and (returns > 0).all()
+    assert returns.shape == lengths.shape == (2,) and (returns > 0).all()
     assert len(set(lengths.tolist())) > 1 and (lengths > 100).all() and (lengths < 5_000).all()
     again, other = play((), jax.random.key(0)), play((), jax.random.key(1))
     np.testing.assert_array_equal((returns, lengths), again)
