@@ -81,7 +81,7 @@ def test_updates_are_those_of_dopamines_agent_on_the_same_experience(make_agent)
         LearnerOptions__intervention=None,
     )
     theirs = JaxDQNAgent(
-        ACTIONS, network=functools.partial(ScalableNatureDQNNetwork, width=0.25), seed=0
+        ACTIONS, network=functools.partial(ScalableNatureDQNNetwork, width=0.125), seed=0
     )
     before = jax.tree.map(np.array, agent.online_params)
     theirs.online_params = theirs.target_network_params = jax.tree.map(jnp.array, before)
