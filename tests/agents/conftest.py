@@ -1,11 +1,12 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""Small real runs for the tests of the agents: a quarter of the network, batches of 4, real Atari.
+"""Small real runs for the tests of the agents: an eighth of the network, batches of 4, real Atari.
 The tests of one file share their runs, and all of them the compiled programs."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gin
 import pytest
 
 from tests.agents.families import FAMILIES
@@ -25,13 +26,21 @@ SMALL = {
     "ReplayBuffer.batch_size": 4,
     "ReplayBuffer.max_capacity": 100,
     "LearnerOptions.replay_ratio": 0.5,
-    "DormantDQNAgent.width": 0.25,
+    "DormantDQNAgent.width": 0.125,
     "ReDo.tau": 0.1,
     "ReDo.period": 16,
     "ReDo.score_batch": 8,
     "Tracker.tracking_period": 8,
     "Tracker.score_batch": 8,
 }
+
+
+# Bindings that compiled programs do not depend on.
+NOT_COMPILED = (
+    "Runner.", "ContinuousRunner.", "Checkpointer.", "get_latest_checkpoint_number.",
+    "create_dormant_runner.schedule",
+    "LearnerOptions.replay_ratio", "LearnerOptions.seed", "ReplayBuffer.max_capacity",
+)  # fmt: skip
 
 
 class Trained(NamedTuple):
@@ -78,15 +87,42 @@ def load_gin(small_bindings):
     return load
 
 
-@pytest.fixture(scope="session")
-def train(load_gin):
-    """`train(base_dir, **changes)`: creates or resumes a small run and runs it to its end."""
+@pytest.fixture(scope="module")
+def with_shared_programs():
+    """`with_shared_programs(agent)`: the agent, with what the file's first one of the same bindings
+    compiled, as seeds side by side have it.
 
-    def run(base_dir, **changes):
+    Call it while gin is as it was when the agent was made.
+    """
+    first = {}
+
+    def share(agent):
+        from dormant.agents import side_by_side
+
+        lines = gin.config_str(max_line_length=10_000).splitlines()
+        bound = [line for line in lines if not line.startswith(NOT_COMPILED)]
+        like = first.setdefault((type(agent), *bound), agent)
+        for name in (*side_by_side._POLICIES, side_by_side._BURST):
+            if hasattr(like, name):
+                setattr(agent, name, getattr(like, name))
+        return agent
+
+    return share
+
+
+@pytest.fixture(scope="module")
+def train(load_gin, with_shared_programs):
+    """`train(base_dir, **changes)`: creates or resumes a small run and runs it to its end.
+
+    `own_programs` compiles anew what runs of the same bindings share."""
+
+    def run(base_dir, own_programs=False, **changes):
         load_gin(**changes)
         from dormant.agents.runner import create_dormant_runner
 
         runner = create_dormant_runner(str(base_dir))
+        if not own_programs:
+            with_shared_programs(runner.agent)
         runner.run_experiment()
         return Trained(runner, Path(base_dir))
 
@@ -113,8 +149,8 @@ def load_family():
     return load
 
 
-@pytest.fixture(scope="session")
-def train_family(load_family):
+@pytest.fixture(scope="module")
+def train_family(load_family, with_shared_programs):
     """`train_family(base_dir, family, **changes)`: runs a family's short run to its end."""
 
     def run(base_dir, family, **changes):
@@ -122,6 +158,7 @@ def train_family(load_family):
         from dormant.agents.runner import create_dormant_runner
 
         runner = create_dormant_runner(str(base_dir))
+        with_shared_programs(runner.agent)
         runner.run_experiment()
         return Trained(runner, Path(base_dir))
 

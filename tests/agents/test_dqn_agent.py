@@ -28,12 +28,12 @@ ACTIONS = 4
 
 
 @pytest.fixture
-def make_agent(load_gin):
+def make_agent(load_gin, with_shared_programs):
     def make(**changes):
         load_gin(**changes)
         from dormant.agents.dqn_agent import DormantDQNAgent
 
-        return DormantDQNAgent(num_actions=ACTIONS)
+        return with_shared_programs(DormantDQNAgent(num_actions=ACTIONS))
 
     return make
 
@@ -81,7 +81,7 @@ def test_updates_are_those_of_dopamines_agent_on_the_same_experience(make_agent)
         LearnerOptions__intervention=None,
     )
     theirs = JaxDQNAgent(
-        ACTIONS, network=functools.partial(ScalableNatureDQNNetwork, width=0.25), seed=0
+        ACTIONS, network=functools.partial(ScalableNatureDQNNetwork, width=0.125), seed=0
     )
     before = jax.tree.map(np.array, agent.online_params)
     theirs.online_params = theirs.target_network_params = jax.tree.map(jnp.array, before)

@@ -118,41 +118,6 @@ def test_files_and_the_changes_their_headers_propose_pass_every_check(name):
             check()
 
 
-@pytest.fixture
-def construct(tmp_path, monkeypatch):
-    """`construct(name)`: the runner of an unchanged file, and the shapes of its learner's state.
-
-    Environment, agent, replay and runner are real. The network is traced but neither compiled nor
-    initialized, which takes ten seconds a file.
-    """
-    # What Dopamine computes a distribution's support with; the learner checks its values.
-    monkeypatch.setattr(jnp, "linspace", lambda *a: np.linspace(*a, dtype=np.float32))
-
-    runners = []
-
-    def construct(name, *changes):
-        load(name, *changes)
-
-        # A function of its own each time: JAX remembers what one returned.
-        def initial_state():
-            runners.append(create_runner(tmp_path))
-            return runners[-1].agent.learner_state
-
-        return jax.eval_shape(initial_state), runners[-1]
-
-    yield construct
-    for runner in runners:
-        runner._saved.files[0].close()
-
-
-@every_file
-def test_files_construct_their_environment_agent_and_runner(name, construct):
-    state, runner = construct(name)
-    assert runner.start_iteration == 0
-    assert type(runner.agent).__name__ in "\n".join(bindings(name).values())
-    assert (state.intervention == ()) == (LearnerOptions().intervention is None)
-
-
 # What each file changes of its agent's own file, by the paper.
 REPLAY_RATIO_1 = {"LearnerOptions.replay_ratio": "1"}
 LONG = {"Runner.num_iterations": "40"}
@@ -194,6 +159,49 @@ CLAIMS = [
     ("tab7_dqn", "dqn", LONG | {"Tracker.score_batch": "2048"}),
     ("tab7_redo", "dqn_redo", LONG | {"Tracker.score_batch": "2048"}),
 ]  # fmt: skip
+# But for the length of their run.
+SAME_AS_THEIR_BASE = {
+    f"{name}.gin" for name, _, changes in CLAIMS
+    if all(parameter.startswith("Runner.") for parameter in changes)
+}  # fmt: skip
+every_file_of_its_own = pytest.mark.parametrize(
+    "name", [name for name in FILES if name not in SAME_AS_THEIR_BASE]
+)
+
+
+@pytest.fixture
+def construct(tmp_path, monkeypatch):
+    """`construct(name)`: the runner of an unchanged file, and the shapes of its learner's state.
+
+    Environment, agent, replay and runner are real. The network is traced but neither compiled nor
+    initialized, which takes ten seconds a file.
+    """
+    # What Dopamine computes a distribution's support with; the learner checks its values.
+    monkeypatch.setattr(jnp, "linspace", lambda *a: np.linspace(*a, dtype=np.float32))
+
+    runners = []
+
+    def construct(name, *changes):
+        load(name, *changes)
+
+        # A function of its own each time: JAX remembers what one returned.
+        def initial_state():
+            runners.append(create_runner(tmp_path))
+            return runners[-1].agent.learner_state
+
+        return jax.eval_shape(initial_state), runners[-1]
+
+    yield construct
+    for runner in runners:
+        runner._saved.files[0].close()
+
+
+@every_file_of_its_own
+def test_files_construct_their_environment_agent_and_runner(name, construct):
+    state, runner = construct(name)
+    assert runner.start_iteration == 0
+    assert type(runner.agent).__name__ in "\n".join(bindings(name).values())
+    assert (state.intervention == ()) == (LearnerOptions().intervention is None)
 
 
 @pytest.mark.parametrize(("name", "base", "changes"), CLAIMS, ids=[claim[0] for claim in CLAIMS])
@@ -289,15 +297,10 @@ SMALL = [
     "Tracker.tracking_period = 4",
     *(f"{name}.period = 4" for name in ("ReDo", "Reset", "FixedBudget", "Prune")),
 ]
-# But for the length of their run.
-SAME_AS_THEIR_BASE = {
-    f"{name}.gin" for name, _, changes in CLAIMS
-    if all(parameter.startswith("Runner.") for parameter in changes)
-}  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FILES if name not in SAME_AS_THEIR_BASE])
+@every_file_of_its_own
 def test_files_train_on_their_environment(name, tmp_path):
     load(name)
     agent = gin.get_bindings("create_dormant_runner")["agent"]

@@ -27,14 +27,16 @@ def run_json(folder):
 
 
 @pytest.fixture
-def create(load_family):
+def create(load_family, with_shared_programs):
     """`create(folder, family, **changes)`: the runner of a short run, not yet started."""
 
     def make(folder, family=FAMILY, **changes):
         load_family(family, **changes)
         from dormant.agents.runner import create_dormant_runner
 
-        return create_dormant_runner(str(folder))
+        runner = create_dormant_runner(str(folder))
+        with_shared_programs(runner.agent)
+        return runner
 
     return make
 

@@ -23,14 +23,14 @@ FULL = SMALL | {"JaxDQNAgent__observation_shape": FRAME}
 
 
 @pytest.fixture
-def make_agent(load_family):
+def make_agent(load_family, with_shared_programs):
     def make(family, **changes):
         small = RAINBOW if family in ("rainbow", "c51") else FULL
         load_family(family, **(small | changes))
         from dormant.agents import rainbow_agent
 
         name = "DormantRainbowAgent" if small is RAINBOW else "DormantFullRainbowAgent"
-        return getattr(rainbow_agent, name)(num_actions=ACTIONS)
+        return with_shared_programs(getattr(rainbow_agent, name)(num_actions=ACTIONS))
 
     return make
 
@@ -243,7 +243,7 @@ def test_noise_explores_in_training_and_is_off_in_evaluation(make_agent):
     params = jax.tree_util.tree_map_with_path(louder, agent.online_params)
     agent._learner_state = agent.learner_state._replace(params=params)
     rng = np.random.default_rng(1)
-    observations = rng.integers(0, 256, (20, *agent.state.shape), dtype=np.uint8)
+    observations = rng.integers(0, 256, (4, *agent.state.shape), dtype=np.uint8)
 
     def most_actions_for_one_observation():
         found = []

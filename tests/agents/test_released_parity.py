@@ -157,8 +157,8 @@ def released_fresh(network: str) -> Any:
 @functools.cache
 def our_scores(network: str) -> dict[str, jax.Array]:
     this = case(network)
-    measure = jax.jit(this.graph.activations)
-    return dormant.dormancy_scores(measure(this.params, this.states))
+    measure = jax.jit(lambda *inputs: dormant.dormancy_scores(this.graph.activations(*inputs)))
+    return measure(this.params, this.states)
 
 
 def our_masks(network: str, tau: float) -> dict[str, jax.Array]:
@@ -176,15 +176,23 @@ def our_recycle(
     flatten_layout: str = "released_code",
     incoming_scale: str = "fresh",
 ) -> Recycled:
-    masks, layout = our_masks(network, tau), flatten_layout
     params, fresh = case(network).params, released_fresh(network)
-    opt_state = opt_state_of_ones(params)
-    return Recycled.of(
-        dormant.recycle(
-            graph, params, fresh, masks, incoming_scale=incoming_scale, flatten_layout=layout
-        ),
-        dormant.reset_moments(OPTIMIZER, graph, opt_state, masks, flatten_layout=layout),
-    )
+    recycle = compiled_recycle(graph, flatten_layout, incoming_scale)
+    return Recycled.of(*recycle(params, fresh, opt_state_of_ones(params), our_masks(network, tau)))
+
+
+@functools.cache
+def compiled_recycle(graph: dormant.NeuronGraph, layout: str, incoming_scale: str) -> Any:
+    @jax.jit
+    def recycle(params, fresh, opt_state, masks):
+        return (
+            dormant.recycle(
+                graph, params, fresh, masks, incoming_scale=incoming_scale, flatten_layout=layout
+            ),
+            dormant.reset_moments(OPTIMIZER, graph, opt_state, masks, flatten_layout=layout),
+        )
+
+    return recycle
 
 
 def released_graph(network: str) -> dormant.NeuronGraph:

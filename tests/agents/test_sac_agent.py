@@ -16,12 +16,12 @@ LIMITS = (np.array([-1.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
 
 
 @pytest.fixture
-def make_agent(load_family):
+def make_agent(load_family, with_shared_programs):
     def make(**changes):
         load_family("sac", **({"SACAgent__hidden_units": 8, "ReDo__tau": 0.3} | changes))
         from dormant.agents.sac_agent import DormantSACAgent
 
-        return DormantSACAgent(ACTION, LIMITS, OBSERVATION)
+        return with_shared_programs(DormantSACAgent(ACTION, LIMITS, OBSERVATION))
 
     return make
 
@@ -111,7 +111,7 @@ def test_neurons_are_tracked_and_recycled_in_both_networks(make_agent):
 
 
 def test_the_target_follows_softly(make_agent):
-    agent = make_agent(LearnerOptions__intervention=None)
+    agent = make_agent()
     before = copied(agent.learner_state.params["network"])
     play(agent, 20)
     assert updates(agent) == 0

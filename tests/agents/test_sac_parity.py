@@ -159,6 +159,11 @@ def test_graphs_of_actor_and_twin_critics(graphs):
     assert all(layer.recyclable and layer.neurons == 16 for layer in layers)
 
 
+@pytest.fixture(scope="module")
+def params():
+    return jax.jit(init)(KEY)
+
+
 def silence(params, network, neuron):
     """Makes one neuron of a network's first layer dormant on every input."""
     branch = params["network"]["params"]
@@ -169,17 +174,17 @@ def silence(params, network, neuron):
 
 
 @pytest.mark.parametrize("name, network", [("actor", "_actor"), ("critic", "_critic2")])
-def test_recycling_at_tau_0_changes_no_output(graphs, optimizer, name, network):
+def test_recycling_at_tau_0_changes_no_output(graphs, params, optimizer, name, network):
     batch = next(batches(1))
     inputs = (batch.state, batch.action)
-    params = silence(jax.jit(init)(KEY), network, 3)
+    params = silence(params, network, 3)
     redo = dormant.redo(graphs[name], init, optimizer, tau=0.0, period=1)
     opt_state = optimizer.init(params)
     new, _, state = jax.jit(redo.update)(params, opt_state, redo.init(KEY), *inputs)
     assert int(state.report.recycled_total) >= 1
     layer = new["network"]["params"][network]["Dense_0"]
     assert layer["bias"][3] == 0
-    for outputs in (mean_actions, q_values):
+    for outputs in map(jax.jit, (mean_actions, q_values)):
         before, after = outputs(params, *inputs), outputs(new, *inputs)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), before, after)
 

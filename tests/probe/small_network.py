@@ -2,6 +2,8 @@
 
 """What --network and --loss of the tests name: a Flax module, and functions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +23,14 @@ class Small(nn.Module):
 INPUTS = np.random.default_rng(0).normal(size=(32, 3)).astype(np.float32)
 
 
+@functools.cache
+def initial_params():
+    return jax.jit(Small().init)(jax.random.key(0), INPUTS)
+
+
 def params(dead=(1, 4)):
     """Variables of `Small` in NumPy, with dead neurons in the second layer."""
-    found = jax.tree.map(np.array, Small().init(jax.random.key(0), INPUTS))
+    found = jax.tree.map(np.array, initial_params())
     found["params"]["Dense_1"]["bias"][list(dead)] = -50
     return found
 

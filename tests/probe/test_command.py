@@ -33,7 +33,7 @@ def test_activations_are_those_of_the_graph(checkpoint, capsys, tmp_path):
     )  # fmt: skip
     params, inputs = small_network.params(), small_network.INPUTS
     graph = dormant.trace(small_network.Small().apply, params, inputs)
-    activations = graph.activations(params, inputs)
+    activations = jax.jit(graph.activations)(params, inputs)
     scores = dormant.dormancy_scores(activations)
     for name, row in found["layers"].items():
         np.testing.assert_allclose(found["scores"][name], scores[name], rtol=1e-5)
@@ -62,7 +62,8 @@ def test_gradients_are_those_of_the_loss(checkpoint, capsys, tmp_path):
     )  # fmt: skip
     params = small_network.params()
     target = np.ones((32, 2), np.float32)
-    gradient = jax.grad(small_network.loss)(params, small_network.INPUTS, target)["params"]
+    gradient = jax.jit(jax.grad(small_network.loss))(params, small_network.INPUTS, target)
+    gradient = gradient["params"]
     for layer in range(3):
         leaves = jax.tree.leaves(gradient[f"Dense_{layer}"])
         norm = np.sqrt(sum(np.square(leaf).sum() for leaf in leaves))

@@ -46,7 +46,7 @@ def test_the_gradient_of_a_run_is_that_of_its_learner(run_folder):
         error = abs(aim - chosen)
         return jax.numpy.where(error < 1, error**2 / 2, error - 0.5).mean()
 
-    expected, found = jax.grad(loss)(params), network.gradient(params)
+    expected, found = jax.jit(jax.grad(loss))(params), network.gradient(params)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
@@ -71,7 +71,8 @@ def test_a_run_of_dqn_on_atari_tells_its_network_and_replay(capsys, tmp_path):
     for step in range(40):
         frame = random.integers(0, 256, (84, 84), np.uint8)
         buffer.add(frame, step % 3, 1.0, terminal=step % 10 == 9)
-    params = NatureCNN(3, width=0.05).init(jax.random.key(0), np.zeros((84, 84, 4), np.uint8))
+    initialize = jax.jit(NatureCNN(3, width=0.05).init)
+    params = initialize(jax.random.key(0), np.zeros((84, 84, 4), np.uint8))
     settings = {"DormantDQNAgent.network": "'nature'", "DormantDQNAgent.width": "0.05"}
     learner = {"params": params, "target_params": params}
     agent = {"learner": learner, "replay": buffer.state(), "training_steps": 40}

@@ -28,7 +28,7 @@ _SHORT = {
 }
 _DEVICE = _SHORT | {
     "VectorizedDQN.environment": "'CartPole-v1'",
-    "VectorizedDQN.dense": "(16, 16)",
+    "VectorizedDQN.dense": "(16,)",
     "VectorizedDQN.min_replay_history": 80,
     "VectorizedDQN.target_update_period": 40,
     "VectorizedDQN.epsilon_decay_period": 200,

@@ -25,10 +25,10 @@ def by_brightness(params, observation):
 
 
 def test_evaluation_plays_whole_episodes_and_follows_from_its_key_alone():
-    play = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 3)
+    play = Atari("SpaceInvaders").evaluation(epsilon_greedy(by_brightness), 2)
     returns, lengths = play((), jax.random.key(0))
     # Whoever moves and fires hits something, and is hit before long.
-    assert returns.shape == lengths.shape == (3,) and (returns > 0).all()
+    assert returns.shape == lengths.shape == (2,) and (returns > 0).all()
     assert len(set(lengths.tolist())) > 1 and (lengths > 100).all() and (lengths < 5_000).all()
     again, other = play((), jax.random.key(0)), play((), jax.random.key(1))
     np.testing.assert_array_equal((returns, lengths), again)
@@ -100,8 +100,13 @@ def test_a_student_starts_from_its_run_and_learns_from_the_teachers(student, stu
     alike = jax.tree.map(np.array_equal, state.learner.params, data.teacher)
     # Teacher and student are one run here.
     assert jax.tree.all(alike) == (student == "pretrained")
-    batch = study.draw(data, jax.random.key(2), jnp.int32(0))
-    loss = float(study.learner.step(state.learner, batch)[1]["loss"])
+
+    @jax.jit
+    def first_loss(learner, data):
+        batch = study.draw(data, jax.random.key(2), jnp.int32(0))
+        return study.learner.step(learner, batch)[1]["loss"]
+
+    loss = float(first_loss(state.learner, data))
     assert (loss == 0) == (student == "pretrained")
     if student == "pretrained":
         assert float(data.start_return) == float(data.teacher_return)

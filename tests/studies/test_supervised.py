@@ -30,14 +30,14 @@ def prepared(labels, epochs=7):
 def test_labels_are_shuffled_only_when_due_and_fixed_ones_never():
     config, data = prepared("shuffled")
     steps = np.arange(7 * config.steps_per_epoch)
-    seen = np.asarray(jax.vmap(lambda step: config.labels_at(data, step))(steps))
+    seen = np.asarray(jax.jit(jax.vmap(lambda step: config.labels_at(data, step)))(steps))
     changed = np.flatnonzero(np.any(seen[1:] != seen[:-1], axis=1)) + 1
     assert changed.tolist() == [3 * config.steps_per_epoch, 6 * config.steps_per_epoch]
     assert np.array_equal(seen[0], IMAGES.load(4)[1])
     # Shuffled among the images: as many of each class as before.
     assert all(np.array_equal(np.sort(labels), np.sort(seen[0])) for labels in seen)
     fixed, same = prepared("fixed")
-    kept = np.asarray(jax.vmap(lambda step: fixed.labels_at(same, step))(steps))
+    kept = np.asarray(jax.jit(jax.vmap(lambda step: fixed.labels_at(same, step)))(steps))
     assert np.array_equal(kept, np.broadcast_to(seen[0], kept.shape))
     # All else is alike.
     assert np.array_equal(data.images, same.images) and np.array_equal(data.order, same.order)
@@ -85,11 +85,16 @@ def test_adam_learns_too_and_restarts_the_count_of_what_is_recycled():
     run = StudyRun(study=config, num_iterations=1, training_steps=5)
     options = LearnerOptions(seed=4, intervention=ReDo(tau=10.0, period=3, adam_count="per_entry"))
     study = config.study(options, run)
-    state = study.learner.init(jax.random.key(0))
+    state = jax.jit(study.learner.init)(jax.random.key(0))
     data = study.prepare(jax.random.key(1), print)
+
+    @jax.jit
+    def update(state, step):
+        batch = config.draw(data, jax.random.key(0), step)
+        return study.learner.update(state, batch, (data.images[:64],))
+
     for step in range(4):
-        batch = config.draw(data, jax.random.key(0), jnp.int32(step))
-        state, metrics = study.learner.update(state, batch, (data.images[:64],))
+        state, metrics = update(state, jnp.int32(step))
     counts = jax.tree.leaves(state.opt_state.counts)
     assert np.isfinite(metrics["loss"])
     # Every neuron is dormant at that tau: one step since, where four were made.

@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""A run on the device that takes seconds: CartPole, 16 neurons, two seeds, two short iterations."""
+"""A run on the device that takes seconds: CartPole, 16 neurons, two seeds, two iterations."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "gin_configs" / "vec
 SMALL = {
     "VectorizedDQN.environment": "'CartPole-v1'",
     "VectorizedDQN.network": "'mlp'",
-    "VectorizedDQN.dense": "(16, 16)",
+    "VectorizedDQN.dense": "(16,)",
     "VectorizedDQN.min_replay_history": 80,
     "VectorizedDQN.target_update_period": 40,
     "VectorizedDQN.epsilon_decay_period": 200,

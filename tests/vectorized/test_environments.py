@@ -29,9 +29,13 @@ def rollout(environment, steps=300, number=8, seed=0):
         after = jax.vmap(environment.step)(state, action, jax.random.split(step_key, number))
         return (after.state, after.observation), (observation, after._replace(state=()))
 
-    key, reset_key = jax.random.split(jax.random.key(seed))
-    start = jax.vmap(environment.reset)(jax.random.split(reset_key, number))
-    return jax.jit(lambda start: jax.lax.scan(one, start, jax.random.split(key, steps))[1])(start)
+    @jax.jit
+    def all_steps(key):
+        key, reset_key = jax.random.split(key)
+        start = jax.vmap(environment.reset)(jax.random.split(reset_key, number))
+        return jax.lax.scan(one, start, jax.random.split(key, steps))[1]
+
+    return all_steps(jax.random.key(seed))
 
 
 @pytest.mark.parametrize("game", MINATAR)
@@ -71,13 +75,17 @@ def test_a_time_limit_cuts_off_without_a_terminal():
 def ends_of(game, steps):
     """(step, terminal, truncated) of the first episode of a player that does nothing."""
     environment = gymnax_environment(game)
-    state, _ = environment.reset(jax.random.key(0))
 
     def one(state, key):
         after = environment.step(state, 0, key)
         return after.state, (after.terminal, after.truncated)
 
-    _, ends = jax.lax.scan(one, state, jax.random.split(jax.random.key(1), steps))
+    @jax.jit
+    def episode():
+        state, _ = environment.reset(jax.random.key(0))
+        return jax.lax.scan(one, state, jax.random.split(jax.random.key(1), steps))[1]
+
+    ends = episode()
     terminal, truncated = map(np.asarray, ends)
     (first, *_) = np.flatnonzero(terminal | truncated)
     return first + 1, bool(terminal[first]), bool(truncated[first])
@@ -93,18 +101,24 @@ def test_freeway_is_truncated_where_minatars_is_terminal():
     assert steps == 2_501
 
 
-def entities_after_a_spawn(free_rows):
-    """Of gymnax's Asterix, over many keys; nothing moves and nothing is collected."""
+@jax.jit
+def after_a_spawn(rows):
+    """Entities and ends of gymnax's Asterix, over many keys; nothing moves or is collected."""
     game, params = gymnax.make("Asterix-MinAtar")
     _, state = game.reset_env(jax.random.key(0), params)
-    rows = jnp.array([[2, row + 1, 1, 0, row >= free_rows] for row in range(8)], int)
     state = state.replace(entities=rows, spawn_timer=0, move_timer=3, player_x=5, player_y=1)
     keys = jax.random.split(jax.random.key(1), 200)
     _, after, _, terminal, _ = jax.vmap(game.step_env, (0, None, None, None))(
         keys, state, 0, params
     )
+    return after.entities, terminal
+
+
+def entities_after_a_spawn(free_rows):
+    rows = np.array([[2, row + 1, 1, 0, row >= free_rows] for row in range(8)], np.int32)
+    entities, terminal = after_a_spawn(rows)
     assert not terminal.any()
-    return set(after.entities[:, :, 4].sum(axis=1).tolist())
+    return set(np.asarray(entities)[:, :, 4].sum(axis=1).tolist())
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ def pair(request):
     return ours, plain, random_like(shapes, 1)
 
 
+def scores_of(graph, params):
+    return jax.jit(lambda params: dormant.dormancy_scores(graph.activations(params, BATCH)))(params)
+
+
 def random_like(shapes, seed):
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(leaf.dtype), shapes)
@@ -51,15 +55,22 @@ def random_like(shapes, seed):
 def test_outputs_and_gradients_are_those_of_flax(pair):
     ours, plain, params = pair
 
-    def loss(network):
-        return lambda params: jnp.sum(network.apply(params, BATCH) ** 2)
+    def computed(network):
+        """Its outputs for a batch and for one observation, and a gradient."""
 
-    wanted, gradient = plain.apply(params, BATCH), jax.jit(jax.grad(loss(plain)))(params)
+        def loss(params):
+            outputs = network.apply(params, BATCH)
+            return jnp.sum(outputs**2), (outputs, network.apply(params, BATCH[0]))
+
+        gradient, outputs = jax.jit(jax.grad(loss, has_aux=True))(params)
+        return *outputs, gradient
+
+    wanted, _, gradient = computed(plain)
     for network in (ours, ours.clone(on_cpu=False)):
-        np.testing.assert_allclose(network.apply(params, BATCH), wanted, rtol=1e-5, atol=1e-5)
-        one = network.apply(params, BATCH[0])
+        outputs, one, found = computed(network)
+        np.testing.assert_allclose(outputs, wanted, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(one, wanted[0], rtol=1e-5, atol=1e-5)
-        close(jax.jit(jax.grad(loss(network)))(params), gradient, rtol=1e-4, atol=1e-4)
+        close(found, gradient, rtol=1e-4, atol=1e-4)
 
 
 def test_scores_and_masks_are_those_of_the_plain_network(pair):
@@ -67,7 +78,7 @@ def test_scores_and_masks_are_those_of_the_plain_network(pair):
     graphs = [dormant.trace(network.apply, params, BATCH) for network in (ours, plain)]
     assert graphs[0].layers == graphs[1].layers
     assert graphs[0].names[0] == "Conv_0" and graphs[0].layers[0].neurons == 16
-    scores = [dormant.dormancy_scores(graph.activations(params, BATCH)) for graph in graphs]
+    scores = [scores_of(graph, params) for graph in graphs]
     for name, score in scores[1].items():
         np.testing.assert_allclose(scores[0][name], score, rtol=1e-4)
 
@@ -78,11 +89,12 @@ def test_a_recycle_at_tau_0_leaves_the_outputs(pair):
     # Three filters that are silent on observations without negative values.
     params["params"]["Conv_0"]["kernel"][..., 3:6] = -1.0
     params["params"]["Conv_0"]["bias"][3:6] = -1.0
-    masks = dormant.dormant_masks(dormant.dormancy_scores(graph.activations(params, BATCH)), 0.0)
+    masks = dormant.dormant_masks(scores_of(graph, params), 0.0)
     assert masks["Conv_0"][3:6].all()
     fresh = random_like(params, 2)
-    recycled = dormant.recycle(graph, params, fresh, masks)
-    np.testing.assert_array_equal(network.apply(recycled, BATCH), network.apply(params, BATCH))
+    recycled = jax.jit(lambda *trees: dormant.recycle(graph, *trees))(params, fresh, masks)
+    apply = jax.jit(network.apply)
+    np.testing.assert_array_equal(apply(recycled, BATCH), apply(params, BATCH))
 
 
 def test_mlp_flattens_any_observation():
@@ -132,10 +144,12 @@ def test_activations_are_those_asked_for(activation, layer_norm):
             x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
         x = formula(activation, x)
     expected = x @ np.asarray(params["params"]["Dense_2"]["kernel"])
-    np.testing.assert_allclose(network.apply(params, states), expected, rtol=1e-4, atol=1e-5)
+    found = jax.jit(network.apply)(params, states)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     images = MinAtarCNN(ACTIONS, filters=4, dense=(5,), **options)
-    params = jax.jit(images.init)(jax.random.key(0), BATCH[0])
-    outputs = [images.clone(on_cpu=on_cpu).apply(params, BATCH) for on_cpu in (True, False)]
+    params = random_like(jax.eval_shape(images.init, jax.random.key(0), BATCH[0]), 0)
+    both = [images.clone(on_cpu=on_cpu) for on_cpu in (True, False)]
+    outputs = jax.jit(lambda params: [each.apply(params, BATCH) for each in both])(params)
     np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-5)
     graph = dormant.trace(images.apply, params, BATCH)
     assert [(layer.name, layer.neurons) for layer in graph.layers] == [

@@ -251,7 +251,7 @@ def test_a_warm_up_that_would_make_every_round_a_call_is_refused(train_small, tm
 def test_a_checkpoint_of_another_run_is_refused(base_dir, train_small, capfd):
     before = records(base_dir / "seed_0")
     assert train_small(base_dir, {"VectorizedDQN.dense": "(8, 8)"}) == 2
-    assert "`VectorizedDQN.dense` must be (16, 16), as checkpoint 1 in" in capfd.readouterr().err
+    assert "`VectorizedDQN.dense` must be (16,), as checkpoint 1 in" in capfd.readouterr().err
     assert train_small(base_dir, {"LearnerOptions.seed": 7}) == 2
     assert "`LearnerOptions.seed` must be " in capfd.readouterr().err
     assert train_small(base_dir, {"VectorizedRun.training_steps": 280}) == 2

@@ -38,6 +38,10 @@ def alone(redo_program):
     ]
 
 
+def of_seed(results, seed):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[seed, None], results)
+
+
 @pytest.mark.parametrize(
     ("seeds", "threads"),
     [
@@ -58,12 +62,11 @@ def test_each_seed_is_the_run_that_it_is_alone(redo_program, alone, seeds, threa
         expected_state, expected_filled, expected = alone[seed]
         identical(states[seed], expected_state)
         for brought, other in ((filled, expected_filled), (progress, expected)):
-            identical(jax.tree.map(lambda leaf, at=seed: leaf[at, None], brought), other)
+            identical(of_seed(brought, seed), other)
     assert progress.episode_return.shape[:2] == (seeds, ROUNDS)
     evaluated = one_by_one(redo_program, threads).evaluate(states, 3)
     for seed in range(seeds):
-        only = jax.tree.map(lambda leaf, at=seed: leaf[at, None], evaluated)
-        identical(only, redo_program.evaluate(states[seed], 3))
+        identical(of_seed(evaluated, seed), redo_program.evaluate(states[seed], 3))
 
 
 def test_an_error_of_one_seed_is_raised(redo_program):
