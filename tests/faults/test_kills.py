@@ -16,32 +16,54 @@ from tests.faults.killed_runs import (
     leftovers,
 )
 
+KILLS = 20
 
-def _kill_and_compare(name, kills, tmp_path, compiled, record_property):
+
+def _killed_in_a_save(kind, folder, compiled, saves_before=0):
+    """Kills a run while it saves, after so many saves; False where it came to its end before."""
+    seen: list[bool] = []
+
+    def in_a_save(_):
+        saving = is_saving(folder)
+        if saving and not (seen and seen[-1]):
+            seen.append(True)
+        elif not saving and seen and seen[-1]:
+            seen.append(False)
+        return saving and seen.count(True) > saves_before
+
+    return kill(kind, folder, compiled, in_a_save)
+
+
+def test_a_run_killed_in_a_save_goes_on_as_if_it_had_not_been(tmp_path, compiled):
+    """Once; the slow test kills at any other moment, too."""
+    kind = KINDS["device"]
+    finish(kind, tmp_path / "whole", compiled)
+    attempts = (tmp_path / f"run {number}" for number in range(5))
+    folder = next(
+        each for each in attempts if _killed_in_a_save(kind, each, compiled, saves_before=1)
+    )
+    assert left(folder).records != left(tmp_path / "whole").records
+    finish(kind, folder, compiled)
+    assert_same(left(folder), left(tmp_path / "whole"))
+    assert not leftovers(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_twenty_kills_change_nothing(name, tmp_path, compiled, record_property):
     kind, generator = KINDS[name], random.Random(name)
     finish(kind, tmp_path / "first", compiled)  # compiles
     seconds = finish(kind, tmp_path / "whole", compiled)
     expected = left(tmp_path / "whole")
     assert_same(left(tmp_path / "first"), expected)
     done, in_save, attempt = 0, 0, 0
-    while done < kills:
+    while done < KILLS:
         folder = tmp_path / f"run {attempt}"
         attempt += 1
         # A run is killed until it comes to its end.
-        while done < kills:
+        while done < KILLS:
             if done % 2:
-                saves_before = generator.randrange(2)
-                seen: list[bool] = []
-
-                def in_a_save(_, folder=folder, seen=seen, wanted=saves_before):
-                    saving = is_saving(folder)
-                    if saving and not (seen and seen[-1]):
-                        seen.append(True)
-                    elif not saving and seen and seen[-1]:
-                        seen.append(False)
-                    return saving and seen.count(True) > wanted
-
-                if not kill(kind, folder, compiled, in_a_save):
+                if not _killed_in_a_save(kind, folder, compiled, generator.randrange(2)):
                     break
                 in_save += bool(leftovers(folder))
             else:
@@ -56,13 +78,3 @@ def _kill_and_compare(name, kills, tmp_path, compiled, record_property):
     record_property("kills", done)
     record_property("of them while a checkpoint was written", in_save)
     print(f"{name}: {done} kills, {in_save} with a half-written checkpoint, {attempt} runs")
-
-
-def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, compiled, record_property):
-    _kill_and_compare("device", 2, tmp_path, compiled, record_property)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
-def test_twenty_kills_change_nothing(name, tmp_path, compiled, record_property):
-    _kill_and_compare(name, 20, tmp_path, compiled, record_property)
