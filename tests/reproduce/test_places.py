@@ -5,6 +5,7 @@
 import collections
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.engine import Task
 from dormant.reproduce.engines.local import Local
-from dormant.reproduce.engines.places import places_of, read_accelerators
+from dormant.reproduce.engines.places import places_of, read_accelerators, shares_of_cores
 from dormant.reproduce.jobs import Job, jobs
 from dormant.reproduce.progress import Verified
 from tests.report.hostile_runs import planned_runs, write_run
@@ -25,6 +26,29 @@ FOLDER = Path("runs/x")
 @pytest.fixture(autouse=True)
 def no_gpu_chosen(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no processes")
+def test_processes_at_a_time_share_the_cores_out(monkeypatch, tmp_path):
+    def shares(cores, processes):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+        return [sorted(share) for share in shares_of_cores(processes)]
+
+    assert shares_of_cores(1) == [None]
+    assert shares(2, 2) == [[0], [1]] and shares(5, 2) == [[0, 1], [2, 3]]
+    assert shares(2, 3) == [[0], [1], [0]]
+    monkeypatch.undo()
+
+    core = max(os.sched_getaffinity(0))
+    engine = Local(tmp_path, [{}], cores=[frozenset({core})])
+    program = (
+        "import time, os, threading; time.sleep(0.5)\n"
+        "def tell(): print(os.sched_getaffinity(0))\n"
+        "thread = threading.Thread(target=tell); thread.start(); thread.join()"
+    )
+    (handle,) = engine.submit([Task("one", ("-c", program), Path("one.log"), ())])
+    assert handle.wait() == 0 and engine.poll(handle).code == 0
+    assert (tmp_path / "one.log").read_text("utf-8").splitlines()[-1] == str({core})
 
 
 def test_a_tpu_chip_has_one_process_and_a_port_of_its_own():

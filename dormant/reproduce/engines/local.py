@@ -3,6 +3,7 @@
 """Processes of this machine, several at once."""
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,13 @@ from dormant.checks import check, check_count
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
-from dormant.reproduce.engines.places import Place, places_of, read_accelerators
+from dormant.reproduce.engines.places import (
+    Cores,
+    Place,
+    places_of,
+    read_accelerators,
+    shares_of_cores,
+)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "parallel": {"type": int, "help": "processes at once (1)"},
@@ -36,6 +43,7 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
         processes = options.processes_per_accelerator
         processes = 1 if processes is None else processes
         places = places_of(read_accelerators(options.accelerators, processes))
+        cores: list[Cores] = [None] * len(places)
     else:
         given = options.processes_per_accelerator
         check(given is None, "--processes_per_accelerator", "given with --accelerators only", given)
@@ -44,7 +52,8 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
         # Else the first process takes three quarters of a GPU's memory.
         sharing = parallel > 1 and _PREALLOCATE not in os.environ
         places = [{_PREALLOCATE: "false"} if sharing else {}] * parallel
-    return lambda folder, descriptor: Local(folder, places, (descriptor,))
+        cores = shares_of_cores(parallel)
+    return lambda folder, descriptor: Local(folder, places, (descriptor,), cores)
 
 
 class Local:
@@ -53,7 +62,11 @@ class Local:
     outlives = False
 
     def __init__(
-        self, folder: Path, places: Sequence[Place] = ({},), inherited: Sequence[int] = ()
+        self,
+        folder: Path,
+        places: Sequence[Place] = ({},),
+        inherited: Sequence[int] = (),
+        cores: Sequence[Cores] | None = None,
     ):
         """Starts nothing.
 
@@ -62,10 +75,12 @@ class Local:
           places: of the processes that run at a time; see `places_of`.
           inherited: file descriptors that the processes keep open, such as that of the folder's
             lease.
+          cores: of each of the places; None for all of this machine.
         """
         self.at_once: int | None = len(places)
-        self._free = list(reversed(places))
-        self._taken: dict[Hashable, Place] = {}
+        cores = [None] * len(places) if cores is None else cores
+        self._free = list(reversed(list(zip(places, cores, strict=True))))
+        self._taken: dict[Hashable, tuple[Place, Cores]] = {}
         self._folder, self._inherited = folder, tuple(inherited)
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
@@ -99,7 +114,7 @@ class Local:
         return ""
 
     def _start(self, task: Task) -> subprocess.Popen:
-        place = self._free.pop()
+        place, cores = taken = self._free.pop()
         with open_log(self._folder, task) as log:
             process = subprocess.Popen(
                 [sys.executable, *task.arguments],
@@ -111,5 +126,9 @@ class Local:
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
-        self._taken[process] = place
+        if cores is not None:
+            # Long before it starts threads, each of which inherits it.
+            with contextlib.suppress(ProcessLookupError):  # it ended already
+                os.sched_setaffinity(process.pid, cores)
+        self._taken[process] = taken
         return process

@@ -16,6 +16,8 @@ _FIRST_TPU_PORT = 8476
 
 Place = Mapping[str, str]  # the variables of the environment that keep a process to it
 
+Cores = frozenset[int] | None  # that a process may use; None for all that this one may
+
 
 class Accelerators(NamedTuple):
     """Of one machine.
@@ -59,6 +61,20 @@ def places_of(accelerators: Accelerators) -> list[Place]:
     if accelerators.kind == "tpu":
         return [_chip(number) for number in numbers]
     return [_gpu(number, accelerators.processes) for number in numbers]
+
+
+def shares_of_cores(processes: int) -> list[Cores]:
+    """The cores of each of some processes that run at a time; None for those it would have anyway.
+
+    XLA computes with a thread for each core that it finds, and processes on the same cores wait for
+    each other's: two of the quickstart's on two cores took five times as long as with a core each.
+    """
+    if processes == 1 or not hasattr(os, "sched_setaffinity"):
+        return [None] * processes
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // processes)
+    shares = [frozenset(cores[at : at + share]) for at in range(0, len(cores), share)]
+    return [shares[number % len(shares)] for number in range(processes)]
 
 
 def share_of_gpu(share: float) -> Place:
