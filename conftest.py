@@ -32,6 +32,12 @@ collect_ignore_glob = ["docs/_build/*", "docs/_site/*", "docs/conf.py", "*/_buil
 
 def pytest_configure(config):
     """Compiles quickly where slow tests are left out, which run the optimized programs."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        from dormant.reproduce.engines.places import shares_of_cores
+
+        shares = shares_of_cores(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+        if cores := shares[int(worker.removeprefix("gw"))]:
+            os.sched_setaffinity(0, cores)
     if config.getoption("markexpr") == "not slow":
         import jax
 
