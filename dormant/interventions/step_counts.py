@@ -53,7 +53,7 @@ def per_entry_counts(
     entry by entry uses the count of the entry; all else, such as schedules and norms, uses the one
     count. Without a recycle the updates equal those of `optimizer` up to rounding. An optimizer
     without such a count is left as it is; with one it costs four bytes per parameter and the powers
-    of every count, on two CPU cores about 3 ms per million parameters and step.
+    of every count: 1.00 times the time of the nature CNN's update on two CPU cores (.93 to 1.07).
 
     It is the default of `dormant.as_transformation` and of the interventions that gin configures,
     by measurement. DQN with ReDo on three MinAtar games, three learning rates and three replay
