@@ -19,7 +19,7 @@ from tests.faults.killed_runs import (
 KILLS = 20
 
 
-def _killed_in_a_save(kind, folder, compiled, saves_before=0):
+def _killed_in_a_save(kind, folder, compiled, saves_before):
     """Kills a run while it saves, after so many saves; False where it came to its end before."""
     seen: list[bool] = []
 

@@ -15,7 +15,7 @@ from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.engine import Task
 from dormant.reproduce.engines.local import Local
-from dormant.reproduce.engines.places import places_of, read_accelerators, shares_of_cores
+from dormant.reproduce.engines.places import Place, places_of, read_accelerators, shares_of_cores
 from dormant.reproduce.jobs import Job, jobs
 from dormant.reproduce.progress import Verified
 from tests.report.hostile_runs import planned_runs, write_run
@@ -26,6 +26,10 @@ FOLDER = Path("runs/x")
 @pytest.fixture(autouse=True)
 def no_gpu_chosen(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def variables_of(accelerators):
+    return [place.variables for place in places_of(accelerators)]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no processes")
@@ -40,7 +44,7 @@ def test_processes_at_a_time_share_the_cores_out(monkeypatch, tmp_path):
     monkeypatch.undo()
 
     core = max(os.sched_getaffinity(0))
-    engine = Local(tmp_path, [{}], cores=[frozenset({core})])
+    engine = Local(tmp_path, [Place(cores=frozenset({core}))])
     program = (
         "import time, os, threading; time.sleep(0.5)\n"
         "def tell(): print(os.sched_getaffinity(0))\n"
@@ -52,18 +56,18 @@ def test_processes_at_a_time_share_the_cores_out(monkeypatch, tmp_path):
 
 
 def test_a_tpu_chip_has_one_process_and_a_port_of_its_own():
-    places = places_of(read_accelerators("tpu:4", 1))
+    places = variables_of(read_accelerators("tpu:4", 1))
     assert [place["TPU_VISIBLE_CHIPS"] for place in places] == ["0", "1", "2", "3"]
     assert len({place["TPU_PROCESS_PORT"] for place in places}) == 4
     assert {place["TPU_PROCESS_BOUNDS"] for place in places} == {"1,1,1"}
 
 
 def test_processes_share_a_gpu_by_memory(monkeypatch):
-    places = places_of(read_accelerators("gpu:2", 3))
+    places = variables_of(read_accelerators("gpu:2", 3))
     assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["0", "1"] * 3
     assert all(float(place["XLA_PYTHON_CLIENT_MEM_FRACTION"]) * 3 < 1 for place in places)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    places = places_of(read_accelerators("gpu:2", 1))
+    places = variables_of(read_accelerators("gpu:2", 1))
     assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["5", "7"]
     with pytest.raises(ValueError, match="no more than the 2 of CUDA_VISIBLE_DEVICES; got 'gpu:3'"):
         read_accelerators("gpu:3", 1)

@@ -22,6 +22,7 @@ from dormant.report.sources import read_folder
 from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.local import Local
+from dormant.reproduce.engines.places import Place
 from dormant.reproduce.experiment_folder import held
 from dormant.reproduce.jobs import Job
 from dormant.reproduce.jobs import jobs as jobs_of
@@ -46,7 +47,7 @@ if source != prepared:
 
 
 def run_jobs(jobs, folder, parallel=1, retries=1, inherited=()):
-    engine = Local(folder, [{}] * parallel, inherited)
+    engine = Local(folder, [Place()] * parallel, inherited)
     return running.run_jobs(jobs, folder, engine, Budgets(retries))
 
 

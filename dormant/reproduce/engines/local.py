@@ -17,7 +17,6 @@ from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.places import (
-    Cores,
     Place,
     places_of,
     read_accelerators,
@@ -43,7 +42,6 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
         processes = options.processes_per_accelerator
         processes = 1 if processes is None else processes
         places = places_of(read_accelerators(options.accelerators, processes))
-        cores: list[Cores] = [None] * len(places)
     else:
         given = options.processes_per_accelerator
         check(given is None, "--processes_per_accelerator", "given with --accelerators only", given)
@@ -51,9 +49,9 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
         check_count("--parallel", parallel, 1, most=_MOST_PROCESSES)
         # Else the first process takes three quarters of a GPU's memory.
         sharing = parallel > 1 and _PREALLOCATE not in os.environ
-        places = [{_PREALLOCATE: "false"} if sharing else {}] * parallel
-        cores = shares_of_cores(parallel)
-    return lambda folder, descriptor: Local(folder, places, (descriptor,), cores)
+        variables = {_PREALLOCATE: "false"} if sharing else {}
+        places = [Place(variables, cores) for cores in shares_of_cores(parallel)]
+    return lambda folder, descriptor: Local(folder, places, (descriptor,))
 
 
 class Local:
@@ -64,9 +62,8 @@ class Local:
     def __init__(
         self,
         folder: Path,
-        places: Sequence[Place] = ({},),
+        places: Sequence[Place] = (Place(),),
         inherited: Sequence[int] = (),
-        cores: Sequence[Cores] | None = None,
     ):
         """Starts nothing.
 
@@ -75,12 +72,10 @@ class Local:
           places: of the processes that run at a time; see `places_of`.
           inherited: file descriptors that the processes keep open, such as that of the folder's
             lease.
-          cores: of each of the places; None for all of this machine.
         """
         self.at_once: int | None = len(places)
-        cores = [None] * len(places) if cores is None else cores
-        self._free = list(reversed(list(zip(places, cores, strict=True))))
-        self._taken: dict[Hashable, tuple[Place, Cores]] = {}
+        self._free = list(reversed(places))
+        self._taken: dict[Hashable, Place] = {}
         self._folder, self._inherited = folder, tuple(inherited)
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
@@ -114,11 +109,11 @@ class Local:
         return ""
 
     def _start(self, task: Task) -> subprocess.Popen:
-        place, cores = taken = self._free.pop()
+        place = self._free.pop()
         with open_log(self._folder, task) as log:
             process = subprocess.Popen(
                 [sys.executable, *task.arguments],
-                env=process_environment(self._folder, place),
+                env=process_environment(self._folder, place.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -126,9 +121,9 @@ class Local:
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
-        if cores is not None:
+        if place.cores is not None:
             # Long before it starts threads, each of which inherits it.
             with contextlib.suppress(ProcessLookupError):  # it ended already
-                os.sched_setaffinity(process.pid, cores)
-        self._taken[process] = taken
+                os.sched_setaffinity(process.pid, place.cores)
+        self._taken[process] = place
         return process

@@ -14,9 +14,20 @@ _GPU_SHARE = 0.9
 # Each process of a TPU host needs one of its own, though they do not speak with each other.
 _FIRST_TPU_PORT = 8476
 
-Place = Mapping[str, str]  # the variables of the environment that keep a process to it
-
+Variables = Mapping[str, str]  # of the environment, which keep a process to its accelerator
 Cores = frozenset[int] | None  # that a process may use; None for all that this one may
+
+
+class Place(NamedTuple):
+    """Where a process runs.
+
+    Attributes:
+      variables: of the environment, which keep it to its accelerator.
+      cores: that it may use; None for all that this process may.
+    """
+
+    variables: Variables = {}
+    cores: Cores = None
 
 
 class Accelerators(NamedTuple):
@@ -59,8 +70,8 @@ def places_of(accelerators: Accelerators) -> list[Place]:
     """A place for each process that can run at a time; neighbours are on different accelerators."""
     numbers = accelerators.numbers * accelerators.processes
     if accelerators.kind == "tpu":
-        return [_chip(number) for number in numbers]
-    return [_gpu(number, accelerators.processes) for number in numbers]
+        return [Place(_chip(number)) for number in numbers]
+    return [Place(_gpu(number, accelerators.processes)) for number in numbers]
 
 
 def shares_of_cores(processes: int) -> list[Cores]:
@@ -77,16 +88,16 @@ def shares_of_cores(processes: int) -> list[Cores]:
     return [shares[number % len(shares)] for number in range(processes)]
 
 
-def share_of_gpu(share: float) -> Place:
+def share_of_gpu(share: float) -> Variables:
     """What keeps a process to a part of a GPU's memory, in (0, 1]."""
     return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_GPU_SHARE * share:.4f}"}
 
 
-def _gpu(number: str, processes: int) -> Place:
+def _gpu(number: str, processes: int) -> Variables:
     return {"CUDA_VISIBLE_DEVICES": number, **share_of_gpu(1 / processes)}
 
 
-def _chip(number: str) -> Place:
+def _chip(number: str) -> Variables:
     port = str(_FIRST_TPU_PORT + int(number))
     return {
         "TPU_VISIBLE_CHIPS": number,

@@ -18,7 +18,7 @@ from dormant.checks import check, check_number, first_line
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task, last_line
 from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part, together
-from dormant.reproduce.engines.places import Place, share_of_gpu
+from dormant.reproduce.engines.places import Variables, share_of_gpu
 from dormant.reproduce.engines.worker import worker_arguments
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ class Resources(NamedTuple):
         return {name: number for name, number in found.items() if number}
 
     @property
-    def environment(self) -> Place:
+    def environment(self) -> Variables:
         """Variables of the process where its node has none of these names."""
         return share_of_gpu(self.gpus) if 0 < self.gpus < 1 else {}
 
