@@ -15,10 +15,12 @@ from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
-from dormant.tracing.layers import Analysis, build_layers, measured
-from dormant.tracing.loops import axis_sizes, evaluate, open_program
+from dormant.tracing.layers import Analysis, build_layers
+from dormant.tracing.loops import axis_sizes, open_program
 from dormant.tracing.outputs import Observed, kept_outputs
 from dormant.tracing.propagation import propagate
+from dormant.tracing.schedule import evaluate
+from dormant.tracing.sites import measured
 
 
 def trace(

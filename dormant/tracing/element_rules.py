@@ -1,0 +1,158 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Rules of primitives that act on single elements, move them, or choose among them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import Elementwise, EntryMap
+from dormant.tracing.jaxpr import Operation, apply_operation
+from dormant.tracing.labels import MIXED, NONE, Label
+from dormant.tracing.propagation_state import PropagationState
+
+# {primitive that orders values: the names that its axis has, the last one where none is given}
+RANKINGS: dict[str, tuple[str, ...]] = {
+    "sort": ("dimension",),
+    "top_k": ("axis",),
+    "approx_top_k": ("reduction_dimension",),
+}
+
+
+def follow_elementwise(state: PropagationState, operation: Operation) -> None:
+    """What lies at one place is combined; a parameter there acts on the neurons, as a bias does."""
+    inputs, (output,) = operation.inputs, operation.outputs
+    shape = state.program.shapes[output]
+
+    def combined(labels: dict[int, Label]) -> Label:
+        return lb.combine([*labels.values()], shape, operation.name)
+
+    layers = state.of_each(inputs, state.layers_of, combined)
+    leaves: dict[int, Label | None] = {}
+    holders = [v for v in inputs if state.leaves_of.get(v)]
+    whole = not layers and len(holders) == 1 and state.program.shapes[holders[0]] == shape
+    for leaf in state.sources(inputs, state.leaves_of):
+        if whole and state.leaves_of[holders[0]][leaf] is None:
+            leaves[leaf] = None  # still the whole leaf: a cast, a scaling
+        else:
+            leaves[leaf] = combined(state.labels(inputs, leaf, state.leaves_of))
+    if layers:
+        state.layers_of[output] = layers
+    if any(label.single().any() for label in {id(x): x for x in layers.values()}.values()):
+        _record_elementwise(state, output, layers, leaves)
+    elif leaves:
+        state.leaves_of[output] = leaves
+
+
+def _record_elementwise(
+    state: PropagationState,
+    output: int,
+    layers: dict[int, Label],
+    leaves: dict[int, Label | None],
+) -> None:
+    for leaf, label in leaves.items():
+        if label is None:
+            label = state.leaf_label(state.program.parameters[leaf], leaf)
+        leaf_shape = state.program.shapes[state.program.parameters[leaf]]
+        made: dict[int, EntryMap] = {}
+        for layer, neurons in layers.items():
+            if id(neurons) not in made:
+                owners = np.where(neurons.index == MIXED, np.int32(NONE), neurons.index)
+                entries = lb.scatter_entries(leaf_shape, label.index, lb.compact(owners))
+                made[id(neurons)] = EntryMap(leaf, *entries)
+            state.elementwise.append(Elementwise(output, layer, made[id(neurons)]))
+
+
+def follow_move(state: PropagationState, operation: Operation) -> None:
+    """Every element goes where the primitive puts it, as in a transposition."""
+    (output,) = operation.outputs
+    shape = state.program.shapes[output]
+    moved_index = lb.MOVES[operation.name]
+    operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
+
+    def moved(labels: dict[int, Label]) -> Label:
+        indices = [
+            labels[v].index
+            if v in labels
+            else np.broadcast_to(np.int32(NONE), state.program.shapes[v])
+            for v in operands
+        ]
+        return Label(
+            np.broadcast_to(moved_index(operation.params, indices, shape), shape),
+            all(label.statistic for label in labels.values()),
+            next((label.mixing for label in labels.values() if label.mixing), None),
+            next((label.lost for label in labels.values() if label.lost), None),
+        )
+
+    state.relabel_each(operands, output, moved)
+
+
+def follow_ranking(state: PropagationState, operation: Operation) -> None:
+    """Elements change places along one axis, by their values."""
+    params, inputs = operation.params, operation.inputs
+    axes = [params[name] for name in RANKINGS[operation.name] if name in params]
+    axis = axes[0] if axes else len(state.program.shapes[inputs[0]]) - 1
+    for target in operation.outputs:
+        shape = state.program.shapes[target]
+
+        def ranked(labels: dict[int, Label], shape: tuple[int, ...] = shape) -> Label:
+            whole = lb.combine([*labels.values()], state.program.shapes[inputs[0]], "sort")
+            return lb.rank(whole, axis, shape, operation.name)
+
+        state.relabel_each(inputs, target, ranked)
+
+
+def follow_cumulative(state: PropagationState, operation: Operation) -> bool:
+    """Follows a cumulative sum, or a sort, along an axis that its neurons do not lie along.
+
+    False for what cannot be followed.
+    """
+    axis = operation.params.get("axis", operation.params.get("dimension"))
+    value = operation.inputs[0]
+    found = state.layers_of.get(value, {}).values()
+    varies = any(axis in lb.along_varying_axes(label.index)[0] for label in found)
+    if varies or state.leaves_of.get(value) or len(operation.inputs) > 1:
+        return False
+    state.copy(value, operation.outputs[0])
+    return True
+
+
+def follow_choice_by_data(state: PropagationState, operation: Operation) -> bool:
+    """Follows a gather or slice whose indices are data, as of an embedding or of a time step.
+
+    A layer goes on where its neurons do not lie along the axes chosen from. A parameter becomes
+    data. False for what cannot be followed.
+    """
+    value, *indices = operation.inputs
+    if any(state.layers_of.get(v) for v in indices):
+        return False
+    shape = state.program.shapes[value]
+    axes = lb.data_indices(operation.name, operation.params, shape)
+    labels = state.layers_of.get(value, {}).values()
+    if any(set(axes).intersection(lb.along_varying_axes(x.index)[0]) for x in labels):
+        return False
+    leaves = [leaf for v in operation.inputs for leaf in state.leaves_of.get(v, ())]
+    for v in operation.inputs:
+        state.as_data(v, operation.name, operation.outputs)
+    if labels:
+        zeros = [np.zeros(state.program.shapes[v], state.program.dtypes[v]) for v in indices]
+        follow_evaluated_move(state, operation, zeros)
+    for target in operation.outputs if leaves else ():
+        state.leaves_of.pop(target, None)
+    return True
+
+
+def follow_evaluated_move(
+    state: PropagationState, operation: Operation, constants: list[Any]
+) -> None:
+    """Moves the labels as the primitive moves elements, by the operands that are known."""
+
+    def rule(label: Label, _: int) -> Label:
+        with jax.ensure_compile_time_eval():
+            index = np.ascontiguousarray(label.index)
+            (moved,) = apply_operation(operation, [index, *constants])
+        return label._replace(index=lb.compact(np.asarray(moved)))
+
+    state.relabel(operation, rule)

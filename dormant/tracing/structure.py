@@ -1,0 +1,47 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""How the layers of a program hang together: their uses, their readers, and what acts on them."""
+
+from collections.abc import Sequence
+
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import Connections, Elementwise, Read
+from dormant.tracing.jaxpr import Program
+from dormant.tracing.layer_names import unique_names
+from dormant.tracing.uses import group_uses
+
+
+class Structure:
+    """The connections of a program, looked up from either side.
+
+    A layer is called by the number of its first use; its uses are linear maps.
+    """
+
+    def __init__(self, program: Program, connections: Connections, paths: Sequence[str]):
+        self.program, self.connections, self.paths = program, connections, tuple(paths)
+        self.maps, self.labels_of = connections.maps, connections.layers_of
+        self.producer = {v: op for op in program.operations for v in op.outputs}
+        self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
+        self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
+        leaf_shapes = [program.shapes[value] for value in program.parameters]
+        self.names = unique_names(connections, self.paths, leaf_shapes, self.layer_of)
+        self.reads: dict[int, list[Read]] = {}
+        for read in connections.reads:
+            self.reads.setdefault(self.layer_of[read.layer], []).append(read)
+        self.acting_on: dict[int, list[Elementwise]] = {}  # by linear map
+        for each in connections.elementwise:
+            self.acting_on.setdefault(each.layer, []).append(each)
+
+    def is_carried(self, use: int, value: int) -> bool:
+        """Whether a value holds neurons of a use as a loop carries them from step to step."""
+        return self.labels_of[value][use].mixing == lb.CARRIED
+
+    def ancestors(self, number: int, value: int) -> set[int]:
+        """The values that hold the layer and lead to `value`."""
+        found, pending = set(), [value]
+        while pending:
+            value = pending.pop()
+            if value not in found and self.connections.holds(value, number):
+                found.add(value)
+                pending.extend(self.producer[value].inputs)
+        return found
