@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from dormant.agents.learner_agent import LearnerAgent, check_observations, options_of
+from dormant.agents.agent_options import check_observations, options_of
+from dormant.agents.learner_agent import LearnerAgent
 from dormant.checks import require, require_choice
 from dormant.learners import WeightedBatch
 from dormant.replay import importance_weights

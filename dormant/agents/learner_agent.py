@@ -3,10 +3,9 @@
 """What every Dopamine agent over a pure learner shares: replay, counters, updates, checkpoints.
 It owns no algorithm: a subclass says which learner it is, and what its actions look like."""
 
-import inspect
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,30 +17,24 @@ from dopamine.metrics.statistics_instance import StatisticsInstance
 import dormant
 from dormant import learners
 from dormant.agents import replay_sampling
+from dormant.agents.agent_options import check_inherited, check_observations, options_of, seed_of
 from dormant.agents.burst import make_burst
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import (
-    LARGEST_COUNT,
     NotFinite,
     errors_of,
-    is_count,
     require,
-    require_count,
-    require_number,
 )
 from dormant.learners.finiteness import check_finite, of_all, places
 from dormant.learners.targets import target_rule_of
-from dormant.memory import bytes_of, check_memory, device_memory, machine_memory, shortage
+from dormant.memory import bytes_of, check_memory, device_memory
 from dormant.records import metrics
 from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import placed
 from dormant.runs.host_arrays import forms_of
 from dormant.runs.options import (
-    LARGEST_SEED,
     LearnerOptions,
     check_no_dead_bindings,
-    inherited_option,
-    inherited_value,
     option_name,
     updates_per_burst,
 )
@@ -117,7 +110,7 @@ class LearnerAgent:
         check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
         self._options = options_of(type(self), options)
         self._tracker = self._options.tracker
-        self._check_inherited(inherited)
+        check_inherited(self, inherited)
         seed = seed_of(type(self), self._options.seed)
         self.gradient_step = 0
         self._checked_step = 0  # up to which gradient step all is known to be finite
@@ -132,38 +125,6 @@ class LearnerAgent:
         # Dopamine keeps its stack in float64. A frame is contiguous here: it is put in at once.
         stack = np.zeros((self.stack_size, *self.observation_shape), self.observation_dtype)
         self.state = np.moveaxis(stack, 0, -1)
-
-    def _check_inherited(self, given: Mapping[str, Any]) -> None:
-        """Checks the options of the Dopamine agent: those given to it, and those bound in gin."""
-
-        def values(*names: str) -> Iterator[tuple[str, Any]]:
-            for name in names:
-                value = given.get(name, inherited_value(type(self), name))
-                if value is not inspect.Parameter.empty:
-                    yield option_name(type(self), name), value
-
-        for name, least in self.counts.items():
-            for option, value in values(name):
-                require_count(option, value, least, most=LARGEST_COUNT)
-        for option, value in values(*self.fractions):
-            require_number(option, value, 0, 1)
-        for option, value in values(*self.functions):
-            require(callable(value), option, "a function or class", value)
-        for option, shape in values("observation_shape"):
-            is_shape = isinstance(shape, tuple) and all(is_count(size, 1) for size in shape)
-            require(is_shape, option, "a tuple of whole numbers >= 1", shape)
-            for stack, frames in values("stack_size"):
-                # Dopamine's constructor makes a stack of float64.
-                problem = shortage(8 * math.prod(shape) * frames, machine_memory())
-                allowed = f"such that a stack fits into this machine's memory: {problem}"
-                require(problem is None, stack, allowed, frames)
-        for option, value in values("observation_dtype"):
-            try:
-                np.dtype(value)
-            except TypeError:
-                require(False, option, "a dtype, such as %dormant.FLOAT32", value)
-        for option, value in values("collector_allowlist"):
-            require(_are_names(value), option, "names of collectors", value)
 
     def _build_learner(self) -> learners.Learner:
         """The pure learner, from the options and from what the agent's constructor stored."""
@@ -502,60 +463,8 @@ class LearnerAgent:
         return True
 
 
-def options_of(agent: type, given: Any) -> LearnerOptions:
-    """The options that an agent class is given, or `LearnerOptions()` as gin configures it."""
-    options = LearnerOptions() if given is None else given
-    allowed = "None or @LearnerOptions(), with its parentheses"
-    is_options = isinstance(options, LearnerOptions)
-    require(is_options, f"{agent.__name__}.options", allowed, options)
-    return options
-
-
 def _is_not_finite(array: Any) -> bool:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.size:
         return False
     # Without another array as large; NaN goes through both.
     return not (np.isfinite(array.min()) and np.isfinite(array.max()))
-
-
-def seed_of(agent: type, configured: Any) -> int:
-    """The seed of a run of an agent class, a whole number >= 0.
-
-    What `LearnerOptions.seed` is, or, where that is None, what the Dopamine agent's seed is bound
-    to, else 0.
-    """
-    seed = inherited_option(agent, "seed", 0) if configured is None else configured
-    name = option_name(agent, "seed") if configured is None else "LearnerOptions.seed"
-    require_count(name, seed, 0, most=LARGEST_SEED)
-    return seed
-
-
-def _are_names(value: Any) -> bool:
-    is_list = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
-    return isinstance(value, str) or is_list
-
-
-def check_observations(agent: Any, shape: Sequence[int] | None, dtype: Any) -> None:
-    """Checks that an environment's observations lose nothing where the agent stores them.
-
-    Only the size of a number may change: float64 is stored as float32, but CartPole's floats as
-    bytes would all be 0.
-
-    Args:
-      agent: has `observation_shape` and `observation_dtype`.
-      shape, dtype: of one observation; None where it is not known.
-
-    Raises:
-      ConfigurationError: naming the binding that is to be another.
-    """
-    if shape is not None:
-        # Dopamine's own buffers take (84, 84, 1) for (84, 84).
-        fits = math.prod(shape) == math.prod(agent.observation_shape)
-        allowed = f"{tuple(shape)}, the shape of the environment's observations"
-        name = option_name(type(agent), "observation_shape")
-        require(fits, name, allowed, agent.observation_shape)
-    if dtype is not None:
-        stored = np.dtype(agent.observation_dtype)
-        allowed = f"able to hold the environment's observations, which are {np.dtype(dtype)}"
-        name = option_name(type(agent), "observation_dtype")
-        require(np.can_cast(dtype, stored, "same_kind"), name, allowed, stored.name)

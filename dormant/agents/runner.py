@@ -15,7 +15,7 @@ from dopamine.labs.atari_100k.eval_run_experiment import MaxEpisodeEvalRunner
 from gymnasium.error import DependencyNotInstalled
 
 from dormant.agents import environments
-from dormant.agents.learner_agent import seed_of
+from dormant.agents.agent_options import seed_of
 from dormant.agents.runner_mixin import RunnerMixin
 from dormant.agents.side_by_side import SideBySide
 from dormant.checks import ConfigurationError, require, require_choice, require_flag

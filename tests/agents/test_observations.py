@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.agents.learner_agent import check_observations
+from dormant.agents.agent_options import check_observations
 from dormant.checks import ConfigurationError
 
 
