@@ -19,6 +19,7 @@ from dormant.records.lease import Lease
 from dormant.reproduce import running
 from dormant.reproduce.engines import worker
 from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task
+from dormant.reproduce.engines.places import held_cores
 from dormant.reproduce.engines.worker import TASKS_FILE, worker_arguments, write_tasks
 from dormant.reproduce.jobs import Job
 from tests.report.hostile_runs import planned_runs, write_run
@@ -127,8 +128,8 @@ def job(run):
     return Job(run.folder, (), (run,), "", 1)
 
 
-def work(folder, name, **keywords):
-    command = [sys.executable, *worker_arguments(folder, name)]
+def work(folder, name, *options, **keywords):
+    command = [sys.executable, *worker_arguments(folder, name), *options]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **keywords)
 
 
@@ -145,6 +146,20 @@ def test_a_worker_runs_its_task_and_says_how_it_ended(tmp_path):
     assert text.startswith("$ python -c ") and text.endswith("it's; $(here)\n")
     write_run(folder, run)
     assert worker.main([str(folder), run.folder]) == 0  # nothing is left to do
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no processes")
+def test_a_worker_keeps_its_task_to_cores_that_no_other_has(tmp_path):
+    tells = "import os, time; time.sleep(0.5); print(sorted(os.sched_getaffinity(0)), flush=True)"
+    folder, run = planned(tmp_path, tells)
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}
+    cores = sorted(os.sched_getaffinity(0))
+    with held_cores(1, tmp_path / f"dormant-cores-{os.getuid()}") as held:
+        assert held == {cores[0]}
+        code_of(work(folder, run.folder, "--cores=1", env=variables))
+    log = running.log_of(folder, job(run))
+    found = json.loads(log.read_text("utf-8").splitlines()[-1])
+    assert found == cores[1:2] if len(cores) > 1 else cores
 
 
 @pytest.mark.parametrize(

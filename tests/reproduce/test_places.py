@@ -15,7 +15,13 @@ from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines.engine import Task
 from dormant.reproduce.engines.local import Local
-from dormant.reproduce.engines.places import Place, places_of, read_accelerators, shares_of_cores
+from dormant.reproduce.engines.places import (
+    Place,
+    held_cores,
+    places_of,
+    read_accelerators,
+    shares_of_cores,
+)
 from dormant.reproduce.jobs import Job, jobs
 from dormant.reproduce.progress import Verified
 from tests.report.hostile_runs import planned_runs, write_run
@@ -53,6 +59,22 @@ def test_processes_at_a_time_share_the_cores_out(monkeypatch, tmp_path):
     (handle,) = engine.submit([Task("one", ("-c", program), Path("one.log"), ())])
     assert handle.wait() == 0 and engine.poll(handle).code == 0
     assert (tmp_path / "one.log").read_text("utf-8").splitlines()[-1] == str({core})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no processes")
+def test_cores_are_held_by_one_process_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    with held_cores(2, tmp_path / "cores") as two:
+        assert two == {3, 5}
+        with held_cores(2, tmp_path / "cores") as too_many:
+            assert too_many is None
+            with held_cores(1, tmp_path / "cores") as one:  # what was too few is not kept
+                assert one == {7}
+    with held_cores(3, tmp_path / "cores") as all_of_them:
+        assert all_of_them == {3, 5, 7}
+    (tmp_path / "file").write_text("")
+    with held_cores(1, tmp_path / "file") as nowhere:
+        assert nowhere is None
 
 
 def test_a_tpu_chip_has_one_process_and_a_port_of_its_own():

@@ -130,6 +130,20 @@ def test_an_experiment_on_a_cluster_is_that_of_one_machine(name, cluster, expect
     assert log.count("$ python") == 1
 
 
+def test_on_a_node_that_is_the_whole_machine_each_has_cores_of_its_own(start_cluster, tmp_path):
+    cores, cluster = os.sched_getaffinity(0), start_cluster(0)
+    cluster.add_node(f"--num-cpus={len(cores)}")
+    driver = Driver(cluster, tmp_path / "runs")
+    jobs = [driver.caught(job).job for job in JOBS[: len(cores)]]  # each is stopped there
+    found = [os.sched_getaffinity(job) for job in jobs]
+    assert all(len(each) == 1 and each <= cores for each in found)
+    assert len(set.union(*found)) == len(jobs)
+    for job in jobs:
+        send(job, signal.SIGCONT)
+    driver.process.send_signal(signal.SIGTERM)
+    assert driver.code() == 143
+
+
 @pytest.mark.parametrize("killed", ["job", "worker", "ray_worker", "raylet"])
 def test_what_is_killed_is_tried_again(killed, cluster, expected, tmp_path):
     driver = Driver(cluster, tmp_path / "runs")

@@ -3,7 +3,6 @@
 """Processes of this machine, several at once."""
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.places import (
     Place,
+    bind,
     places_of,
     read_accelerators,
     shares_of_cores,
@@ -121,9 +121,6 @@ class Local:
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
-        if place.cores is not None:
-            # Long before it starts threads, each of which inherits it.
-            with contextlib.suppress(ProcessLookupError):  # it ended already
-                os.sched_setaffinity(process.pid, place.cores)
+        bind(process.pid, place.cores)
         self._taken[process] = place
         return process

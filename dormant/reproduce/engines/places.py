@@ -2,9 +2,12 @@
 
 """The places that a machine has for processes: its accelerators, one or several processes each."""
 
+import contextlib
+import fcntl
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from dormant.checks import check, check_count
@@ -86,6 +89,39 @@ def shares_of_cores(processes: int) -> list[Cores]:
     share = max(1, len(cores) // processes)
     shares = [frozenset(cores[at : at + share]) for at in range(0, len(cores), share)]
     return [shares[number % len(shares)] for number in range(processes)]
+
+
+@contextlib.contextmanager
+def held_cores(count: int, folder: Path) -> Iterator[Cores]:
+    """So many cores that no other process holds by `folder`, held until this is left.
+
+    None where fewer are left, no file can be made there, or the system binds no processes. Each is
+    a locked file, which the kernel lets go of when its process dies.
+    """
+    cores: list[int] = []
+    with contextlib.ExitStack() as held:
+        if hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):
+                folder.mkdir(exist_ok=True)
+            for core in sorted(os.sched_getaffinity(0)):
+                try:
+                    file = held.enter_context((folder / str(core)).open("a"))
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:  # another's, or none may be made here
+                    continue
+                cores.append(core)
+                if len(cores) == count:
+                    break
+        if len(cores) < count:
+            held.close()
+        yield frozenset(cores) if len(cores) == count else None
+
+
+def bind(process: int, cores: Cores) -> None:
+    """Keeps a process to its cores, long before it starts threads, each of which inherits them."""
+    if cores is not None:
+        with contextlib.suppress(ProcessLookupError):  # it ended already
+            os.sched_setaffinity(process, cores)
 
 
 def share_of_gpu(share: float) -> Variables:

@@ -97,6 +97,9 @@ class RayCluster:
         self._groups: dict[Hashable, Any] = {}  # of nodes, by the handle of what runs there
         self._ending: dict[Hashable, float] = {}  # since when, of those that lost a process
         self._forced: set[Hashable] = set()  # processes that did not end when they were asked to
+        # XLA computes with a thread for each core, and processes on the same cores wait for each
+        # other's; on a node that is the whole machine each process has cores of its own.
+        self._cores = int(resources.cpus)
         self._run = ray.remote(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
@@ -112,7 +115,8 @@ class RayCluster:
         """The Ray tasks of a task's processes."""
         environment = self._resources.environment
         if self._hosts == 1:
-            return (self._run.remote(worker_arguments(self._folder, task.name), environment),)
+            arguments = worker_arguments(self._folder, task.name)
+            return (self._run.remote(arguments, environment, self._cores),)
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         # All nodes or none: two programs that have half of theirs would wait for ever.
@@ -124,6 +128,7 @@ class RayCluster:
             self._run.options(scheduling_strategy=place).remote(
                 worker_arguments(self._folder, task.name, Part(rank, self._hosts)),
                 environment,
+                self._cores,
                 address,
             )
             for rank, place in enumerate(places)
@@ -215,7 +220,10 @@ def _process() -> Callable[..., tuple[int, str]]:
     # Defined within a function, as Ray sends such a one whole: the node may have another version
     # of this package, or none, which the worker it starts says better than Ray.
     def process(
-        arguments: list[str], environment: dict[str, str], coordinator: str | None = None
+        arguments: list[str],
+        environment: dict[str, str],
+        cores: int = 0,
+        coordinator: str | None = None,
     ) -> tuple[int, str]:
         import ctypes
         import os
@@ -227,6 +235,13 @@ def _process() -> Callable[..., tuple[int, str]]:
             environment = {}
         if coordinator is not None:
             arguments = [*arguments, f"--coordinator={coordinator}"]
+        if cores:
+            import ray
+
+            this = ray.get_runtime_context().get_node_id()
+            all_cores = [n["Resources"].get("CPU") for n in ray.nodes() if n["NodeID"] == this]
+            if all_cores == [len(os.sched_getaffinity(0))]:  # else others may compute there
+                arguments = [*arguments, f"--cores={cores}"]
         prctl = ctypes.CDLL(None).prctl
         worker = subprocess.Popen(
             [sys.executable, *arguments],

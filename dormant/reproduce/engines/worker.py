@@ -7,7 +7,8 @@
 
 The latter takes the name from a line of a file, counted from 0. Of a job that is one program on
 several hosts, each host runs one, with `--hosts=N --rank=R`, and with `--coordinator=HOST:PORT`
-where JAX cannot find that itself. It reads what the job is from
+where JAX cannot find that itself. With `--cores=N` the job keeps to so many cores of this machine,
+which no other worker of this user keeps to, where there are as many. It reads what the job is from
 `FOLDER/engine/tasks.json`, refuses a package of another version than the one that planned it, and
 passes the signals that it gets on to the job. The exit code is that of the job, `HELD` where
 another process works on its runs, and 2 where something is not as planned.
@@ -20,6 +21,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from dormant.records.results import FINISHED
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, last_line, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.hosts import Part
+from dormant.reproduce.engines.places import Cores, bind, held_cores
 from dormant.reproduce.experiment_folder import works_on
 from dormant.reproduce.progress import state_of
 from dormant.version import __version__
@@ -79,11 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hosts", type=int, default=1)
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--coordinator")
+    parser.add_argument("--cores", type=int)
     known = parser.parse_args(arguments)
     part = Part(known.rank, known.hosts, known.coordinator)
     try:
         name = known.name if known.names is None else _line(known.names, known.name)
-        code, said = _work(known.folder, name, part)
+        if known.cores is None:
+            code, said = _work(known.folder, name, part, None)
+        else:
+            taken = Path(tempfile.gettempdir()) / f"dormant-cores-{os.getuid()}"
+            with held_cores(known.cores, taken) as cores:
+                code, said = _work(known.folder, name, part, cores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         code, said = MISTAKE, " ".join(str(error).split())
     if part.hosts > 1 and code:
@@ -93,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
+def _work(folder: Path, name: str, part: Part, cores: Cores) -> tuple[int, str]:
     """The exit code of a job, and what there is to say of it."""
     task, directory = _read(folder, name)
     task = task._replace(arguments=tuple(part.arguments(task.arguments)), log=part.log(task.log))
@@ -101,7 +110,7 @@ def _work(folder: Path, name: str, part: Part) -> tuple[int, str]:
         return HELD, said
     if is_whole(folder, task):
         return 0, ""
-    code = _run(folder, task, directory)
+    code = _run(folder, task, directory, cores)
     # The driver looks for what a job said last in the log of rank 0 alone.
     if not code or part.hosts == 1:
         return code, ""
@@ -149,7 +158,7 @@ def _is_of(run: str, task: Task) -> bool:
     return any(run == place or run.startswith(f"{place}/") for place in task.folders)
 
 
-def _run(folder: Path, task: Task, directory: Path) -> int:
+def _run(folder: Path, task: Task, directory: Path, cores: Cores) -> int:
     """Runs the job's own process to its end."""
     with open_log(folder, task) as log:
         process = subprocess.Popen(
@@ -161,6 +170,7 @@ def _run(folder: Path, task: Task, directory: Path) -> int:
             stderr=subprocess.STDOUT,
             preexec_fn=_end_with_parent,
         )
+    bind(process.pid, cores)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.terminate())
     code = process.wait()
