@@ -34,6 +34,8 @@ from dormant.reproduce.hypotheses import CLAIMS, DORMANT, DQN, SILENT
 
 HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", "mixed"
 NOT_RUN = "not run yet"
+SO_FAR = " so far"  # after the verdict of a claim some of whose runs are not there yet
+UNFINISHED = "unfinished"  # the folder with whole cells of sweeps that are not done
 # What would not matter: percentage points of dormant neurons, a share of plain DQN's score.
 _POINTS, _SHARE = 2.0, 0.1
 WHOLE_RUN = "whole run"  # where a `Cell` is looked at: the mean over all iterations
@@ -43,7 +45,7 @@ class Verdict(NamedTuple):
     """What a comparison came to on one game, or over all of them."""
 
     comparison: Comparison
-    game: str  # "" for all of them at once
+    game: str  # "" for all of them at once, else the one, or those that are there, with commas
     seeds: int  # of each cell, the fewer of the two
     difference: Interval
     verdict: str
@@ -60,7 +62,8 @@ def verdicts(
     found = []
     for comparison in claim.comparisons:
         together = claim.measure == SCORE
-        for games in [comparison.games] if together else [(game,) for game in comparison.games]:
+        each = [(game,) for game in comparison.games]
+        for games in [_played(runs, comparison)] if together else each:
             first, second = (
                 values_of(runs, cell, games, claim.measure)
                 for cell in (comparison.first, comparison.second)
@@ -71,7 +74,7 @@ def verdicts(
             margin = _margin(comparison, claim.measure, runs, games)
             verdict = judge(difference, comparison.side, margin)
             seeds = min(len(first), len(second))
-            game = "" if together else games[0]
+            game = "" if together and games == comparison.games else ", ".join(games)
             one = Verdict(comparison, game, seeds, difference, verdict)
             if together:
                 one = one._replace(
@@ -80,6 +83,17 @@ def verdicts(
                 )
             found.append(one)
     return found
+
+
+def _played(runs: Sequence[RunResult], comparison: Comparison) -> tuple[str, ...]:
+    """The games of a comparison that have runs of both of its cells."""
+    there = {(run.method, run.setting, run.game) for run in runs}
+    cells = (comparison.first, comparison.second)
+    return tuple(
+        game
+        for game in comparison.games
+        if all((*cell[:2], cell.game or game) in there for cell in cells)
+    )
 
 
 def _over_the_whole_run(
@@ -139,7 +153,7 @@ def values_of(
         found = [_value(run, cell.at, measure) for run in sorted(mine, key=lambda run: run.seed)]
         values = np.array(found, float)
         columns.append(normalized(game, values) if measure == SCORE else values)
-    fewest = min(map(len, columns))
+    fewest = min(map(len, columns), default=0)
     if not fewest:
         return None
     return np.stack([values[:fewest] for values in columns], axis=1)
@@ -199,20 +213,25 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
     """All claims with their verdicts, and all comparisons with their differences.
 
     Args:
-      folder: holds `<experiment>/results.csv` of those that were run.
+      folder: holds `<experiment>/results.csv` of those that were run, and
+        `unfinished/<experiment>.csv` of those some of whose cells are there.
       bootstrap: how intervals are made.
     """
     runs: dict[str, Sequence[RunResult]] = {}
     rows, details = [], []
     for claim in CLAIMS:
-        path = folder / claim.experiment / RESULTS_FILE
         if claim.experiment not in runs:
-            runs[claim.experiment] = read_csv(path).runs if path.is_file() else ()
+            path = results_of(folder, claim.experiment)
+            runs[claim.experiment] = () if path is None else read_csv(path).runs
         found = verdicts(claim, runs[claim.experiment], bootstrap)
+        missing = _comparisons(claim) - len(found)
+        lacks_games = claim.measure == SCORE and any(each.game for each in found)
+        is_partial = found and (missing or lacks_games)
         rows.append(
             (
                 *(claim.name, claim.text, claim.source, claim.experiment),
-                *(*_scale(runs, claim, found), _range(found), _counted(found), overall(found)),
+                *(*_scale(runs, claim, found), _range(found), _counted(found, missing)),
+                overall(found) + (SO_FAR if is_partial else ""),
             )
         )
         details += [
@@ -237,6 +256,19 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
     )
 
 
+def results_of(folder: Path, experiment: str) -> Path | None:
+    """The results of an experiment in a folder as `tables` has it; None where there are none."""
+    places = (folder / experiment / RESULTS_FILE, folder / UNFINISHED / f"{experiment}.csv")
+    return next((path for path in places if path.is_file()), None)
+
+
+def _comparisons(claim: Claim) -> int:
+    """How many verdicts a claim comes to when all of its runs are there."""
+    if claim.measure == SCORE:
+        return len(claim.comparisons)
+    return sum(len(comparison.games) for comparison in claim.comparisons)
+
+
 def _scale(
     runs: Mapping[str, Sequence[RunResult]], claim: Claim, found: Sequence[Verdict]
 ) -> tuple[str, str]:
@@ -255,11 +287,13 @@ def _range(found: Sequence[Verdict]) -> str:
     return " to ".join(map(interval_text, ends))
 
 
-def _counted(found: Sequence[Verdict]) -> str:
+def _counted(found: Sequence[Verdict], missing: int) -> str:
+    if not found:
+        return ""
     counts = {
         kind: sum(each.verdict == kind for each in found)
         for kind in (HOLDS, DOES_NOT_HOLD, UNDECIDED)
-    }
+    } | {NOT_RUN: missing}
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 

@@ -142,7 +142,11 @@ def test_a_score_is_compared_over_all_games_at_once():
     # Every run of the one is better than any of the other; over the whole run less so.
     assert found.improvement.value == 1.0
     assert 0 < found.whole_run.value < found.difference.value
-    assert not verdicts(claim(SCORE, MORE), given[:-6], Bootstrap(200))  # a game is missing
+
+    # Of the second game the method with ReDo is missing, then everything.
+    (found,) = verdicts(claim(SCORE, MORE), given[:-6], Bootstrap(200))
+    assert found.game == GAMES[0] and found.improvement.value == 1.0
+    assert not verdicts(claim(SCORE, MORE), given[:6], Bootstrap(200))
 
 
 def test_one_cell_at_two_places_is_compared_run_by_run():
@@ -167,6 +171,12 @@ def test_the_tables_are_made_of_what_a_report_wrote(tmp_path):
     rows = {row[0]: row[1:] for row in tables(tmp_path, Bootstrap(200))[0].rows}
     assert rows["H14"][3:5] == ("30", "6")
     assert rows["H14"][5].startswith("-1 [") and " to +10 [" in rows["H14"][5]
-    assert rows["H14"][6:] == ("2 holds, 1 does not hold", MIXED)
+    # Of one of two games.
+    assert rows["H14"][6:] == ("2 holds, 1 does not hold, 3 not run yet", f"{MIXED} so far")
     assert rows["H1"][3:] == ("", "", "", "", NOT_RUN)
     assert rows["H15"][-1] == NOT_RUN  # it has no ReDo
+
+    # The same of a sweep that is not done.
+    (tmp_path / "unfinished").mkdir()
+    (folder / "results.csv").rename(tmp_path / "unfinished" / "minatar_width.csv")
+    assert {row[0]: row[1:] for row in tables(tmp_path, Bootstrap(200))[0].rows} == rows

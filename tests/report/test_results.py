@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dormant.report.claims import short, tables
+from dormant.report.claims import UNFINISHED, short, tables
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
@@ -17,7 +17,6 @@ from dormant.reproduce.jobs import experiment_file, jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
-UNFINISHED = "unfinished"  # of sweeps of which some runs are not there yet
 MEASURES = "measures"  # two runs that show what each measure looks like
 EXPERIMENTS = sorted(
     path.name

@@ -16,7 +16,14 @@ from dormant.records.per_iteration import OVERLAP, dormant_column
 from dormant.records.results import Collection
 from dormant.report import bootstrap as stratified
 from dormant.report.charts import FIGURES
-from dormant.report.claims import NOT_RUN, interval_text, tables, values_of
+from dormant.report.claims import (
+    NOT_RUN,
+    UNFINISHED,
+    interval_text,
+    results_of,
+    tables,
+    values_of,
+)
 from dormant.report.pages import text
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
@@ -212,15 +219,15 @@ def _questions(own: Sequence[Experiment], results: Path) -> str:
 
 
 def _state(experiment: Experiment, results: Path) -> str:
-    if (results / experiment.name / RESULTS_FILE).is_file():
-        return f"[Its results](../../results/{experiment.name}/{RESULTS_FILE})."
+    path = results_of(results, experiment.name)
+    if path is None:
+        return "Not run yet."
+    where = f"../../results/{path.relative_to(results)}"
+    if path.parent.name != UNFINISHED:
+        return f"[Its results]({where})."
     planned = sum(len(job.runs) for job in jobs(experiment, "mini", Path("runs")))
-    unfinished = results / "unfinished" / f"{experiment.name}.csv"
-    if unfinished.is_file():
-        done = len(read_folder(unfinished).runs)
-        where = f"[results/unfinished](../../results/unfinished/{unfinished.name})"
-        return f"{done} of its {planned} runs are done: {where}."
-    return "Not run yet."
+    done = len(read_folder(path).runs)
+    return f"{done} of its {planned} runs are done: [results/unfinished]({where})."
 
 
 def _shown(experiment: Experiment, own: Experiment, results: Path) -> list[str]:
