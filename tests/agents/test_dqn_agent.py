@@ -98,22 +98,13 @@ def test_updates_are_those_of_dopamines_agent_on_the_same_experience(make_agent)
     assert min(jax.tree.leaves(moves)) > 1e-5
 
 
-def test_the_target_follows_by_agent_steps(make_agent):
-    agent = make_agent(JaxDQNAgent__target_update_period=28)
-    play(agent, steps=28)
-    assert count(agent) == 2
-    kernels = [params["params"]["Conv_0"]["kernel"] for params in
-               (agent.online_params, agent.target_network_params)]  # fmt: skip
-    assert not np.array_equal(*kernels)
-    play(agent, steps=1)
-    assert count(agent) == 4
-    jax.tree.map(np.testing.assert_array_equal, agent.online_params, agent.target_network_params)
-
-
-def test_the_target_follows_by_gradient_steps(make_agent):
-    agent = make_agent(
-        JaxDQNAgent__target_update_period=4, LearnerOptions__target_update_unit="gradient_steps"
-    )
+@pytest.mark.parametrize(
+    ("period", "unit"),
+    [(28, {}), (4, {"LearnerOptions__target_update_unit": "gradient_steps"})],
+    ids=["agent steps, as usual", "gradient steps"],
+)
+def test_the_target_follows_by_the_unit_of_its_period(make_agent, period, unit):
+    agent = make_agent(JaxDQNAgent__target_update_period=period, **unit)
     play(agent, steps=28)
     assert count(agent) == 2
     kernels = [params["params"]["Conv_0"]["kernel"] for params in

@@ -15,28 +15,16 @@ import pytest
 import dormant
 from dormant import learners, measures
 from dormant.vectorized.seeds import axes_of
-from tests.small_networks import bits, same_bits
+from tests.small_networks import bits, init_nine, nine, same_bits
 
 KEY = jax.random.key(0)
 STATES = jax.random.normal(jax.random.key(4), (16, 3))
 TRACES = []
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def init(key, dtype=jnp.float32):
-    one, two, three = jnp.split(jax.random.uniform(key, (43,), dtype, minval=-1.0), [15, 35])
-    return {
-        "w1": one.reshape(3, 5),
-        "b1": jnp.zeros(5, dtype),
-        "w2": two.reshape(5, 4),
-        "w3": three.reshape(4, 2),
-    }
-
-
 def network(params, states):
     TRACES.append(1)
-    x = jax.nn.relu(states.astype(params["w1"].dtype) @ params["w1"] + params["b1"])
-    return jnp.tanh(x @ params["w2"]) @ params["w3"]
+    return nine(params, states)
 
 
 def loss(params, states):
@@ -50,7 +38,7 @@ def slope(params):
 
 @functools.cache
 def graph():
-    return dormant.trace(network, jax.eval_shape(init, KEY), STATES)
+    return dormant.trace(network, jax.eval_shape(init_nine, KEY), STATES)
 
 
 EVERYTHING = (
@@ -89,7 +77,7 @@ def descended(params, gradient):
 @functools.cache
 def run(seed=0, dtype=jnp.float32, steps=4):
     """The states of a tracker beside plain gradient descent."""
-    params = init(jax.random.key(seed), dtype)
+    params = init_nine(jax.random.key(seed), dtype)
     state = tracker().init(KEY, params)
     found = [(params, state)]
     for _ in range(steps):
@@ -186,7 +174,7 @@ def test_vmapped_over_seeds_equals_single_trackers():
     ],
 )
 def test_earlier_parameters_are_carried_only_where_they_are_needed(named, initial, previous):
-    carried = dormant.track(graph(), measures=named).init(KEY, init(KEY)).action
+    carried = dormant.track(graph(), measures=named).init(KEY, init_nine(KEY)).action
     if initial is None:
         assert carried == ()
     else:
@@ -197,8 +185,10 @@ def test_without_measures_the_state_is_as_ever():
     plain, named = dormant.track(graph()), dormant.track(graph(), measures=("srank",))
     state = plain.init(KEY)
     assert state.report.measures == {} and state.action == ()
-    *_, state = plain.update(init(KEY), (), state._replace(step=jnp.int32(999)), STATES)
-    *_, other = named.update(init(KEY), (), named.init(KEY)._replace(step=jnp.int32(999)), STATES)
+    *_, state = plain.update(init_nine(KEY), (), state._replace(step=jnp.int32(999)), STATES)
+    *_, other = named.update(
+        init_nine(KEY), (), named.init(KEY)._replace(step=jnp.int32(999)), STATES
+    )
     assert state.report.measures == {}
     other = other._replace(report=other.report._replace(measures={}))
     assert same_bits(jax.tree.leaves(state), jax.tree.leaves(other))
@@ -210,10 +200,10 @@ def test_initial_parameters_must_be_given_where_they_are_compared_with():
         named.init(KEY)
     with pytest.raises(ValueError, match="^`params` must be .*; got None"):
         dormant.combine(track=named).init(KEY)
-    assert dormant.combine(track=named).init(KEY, init(KEY))["track"].action.initial
+    assert dormant.combine(track=named).init(KEY, init_nine(KEY))["track"].action.initial
     # Without initial parameters the first change is unknown, the second is not.
     tracker = dormant.track(graph(), measures=("update_norm",), period=1)
-    params, state = init(KEY), tracker.init(KEY)
+    params, state = init_nine(KEY), tracker.init(KEY)
     norms = []
     for _ in range(2):
         *_, state = tracker.update(params, (), state, STATES)
@@ -223,7 +213,7 @@ def test_initial_parameters_must_be_given_where_they_are_compared_with():
 
 def test_a_gradient_that_is_not_given_leaves_nan_in_its_measures_alone():
     tracker = dormant.track(graph(), measures=("gradient_norm", "weight_norm"), period=1)
-    *_, state = tracker.update(init(KEY), (), tracker.init(KEY), STATES)
+    *_, state = tracker.update(init_nine(KEY), (), tracker.init(KEY), STATES)
     found = state.report.measures
     assert all(np.isnan(value) for value in found["gradient_norm"].values())
     assert all(np.isfinite(value) for value in found["weight_norm"].values())
@@ -234,7 +224,7 @@ def test_a_gradient_that_is_not_given_leaves_nan_in_its_measures_alone():
 
 def learner(tracker):
     return learners.gradient_learner(
-        init,
+        init_nine,
         optax.adam(1e-2),
         loss=lambda params, target, batch, key: (loss(params, batch), {}),
         policy=lambda *given: jnp.int32(0),
@@ -284,13 +274,15 @@ def test_learners_of_several_seeds_side_by_side():
 def test_as_a_transformation():
     tx = dormant.as_transformation(optax.sgd(0.1), few(), KEY)
     update = jax.jit(functools.partial(tx.update, inputs=STATES))
-    params = init(KEY)
+    params = init_nine(KEY)
     state = tx.init(params)
     for _ in range(2):
         updates, state = update(slope(params), state, params)
         params = optax.apply_updates(params, updates)
     found = state.intervention.report.measures["update_norm"]["w3"]
-    np.testing.assert_allclose(found, jnp.linalg.norm(params["w3"] - init(KEY)["w3"]), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, jnp.linalg.norm(params["w3"] - init_nine(KEY)["w3"]), rtol=1e-5
+    )
 
 
 # -- warnings and errors --------------------------------------------------------------------------
@@ -300,11 +292,11 @@ def test_few_rows_are_told_of_when_traced_and_not_again():
     tracker = dormant.track(graph(), measures=("srank",), period=1, score_batch=3)
     update = jax.jit(tracker.update)
     with pytest.warns(UserWarning, match="^srank of w2: at most 3, the rows of the batch"):
-        *_, state = update(init(KEY), (), tracker.init(KEY), STATES)
+        *_, state = update(init_nine(KEY), (), tracker.init(KEY), STATES)
     assert state.report.measures["srank"]["w2"] <= 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        update(init(KEY), (), state, STATES)
+        update(init_nine(KEY), (), state, STATES)
 
 
 def constant(value, of="network"):
@@ -341,7 +333,7 @@ def test_measures_that_are_not_allowed(named, text):
 def test_a_measure_of_ones_own_returns_what_it_declares(measure, text):
     tracker = dormant.track(graph(), measures=(measure,), period=1)
     with pytest.raises(ValueError, match=f"^{text}"):
-        tracker.update(init(KEY), (), tracker.init(KEY), STATES)
+        tracker.update(init_nine(KEY), (), tracker.init(KEY), STATES)
     mine = dormant.track(graph(), measures=(constant(3),), period=1)
-    *_, state = mine.update(init(KEY), (), mine.init(KEY), STATES)
+    *_, state = mine.update(init_nine(KEY), (), mine.init(KEY), STATES)
     assert state.report.measures == {"mine": 3.0}
