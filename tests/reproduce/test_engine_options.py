@@ -74,8 +74,25 @@ def test_a_process_takes_of_a_gpu_what_is_set_aside_for_it():
     asked = argparse.Namespace(**options, resources_per_job=["TPU=1", "chip=0.5"])
     resources = ray_cluster._resources(asked)
     assert resources.all == {"CPU": 2.0, "GPU": 0.25, "TPU": 1.0, "chip": 0.5}
+    assert resources.cores == 2
     assert resources.environment == {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.2250"}
     assert Resources(gpus=1).environment == Resources().environment == {}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "others", "cores"),
+    [
+        (None, None, None, 1),
+        (4.0, None, None, 4),
+        (0.5, None, None, 0),
+        (None, 0.5, None, 0),  # its one core is Ray's default, and not what it may use
+        (None, None, ["TPU=1"], 0),
+        (3.0, 1.0, None, 3),
+    ],
+)
+def test_a_process_keeps_to_the_cores_that_were_asked_for_it(cpus, gpus, others, cores):
+    asked = argparse.Namespace(cpus_per_job=cpus, gpus_per_job=gpus, resources_per_job=others)
+    assert ray_cluster._resources(asked).cores == cores
 
 
 # In a process of its own, as it forks.

@@ -41,11 +41,12 @@ _CANCEL_SECONDS = GRACE + 4.0
 
 
 class Resources(NamedTuple):
-    """What Ray sets aside for each process."""
+    """What Ray sets aside for each process, and how many cores it keeps to (0: all)."""
 
     cpus: float = 1.0
     gpus: float = 0.0
     others: tuple[tuple[str, float], ...] = ()
+    cores: int = 0
 
     @property
     def all(self) -> dict[str, float]:
@@ -97,9 +98,6 @@ class RayCluster:
         self._groups: dict[Hashable, Any] = {}  # of nodes, by the handle of what runs there
         self._ending: dict[Hashable, float] = {}  # since when, of those that lost a process
         self._forced: set[Hashable] = set()  # processes that did not end when they were asked to
-        # XLA computes with a thread for each core, and processes on the same cores wait for each
-        # other's; on a node that is the whole machine each process has cores of its own.
-        self._cores = int(resources.cpus)
         self._run = ray.remote(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
@@ -116,7 +114,7 @@ class RayCluster:
         environment = self._resources.environment
         if self._hosts == 1:
             arguments = worker_arguments(self._folder, task.name)
-            return (self._run.remote(arguments, environment, self._cores),)
+            return (self._run.remote(arguments, environment, self._resources.cores),)
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         # All nodes or none: two programs that have half of theirs would wait for ever.
@@ -128,7 +126,7 @@ class RayCluster:
             self._run.options(scheduling_strategy=place).remote(
                 worker_arguments(self._folder, task.name, Part(rank, self._hosts)),
                 environment,
-                self._cores,
+                self._resources.cores,
                 address,
             )
             for rank, place in enumerate(places)
@@ -294,7 +292,10 @@ def _resources(options: argparse.Namespace) -> Resources:
         wanted = "NAME=NUMBER, each name once, with another name than " + ", ".join(_NOT_CUSTOM)
         check(bool(is_allowed), "--resources_per_job", wanted, word)
         others[name] = number
-    return resources._replace(others=tuple(others.items()))
+    resources = resources._replace(others=tuple(others.items()))
+    # What computes elsewhere than on cores may use more of them than Ray's one, unless it is told.
+    keeps = options.cpus_per_job is not None or not (resources.gpus or resources.others)
+    return resources._replace(cores=int(resources.cpus) if keeps else 0)
 
 
 def _connected(address: str) -> Any:
