@@ -306,11 +306,11 @@ def interval_text(interval: Interval | None, sign: str = "+") -> str:
 
 
 def short(claims: Table) -> Table:
-    """Of the claims that were tested, what each says and what it came to."""
+    """Of the claims whose runs are all there, what each says and what it came to."""
     kept = [
         claims.header.index(name) for name in ("claim", "from", "tested by", *claims.header[-3::2])
     ]
-    rows = [row for row in claims.rows if row[-1] != NOT_RUN]
+    rows = [row for row in claims.rows if row[-1] != NOT_RUN and not row[-1].endswith(SO_FAR)]
     chosen = tuple(tuple(row[column] for column in kept) for row in rows)
     return claims._replace(header=tuple(claims.header[column] for column in kept), rows=chosen)
 
