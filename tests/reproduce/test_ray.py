@@ -134,12 +134,15 @@ def test_on_a_node_that_is_the_whole_machine_each_has_cores_of_its_own(start_clu
     cores, cluster = os.sched_getaffinity(0), start_cluster(0)
     cluster.add_node(f"--num-cpus={len(cores)}")
     driver = Driver(cluster, tmp_path / "runs")
-    jobs = [driver.caught(job).job for job in JOBS[: len(cores)]]  # each is stopped there
+
+    def at_work():
+        found = [lease(driver.folder / job) for job in JOBS[: len(cores)]]
+        return all(each.get("held") for each in found) and [each["process"] for each in found]
+
+    jobs = until(at_work, _SECONDS, driver.process, driver.said)
     found = [os.sched_getaffinity(job) for job in jobs]
     assert all(len(each) == 1 and each <= cores for each in found)
     assert len(set.union(*found)) == len(jobs)
-    for job in jobs:
-        send(job, signal.SIGCONT)
     driver.process.send_signal(signal.SIGTERM)
     assert driver.code() == 143
 
