@@ -90,3 +90,14 @@ def written_run(tmp_path):
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def all_cores():
+    """Those of the machine, for this test: a process of tests may keep to one of them."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("the system binds no processes")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, before)

@@ -20,11 +20,7 @@ from dormant.agents import replay_sampling
 from dormant.agents.agent_options import check_inherited, check_observations, options_of, seed_of
 from dormant.agents.burst import make_burst
 from dormant.agents.optimizers import create_optimizer
-from dormant.checks import (
-    NotFinite,
-    errors_of,
-    require,
-)
+from dormant.checks import NotFinite, errors_of, require
 from dormant.learners.finiteness import check_finite, of_all, places
 from dormant.learners.targets import target_rule_of
 from dormant.memory import bytes_of, check_memory, device_memory

@@ -61,9 +61,9 @@ def verdicts(
     """What each comparison of a claim came to, without those whose runs are not there."""
     found = []
     for comparison in claim.comparisons:
-        together = claim.measure == SCORE
-        each = [(game,) for game in comparison.games]
-        for games in [_played(runs, comparison)] if together else each:
+        together = claim.is_over_all_games
+        alone = [(game,) for game in comparison.games]
+        for games in [_played(runs, comparison)] if together else alone:
             first, second = (
                 values_of(runs, cell, games, claim.measure)
                 for cell in (comparison.first, comparison.second)
@@ -225,7 +225,7 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
             runs[claim.experiment] = () if path is None else read_csv(path).runs
         found = verdicts(claim, runs[claim.experiment], bootstrap)
         missing = _comparisons(claim) - len(found)
-        lacks_games = claim.measure == SCORE and any(each.game for each in found)
+        lacks_games = claim.is_over_all_games and any(each.game for each in found)
         is_partial = found and (missing or lacks_games)
         rows.append(
             (
@@ -264,7 +264,7 @@ def results_of(folder: Path, experiment: str) -> Path | None:
 
 def _comparisons(claim: Claim) -> int:
     """How many verdicts a claim comes to when all of its runs are there."""
-    if claim.measure == SCORE:
+    if claim.is_over_all_games:
         return len(claim.comparisons)
     return sum(len(comparison.games) for comparison in claim.comparisons)
 

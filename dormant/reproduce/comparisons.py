@@ -64,3 +64,8 @@ class Claim(NamedTuple):
     experiment: str
     measure: str
     comparisons: tuple[Comparison, ...]
+
+    @property
+    def is_over_all_games(self) -> bool:
+        """Whether each comparison is of all its games at once."""
+        return self.measure == SCORE

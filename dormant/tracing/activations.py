@@ -10,6 +10,7 @@ from dormant.primitives import ELEMENTWISE, LINEAR
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.loops import CARRY
 from dormant.tracing.silence import silenced_values
 
 _EXPONENTIALS = frozenset({"exp", "exp2"})
@@ -85,7 +86,7 @@ def _steps(
     # Within one step of a loop: what comes back through the carry lies behind, not on the way.
     ahead = {start}
     for operation in operations:
-        if operation.name != "carry" and not ahead.isdisjoint(operation.inputs):
+        if operation.name != CARRY.name and not ahead.isdisjoint(operation.inputs):
             ahead.update(v for v in operation.outputs if connections.holds(v, layer))
 
     def held(value: int) -> list[int]:
@@ -132,7 +133,7 @@ def _step(producer, connections: Connections, layer: int, start: int, end: int) 
             pending += [
                 v
                 for v in operation.inputs
-                if v != start and connections.holds(v, layer) and producer[v].name != "carry"
+                if v != start and connections.holds(v, layer) and producer[v].name != CARRY.name
             ]
     found = tuple(operations.values())
     nonlinear = any(

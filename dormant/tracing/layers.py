@@ -15,6 +15,7 @@ from dormant.tracing.connections import Connections, EntryMap, TraceError
 from dormant.tracing.ensembles import ensemble_members
 from dormant.tracing.jaxpr import Program
 from dormant.tracing.labels import MIXED, NONE
+from dormant.tracing.loops import CARRY
 from dormant.tracing.obstacles import Obstacles
 from dormant.tracing.outputs import Output
 from dormant.tracing.scaling_inputs import scaled_by_inputs
@@ -189,7 +190,7 @@ class _Builder:
                 return read.operand
         ahead, last = {structure.maps[use].output}, structure.maps[use].output
         for operation in structure.program.operations:
-            if operation.name != "carry" and not ahead.isdisjoint(operation.inputs):
+            if operation.name != CARRY.name and not ahead.isdisjoint(operation.inputs):
                 for value in operation.outputs:
                     if structure.connections.holds(value, use):
                         ahead.add(value)

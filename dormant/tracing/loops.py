@@ -16,13 +16,7 @@ import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 
-from dormant.tracing.jaxpr import (
-    Abstract,
-    Flattener,
-    Operation,
-    Program,
-    read_program,
-)
+from dormant.tracing.jaxpr import Abstract, Flattener, Operation, Program, read_program
 from dormant.tracing.labels import COLLECTIVES
 from dormant.tracing.schedule import Branches, Scan, While, read_by
 

@@ -148,18 +148,16 @@ def test_a_worker_runs_its_task_and_says_how_it_ended(tmp_path):
     assert worker.main([str(folder), run.folder]) == 0  # nothing is left to do
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no processes")
-def test_a_worker_keeps_its_task_to_cores_that_no_other_has(tmp_path):
+def test_a_worker_keeps_its_task_to_cores_that_no_other_has(tmp_path, all_cores):
     tells = "import os, time; time.sleep(0.5); print(sorted(os.sched_getaffinity(0)), flush=True)"
     folder, run = planned(tmp_path, tells)
     variables = {**os.environ, "TMPDIR": str(tmp_path)}
-    cores = sorted(os.sched_getaffinity(0))
     with held_cores(1, tmp_path / f"dormant-cores-{os.getuid()}") as held:
-        assert held == {cores[0]}
+        assert held == {all_cores[0]}
         code_of(work(folder, run.folder, "--cores=1", env=variables))
     log = running.log_of(folder, job(run))
     found = json.loads(log.read_text("utf-8").splitlines()[-1])
-    assert found == cores[1:2] if len(cores) > 1 else cores
+    assert found == (all_cores[1:2] or all_cores)
 
 
 @pytest.mark.parametrize(

@@ -130,18 +130,20 @@ def test_an_experiment_on_a_cluster_is_that_of_one_machine(name, cluster, expect
     assert log.count("$ python") == 1
 
 
-def test_on_a_node_that_is_the_whole_machine_each_has_cores_of_its_own(start_cluster, tmp_path):
-    cores, cluster = os.sched_getaffinity(0), start_cluster(0)
-    cluster.add_node(f"--num-cpus={len(cores)}")
+def test_on_a_node_that_is_the_whole_machine_each_has_cores_of_its_own(
+    start_cluster, tmp_path, all_cores
+):
+    cluster = start_cluster(0)
+    cluster.add_node(f"--num-cpus={len(all_cores)}")
     driver = Driver(cluster, tmp_path / "runs")
 
     def at_work():
-        found = [lease(driver.folder / job) for job in JOBS[: len(cores)]]
+        found = [lease(driver.folder / job) for job in JOBS[: len(all_cores)]]
         return all(each.get("held") for each in found) and [each["process"] for each in found]
 
     jobs = until(at_work, _SECONDS, driver.process, driver.said)
     found = [os.sched_getaffinity(job) for job in jobs]
-    assert all(len(each) == 1 and each <= cores for each in found)
+    assert all(len(each) == 1 and each <= set(all_cores) for each in found)
     assert len(set.union(*found)) == len(jobs)
     driver.process.send_signal(signal.SIGTERM)
     assert driver.code() == 143

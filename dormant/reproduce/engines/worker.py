@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part = Part(known.rank, known.hosts, known.coordinator)
     try:
         name = known.name if known.names is None else _line(known.names, known.name)
-        if known.cores is None:
-            code, said = _work(known.folder, name, part, None)
-        else:
-            taken = Path(tempfile.gettempdir()) / f"dormant-cores-{os.getuid()}"
-            with held_cores(known.cores, taken) as cores:
-                code, said = _work(known.folder, name, part, cores)
+        taken = Path(tempfile.gettempdir()) / f"dormant-cores-{os.getuid()}"
+        with held_cores(known.cores, taken) if known.cores else nullcontext() as cores:
+            code, said = _work(known.folder, name, part, cores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         code, said = MISTAKE, " ".join(str(error).split())
     if part.hosts > 1 and code:
