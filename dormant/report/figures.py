@@ -105,8 +105,6 @@ def _draw_panel(
         if chart.across == "agent steps" and curve.agent_steps is not None:
             curve = curve._replace(steps=curve.agent_steps)
         _draw_line(axes, curve, look, label, bars=bool(chart.ticks))
-    if not lines:
-        axes.text(0.5, 0.5, "no whole run", transform=axes.transAxes, ha="center", color="0.4")
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.set_title(title, loc="left", fontsize="medium")
@@ -119,8 +117,13 @@ def _draw_panel(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+    if lines:
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+    else:
+        axes.text(0.5, 0.5, "no whole run", transform=axes.transAxes, ha="center", color="0.4")
+        # Ticks around 0 would be read as agent steps.
+        axes.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
 def _draw_line(axes: Axes, curve: Curve, look: Look, label: str, bars: bool) -> None:

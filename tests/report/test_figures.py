@@ -175,6 +175,22 @@ def test_more_lines_than_can_be_read_get_a_row_for_each_setting(collection, char
     assert curves[0].get_ylim() == curves[1].get_ylim()
 
 
+def test_a_panel_of_which_no_run_is_there_has_no_numbers_on_its_axes(collection):
+    many = with_methods(collection, 3)
+    missing = (list(SETTINGS)[-1], list(GAMES)[-1])
+    kept = [run for run in many.runs if (run.setting, run.game) != missing]
+    many = many._replace(runs=tuple(kept))
+    *whole, empty = panels_of(many, charts_of(many)["returns"])
+    assert [text.get_text() for text in empty.texts] == ["no whole run"]
+
+    def has_numbers(axes):
+        axes.figure.draw_without_rendering()
+        ticks = (*axes.xaxis.get_major_ticks(), *axes.yaxis.get_major_ticks())
+        return any(tick.label1.get_visible() and tick.label1.get_text() for tick in ticks)
+
+    assert [has_numbers(axes) for axes in (*whole, empty)] == [True, True, True, False]
+
+
 def test_the_legend_fits_the_figure(collection):
     names = {METHODS[0]: "DQN + weight decay", METHODS[1]: "DQN + layer resets"}
 
