@@ -58,11 +58,11 @@ def per_entry_counts(
     It is the default of `dormant.as_transformation` and of the interventions that gin configures,
     by measurement. DQN with ReDo on three MinAtar games, three learning rates and three replay
     ratios (`results/minatar_rates`, ten seeds, last tenth of 100,000 agent steps): per-entry counts
-    leave 33 % dormant at learning rate 1e-3 and 55 % at 3e-3, one count 41 % and 64 %, with fewer
-    in all 18 cells; at 2.5e-4 it is 3.9 % and 4.5 %. Returns are 2.3 % higher in the geometric
-    mean of the 27 cells, by more than two standard errors in five of them and lower by as much in
-    none. A classifier of shuffled digits (`results/digits`) ends at an accuracy of .35 with 10 %
-    dormant; with one count at .29 with 38 %. The released code's one count is what the paper's
+    leave 34 % dormant at learning rate 1e-3 and 56 % at 3e-3, one count 41 % and 65 %, with fewer
+    in all 18 cells; at 2.5e-4 it is 4.1 % and 4.6 %. Returns are 2.2 % higher in the geometric
+    mean of the 27 cells, by more than two standard errors in three of them and lower by as much in
+    none. A classifier of shuffled digits (`results/digits`, Adam) ends at an accuracy of .39 with
+    11 % dormant; with one count at .29 with 38 %. The released code's one count is what the paper's
     experiments keep.
 
     Args:

@@ -2,11 +2,11 @@
 
 """The claims that docs/evidence.md tests, and their verdicts, from the results of the experiments.
 
-`python -m dormant.report.claims results` prints the two tables of that page, and with `--short` the
+`python -m dormant.report.claims results` prints the tables of that page, and with `--short` the
 one of the README."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from dormant.reproduce.comparisons import (
     Claim,
     Comparison,
 )
-from dormant.reproduce.hypotheses import CLAIMS, DORMANT, DQN, SILENT
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT, DQN, OURS, SILENT
 
 HOLDS, DOES_NOT_HOLD, UNDECIDED, MIXED = "holds", "does not hold", "undecided", "mixed"
 NOT_RUN = "not run yet"
@@ -42,17 +42,49 @@ WHOLE_RUN = "whole run"  # where a `Cell` is looked at: the mean over all iterat
 
 
 class Verdict(NamedTuple):
-    """What a comparison came to on one game, or over all of them."""
+    """What a comparison came to on one game, or, of a score, over all that are there."""
 
     comparison: Comparison
-    game: str  # "" for all of them at once, else the one, or those that are there, with commas
+    games: tuple[str, ...]
     seeds: int  # of each cell, the fewer of the two
     difference: Interval
     verdict: str
-    # Of scores: how likely a run of the first beats one of the second, and the difference of the
-    # means over all iterations (sample efficiency).
+    # Of scores: how likely a run of the first beats one of the second, the difference of the means
+    # over all iterations (sample efficiency), and the difference in each game alone.
     improvement: Interval | None = None
     whole_run: Interval | None = None
+    in_each_game: tuple[tuple[str, Interval], ...] = ()
+
+
+class Judged(NamedTuple):
+    """A claim with what its comparisons came to.
+
+    Attributes:
+      claim: the hypothesis.
+      found: of the comparisons whose runs are there.
+      missing: how many comparisons have no runs yet.
+      agent_steps: of the experiment's longest run; 0 where there is none.
+    """
+
+    claim: Claim
+    found: tuple[Verdict, ...]
+    missing: int
+    agent_steps: float
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some runs are there, and others are to come."""
+        lacks_games = self.claim.is_over_all_games and any(
+            each.games != each.comparison.games for each in self.found
+        )
+        return bool(self.found) and bool(self.missing or lacks_games)
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """Those of which anything is known."""
+        known = {game for each in self.found for game in each.games}
+        planned = dict.fromkeys(game for each in self.claim.comparisons for game in each.games)
+        return tuple(game for game in planned if game in known)
 
 
 def verdicts(
@@ -71,15 +103,17 @@ def verdicts(
             if first is None or second is None:
                 continue
             difference = _difference(comparison, first, second, claim.measure, bootstrap)
+            if difference is None:
+                continue
             margin = _margin(comparison, claim.measure, runs, games)
             verdict = judge(difference, comparison.side, margin)
             seeds = min(len(first), len(second))
-            game = "" if together and games == comparison.games else ", ".join(games)
-            one = Verdict(comparison, game, seeds, difference, verdict)
+            one = Verdict(comparison, games, seeds, difference, verdict)
             if together:
                 one = one._replace(
                     improvement=stratified.of_improvement(first, second, bootstrap),
                     whole_run=_over_the_whole_run(comparison, runs, games, bootstrap),
+                    in_each_game=_in_each_game(comparison, first, second, games, bootstrap),
                 )
             found.append(one)
     return found
@@ -96,9 +130,24 @@ def _played(runs: Sequence[RunResult], comparison: Comparison) -> tuple[str, ...
     )
 
 
+def _in_each_game(
+    comparison: Comparison,
+    first: np.ndarray,
+    second: np.ndarray,
+    games: Sequence[str],
+    bootstrap: Bootstrap,
+) -> tuple[tuple[str, Interval], ...]:
+    columns = (np.split(values, len(games), axis=1) for values in (first, second))
+    return tuple(
+        (game, interval)
+        for game, one, other in zip(games, *columns, strict=True)
+        if (interval := _difference(comparison, one, other, SCORE, bootstrap)) is not None
+    )
+
+
 def _over_the_whole_run(
     comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
-) -> Interval:
+) -> Interval | None:
     first, second = (
         values_of(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
         for cell in (comparison.first, comparison.second)
@@ -183,13 +232,16 @@ def _difference(
     second: np.ndarray,
     measure: str,
     bootstrap: Bootstrap,
-) -> Interval:
+) -> Interval | None:
+    """First less second; None where no run has a value."""
     one, other = comparison.first, comparison.second
     if one._replace(at="") == other._replace(at="") and measure != SCORE:
-        paired = first - second
-        return stratified.of_mean(paired[np.isfinite(paired)], bootstrap)
+        paired = (first - second)[np.isfinite(first - second)]
+        return stratified.of_mean(paired, bootstrap) if len(paired) else None
     summary = METRICS["iqm" if measure == SCORE else "mean"]
     kept = [values[np.isfinite(values).all(axis=1)] for values in (first, second)]
+    if not all(map(len, kept)):
+        return None
     return stratified.of_difference(kept[0], kept[1], summary, bootstrap)
 
 
@@ -209,8 +261,8 @@ def _margin(
     return 0.0 if plain is None else _SHARE * abs(float(METRICS["iqm"](plain[None])[0]))
 
 
-def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
-    """All claims with their verdicts, and all comparisons with their differences.
+def judged(folder: Path, bootstrap: Bootstrap = DEFAULT) -> list[Judged]:
+    """All claims, with what is known of them.
 
     Args:
       folder: holds `<experiment>/results.csv` of those that were run, and
@@ -218,41 +270,61 @@ def tables(folder: Path, bootstrap: Bootstrap = DEFAULT) -> tuple[Table, Table]:
       bootstrap: how intervals are made.
     """
     runs: dict[str, Sequence[RunResult]] = {}
-    rows, details = [], []
+    known = []
     for claim in CLAIMS:
         if claim.experiment not in runs:
             path = results_of(folder, claim.experiment)
             runs[claim.experiment] = () if path is None else read_csv(path).runs
-        found = verdicts(claim, runs[claim.experiment], bootstrap)
-        missing = _comparisons(claim) - len(found)
-        lacks_games = claim.is_over_all_games and any(each.game for each in found)
-        is_partial = found and (missing or lacks_games)
-        rows.append(
-            (
-                *(claim.name, claim.text, claim.source, claim.experiment),
-                *(*_scale(runs, claim, found), _range(found), _counted(found, missing)),
-                overall(found) + (SO_FAR if is_partial else ""),
-            )
-        )
-        details += [
-            (
-                *(claim.name, each.comparison.name, each.game or "all games", str(each.seeds)),
-                *(interval_text(each.difference), each.verdict),
-                interval_text(each.improvement, sign=""),
-                interval_text(each.whole_run),
-            )
-            for each in found
-        ]
+        of_claim = runs[claim.experiment]
+        found = tuple(verdicts(claim, of_claim, bootstrap))
+        longest = max((float(run.agent_steps[-1]) for run in of_claim), default=0.0)
+        known.append(Judged(claim, found, _comparisons(claim) - len(found), longest))
+    return known
+
+
+def tables(claims: Sequence[Judged]) -> tuple[Table, Table, Table]:
+    """All claims with their verdicts, all comparisons with their differences, and those of scores
+    in each game alone."""
     header = (
-        *("", "claim", "from", "tested by", "agent steps", "seeds"),
+        *("", "claim", "from", "tested by", "games", "agent steps", "seeds"),
         *("differences [95 % interval]", "comparisons", "verdict"),
     )
+    rows = tuple(
+        (
+            *(each.claim.name, each.claim.text, each.claim.source, each.claim.experiment),
+            *(names_of(each.games), *_scale(each), _range(each.found), _counted(each)),
+            _verdict(each.found, each.is_partial),
+        )
+        for each in claims
+    )
     of_each = (
-        *("claim", "comparison", "game", "seeds", "difference [95 % interval]", "verdict"),
+        *("claim", "comparison", "games", "seeds", "difference [95 % interval]", "verdict"),
         *("probability of improvement", "difference over the whole run"),
     )
-    return Table("Claims", header, tuple(rows), ()), Table(
-        "Comparisons", of_each, tuple(details), ()
+    details = tuple(
+        (
+            *(each.claim.name, one.comparison.name, names_of(one.games), str(one.seeds)),
+            *(interval_text(one.difference), one.verdict),
+            interval_text(one.improvement, sign=""),
+            interval_text(one.whole_run),
+        )
+        for each in claims
+        for one in each.found
+    )
+    alone = tuple(
+        (
+            *(each.claim.name, one.comparison.name, names_of([game]), str(one.seeds)),
+            interval_text(difference),
+        )
+        for each in claims
+        for one in each.found
+        for game, difference in one.in_each_game
+        if len(one.in_each_game) > 1
+    )
+    return (
+        Table("Claims", header, rows),
+        Table("Comparisons", of_each, details),
+        Table("Scores of each game alone", of_each[:5], alone),
     )
 
 
@@ -269,13 +341,19 @@ def _comparisons(claim: Claim) -> int:
     return sum(len(comparison.games) for comparison in claim.comparisons)
 
 
-def _scale(
-    runs: Mapping[str, Sequence[RunResult]], claim: Claim, found: Sequence[Verdict]
-) -> tuple[str, str]:
-    if not found:
+def names_of(games: Sequence[str]) -> str:
+    """Games as a table has them, such as "Asterix, Breakout"."""
+    return ", ".join(game.removesuffix("-MinAtar") for game in games)
+
+
+def _scale(one: Judged) -> tuple[str, str]:
+    if not one.found:
         return "", ""
-    longest = max(run.agent_steps[-1] for run in runs[claim.experiment])
-    return f"{longest:,.0f}", str(min(each.seeds for each in found))
+    return f"{one.agent_steps:,.0f}", str(min(each.seeds for each in one.found))
+
+
+def _verdict(found: Sequence[Verdict], is_partial: bool) -> str:
+    return overall(found) + (SO_FAR if is_partial else "")
 
 
 def _range(found: Sequence[Verdict]) -> str:
@@ -287,14 +365,18 @@ def _range(found: Sequence[Verdict]) -> str:
     return " to ".join(map(interval_text, ends))
 
 
-def _counted(found: Sequence[Verdict], missing: int) -> str:
-    if not found:
+def _counted(one: Judged) -> str:
+    """How many comparisons came to what; where they differ, in which games they did not hold."""
+    if not one.found:
         return ""
-    counts = {
-        kind: sum(each.verdict == kind for each in found)
-        for kind in (HOLDS, DOES_NOT_HOLD, UNDECIDED)
-    } | {NOT_RUN: missing}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    parts = []
+    for kind in (HOLDS, DOES_NOT_HOLD, UNDECIDED):
+        alike = [each for each in one.found if each.verdict == kind]
+        if alike:
+            games = dict.fromkeys(game for each in alike for game in each.games)
+            differ = kind != HOLDS and len(one.games) > 1 and not one.claim.is_over_all_games
+            parts.append(f"{len(alike)} {kind}" + (f" ({names_of(list(games))})" if differ else ""))
+    return ", ".join([*parts, *([f"{one.missing} {NOT_RUN}"] if one.missing else [])])
 
 
 def interval_text(interval: Interval | None, sign: str = "+") -> str:
@@ -305,18 +387,33 @@ def interval_text(interval: Interval | None, sign: str = "+") -> str:
     return f"{value} [{ends[0]}, {ends[1]}]" if ends[0] is not None else str(value)
 
 
-def short(claims: Table) -> Table:
-    """Of the claims whose runs are all there, what each says and what it came to."""
-    kept = [
-        claims.header.index(name) for name in ("claim", "from", "tested by", *claims.header[-3::2])
-    ]
-    rows = [row for row in claims.rows if row[-1] != NOT_RUN and not row[-1].endswith(SO_FAR)]
-    chosen = tuple(tuple(row[column] for column in kept) for row in rows)
-    return claims._replace(header=tuple(claims.header[column] for column in kept), rows=chosen)
+def short(claims: Sequence[Judged]) -> Table:
+    """What each of the paper's claims came to, in all experiments that tested it; without those of
+    which nothing was run."""
+    same: dict[str, list[Judged]] = {}
+    for each in claims:
+        if each.found and each.claim.source != OURS:
+            same.setdefault(each.claim.text, []).append(each)
+    rows = []
+    for text, of_claim in same.items():
+        found = [one for each in of_claim for one in each.found]
+        by = "; ".join(_where(each) for each in of_claim)
+        verdict = _verdict(found, any(each.is_partial for each in of_claim))
+        rows.append((text, of_claim[0].claim.source, by, _range(found), verdict))
+    header = ("claim", "from", "tested by: on", "differences [95 % interval]", "verdict")
+    return Table("Claims", header, tuple(rows))
+
+
+def _where(one: Judged) -> str:
+    """The experiment, and on what it was."""
+    experiment, games = one.claim.experiment, one.games
+    if games == (experiment,):
+        return experiment
+    return f"{experiment}: {names_of(games) if len(games) == 1 else f'{len(games)} games'}"
 
 
 if __name__ == "__main__":
     _arguments = [each for each in sys.argv[1:] if each != "--short"]
-    _tables = tables(Path(*(_arguments or ["results"])))
-    for _table in (short(_tables[0]),) if "--short" in sys.argv else _tables:
+    _claims = judged(Path(*(_arguments or ["results"])))
+    for _table in (short(_claims),) if "--short" in sys.argv else tables(_claims):
         print(markdown(_table))

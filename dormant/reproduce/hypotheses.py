@@ -32,6 +32,7 @@ from dormant.reproduce.methods import REPLAY_RATIOS
 
 _ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
 DQN, _REDO, _ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
+OURS = "ours"  # the source of what the paper does not say
 DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
 
 
@@ -130,7 +131,7 @@ CLAIMS = (
     ),
     Claim(
         "H7",
-        "Dormant neurons stay dormant: their overlap with all before rises",
+        "The overlap of plain DQN's dormant neurons with all before rises",
         "figure 5",
         "minatar_long",
         OVERLAP,
@@ -188,7 +189,7 @@ CLAIMS = (
     Claim(
         "H10",
         "With one step count of Adam ReDo leaves more dormant neurons than with per-entry counts",
-        "ours",
+        OURS,
         "minatar_rates",
         DORMANT,
         tuple(
@@ -227,7 +228,7 @@ CLAIMS = (
     Claim(
         "H13",
         "ReDo's return at the end of a second visit is higher than plain DQN's",
-        "ours",
+        OURS,
         "minatar_sequence",
         RETURN,
         tuple(
@@ -294,7 +295,7 @@ CLAIMS = (
     Claim(
         "H17",
         "The adaptive tau's score is not lower than that of tau 0.1",
-        "ours",
+        OURS,
         "minatar_tau",
         SCORE,
         (
@@ -357,7 +358,7 @@ CLAIMS = (
     Claim(
         "H21",
         "With per-entry counts ReDo learns the last labels better than with Adam's one count",
-        "ours",
+        OURS,
         "digits",
         ACCURACY,
         (

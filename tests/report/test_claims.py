@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report.bootstrap import Bootstrap, Interval
 from dormant.report.claims import (
@@ -16,11 +17,14 @@ from dormant.report.claims import (
     NOT_RUN,
     UNDECIDED,
     judge,
+    judged,
     overall,
+    short,
     tables,
     verdicts,
 )
 from dormant.report.csv_results import write_csv
+from dormant.report.scores import normalized
 from dormant.report.tables import markdown
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import (
@@ -35,7 +39,7 @@ from dormant.reproduce.comparisons import (
     Claim,
     Comparison,
 )
-from dormant.reproduce.hypotheses import CLAIMS, DORMANT
+from dormant.reproduce.hypotheses import CLAIMS, DORMANT, SILENT
 from dormant.reproduce.jobs import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +68,7 @@ def test_the_page_has_every_claim_and_what_the_results_say_of_it():
     for claim in CLAIMS:
         assert f"| {claim.name.partition(',')[0]} |" in text
     shown = text.partition("<!-- python -m dormant.report.claims results -->\n\n")[2]
-    expected = "\n".join(markdown(table) for table in tables(ROOT / "results"))
+    expected = "\n".join(markdown(table) for table in tables(judged(ROOT / "results")))
     assert shown.split() == expected.split()
 
 
@@ -120,9 +124,9 @@ def test_each_game_has_its_verdict_and_a_claim_the_one_of_all():
         *runs("DQN + ReDo", GAMES[1], 14.0),
     ]
     found = verdicts(claim(DORMANT, LESS), given, Bootstrap(200))
-    assert [(each.game, each.verdict, each.seeds) for each in found] == [
-        (GAMES[0], HOLDS, 6),
-        (GAMES[1], DOES_NOT_HOLD, 6),
+    assert [(each.games, each.verdict, each.seeds) for each in found] == [
+        (GAMES[:1], HOLDS, 6),
+        (GAMES[1:], DOES_NOT_HOLD, 6),
     ]
     assert [each.difference.value for each in found] == pytest.approx([-8, 4])
     assert overall(found) == MIXED and overall(found[:1]) == HOLDS and overall([]) == NOT_RUN
@@ -138,14 +142,18 @@ def test_a_score_is_compared_over_all_games_at_once():
         for run in runs(method, game, last)
     ]
     (found,) = verdicts(claim(SCORE, MORE), given, Bootstrap(200))
-    assert (found.game, found.verdict) == ("", HOLDS) and found.difference.value > 0
+    assert (found.games, found.verdict) == (GAMES, HOLDS) and found.difference.value > 0
     # Every run of the one is better than any of the other; over the whole run less so.
     assert found.improvement.value == 1.0
     assert 0 < found.whole_run.value < found.difference.value
+    # Both games gain 4, of which a score takes its own share.
+    gains = dict(found.in_each_game)
+    span = {game: np.diff(normalized(game, np.array([4.0, 8.0])))[0] for game in GAMES}
+    assert {game: gain.value for game, gain in gains.items()} == pytest.approx(span)
 
     # Of the second game the method with ReDo is missing, then everything.
     (found,) = verdicts(claim(SCORE, MORE), given[:-6], Bootstrap(200))
-    assert found.game == GAMES[0] and found.improvement.value == 1.0
+    assert found.games == GAMES[:1] and found.improvement.value == 1.0
     assert not verdicts(claim(SCORE, MORE), given[:6], Bootstrap(200))
 
 
@@ -168,15 +176,64 @@ def test_the_tables_are_made_of_what_a_report_wrote(tmp_path):
         for run in runs("DQN", GAMES[0], last, setting=f"width {width}")
     ]
     write_csv(given, folder / "results.csv")
-    rows = {row[0]: row[1:] for row in tables(tmp_path, Bootstrap(200))[0].rows}
-    assert rows["H14"][3:5] == ("30", "6")
-    assert rows["H14"][5].startswith("-1 [") and " to +10 [" in rows["H14"][5]
+    rows = {row[0]: row[1:] for row in tables(judged(tmp_path, Bootstrap(200)))[0].rows}
+    assert rows["H14"][3:6] == ("Asterix", "30", "6")
+    assert rows["H14"][6].startswith("-1 [") and " to +10 [" in rows["H14"][6]
     # Of one of two games.
-    assert rows["H14"][6:] == ("2 holds, 1 does not hold, 3 not run yet", f"{MIXED} so far")
-    assert rows["H1"][3:] == ("", "", "", "", NOT_RUN)
+    assert rows["H14"][7:] == ("2 holds, 1 does not hold, 3 not run yet", f"{MIXED} so far")
+    assert rows["H1"][3:] == ("", "", "", "", "", NOT_RUN)
     assert rows["H15"][-1] == NOT_RUN  # it has no ReDo
 
     # The same of a sweep that is not done.
     (tmp_path / "unfinished").mkdir()
     (folder / "results.csv").rename(tmp_path / "unfinished" / "minatar_width.csv")
-    assert {row[0]: row[1:] for row in tables(tmp_path, Bootstrap(200))[0].rows} == rows
+    assert {row[0]: row[1:] for row in tables(judged(tmp_path, Bootstrap(200)))[0].rows} == rows
+
+
+def ratio_runs(game, end):
+    """Plain DQN at replay ratio 0.25, whose silent neurons go from 9 to `end` %."""
+    return [
+        run._replace(measured={SILENT: run.returns})
+        for run in runs("DQN", game, end, setting="replay ratio 0.25")
+    ]
+
+
+def test_games_in_which_a_claim_does_not_hold_are_named_and_the_readme_has_one_row_of_a_claim(
+    tmp_path,
+):
+    for name, ends in (
+        ("unfinished/minatar_long", (20.0, 2.0)),
+        ("minatar_convolution/results", (12.0,)),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.parent.mkdir()
+        given = [
+            run for game, end in zip(GAMES, ends, strict=False) for run in ratio_runs(game, end)
+        ]
+        write_csv(given, path)
+    known = judged(tmp_path, Bootstrap(200))
+    rows = {row[0]: row for row in tables(known)[0].rows}
+    assert "1 holds, 1 does not hold (Breakout), 14 not run yet" in rows["H1"]
+    assert "1 holds, 3 not run yet" in rows["H1, convolution"]
+    (row,) = short(known).rows
+    assert row[2] == "minatar_long: 2 games; minatar_convolution: Asterix"
+    assert row[3].startswith("-7 [") and " to +11 [" in row[3] and row[4] == f"{MIXED} so far"
+
+
+def test_the_readme_has_the_papers_claims_alone(tmp_path):
+    path = tmp_path / "digits" / "results.csv"
+    path.parent.mkdir()
+    methods = {
+        "shuffled labels": 4.0,
+        "shuffled labels + ReDo": 8.0,
+        "shuffled labels + ReDo, one step count": 6.0,
+    }
+    given = [
+        run._replace(measured={ACCURACY: run.returns})
+        for method, last in methods.items()
+        for run in runs(method, "digits", last, setting="optimizer Adam")
+    ]
+    write_csv(given, path)
+    known = judged(tmp_path, Bootstrap(200))
+    assert {each.claim.name for each in known if each.found} == {"H19", "H20", "H21"}
+    assert [row[1] for row in short(known).rows] == ["section 1", "figures 3, 9"]  # H21 is ours

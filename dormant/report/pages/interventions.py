@@ -13,7 +13,14 @@ from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, Interval
-from dormant.report.claims import interval_text, values_of, verdicts
+from dormant.report.claims import (
+    UNFINISHED,
+    interval_text,
+    names_of,
+    results_of,
+    values_of,
+    verdicts,
+)
 from dormant.report.csv_results import read_csv
 from dormant.report.pages import text
 from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
@@ -22,10 +29,11 @@ from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
 _TERMS = (
-    "*Score*: the interquartile mean, over all games and seeds of the experiment, of the return at"
-    " the end of training; 0 is a random policy and 1 PPO (proximal policy optimization, by the"
-    " returns that gymnax gives). *Accuracy*: of a classifier on its training images, at the end."
-    " [More](evidence.md#what-is-measured).",
+    "*Score*: the interquartile mean, over all games and seeds that are named, of the return at"
+    " the end of training. Over several games it may be of some of them alone, as their scores"
+    " hardly overlap; where that matters each game has a row. 0 is a random policy and 1 PPO"
+    " (proximal policy optimization, by the returns that gymnax gives). *Accuracy*: of a classifier"
+    " on its training images, at the end. [More](evidence.md#what-is-measured).",
     "*Dormant %*: hidden neurons with a [dormancy score](measures.md#dormancy_scores) of at most"
     " 0.1, in % of all, at the end of training.",
     "*Replay ratio*: gradient steps per agent step. *Tau*: the dormancy score up to which ReDo"
@@ -60,8 +68,8 @@ def page(root: Path) -> str:
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
                 " ([how](how-to/dqn-loop.md#does-it-work)) changes nothing. With few dormant"
                 " neurons at tau 0.1 there is little to recycle. With many the return may rise or"
-                " not (at replay ratio 0.25, below, it did not): run a few seeds with"
-                " `dormant.redo` in its place"
+                " not (of a convolution at replay ratio 0.25, below, our runs do not tell): run a"
+                " few seeds with `dormant.redo` in its place"
                 " ([what it costs](how-to/track-and-redo.md#what-it-costs)). For DQN on Atari at"
                 " replay ratio 1 the paper's answer is [figure 1](paper/fig01.md), which we have"
                 " not run."
@@ -86,7 +94,8 @@ def page(root: Path) -> str:
             text.paragraph(
                 "The library has some thirty interventions, and of most this page knows nothing:"
                 " `minatar_interventions`, which compares them, has not been run at its length. Nor"
-                " have been run:"
+                " have these been run, or not to their end; of those that have begun"
+                " [the page of evidence](evidence.md#verdicts) says what is known so far."
             ),
             _not_run(results),
             text.paragraph(
@@ -116,10 +125,12 @@ def _rows(advice: Sequence[Advice], results: Path) -> list[tuple[str, ...]]:
 def _not_run(results: Path) -> str:
     absent: dict[str, list[str]] = {}
     for claim in CLAIMS:
-        if not (results / claim.experiment / RESULTS_FILE).is_file():
-            absent.setdefault(claim.experiment, []).append(claim.text)
-    del absent["minatar_interventions"]
-    return text.bullets(f"`{name}`: {'; '.join(texts)}." for name, texts in absent.items())
+        path = results_of(results, claim.experiment)
+        if path is None or path.parent.name == UNFINISHED:
+            begun = "" if path is None else " (begun)"
+            absent.setdefault(f"`{claim.experiment}`{begun}", []).append(claim.text)
+    absent.pop("`minatar_interventions`", None)
+    return text.bullets(f"{name}: {'; '.join(texts)}." for name, texts in absent.items())
 
 
 @functools.cache
@@ -152,7 +163,7 @@ def _found(one: Measured, results: Path) -> _Found:
         method if shared or not setting else f"{method}, {setting}"
         for method, setting in (one.first, one.second)
     ]
-    games = ", ".join(game.removesuffix("-MinAtar") for game in one.games if game != "digits")
+    games = names_of([game for game in one.games if game != "digits"])
     values = [_value(runs, cell, one) for cell in (first, second)]
     return _Found(
         _WORDS[one.measure],

@@ -20,6 +20,7 @@ from dormant.report.claims import (
     NOT_RUN,
     UNFINISHED,
     interval_text,
+    judged,
     results_of,
     tables,
     values_of,
@@ -107,7 +108,7 @@ def _called_all(experiment: Experiment) -> str:
 
 def pages(root: Path) -> dict[str, str]:
     """{file name: text} of all pages, and of their index."""
-    claims, _ = tables(root / "results")
+    claims = tables(judged(root / "results"))[0]
     measured = devices(root / "benchmarks" / "results")
     of_each = {each.name: _verdicts(each, claims) for each in of_the_paper()}
     found = {
@@ -138,15 +139,13 @@ def same_question(experiment: Experiment) -> list[Experiment]:
     ]
 
 
-def _verdicts(experiment: Experiment, claims: Table) -> list[tuple[str, ...]]:
+def _verdicts(experiment: Experiment, claims: Table) -> Table:
     """The rows of the table of claims that belong to a figure."""
-    own = {experiment.name, *experiment.aliases}
-    return [row for row in claims.rows if names_in(row[2]) & own]
+    own, source = {experiment.name, *experiment.aliases}, claims.header.index("from")
+    return claims._replace(rows=tuple(row for row in claims.rows if names_in(row[source]) & own))
 
 
-def _page(
-    experiment: Experiment, root: Path, verdicts: list[tuple[str, ...]], measured: list[Device]
-) -> str:
+def _page(experiment: Experiment, root: Path, verdicts: Table, measured: list[Device]) -> str:
     own, results = same_question(experiment), root / "results"
     run = [each for each in own if (results / each.name / RESULTS_FILE).is_file()]
     names = _called_all(experiment)
@@ -319,20 +318,9 @@ def _ours(value: PaperValue, settings: Sequence[str], collection: Collection, ta
     return "; ".join(found) or "-"
 
 
-def _verdict_table(verdicts: Sequence[tuple[str, ...]]) -> str:
-    if not verdicts:
+def _verdict_table(verdicts: Table) -> str:
+    if not verdicts.rows:
         return "No hypothesis of [the page of evidence](../evidence.md) is about it."
-    header = (
-        "",
-        "claim",
-        "from",
-        "tested by",
-        "agent steps",
-        "seeds",
-        "differences",
-        "comparisons",
-        "verdict",
-    )
     told = (
         "Written down before the runs, and judged as [the page of evidence](../evidence.md) says;"
         " none is of runs at the paper's scale. H1 and so on are the numbers of the hypotheses"
@@ -340,14 +328,14 @@ def _verdict_table(verdicts: Sequence[tuple[str, ...]]) -> str:
         " smallest and the largest with their 95 % intervals, “comparisons” how many came to what,"
         " and it holds where all do."
     )
-    return f"{text.paragraph(told)}\n\n{text.table(header, verdicts)}"
+    return f"{text.paragraph(told)}\n\n{text.table(verdicts.header, verdicts.rows)}"
 
 
-def _index(root: Path, verdicts: dict[str, list], measured: list[Device]) -> str:
+def _index(root: Path, verdicts: dict[str, Table], measured: list[Device]) -> str:
     rows = []
     for each in of_the_paper():
         planned = jobs(each, "paper", Path("runs"))
-        found = Counter(row[-1] for row in verdicts[each.name])
+        found = Counter(row[-1] for row in verdicts[each.name].rows)
         own = same_question(each)
         run = [own.name for own in own if (root / "results" / own.name / RESULTS_FILE).is_file()]
         is_run = (root / "results" / each.name / RESULTS_FILE).is_file()
