@@ -14,7 +14,7 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import jax
@@ -68,9 +68,21 @@ def is_pair(value: Any) -> bool:
     return not isinstance(value, type) and all(map(callable, parts))
 
 
+def as_names(name: str, value: Any) -> tuple[str, ...]:
+    """The names in `value`, of which a string is one. Raises ValueError for anything else."""
+    if isinstance(value, str):
+        return (value,)
+    names = tuple(value) if isinstance(value, Iterable) else (value,)
+    check(all(isinstance(each, str) for each in names), name, "a name or several of them", value)
+    return names
+
+
 def shown(value: Any) -> str:
     """The value as errors show it: on one line, and no more of an array than its beginning."""
-    text = re.sub(r"\s*\n\s*", " ", repr(value))
+    return _cut(re.sub(r"\s*\n\s*", " ", repr(value)))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -81,7 +93,7 @@ def shown_shapes(tree: Any) -> str:
         f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(getattr(leaf, 'shape', ()))}"
         for leaf in leaves
     ]
-    return ", ".join(shapes) or "nothing"
+    return _cut(", ".join(shapes)) or "nothing"
 
 
 def check(condition: bool | np.bool_, name: str, allowed: str, value: Any) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import PyTreeDef
 
-from dormant.checks import check
+from dormant.checks import as_names, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,10 +229,12 @@ class NeuronGraph:
             raise ValueError("`graph` must be one that `dormant.trace` made; got a manual one")
         return compute(loss, params, *inputs)
 
-    def select(self, names: Sequence[str]) -> "NeuronGraph":
-        """The same graph restricted to the named layers, for measuring or recycling only those."""
+    def select(self, names: str | Sequence[str]) -> "NeuronGraph":
+        """The same graph restricted to the named layers, one or several, for measuring or recycling
+        only those."""
+        names = as_names("names", names)
         kept = tuple(self[name] for name in names)
-        measure = _Restricted(self.measure, tuple(names))
+        measure = _Restricted(self.measure, names)
         return dataclasses.replace(self, layers=kept, measure=measure)
 
     def __str__(self) -> str:

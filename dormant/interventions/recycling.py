@@ -126,13 +126,18 @@ def recycle_usable(
 
 
 def check_fresh(graph: NeuronGraph, fresh: Any, name: str = "fresh") -> None:
-    """Raises ValueError where known values that a recycle draws are not finite; traced ones are not
-    known."""
+    """Raises ValueError where values that a recycle draws are whole numbers or, as far as they are
+    known and not traced, not finite."""
     layers = [layer for layer in graph.layers if layer.obstacle is None]
     drawn = {entries.path for layer in layers for entries in layer.incoming}
-    for path, leaf in graph.parameters.leaves(name, fresh).items():
-        is_known = path in drawn and not isinstance(leaf, jax.core.Tracer)
-        if is_known and not np.all(np.isfinite(np.asarray(leaf))):
+    leaves = graph.parameters.leaves(name, fresh)
+    for path in drawn & leaves.keys():
+        leaf = leaves[path]
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise ValueError(
+                f"`{name}` must hold floating numbers; got {jnp.result_type(leaf)} in {path}"
+            )
+        if not isinstance(leaf, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(leaf))):
             raise ValueError(f"`{name}` must be finite; got values that are not in {path}")
 
 

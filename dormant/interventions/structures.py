@@ -55,10 +55,15 @@ def as_made_by(optimizer: Any, parameters: ParameterTree, opt_state: Any) -> Any
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Raises ValueError unless `optimizer` is an optax transformation."""
+    """Raises ValueError unless `optimizer` is an optax transformation of one set of parameters."""
     # An intervention has `init` and `update` too.
     is_optimizer = is_pair(optimizer) and not hasattr(optimizer, "is_due")
     check(is_optimizer, "optimizer", "an optax transformation", optimizer)
+    if "lookahead" in transformations_in(optimizer):
+        raise ValueError(
+            "`optimizer` must keep one copy of the parameters, as a recycle would leave the slow"
+            " one as it was; got lookahead"
+        )
 
 
 def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:

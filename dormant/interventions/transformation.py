@@ -12,7 +12,7 @@ from dormant.checks import check, check_arrays, check_choice, check_key
 from dormant.graph import leaf_paths
 from dormant.interventions.compose import Intervention, check_intervention, state_at_start
 from dormant.interventions.step_counts import ADAM_COUNTS, per_entry_counts
-from dormant.interventions.structures import check_optimizer
+from dormant.interventions.structures import check_optimizer, is_masked
 
 
 class TransformationState(NamedTuple):
@@ -78,6 +78,9 @@ def as_transformation(
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> TransformationState:
+        leaves = jax.tree.leaves(params, is_leaf=is_masked)
+        allowed = "the network's: wrap it around `optax.masked` and `multi_transform`, not in them"
+        check(not any(map(is_masked, leaves)), "params", allowed, params)
         return TransformationState(
             optimizer.init(params), state_at_start(intervention, key, params)
         )

@@ -17,6 +17,7 @@ class LinearMap(NamedTuple):
     """A `dot_general` or convolution by a parameter: the birth of a layer."""
 
     output: int  # value
+    kernels: tuple[int, ...]  # values: one, but of joined maps that of each
     leaves: tuple[int, ...]  # parameter arrays that make up the kernel
     columns: tuple["EntryMap", ...]  # which entries feed each of its neurons
     neurons: int
@@ -51,6 +52,13 @@ class Elementwise(NamedTuple):
     entries: EntryMap
 
 
+class OtherUse(NamedTuple):
+    """A parameter array acts in a way in which its entries cannot be told apart."""
+
+    makes: int | None  # the value, None for the condition of a loop
+    primitive: str
+
+
 class Connections(NamedTuple):
     """Everything that following a program finds out about it."""
 
@@ -58,7 +66,9 @@ class Connections(NamedTuple):
     reads: tuple[Read, ...]
     elementwise: tuple[Elementwise, ...]
     layers_of: dict[int, dict[int, Label]]  # value -> layer -> label
-    other_uses: dict[int, str]  # parameter array -> primitive that uses it as data
+    other_uses: dict[int, tuple[OtherUse, ...]]  # by parameter array
+    returned: dict[int, tuple[int, ...]]  # output of the program -> parameter arrays in it
+    left_out: frozenset[int]  # parameter arrays that are plain data
     deciding: frozenset[int]  # layers that the condition of a `while` reads
     zeros: frozenset[int]  # values that are zero whatever goes in
     bounds: dict[int, tuple[float, float]]  # of constants: the least and the largest element

@@ -41,20 +41,25 @@ def follow_elementwise(state: PropagationState, operation: Operation) -> None:
     if layers:
         state.layers_of[output] = layers
     if any(label.single().any() for label in {id(x): x for x in layers.values()}.values()):
-        _record_elementwise(state, output, layers, leaves)
+        _record_elementwise(state, operation, layers, leaves)
     elif leaves:
         state.leaves_of[output] = leaves
 
 
 def _record_elementwise(
     state: PropagationState,
-    output: int,
+    operation: Operation,
     layers: dict[int, Label],
     leaves: dict[int, Label | None],
 ) -> None:
+    (output,) = operation.outputs
     for leaf, label in leaves.items():
         if label is None:
             label = state.leaf_label(state.program.parameters[leaf], leaf)
+        by = (label.mixing or operation.name).removeprefix("mixed by ")
+        # `all(w == v)` may choose between two values: so `injectable` chooses between roundings.
+        if (label.index == MIXED).any() and (operation.name, by) != ("select_n", "reduce_and"):
+            state.note_other_use(leaf, output, by)
         leaf_shape = state.program.shapes[state.program.parameters[leaf]]
         made: dict[int, EntryMap] = {}
         for layer, neurons in layers.items():

@@ -83,6 +83,7 @@ class _Joining:
         )
         self.maps[first] = LinearMap(
             output,
+            one.kernels + other.kernels,
             one.leaves + other.leaves,
             one.columns + columns,
             one.neurons,

@@ -32,7 +32,7 @@ def _name(linear_map: LinearMap, paths: tuple[str, ...], shapes: Sequence[tuple[
     leaves = dict.fromkeys(linear_map.leaves)
     parts = linear_map.joined or (linear_map.leaves,)
     modules = {paths[leaf].rpartition("/")[0] for leaf in leaves}
-    if len(leaves) > 1 and len(modules) == 1 and modules != {""}:
+    if len(leaves) > 1 and len(modules) == 1 and not modules & {"", "params"}:
         return layer_name(modules.pop())  # a noisy layer: mean and deviation in one module
 
     def part_name(leaf: int) -> str:

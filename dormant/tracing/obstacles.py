@@ -14,6 +14,7 @@ from dormant.tracing.overlaps import any_overlap
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.structure import Structure
 from dormant.tracing.uses import Sharing, consistent, different_neurons
+from dormant.tracing.zero_rules import zero_with_parameters
 
 
 class Obstacles:
@@ -35,6 +36,7 @@ class Obstacles:
         for number, linear_map in enumerate(connections.maps):
             for leaf in dict.fromkeys(linear_map.leaves):
                 self.kernels.setdefault(leaf, []).append(number)
+        self.zero_with_parameters = zero_with_parameters(structure.program, connections)
         self.kernel_is_shared = {number: self._is_shared(number) for number in structure.uses}
 
     def of(self, number: int, activations: dict[int, int]) -> str | None:
@@ -51,12 +53,11 @@ class Obstacles:
             return "weight sharing: a kernel that it needs is used more than once"
         if len(uses) == 1 and (stream := self._stream(leading)):
             return stream
-        for leaf in dict.fromkeys(
-            leaf for layer in layers for leaf in structure.maps[layer].leaves
-        ):
-            if leaf in structure.connections.other_uses:
-                other = structure.connections.other_uses[leaf]
-                return f"weight sharing: {structure.paths[leaf]} is also used by {other}"
+        touched = [leaf for layer in layers for leaf in structure.maps[layer].leaves]
+        touched += [each.entries.leaf for each in self._own_elementwise(uses, activations)]
+        for leaf in dict.fromkeys(touched):
+            if other := self._other_use(leaf):
+                return f"weight sharing: {structure.paths[leaf]} is also {other}"
         for read in reads:
             if structure.labels_of[read.operand][read.layer].mixing == lb.CARRIED:
                 reader_name = structure.names[read.reader]
@@ -90,6 +91,8 @@ class Obstacles:
                 return f"its neurons are {label.mixing} before {reader_name} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
                 return f"{reader_name} reads its neurons with shared weights"
+            if not self.zero_with_parameters.issuperset(structure.maps[read.reader].kernels):
+                return f"the weights of {reader_name} are not 0 where their parameters are"
             if read.operand not in zero:
                 company = self._company({read.layer: read.operand})
                 if company:
@@ -123,16 +126,33 @@ class Obstacles:
         ]
         return any(any_overlap(own.columns, each) for each in uses)
 
-    def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
+    def _other_use(self, leaf: int) -> str | None:
+        """How a parameter array reaches an output beside the layers; None if it does not."""
+        for use in self.structure.connections.other_uses.get(leaf, ()):
+            if use.makes is None or use.makes in self.leading:
+                return f"used by {use.primitive}"
+        for output in self.kept:
+            if leaf in self.structure.connections.returned.get(output.value, ()):
+                return f"in an output of the network{output.name and f', {output.name}'}"
+        return None
+
+    def _own_elementwise(
+        self, uses: Sequence[int], activations: dict[int, int]
+    ) -> list[Elementwise]:
+        """The biases and scales of a layer's own neurons, up to its activations."""
         structure = self.structure
-        uses = structure.uses[number]
         paths = {use: structure.ancestors(use, value) for use, value in activations.items()}
-        own = [
-            each.entries
+        return [
+            each
             for use in uses
             for each in structure.acting_on.get(use, ())
             if each.output in paths[use] and not each.entries.shared
         ]
+
+    def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
+        structure = self.structure
+        uses = structure.uses[number]
+        own = [each.entries for each in self._own_elementwise(uses, activations)]
         if not consistent(own):
             return True
         for mine in own:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dormant.checks import first_line, shown_shapes
 from dormant.tracing.connections import Connections, TraceError
 from dormant.tracing.jaxpr import Abstract, Program
 
@@ -38,7 +39,20 @@ class Observed:
         out = self.apply(params, *inputs)
         if self.outputs is None:
             return _arrays_of(out, "apply"), None
-        return _arrays_of(self.outputs(out), "outputs"), _arrays_of(out, None)
+        try:
+            chosen = self.outputs(out)
+        except Exception as error:  # of the user's function
+            raise TraceError(
+                "`outputs` must be a function of what `apply` returns, here"
+                f" {shown_shapes(out)}: {first_line(error)}"
+            ) from error
+        kept = _arrays_of(chosen, "outputs")
+        if not jax.tree.leaves(kept):
+            raise TraceError(
+                "`outputs` must choose at least one array of what `apply` returns, here"
+                f" {shown_shapes(out)}; got {chosen!r}"
+            )
+        return kept, _arrays_of(out, None)
 
 
 def _arrays_of(out: Any, name: str | None) -> Any:

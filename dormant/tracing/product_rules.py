@@ -52,6 +52,8 @@ def follow_product(state: PropagationState, operation: Operation) -> None:
         # As `vmap` repeats what a `cond` reads for every example where the predicate differs.
         axes = [axis for axis in product.batch[side] if _repeats(state, kernel, axis)]
         product = product._replace(repeated=tuple(axes))
+    for leaf in state.leaves_of.get(operand, ()):
+        state.note_other_use(leaf, output, operation.name)
     layer = _new_layer(state, kernel, output, product)
     state.products[layer] = (product, kernel, output)
     made: dict[tuple[int, ...], tuple[tuple[EntryMap, ...], bool]] = {}
@@ -157,7 +159,7 @@ def _new_layer(
     if number in state.known_sums:
         starts, numbers = state.known_sums[number]
         neurons, found = int(numbers.max()) + 1, lb.compact(lb.renumber(found, numbers))
-    state.maps.append(LinearMap(starts, tuple(leaves), columns, neurons, normalized))
+    state.maps.append(LinearMap(starts, (kernel,), tuple(leaves), columns, neurons, normalized))
     state.keys.append(layer_key(state.maps[-1]))
     state.layers_of[output] = {number: state.one(Label(found))}
     state.leaves_of.pop(output, None)

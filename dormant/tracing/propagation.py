@@ -51,11 +51,20 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         tuple(state.reads),
         tuple(state.elementwise),
         state.layers_of,
-        state.other_uses,
+        {leaf: tuple(uses) for leaf, uses in state.other_uses.items()},
+        _returned(state),
+        left_out,
         frozenset(state.deciding),
         state.zeros,
         bounds(program),
     )
+
+
+def _returned(state: PropagationState) -> dict[int, tuple[int, ...]]:
+    """The parameter arrays in what a program returns, without those that come back as they are."""
+    program = state.program
+    made = set(program.outputs).difference(program.parameters)
+    return {value: tuple(state.leaves_of[value]) for value in made if state.leaves_of.get(value)}
 
 
 def _follow_all(state: PropagationState) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Elementwise, LinearMap, Read, cannot_follow
+from dormant.tracing.connections import Elementwise, LinearMap, OtherUse, Read, cannot_follow
 from dormant.tracing.constants import zero_values
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, Label
@@ -52,7 +52,7 @@ class PropagationState:
         self.products: dict[int, tuple[DotGeneral | Convolution, int, int]] = {}
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
-        self.other_uses: dict[int, str] = {}
+        self.other_uses: dict[int, list[OtherUse]] = {}
         self.deciding: set[int] = set()
         self.from_parameters: dict[int, str] = {}  # data that a primitive made of a parameter
         for leaf, value in enumerate(program.parameters):
@@ -137,11 +137,15 @@ class PropagationState:
 
             self.relabel_each(operation.inputs[:1], target, relabelled)
 
+    def note_other_use(self, leaf: int, makes: int | None, primitive: str) -> None:
+        self.other_uses.setdefault(leaf, []).append(OtherUse(makes, primitive))
+
     def as_data(self, value: int, primitive: str, targets: tuple[int, ...]) -> None:
         """What `primitive` makes of the parameters in `value` is data."""
         leaves = self.leaves_of.get(value, {})
         for leaf in leaves:
-            self.other_uses.setdefault(leaf, primitive)
+            for target in targets or (None,):
+                self.note_other_use(leaf, target, primitive)
         if leaves:
             self.data.update(targets)
             self.from_parameters.update(dict.fromkeys(targets, primitive))

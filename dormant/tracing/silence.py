@@ -11,20 +11,8 @@ from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE
-from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing.uses import different_neurons
-
-_KEEP_ZERO = (
-    lb.MOVING
-    | POOLS
-    | (REDUCTIONS - {"argmax", "argmin"})
-    | (SCANS - {"cumlogsumexp"})
-    | frozenset(
-        "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
-        "erf floor ceil round dot_general conv_general_dilated step_input step_output".split()
-    )
-)
-_ALL_ZERO = frozenset("add add_any sub select_n".split())
+from dormant.tracing.zero_rules import KEEP_ZERO, keeps_zero
 
 
 def silenced_values(
@@ -68,41 +56,10 @@ def silenced_values(
     def vanishes(value: int, output: int) -> bool:
         return value in connections.zeros or (value in zero and covers(value, output))
 
-    def within(value: int, low: float, high: float) -> bool:
-        """Whether a value is a constant with all elements between the two."""
-        least, largest = connections.bounds.get(value, (-np.inf, np.inf))
-        return low <= least and largest <= high and value in connections.bounds
-
     def keeps(operation: Operation, output: int) -> bool:
-        name, inputs = operation.name, operation.inputs
-        if name in _KEEP_ZERO:
-            return zero.issuperset(holding.intersection(inputs))
-        if name in SCATTERS:
-            written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
-            kept = name == "scatter-mul" or written in connections.zeros
-            return kept and vanishes(inputs[0], output)
-        if name in ("mul", "and"):
-            return any(vanishes(value, output) for value in inputs)
-        if name in _ALL_ZERO:
-            return all(vanishes(v, output) for v in (inputs[1:] if name == "select_n" else inputs))
-        if name in ("max", "min"):
-            low, high = (-np.inf, 0.0) if name == "max" else (0.0, np.inf)
-            fine = [vanishes(value, output) for value in inputs]
-            return any(fine) and all(
-                zero or within(value, low, high) for value, zero in zip(inputs, fine, strict=True)
-            )
-        if name in ("div", "rem", "atan2"):
-            return vanishes(inputs[0], output)
-        if name == "integer_pow":
-            return operation.params["y"] > 0 and vanishes(inputs[0], output)
-        if name == "pow":
-            positive = within(inputs[1], np.finfo(np.float64).tiny, np.inf)
-            return positive and vanishes(inputs[0], output)
-        if name == "clamp":
-            low, value, high = inputs
-            inside = within(low, -np.inf, 0.0) and within(high, 0.0, np.inf)
-            return inside and vanishes(value, output)
-        return False
+        if operation.name in KEEP_ZERO:
+            return zero.issuperset(holding.intersection(operation.inputs))
+        return keeps_zero(operation, lambda value: vanishes(value, output), connections)
 
     for operation in program.operations:
         if holding.isdisjoint(operation.inputs):

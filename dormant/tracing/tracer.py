@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import check, check_function
+from dormant.checks import as_names, check, check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
@@ -27,7 +27,7 @@ def trace(
     apply: Callable,
     params: Any,
     *inputs: Any,
-    leave_out: Sequence[str] = (),
+    leave_out: str | Sequence[str] = (),
     outputs: Callable | None = None,
 ) -> NeuronGraph:
     """Reads the neuron graph of a network from the jaxpr of `apply(params, *inputs)`.
@@ -47,9 +47,11 @@ def trace(
       outputs: which of what `apply` returns a recycle must leave unchanged, as a function of it
         such as `lambda out: out[0]`. All of it by default, except state and logs: the collections
         `batch_stats`, `intermediates`, `losses` and `perturbations` of Flax, and running statistics
-        that come back in the place of an input. A layer that is itself such an output is measured,
-        not recycled. Readers that lead to other outputs alone are cut as well.
-      leave_out: layers, or prefixes of their names such as `"encoder"`, to treat as plain data.
+        that come back in the place of an input; nor are parameters outputs that come back as they
+        are. A layer that is itself an output is measured, not recycled, and so is one whose weights
+        are in an output, as in a penalty. Readers that lead to other outputs alone are cut as well.
+      leave_out: layers, or prefixes of their names such as `"encoder"`, to treat as plain data; one
+        name, or several.
 
     Returns:
       A static, hashable `NeuronGraph`; `print(graph)` shows it as a table, with a note where an
@@ -57,7 +59,8 @@ def trace(
 
     Raises:
       TraceError: (a ValueError) if a layer cannot be followed, naming it and the primitive; if
-        `leave_out` names no layer; if nothing is left to measure; if `apply` is not hashable.
+        `leave_out` names no layer; if nothing is left to measure; if `apply` is not hashable; if
+        `outputs` fails or chooses nothing.
       ValueError: if `apply` cannot be called.
     """
     check_function("apply", apply, "(params, *inputs)")
@@ -68,7 +71,7 @@ def trace(
     if outputs is not None:
         check_function("outputs", outputs, "(what `apply` returns)")
     observed = Observed(apply, outputs)
-    measure = _TracedMeasure(observed, tuple(leave_out))
+    measure = _TracedMeasure(observed, as_names("leave_out", leave_out))
     _, analysis = _analyse(observed, params, inputs, measure.leave_out)
     parameters = ParameterTree.of(params)
     return NeuronGraph(

@@ -218,6 +218,17 @@ def test_what_mixes_the_entries_is_refused_by_name(name):
             dormant.reset_moments(optimizer, mlp_graph(), state, MASKS)
 
 
+def test_what_keeps_two_copies_of_the_parameters_is_refused_before_training():
+    graph, init = mlp_graph(), lambda key: draw(SHAPES, 0)
+    (name,) = OF_PAIRS
+    optimizer = getattr(optax, name)(optax.adam(1e-3), 5, 0.5)
+    for wrapped in (optimizer, optax.chain(optax.clip(1.0), optimizer)):
+        with pytest.raises(ValueError, match=f"one copy of the parameters.*got {name}$"):
+            dormant.redo(graph, init, wrapped)
+        with pytest.raises(ValueError, match=f"got {name}$"):
+            dormant.as_transformation(wrapped, dormant.track(graph), jax.random.key(0))
+
+
 @pytest.mark.parametrize("name", sorted(NEED_THEIR_COUNT))
 def test_what_divides_by_the_moment_of_the_step_before_needs_a_count_per_entry(name):
     kind = name.removeprefix(PREFIX)

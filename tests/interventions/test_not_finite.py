@@ -136,6 +136,14 @@ def test_an_initializer_that_is_not_finite_is_refused(bad):
         dormant.recycle(graph(), params(), not_finite(bad)(KEY), masks)
 
 
+def test_whole_numbers_are_no_fresh_weights():
+    whole = jax.tree.map(lambda leaf: leaf.astype(jnp.int32), params())
+    masks = {"w1": jnp.arange(8) < 4}
+    for recycle in (dormant.recycle, jax.jit(dormant.recycle, static_argnums=0)):
+        with pytest.raises(ValueError, match="`fresh` must hold floating numbers; got int32 in w"):
+            recycle(graph(), params(), whole, masks)
+
+
 @pytest.mark.parametrize("options", [{}, {"outgoing": "fresh"}, {"incoming_scale": "live_norm"}])
 def test_under_jit_a_neuron_is_left_alone_where_its_fresh_weights_are_not_finite(options):
     def recycled(fresh):

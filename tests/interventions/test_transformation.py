@@ -419,3 +419,20 @@ def test_an_update_needs_the_parameters():
     tx = as_transformation(optimizer, dormant.redo(nine_graph(), init, optimizer), KEY)
     with pytest.raises(ValueError, match="^`params` must be given to `update`; got None$"):
         tx.update(gradient(params), tx.init(params), inputs=STATES)
+
+
+def test_within_what_masks_parameters_it_says_that_it_goes_around():
+    adam = optax.adam(1e-2)
+    tx = as_transformation(adam, compiled_redo(adam), KEY)
+    params = network()
+    labels = dict.fromkeys(params, "a") | {"w1": "b"}
+    for masking in (
+        optax.multi_transform({"a": tx, "b": optax.sgd(0.1)}, labels),
+        optax.masked(tx, {name: name != "w1" for name in params}),
+    ):
+        with pytest.raises(ValueError, match="`params` must be the network's: wrap it around"):
+            masking.init(params)
+    around = optax.multi_transform({"a": adam, "b": optax.sgd(0.1)}, labels)
+    tx = as_transformation(around, compiled_redo(around), KEY)
+    updates, _ = tx.update(gradient(params), tx.init(params), params, inputs=STATES)
+    assert jax.tree.structure(updates) == jax.tree.structure(params)

@@ -230,6 +230,18 @@ def test_select_measures_and_recycles_the_named_layers_only():
     np.testing.assert_array_equal(recycled["first"]["w"], params["first"]["w"])
 
 
+def test_one_name_may_stand_alone():
+    graph, params = traced_mlp(), mlp_init(KEY)
+    assert graph.select("second") == graph.select(["second"])
+    without = dormant.trace(mlp, params, STATES, leave_out="first")
+    assert without.names == ("second",)
+    assert without == dormant.trace(mlp, params, STATES, leave_out=["first"])
+    with pytest.raises(ValueError, match="`names` must be a name or several of them; got 3"):
+        graph.select(3)
+    with pytest.raises(ValueError, match="`leave_out` must be a name or several of them"):
+        dormant.trace(mlp, params, STATES, leave_out=[("first",)])
+
+
 def test_select_keeps_the_given_order_and_can_be_repeated():
     graph = traced_mlp().select(["second", "first"])
     assert graph.names == ("second", "first")

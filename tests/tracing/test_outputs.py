@@ -165,6 +165,18 @@ def test_outputs_must_be_a_function():
         dormant.trace(with_logs, init(KEY), VECTOR, outputs="q")
 
 
+def test_a_mistake_in_outputs_is_not_one_of_the_inputs():
+    message = r"`outputs` must be a function of what `apply` returns, here .*: 'r'"
+    with pytest.raises(dormant.TraceError, match=message):
+        dormant.trace(with_logs, init(KEY), VECTOR, outputs=lambda out: out["r"])
+
+
+@pytest.mark.parametrize("chosen", [None, {}, "q"])
+def test_outputs_must_choose_an_array(chosen):
+    with pytest.raises(dormant.TraceError, match="`outputs` must choose at least one array"):
+        dormant.trace(with_logs, init(KEY), VECTOR, outputs=lambda out: chosen)
+
+
 # -- objects --------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,96 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""Which primitives leave a zero where their operands have one.
+
+Products with zero count as zero: activations and parameters are assumed to be finite.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dormant.tracing import labels as lb
+from dormant.tracing.connections import Connections
+from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
+
+_PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
+# Every result is zero where all is zero that it is made of.
+KEEP_ZERO = (
+    lb.MOVING
+    | POOLS
+    | (REDUCTIONS - {"argmax", "argmin"})
+    | (SCANS - {"cumlogsumexp"})
+    | _PRODUCTS
+    | frozenset(
+        "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
+        "erf floor ceil round step_input step_output".split()
+    )
+)
+_ALL_ZERO = frozenset("add add_any sub select_n".split())
+
+
+def keeps_zero(
+    operation: Operation, vanishes: Callable[[int], bool], connections: Connections
+) -> bool:
+    """Whether the results of an operation that is not in `KEEP_ZERO` are zero in the places where
+    `vanishes` says that its operands are."""
+    name, inputs = operation.name, operation.inputs
+
+    def within(value: int, low: float, high: float) -> bool:
+        """Whether a value is a constant with all elements between the two."""
+        least, largest = connections.bounds.get(value, (-np.inf, np.inf))
+        return low <= least and largest <= high and value in connections.bounds
+
+    if name in SCATTERS:
+        written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
+        kept = name == "scatter-mul" or written in connections.zeros
+        return kept and vanishes(inputs[0])
+    if name in ("mul", "and"):
+        return any(map(vanishes, inputs))
+    if name in _ALL_ZERO:
+        return all(map(vanishes, inputs[1:] if name == "select_n" else inputs))
+    if name in ("max", "min"):
+        low, high = (-np.inf, 0.0) if name == "max" else (0.0, np.inf)
+        fine = [vanishes(value) for value in inputs]
+        return any(fine) and all(
+            zero or within(value, low, high) for value, zero in zip(inputs, fine, strict=True)
+        )
+    if name in ("div", "rem", "atan2"):
+        return vanishes(inputs[0])
+    if name == "integer_pow":
+        return operation.params["y"] > 0 and vanishes(inputs[0])
+    if name == "pow":
+        return within(inputs[1], np.finfo(np.float64).tiny, np.inf) and vanishes(inputs[0])
+    if name == "clamp":
+        low, value, high = inputs
+        inside = within(low, -np.inf, 0.0) and within(high, 0.0, np.inf)
+        return inside and vanishes(value)
+    return False
+
+
+def zero_with_parameters(program: Program, connections: Connections) -> set[int]:
+    """The values whose elements are zero where all parameters are that they are made of.
+
+    A kernel that is none of them, such as `softplus(w)`, still reads where its parameters are cut.
+    """
+    zero = set(connections.zeros)
+    zero.update(
+        value for leaf, value in enumerate(program.parameters) if leaf not in connections.left_out
+    )
+
+    def made_of_zeros(operation: Operation) -> bool:
+        inputs = operation.inputs
+        if operation.name in _PRODUCTS:
+            return not zero.isdisjoint(inputs)
+        moved = inputs[:1] if operation.name in lb.EVALUATED_MOVES else inputs
+        return zero.issuperset(moved)
+
+    for operation in program.operations:
+        if operation.name in KEEP_ZERO:
+            stays = made_of_zeros(operation)
+        else:
+            stays = keeps_zero(operation, zero.__contains__, connections)
+        if stays:
+            zero.update(operation.outputs)
+    return zero
