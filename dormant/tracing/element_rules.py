@@ -146,6 +146,7 @@ def follow_choice_by_data(state: PropagationState, operation: Operation) -> bool
         follow_evaluated_move(state, operation, zeros)
     for target in operation.outputs if leaves else ():
         state.leaves_of.pop(target, None)
+        state.chosen[target] = tuple(dict.fromkeys(leaves))
     return True
 
 

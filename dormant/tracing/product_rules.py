@@ -10,20 +10,26 @@ from dormant.graph import layer_name, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import EntryMap, LinearMap, Read, cannot_follow
 from dormant.tracing.jaxpr import Operation
-from dormant.tracing.labels import MIXED, Label
+from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.products import Convolution, DotGeneral
 from dormant.tracing.propagation_state import PropagationState, Sum
 from dormant.tracing.uses import layer_key
 
 
 def _kernel_side(state: PropagationState, lhs: int, rhs: int) -> int | None:
-    """0 or 1: which operand of a product is the kernel; None if neither is a parameter."""
+    """0 or 1: which operand of a product is the kernel; None if neither is one."""
     sides = [
         side
         for side, value in enumerate((lhs, rhs))
         if state.leaves_of.get(value) and not state.layers_of.get(value)
     ]
-    if len(sides) == 2:
+    if not sides:
+        sides = [
+            side
+            for side, value in enumerate((lhs, rhs))
+            if value in state.chosen and not state.layers_of.get(value)
+        ]
+    elif len(sides) == 2:
         sides = [s for s in sides if (lhs, rhs)[s] not in state.data] or [1]
     if len(sides) != 1:
         return None
@@ -70,7 +76,7 @@ def follow_product(state: PropagationState, operation: Operation) -> None:
 
 def _repeats(state: PropagationState, kernel: int, axis: int) -> bool:
     """Whether a kernel holds the same entries of parameters all along an axis."""
-    labels = state.leaves_of[kernel].values()
+    labels = state.kernel_leaves(kernel).values()
     return all(label and lb.constant_along(label.index, [axis])[1] for label in labels)
 
 
@@ -142,24 +148,26 @@ def find_sums(state: PropagationState, value: int, axes: Sequence[int], output: 
 def _new_layer(
     state: PropagationState, kernel: int, output: int, product: DotGeneral | Convolution
 ) -> int:
-    leaves = state.leaves_of[kernel]
+    leaves, is_chosen = state.kernel_leaves(kernel), kernel in state.chosen
     for leaf, label in leaves.items():
         kernel_name = f"the layer of kernel {state.names[leaf]!r}"
         if label is not None and label.lost:
             raise cannot_follow(kernel_name, f"through the primitive '{label.lost}'")
-        if label is not None and (label.index == MIXED).all():
+        if label is not None and (label.index == MIXED).all() and not is_chosen:
             raise cannot_follow(kernel_name, f"whose entries are {label.mixing}")
     number = len(state.maps)
     owners = product.columns()
     if number in state.known_sums:
         owners = lb.compact(lb.renumber(owners, state.known_sums[number].numbers))
     columns = tuple(_kernel_entries(state, kernel, leaf, owners) for leaf in leaves)
-    normalized = any(label is not None and label.mixing for label in leaves.values())
+    mixed = any(label is not None and label.mixing for label in leaves.values())
     neurons, found, starts = product.neurons, product.outputs(), output
     if number in state.known_sums:
         starts, numbers = state.known_sums[number]
         neurons, found = int(numbers.max()) + 1, lb.compact(lb.renumber(found, numbers))
-    state.maps.append(LinearMap(starts, (kernel,), tuple(leaves), columns, neurons, normalized))
+    state.maps.append(
+        LinearMap(starts, (kernel,), tuple(leaves), columns, neurons, mixed and not is_chosen)
+    )
     state.keys.append(layer_key(state.maps[-1]))
     state.layers_of[output] = {number: state.one(Label(found))}
     state.leaves_of.pop(output, None)
@@ -170,6 +178,8 @@ def _kernel_entries(
     state: PropagationState, kernel: int, leaf: int, owners: np.ndarray
 ) -> EntryMap:
     """Entries of `leaf` by the neuron that owns each element of the kernel."""
+    if kernel in state.chosen:
+        return EntryMap(leaf, (), np.array(NONE, np.int32), True)
     label = state.leaves_of[kernel][leaf]
     if label is None:
         axes, index = lb.along_varying_axes(owners)
@@ -183,7 +193,7 @@ def entries_that_read(
 ) -> tuple[tuple[EntryMap, ...], bool]:
     """The entries of a kernel that read a label, and whether one reads several neurons."""
     rows, shared = product.rows(label)
-    leaves = state.leaves_of[kernel]
+    leaves = state.kernel_leaves(kernel)
     return tuple(_kernel_entries(state, kernel, leaf, rows) for leaf in leaves), shared
 
 

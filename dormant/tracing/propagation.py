@@ -32,6 +32,7 @@ SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".spli
 POOLS = frozenset(
     "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
 )
+PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 
@@ -92,7 +93,11 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         state.from_parameters.update(dict.fromkeys(outputs, origin))
     if state.zeros.issuperset(outputs):
         return  # it says nothing of any neuron
-    if not any(map(state.holds_any, inputs)):
+    if name in lb.REARRANGED and inputs[0] in state.chosen:
+        state.chosen[outputs[0]] = state.chosen[inputs[0]]
+    is_product = name in PRODUCTS and operation.params.get("batch_group_count", 1) == 1
+    may_be_layer = is_product and not state.chosen.keys().isdisjoint(inputs)
+    if not may_be_layer and not any(map(state.holds_any, inputs)):
         return
     if name in lb.IDENTITIES:
         for source, target in zip(inputs, outputs, strict=True):
@@ -117,9 +122,7 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         follow_ranking(state, operation)
     elif name in SCANS and follow_cumulative(state, operation):
         pass
-    elif name == "dot_general" or (
-        name == "conv_general_dilated" and operation.params["batch_group_count"] == 1
-    ):
+    elif is_product:
         follow_product(state, operation)
     elif name in lb.EVALUATED_MOVES and state.known.issuperset(inputs[1:]):
         follow_evaluated_move(state, operation, known_values(state.program, inputs[1:]))

@@ -55,6 +55,7 @@ class PropagationState:
         self.other_uses: dict[int, list[OtherUse]] = {}
         self.deciding: set[int] = set()
         self.from_parameters: dict[int, str] = {}  # data that a primitive made of a parameter
+        self.chosen: dict[int, tuple[int, ...]] = {}  # data that was chosen from parameter arrays
         for leaf, value in enumerate(program.parameters):
             if leaf in left_out:
                 self.data.add(value)
@@ -80,6 +81,13 @@ class PropagationState:
             shape = self.program.shapes[value]
             label = Label(np.arange(math.prod(shape), dtype=np.int32).reshape(shape))
         return label
+
+    def kernel_leaves(self, kernel: int) -> dict[int, Label | None]:
+        """The parameter arrays that make up a kernel; of one that data chose, as that of a task in
+        a stack of heads, their entries cannot be told apart."""
+        index = np.broadcast_to(np.int32(MIXED), self.program.shapes[kernel])
+        chosen = dict.fromkeys(self.chosen.get(kernel, ()), Label(index, mixing="chosen by data"))
+        return self.leaves_of.get(kernel) or dict(chosen)
 
     def labels(self, values, source, table) -> dict[int, Label]:
         """The labels of one source by the value that holds it, of those values that do."""

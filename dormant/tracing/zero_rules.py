@@ -12,16 +12,15 @@ import numpy as np
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
+from dormant.tracing.propagation import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
 
-_PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 # Every result is zero where all is zero that it is made of.
 KEEP_ZERO = (
     lb.MOVING
     | POOLS
     | (REDUCTIONS - {"argmax", "argmin"})
     | (SCANS - {"cumlogsumexp"})
-    | _PRODUCTS
+    | PRODUCTS
     | frozenset(
         "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
         "erf floor ceil round step_input step_output".split()
@@ -81,7 +80,7 @@ def zero_with_parameters(program: Program, connections: Connections) -> set[int]
 
     def made_of_zeros(operation: Operation) -> bool:
         inputs = operation.inputs
-        if operation.name in _PRODUCTS:
+        if operation.name in PRODUCTS:
             return not zero.isdisjoint(inputs)
         moved = inputs[:1] if operation.name in lb.EVALUATED_MOVES else inputs
         return zero.issuperset(moved)

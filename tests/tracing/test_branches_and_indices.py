@@ -148,6 +148,67 @@ def test_a_tied_embedding_is_not_cut():
     )
 
 
+TASKS = {"first": (4, 6, 8), "second": (8, 8), "heads": (4, 8, 3)}
+
+
+def init_tasks(key):
+    return {name: jax.random.normal(key, shape) for name, shape in TASKS.items()}
+
+
+# How a network has the weights of one task, or of one for each example: the network, its tasks.
+CHOICES = {
+    "one head": (lambda h, heads, task: h @ heads[task], jnp.int32(1)),
+    "one head, cast": (lambda h, heads, task: h @ (heads[task].astype(h.dtype)), jnp.int32(1)),
+    "one head, transposed": (
+        lambda h, heads, task: h @ jnp.swapaxes(heads, 1, 2)[task].T, jnp.int32(1)
+    ),
+    "a head for each": (
+        lambda h, heads, task: jnp.einsum("bi,bio->bo", h, heads[task]),
+        jnp.arange(VECTOR.shape[0]) % 4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_layer_that_a_chosen_head_reads_is_a_hidden_one(name):
+    read, tasks = CHOICES[name]
+
+    def apply(params, x, task):
+        h = relu(relu(x @ params["first"][0]) @ params["second"])
+        return read(h, params["heads"], task)
+
+    graph = dormant.trace(apply, init_tasks(KEY), VECTOR[:, :6], tasks)
+    assert graph.names == ("first[0]", "second") and graph.output_layers == ("heads",)
+    assert graph["second"].read_by == ("heads",) and graph.penultimate == ("second",)
+    assert graph["first[0]"].recyclable
+    assert graph["second"].obstacle.startswith("weight sharing: heads is also used by ")
+    found = graph.activations(init_tasks(KEY), VECTOR[:, :6], tasks)
+    assert found["second"].shape == (VECTOR.shape[0], 8)
+
+
+def test_a_layer_whose_weights_are_chosen_is_measured():
+    def apply(params, x, task):
+        return relu(relu(x @ params["first"][task]) @ params["second"]) @ params["heads"][0]
+
+    graph = dormant.trace(apply, init_tasks(KEY), VECTOR[:, :6], jnp.int32(2))
+    assert recyclable(graph) == {"first": False, "second": True}
+    assert graph["second"].fed_by == ("first",)
+    params = init_tasks(KEY)
+    found = graph.activations(params, VECTOR[:, :6], jnp.int32(2))["first"]
+    expected = relu(VECTOR[:, :6] @ params["first"][2])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_chosen_rows_that_are_multiplied_with_each_other_are_no_layers():
+    def apply(params, users, items):
+        table = params["heads"].reshape(-1, 3)
+        affinity = table[users] @ table[items].T
+        return relu(affinity @ params["second"][: items.shape[0]]) @ params["second"][:, :2]
+
+    graph = dormant.trace(apply, init_tasks(KEY), jnp.arange(5), jnp.arange(4))
+    assert [name.partition("[")[0] for name in graph.names] == ["second"]
+
+
 def test_a_time_step_chosen_by_data():
     def apply(params, x, index):
         h = relu(x @ params["encoder"])
