@@ -56,10 +56,11 @@ def _record_elementwise(
     for leaf, label in leaves.items():
         if label is None:
             label = state.leaf_label(state.program.parameters[leaf], leaf)
-        by = (label.mixing or operation.name).removeprefix("mixed by ")
+        by = (label.mixing or "").removeprefix("mixed by ")
         # `all(w == v)` may choose between two values: so `injectable` chooses between roundings.
-        if (label.index == MIXED).any() and (operation.name, by) != ("select_n", "reduce_and"):
-            state.note_other_use(leaf, output, by)
+        if by and (operation.name, by) != ("select_n", "reduce_and"):
+            own_way = label.mixing == lb.OVER_A_STATISTIC
+            state.note_other_use(leaf, output, "a normalization of its entries" if own_way else by)
         leaf_shape = state.program.shapes[state.program.parameters[leaf]]
         made: dict[int, EntryMap] = {}
         for layer, neurons in layers.items():

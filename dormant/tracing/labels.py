@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 CARRIED = "carried from step to step"  # what mixes a layer that a later step of a loop reads
+OVER_A_STATISTIC = "normalized or gated by a statistic over them"
 NONE = -1  # the element does not depend on the source
 MIXED = -2  # the element depends on several neurons (or entries) of the source
 
@@ -136,7 +137,7 @@ def combine(labels: Sequence[Label], shape: tuple[int, ...], primitive: str) -> 
             statistic = trim(np.broadcast_to(label.index, shape))
             leaks = (statistic != NONE) & (index != NONE) & (statistic != index)
             if leaks.any():
-                mixing = "normalized or gated by a statistic over them"
+                mixing = OVER_A_STATISTIC
             index = np.where(index == NONE, statistic, index)
     if mixing is None and (index == MIXED).any():
         mixing = _MIXED_BY.get(primitive, f"mixed by {primitive}")

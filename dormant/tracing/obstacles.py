@@ -54,7 +54,11 @@ class Obstacles:
         if len(uses) == 1 and (stream := self._stream(leading)):
             return stream
         touched = [leaf for layer in layers for leaf in structure.maps[layer].leaves]
-        touched += [each.entries.leaf for each in self._own_elementwise(uses, activations)]
+        touched += [
+            each.entries.leaf
+            for each in self._own_elementwise(uses, activations)
+            if (each.entries.index >= 0).any()  # else it stays as it is
+        ]
         for leaf in dict.fromkeys(touched):
             if other := self._other_use(leaf):
                 return f"weight sharing: {structure.paths[leaf]} is also {other}"

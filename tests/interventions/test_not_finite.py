@@ -140,7 +140,7 @@ def test_whole_numbers_are_no_fresh_weights():
     whole = jax.tree.map(lambda leaf: leaf.astype(jnp.int32), params())
     masks = {"w1": jnp.arange(8) < 4}
     for recycle in (dormant.recycle, jax.jit(dormant.recycle, static_argnums=0)):
-        with pytest.raises(ValueError, match="`fresh` must hold floating numbers; got int32 in w"):
+        with pytest.raises(ValueError, match="`fresh` must hold floating numbers; got int32 in b1"):
             recycle(graph(), params(), whole, masks)
 
 

@@ -90,6 +90,34 @@ def test_weights_that_are_not_are_named(name):
     assert graph["first"].recyclable
 
 
+def scaled_by(scale):
+    """A network whose second layer is scaled by what a function makes of another parameter."""
+
+    def apply(params, x):
+        h = relu(x @ params["first"]) @ params["second"]
+        return relu(h * scale(params["share"])) @ params["head"]
+
+    return apply
+
+
+def init_shares(key):
+    return init(key) | {"share": 1 + jnp.arange(8.0)}
+
+
+@pytest.mark.parametrize("scale", [jnp.max, lambda share: jnp.sum(share, keepdims=True)])
+def test_scales_that_are_of_all_neurons_together_stay_as_they_are(scale):
+    graph = check_promise(scaled_by(scale), init_shares, VECTOR)
+    assert recyclable(graph) == {"first": True, "second": True}
+    assert "share" not in {entries.path for entries in graph["second"].incoming}
+
+
+@pytest.mark.parametrize("scale", [jax.nn.softmax, lambda share: share / jnp.linalg.norm(share)])
+def test_scales_that_are_normalized_are_named(scale):
+    graph = check_promise(scaled_by(scale), init_shares, VECTOR)
+    reason = "weight sharing: share is also used by a normalization of its entries"
+    assert recyclable(graph)["first"] and graph["second"].obstacle == reason
+
+
 def test_incoming_weights_may_be_anything():
     def apply(params, x):
         return relu(x @ jax.nn.softplus(params["first"]) - 9) @ params["second"]
