@@ -9,6 +9,7 @@ import jax.extend.core as jex
 
 # Linear on single elements in each operand (a quotient in its dividend).
 LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
+PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 # Every element of the result depends on the elements in its place alone.
 ELEMENTWISE = LINEAR | frozenset(
     "max min rem pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin "

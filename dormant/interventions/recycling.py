@@ -130,8 +130,9 @@ def check_fresh(graph: NeuronGraph, fresh: Any, name: str = "fresh") -> None:
     known and not traced, not finite."""
     layers = [layer for layer in graph.layers if layer.obstacle is None]
     drawn = {entries.path for layer in layers for entries in layer.incoming}
-    leaves = graph.parameters.leaves(name, fresh).items()
-    for path, leaf in ((path, leaf) for path, leaf in leaves if path in drawn):
+    for path, leaf in graph.parameters.leaves(name, fresh).items():
+        if path not in drawn:
+            continue
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             raise ValueError(
                 f"`{name}` must hold floating numbers; got {jnp.result_type(leaf)} in {path}"

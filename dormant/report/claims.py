@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
     difference: Interval
     verdict: str
     # Of scores: how likely a run of the first beats one of the second, the difference of the means
-    # over all iterations (sample efficiency), and the difference in each game alone.
+    # over all iterations (sample efficiency), and the difference in each of several games alone.
     improvement: Interval | None = None
     whole_run: Interval | None = None
     in_each_game: tuple[tuple[str, Interval], ...] = ()
@@ -113,8 +113,10 @@ def verdicts(
                 one = one._replace(
                     improvement=stratified.of_improvement(first, second, bootstrap),
                     whole_run=_over_the_whole_run(comparison, runs, games, bootstrap),
-                    in_each_game=_in_each_game(comparison, first, second, games, bootstrap),
                 )
+            if together and len(games) > 1:
+                alone_in = _in_each_game(comparison, first, second, games, bootstrap)
+                one = one._replace(in_each_game=alone_in)
             found.append(one)
     return found
 
@@ -236,7 +238,8 @@ def _difference(
     """First less second; None where no run has a value."""
     one, other = comparison.first, comparison.second
     if one._replace(at="") == other._replace(at="") and measure != SCORE:
-        paired = (first - second)[np.isfinite(first - second)]
+        paired = first - second
+        paired = paired[np.isfinite(paired)]
         return stratified.of_mean(paired, bootstrap) if len(paired) else None
     summary = METRICS["iqm" if measure == SCORE else "mean"]
     kept = [values[np.isfinite(values).all(axis=1)] for values in (first, second)]
@@ -319,7 +322,6 @@ def tables(claims: Sequence[Judged]) -> tuple[Table, Table, Table]:
         for each in claims
         for one in each.found
         for game, difference in one.in_each_game
-        if len(one.in_each_game) > 1
     )
     return (
         Table("Claims", header, rows),
@@ -332,6 +334,11 @@ def results_of(folder: Path, experiment: str) -> Path | None:
     """The results of an experiment in a folder as `tables` has it; None where there are none."""
     places = (folder / experiment / RESULTS_FILE, folder / UNFINISHED / f"{experiment}.csv")
     return next((path for path in places if path.is_file()), None)
+
+
+def is_whole(results: Path | None) -> bool:
+    """Whether what `results_of` found is a sweep that is done."""
+    return results is not None and results.parent.name != UNFINISHED
 
 
 def _comparisons(claim: Claim) -> int:

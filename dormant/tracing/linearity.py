@@ -6,12 +6,11 @@
 import collections
 from collections.abc import Mapping
 
-from dormant.primitives import LINEAR
+from dormant.primitives import LINEAR, PRODUCTS
 from dormant.tracing import labels as lb
 from dormant.tracing.jaxpr import Program
 
 _IN_PLACE = lb.REARRANGED | lb.COLLECTIVES
-_PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 
 
 class Ways:
@@ -44,7 +43,7 @@ class Ways:
         reached = {value}
         for operation in self.program.operations:
             if not reached.isdisjoint(operation.inputs):
-                if operation.name in _PRODUCTS:
+                if operation.name in PRODUCTS:
                     return True
                 reached.update(operation.outputs)
         return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dormant.graph import some_names
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Elementwise, Read
+from dormant.tracing.connections import Elementwise, EntryMap, Read
 from dormant.tracing.jaxpr import Operation
 from dormant.tracing.labels import NONE
 from dormant.tracing.outputs import Output
@@ -53,12 +53,9 @@ class Obstacles:
             return "weight sharing: a kernel that it needs is used more than once"
         if len(uses) == 1 and (stream := self._stream(leading)):
             return stream
+        own = self._own_elementwise(uses, activations)
         touched = [leaf for layer in layers for leaf in structure.maps[layer].leaves]
-        touched += [
-            each.entries.leaf
-            for each in self._own_elementwise(uses, activations)
-            if (each.entries.index >= 0).any()  # else it stays as it is
-        ]
+        touched += [each.leaf for each in own if (each.index >= 0).any()]  # else it stays as it is
         for leaf in dict.fromkeys(touched):
             if other := self._other_use(leaf):
                 return f"weight sharing: {structure.paths[leaf]} is also {other}"
@@ -82,7 +79,7 @@ class Obstacles:
             return "a kernel that it needs is normalized over its entries"
         if all(entries.shared for entries in linear_map.columns):
             return "weight sharing: its neurons share their incoming weights"
-        if self._shares_elementwise(number, activations):
+        if self._shares_elementwise(uses, own):
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
         company = self._company(activations)
         if company:
@@ -140,23 +137,19 @@ class Obstacles:
                 return f"in an output of the network{output.name and f', {output.name}'}"
         return None
 
-    def _own_elementwise(
-        self, uses: Sequence[int], activations: dict[int, int]
-    ) -> list[Elementwise]:
+    def _own_elementwise(self, uses: Sequence[int], activations: dict[int, int]) -> list[EntryMap]:
         """The biases and scales of a layer's own neurons, up to its activations."""
         structure = self.structure
         paths = {use: structure.ancestors(use, value) for use, value in activations.items()}
         return [
-            each
+            each.entries
             for use in uses
             for each in structure.acting_on.get(use, ())
             if each.output in paths[use] and not each.entries.shared
         ]
 
-    def _shares_elementwise(self, number: int, activations: dict[int, int]) -> bool:
+    def _shares_elementwise(self, uses: Sequence[int], own: Sequence[EntryMap]) -> bool:
         structure = self.structure
-        uses = structure.uses[number]
-        own = [each.entries for each in self._own_elementwise(uses, activations)]
         if not consistent(own):
             return True
         for mine in own:

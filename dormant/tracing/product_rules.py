@@ -2,7 +2,8 @@
 
 """Rules of products: by a parameter, where a layer is born and reads others, and of two values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +19,14 @@ from dormant.tracing.uses import layer_key
 
 def _kernel_side(state: PropagationState, lhs: int, rhs: int) -> int | None:
     """0 or 1: which operand of a product is the kernel; None if neither is one."""
-    sides = [
-        side
-        for side, value in enumerate((lhs, rhs))
-        if state.leaves_of.get(value) and not state.layers_of.get(value)
-    ]
+
+    def held_in(table: Mapping[int, Any]) -> list[int]:
+        values = enumerate((lhs, rhs))
+        return [side for side, v in values if table.get(v) and not state.layers_of.get(v)]
+
+    sides = held_in(state.leaves_of)
     if not sides:
-        sides = [
-            side
-            for side, value in enumerate((lhs, rhs))
-            if value in state.chosen and not state.layers_of.get(value)
-        ]
+        sides = held_in(state.chosen)
     elif len(sides) == 2:
         sides = [s for s in sides if (lhs, rhs)[s] not in state.data] or [1]
     if len(sides) != 1:

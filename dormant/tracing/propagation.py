@@ -6,7 +6,7 @@ The result are its connections: linear maps by a parameter (each makes a layer),
 reads, and which parameters act on single neurons (biases, scales).
 """
 
-from dormant.primitives import ELEMENTWISE
+from dormant.primitives import ELEMENTWISE, PRODUCTS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.constants import bounds
@@ -32,7 +32,6 @@ SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".spli
 POOLS = frozenset(
     "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
 )
-PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 

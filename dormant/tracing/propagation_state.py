@@ -85,9 +85,10 @@ class PropagationState:
     def kernel_leaves(self, kernel: int) -> dict[int, Label | None]:
         """The parameter arrays that make up a kernel; of one that data chose, as that of a task in
         a stack of heads, their entries cannot be told apart."""
+        if kernel not in self.chosen:
+            return self.leaves_of[kernel]
         index = np.broadcast_to(np.int32(MIXED), self.program.shapes[kernel])
-        chosen = dict.fromkeys(self.chosen.get(kernel, ()), Label(index, mixing="chosen by data"))
-        return self.leaves_of.get(kernel) or dict(chosen)
+        return {leaf: Label(index, mixing="chosen by data") for leaf in self.chosen[kernel]}
 
     def labels(self, values, source, table) -> dict[int, Label]:
         """The labels of one source by the value that holds it, of those values that do."""

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dormant.primitives import PRODUCTS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.propagation import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
+from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 
 # Every result is zero where all is zero that it is made of.
 KEEP_ZERO = (

@@ -14,8 +14,8 @@ from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, Interval
 from dormant.report.claims import (
-    UNFINISHED,
     interval_text,
+    is_whole,
     names_of,
     results_of,
     values_of,
@@ -126,10 +126,9 @@ def _not_run(results: Path) -> str:
     absent: dict[str, list[str]] = {}
     for claim in CLAIMS:
         path = results_of(results, claim.experiment)
-        if path is None or path.parent.name == UNFINISHED:
+        if not is_whole(path) and claim.experiment != "minatar_interventions":
             begun = "" if path is None else " (begun)"
             absent.setdefault(f"`{claim.experiment}`{begun}", []).append(claim.text)
-    absent.pop("`minatar_interventions`", None)
     return text.bullets(f"{name}: {'; '.join(texts)}." for name, texts in absent.items())
 
 

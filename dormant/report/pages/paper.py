@@ -18,8 +18,8 @@ from dormant.report import bootstrap as stratified
 from dormant.report.charts import FIGURES
 from dormant.report.claims import (
     NOT_RUN,
-    UNFINISHED,
     interval_text,
+    is_whole,
     judged,
     results_of,
     tables,
@@ -222,7 +222,7 @@ def _state(experiment: Experiment, results: Path) -> str:
     if path is None:
         return "Not run yet."
     where = f"../../results/{path.relative_to(results)}"
-    if path.parent.name != UNFINISHED:
+    if is_whole(path):
         return f"[Its results]({where})."
     planned = sum(len(job.runs) for job in jobs(experiment, "mini", Path("runs")))
     done = len(read_folder(path).runs)
