@@ -131,6 +131,7 @@ class RunnerMixin:
             config=self._config,
             side_by_side=side_by_side,
             changed=self._saved.changed,
+            is_over=self._start_iteration >= self._num_iterations,
         )
 
     def _create_directories(self) -> None:

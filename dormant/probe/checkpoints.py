@@ -235,9 +235,13 @@ def _read_orbax(path: Path) -> Any:
 
     def restore(item: Path) -> Any:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            tree = checkpointer.metadata(item.absolute()).item_metadata.tree
+            known = checkpointer.metadata(item.absolute()).item_metadata
+            if known is None:
+                raise ConfigurationError(
+                    f"{item / _ORBAX_FILE} must say what arrays there are; it cannot be read"
+                )
             # On the host, whatever devices wrote it.
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), known.tree)
             return checkpointer.restore(item.absolute(), restore_args=as_numpy)
 
     items = _orbax_items(path)

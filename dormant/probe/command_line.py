@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.checks import ConfigurationError, require, require_count
+from dormant.command_parser import CommandParser
 from dormant.interruption import Interrupted, interruptible
 from dormant.probe import findings
 from dormant.probe.checkpoints import ALLOWED
@@ -107,10 +108,8 @@ def _check_output(option: str, path: Path | None) -> None:
         require(not path.is_dir(), option, "a file, not a folder", str(path))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m dormant.probe", description=DESCRIPTION, allow_abbrev=False
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("dormant.probe", DESCRIPTION)
     add = parser.add_argument
     add("checkpoint", metavar="RUN_OR_CHECKPOINT", type=Path, help="what to read")
     add("--network", metavar="pkg.mod:make", help="called without arguments, returns (apply, init)"

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from dormant.records.files import EXPERIMENT_FILE, read_object
 
+DEFAULT_TAU = 0.1  # the paper's, at which runs count dormant neurons where nothing else is said
+
 
 class PlannedRun(NamedTuple):
     """One run of an experiment."""
@@ -61,7 +63,7 @@ class ExperimentFile(NamedTuple):
     runs: tuple[PlannedRun, ...]  # all runs
     paper: tuple[PaperValue, ...]  # what the paper reports
     # The threshold at which dormant neurons are counted and their overlap is taken.
-    tau: float = 0.1
+    tau: float = DEFAULT_TAU
     # What these runs lack of the whole experiment, such as "3 of 17 games"; "" for none.
     reduced: str = ""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.records.experiment_file import ExperimentFile, PlannedRun
+from dormant.records.experiment_file import DEFAULT_TAU, ExperimentFile, PlannedRun
 from dormant.records.reading import Run
 
 FINISHED = "finished"
@@ -86,3 +86,4 @@ class Source(NamedTuple):
     absent: tuple[Reading, ...] = ()  # those that could not, or not to their end
     notes: tuple[str, ...] = ()  # as in a `Collection`
     warnings: tuple[str, ...] = ()
+    tau: float = DEFAULT_TAU  # the threshold of `dormant_percent` and of the overlap

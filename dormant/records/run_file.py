@@ -19,7 +19,7 @@ import jax
 
 from dormant.interruption import last_words
 from dormant.records import compilation
-from dormant.records.files import CONFIG_FILE, RUN_FILE, write_atomically
+from dormant.records.files import CONFIG_FILE, RUN_FILE, read_object, write_atomically
 from dormant.records.lease import LeaseLost
 from dormant.records.results import FAILED, FINISHED, INTERRUPTED, RUNNING
 from dormant.version import __version__
@@ -32,7 +32,7 @@ _PACKAGES = (
 
 class RunRecord:
     """run.json: versions, seed, git commit, command, device, times, what was compiled, and the
-    status of the last process.
+    status of the last process that had something to do.
 
     The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
     """
@@ -47,6 +47,7 @@ class RunRecord:
         config: str,
         side_by_side: Mapping[str, float] | None = None,
         changed: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+        is_over: bool = False,
     ):
         """Writes config.gin and run.json into an existing folder.
 
@@ -59,9 +60,13 @@ class RunRecord:
           side_by_side: {option: value}, where runs side by side differ in more than their seed.
           changed: {setting: (before, now)} of those that are others than when the checkpoint that
             is resumed was saved.
+          is_over: whether nothing is left to be done. Then both files of a run that ended as it
+            should stay as they are: they tell of the process that made it.
         """
         self._path = Path(base_dir) / RUN_FILE
-        write_atomically(Path(base_dir) / CONFIG_FILE, config)
+        self._stays = is_over and _is_finished(self._path)
+        if not self._stays:
+            write_atomically(Path(base_dir) / CONFIG_FILE, config)
         device = jax.devices()[0]
         self._entries: dict[str, Any] = {
             "status": RUNNING,
@@ -105,7 +110,16 @@ class RunRecord:
 
     def _write(self, **changed: Any) -> None:
         self._entries |= changed | {"compilation": compilation.so_far()._asdict()}
-        write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
+        if not self._stays:
+            write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a run.json says that its run ended as it should."""
+    try:
+        return read_object(path).get("status") == FINISHED
+    except (OSError, ValueError):
+        return False
 
 
 class RunRecords:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dormant.records.experiment_file import PlannedRun
+from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
 from dormant.records.files import (
     CONFIG_FILE,
     METRICS_FILE,
@@ -19,8 +19,9 @@ from dormant.records.files import (
     read_object,
 )
 from dormant.records.games import is_name_of
-from dormant.records.per_iteration import dormant_column, mean, measured_per_iteration
+from dormant.records.per_iteration import dormant_column, measured_per_iteration
 from dormant.records.reading import Run, read_run
+from dormant.records.restated import has_evaluation, returns_of, until
 from dormant.records.results import (
     FAILED,
     FINISHED,
@@ -46,7 +47,7 @@ _INTERRUPT = "KeyboardInterrupt"
 _SEED_FOLDER = re.compile(r"seed_(\d+)$")
 
 
-def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
+def read_planned(root: Path, run: PlannedRun, tau: float = DEFAULT_TAU) -> Reading:
     """Reads the folder, relative to root, of a planned run, at the tau of `dormant_percent`.
 
     Whatever is wrong with it becomes its `Absence`.
@@ -63,6 +64,11 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
                     f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
                 )
             return Reading(None, Absence(run, status, str(error or "it has no records yet")))
+        if type(seed := details.get("seed", run.seed)) is int and seed != run.seed:
+            raise ValueError(
+                f"{folder / RUN_FILE}: seed must be the planned {run.seed}; got {seed} (a copy of"
+                " another run?)"
+            )
         records = read_run(folder, allow_partial=status != FINISHED)
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
@@ -70,15 +76,22 @@ def read_planned(root: Path, run: PlannedRun, tau: float = 0.1) -> Reading:
 
 
 def judged(result: RunResult, run: PlannedRun) -> Reading:
-    """Whether what was read of a run is all that was planned."""
+    """Whether what was read of a run is all that was planned; of a longer one it is what it had
+    when it came there."""
     steps = int(result.agent_steps[-1]) if result.agent_steps.size else 0
     if result.status == FINISHED and steps >= run.agent_steps:
+        if run.agent_steps:
+            first = result.agent_steps[result.agent_steps >= run.agent_steps][0]
+            result = until(result, first)
         return Reading(result, None)
     status = INTERRUPTED if result.status == FINISHED else result.status
     error, reached = (result.details or {}).get("error"), f"{steps:,} of {run.agent_steps:,}"
     says_why = error and status in (FAILED, INTERRUPTED)
     problem = f"{error}, after {reached}" if says_why else f"it has {reached}"
-    return Reading(result._replace(status=status), Absence(run, status, f"{problem} agent steps"))
+    problem += " agent steps"
+    if result.folder is not None and not result.details:
+        problem += f", and no {RUN_FILE} says that it is finished"
+    return Reading(result._replace(status=status), Absence(run, status, problem))
 
 
 def check_places(root: Path, runs: Iterable[PlannedRun]) -> None:
@@ -178,21 +191,12 @@ def _result(
     folder: Path, run: PlannedRun, records: Run, details: dict[str, Any], tau: float
 ) -> RunResult:
     steps = [record.agent_step for record in records.iterations]
-    # A run may evaluate at its end alone; a curve is of the one or of the other.
-    of_evaluation = all(
-        record.eval_returns or record.eval_average_return is not None or not record.train_returns
-        for record in records.iterations
-    )
-    returns = [
-        mean(record.eval_returns if of_evaluation else record.train_returns)
-        for record in records.iterations
-    ]
     measured = measured_per_iteration(records, tau)
     percents = measured.get(dormant_column(tau), np.full(len(steps), np.nan))
     return RunResult(
         *run[1:6],
         agent_steps=np.array(steps, float),
-        returns=np.array(returns, float),
+        returns=returns_of(records, has_evaluation(records)),
         dormant_percent=percents,
         folder=Path(os.path.abspath(folder)),
         records=records,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dormant.command_parser import CommandParser
 from dormant.records.files import RESULTS_FILE
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
@@ -419,8 +420,23 @@ def _where(one: Judged) -> str:
     return f"{experiment}: {names_of(games) if len(games) == 1 else f'{len(games)} games'}"
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the tables as Markdown. Returns the exit code: 0; 2 after one line on stderr."""
+    parser = CommandParser("dormant.report.claims", main.__doc__)
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("results"), help="of committed results"
+    )
+    parser.add_argument("--short", action="store_true", help="the paper's claims alone, for README")
+    known = parser.parse_args(arguments)
+    if not any(known.folder.glob("*/*.csv")):
+        text = f"folder must hold the results of experiments; got {str(known.folder)!r}"
+        print(f"dormant.report.claims: {text}", file=sys.stderr)
+        return 2
+    claims = judged(known.folder)
+    for table in (short(claims),) if known.short else tables(claims):
+        print(markdown(table))
+    return 0
+
+
 if __name__ == "__main__":
-    _arguments = [each for each in sys.argv[1:] if each != "--short"]
-    _claims = judged(Path(*(_arguments or ["results"])))
-    for _table in (short(_claims),) if "--short" in sys.argv else tables(_claims):
-        print(markdown(_table))
+    sys.exit(main())

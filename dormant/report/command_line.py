@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dormant.command_parser import CommandParser
 from dormant.interruption import Interrupted, interruptible
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
 from dormant.report.columns import COLUMNS, STEP_UNITS, parse_columns
@@ -63,10 +64,8 @@ def _main(known: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m dormant.report", description=DESCRIPTION, allow_abbrev=False
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("dormant.report", DESCRIPTION)
     parser.add_argument("folder", metavar="DIR", type=Path, help="what to read")
     parser.add_argument(
         "--compare",

@@ -8,14 +8,15 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dormant.checks import shown
-from dormant.records.per_iteration import FURTHER_COLUMNS
+from dormant.records.experiment_file import DEFAULT_TAU
+from dormant.records.per_iteration import FURTHER_COLUMNS, TAUS, dormant_column
 from dormant.records.reading import LARGEST
 from dormant.records.results import RunResult, Source
 from dormant.report.columns import (
@@ -34,6 +35,8 @@ from dormant.report.tables import inert, not_inert
 
 _DELIMITERS = (",", ";", "\t")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "none", "null"}  # as pandas writes and reads it
+# Of names, which people do call "none" or "null".
+_NO_NAME = {"", "nan", "n/a", "<na>"}
 _OF_WANDB = " - "  # between the run and what was measured
 _EXTREMES = ("__MIN", "__MAX")
 _WHAT_IS_LEFT_OPEN = (
@@ -130,8 +133,15 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     methods, of_methods = one_name("method", (point.labels[0] for point in points), spelled)
     games, of_games = one_name("game", (point.labels[3] for point in points), one_name_of_each)
     curves: dict[tuple[str, str, float | None, str, int], list[tuple[float, ...]]] = {}
+    value_of: dict[tuple[str, str, str, int], float | None] = {}
     for where, (method, setting, value, game, seed), values in points:
         labels = (methods[method], " ".join(setting.split()), value, games[game], seed)
+        run = (*labels[:2], *labels[3:])
+        if value_of.setdefault(run, value) != value:
+            told = ("nothing" if each is None else f"{each:g}" for each in (value, value_of[run]))
+            raise ValueError(
+                f"{where}: value must be the same in all lines of a run; got {' after '.join(told)}"
+            )
         curve = curves.setdefault(labels, [])
         if curve and values[0] <= curve[-1][0]:
             raise ValueError(
@@ -142,7 +152,24 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     runs = [_result(labels, np.array(curve, float).T, layout) for labels, curve in curves.items()]
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
-    return Source(runs, (), (*notes, *of_methods, *of_games), tuple(sheet.warnings))
+    notes += [*of_methods, *of_games]
+    return Source(runs, (), tuple(notes), tuple(sheet.warnings), _tau_of(runs))
+
+
+def _tau_of(runs: Sequence[RunResult]) -> float:
+    """The threshold of `dormant_percent`: that whose own column has the same, as a report of an
+    experiment at another tau writes it."""
+
+    def is_same(tau: float) -> bool:
+        of_tau = [run.measured.get(dormant_column(tau)) for run in runs]
+        return any(column is not None for column in of_tau) and all(
+            np.isnan(run.dormant_percent).all()
+            if column is None
+            else np.array_equal(column, run.dormant_percent, equal_nan=True)
+            for column, run in zip(of_tau, runs, strict=True)
+        )
+
+    return next(filter(is_same, (DEFAULT_TAU, *TAUS)), DEFAULT_TAU)
 
 
 def _result(
@@ -164,9 +191,14 @@ def _sheet(path: str | Path) -> _Sheet:
         warnings.append(
             f"{path}, line {number}: the last line has no line end and may be cut off: {last[:80]}"
         )
+    # A blank line, or what tells Excel the delimiter.
+    while (first := text.partition("\n")[0]) != text and (
+        not first.strip() or re.fullmatch(r'"?sep=.?"?', first.strip(), re.IGNORECASE)
+    ):
+        text, skipped = text.partition("\n")[2], skipped + 1
     if text.startswith("#"):  # SB3's monitor says there what the environment is
         first, _, text = text.partition("\n")
-        skipped, constants = 1, _monitor(first)
+        skipped, constants = skipped + 1, _monitor(first)
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True,
@@ -292,7 +324,9 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
                     " apart"
                 )
     numbered = "seed" not in {*places, *labels, *told}
-    header = {name: at for at, name in enumerate(sheet.header)}
+    header = {name: at for at, name in enumerate(plain)} | {
+        name: at for at, name in enumerate(sheet.header)
+    }
     further = {name: header[name] for name in FURTHER_COLUMNS if name in header}
     return _Layout(places, labels, runs, numbered, further), notes
 
@@ -323,7 +357,7 @@ def _points(
 
 def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterable[str]) -> _Point:
     for name in ("method", "game"):
-        if _is_nothing(row[name]):
+        if _is_nothing(row[name], _NO_NAME):
             raise ValueError(f"{where}: {name} must be given; got {row[name]!r}")
     seed = _number(row["seed"], "seed", where)
     if seed != int(seed):
@@ -333,7 +367,7 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
         return math.nan if _is_nothing(row.get(name)) else _number(row[name], name, where, *limits)
 
     value = optional("value")
-    setting = "" if _is_nothing(row.get("setting")) else row["setting"]
+    setting = "" if _is_nothing(row.get("setting"), _NO_NAME) else row["setting"]
     method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
     step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
     labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
@@ -353,8 +387,8 @@ def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:
     )
 
 
-def _is_nothing(text: str | None) -> bool:
-    return text is None or text.strip().lower() in _NOTHING
+def _is_nothing(text: str | None, nothing: Collection[str] = _NOTHING) -> bool:
+    return text is None or text.strip().lower() in nothing
 
 
 def _is_number_or_nothing(text: str) -> bool:

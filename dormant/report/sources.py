@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
+from dormant.records.experiment_file import (
+    DEFAULT_TAU,
+    ExperimentFile,
+    PlannedRun,
+    read_experiment,
+)
 from dormant.records.files import (
     CONFIG_FILE,
     EXPERIMENT_FILE,
     FINISHED_FILE,
-    LEASE_FILE,
     METRICS_FILE,
     RUN_FILE,
 )
-from dormant.records.per_iteration import cut as cut_measured
+from dormant.records.restated import at_tau, until, with_alike_returns
 from dormant.records.results import (
     NOT_STARTED,
     UNREADABLE,
@@ -30,10 +34,10 @@ from dormant.records.run_folders import check_places, find_runs, judged, read_pl
 from dormant.report.columns import OWN, Columns
 from dormant.report.csv_results import ForeignFile, read_csv
 from dormant.report.dopamine_results import is_baseline, read_baseline, read_logs
-from dormant.report.lengths import with_lengths
+from dormant.report.lengths import end_of, with_lengths
 from dormant.report.names import one_name, spelled
 from dormant.report.scores import game_key, one_name_of_each
-from dormant.report.tables import sentence
+from dormant.report.strangers import with_strangers
 from dormant.report.tensorboard_results import EVENTS, read_tensorboard
 
 _SHOWS = ("iqm", "return", "dormant_percent", "overlap")
@@ -69,11 +73,11 @@ def read_folder(folder: str | Path, columns: Columns = OWN) -> Collection:
         return _of_source(source, path.stem, None)
     if (path / EXPERIMENT_FILE).is_file():
         found = _of_plan(read_experiment(path), path)
-        return _with_strangers(found, path, (EXPERIMENT_FILE, FINISHED_FILE), columns)
+        return with_strangers(found, path, (EXPERIMENT_FILE, FINISHED_FILE), columns)
     if planned := find_runs(path):
         # The folder may be a run itself.
         own = (METRICS_FILE, CONFIG_FILE, RUN_FILE)
-        return _with_strangers(_of_run_folders(planned, path), path, own, columns)
+        return with_strangers(_of_run_folders(planned, path), path, own, columns)
     # {files of a kind: (what reads them all, whether their points are numbered iterations)}
     readers: dict[str, tuple[Callable[[Path, Columns], Source], bool]] = {
         "*_*.json": (_baselines, True),
@@ -88,7 +92,8 @@ def read_folder(folder: str | Path, columns: Columns = OWN) -> Collection:
             if source.runs or source.absent:
                 found = _of_source(source, path.resolve().name, path, numbered)
                 read = [each.name for each in path.glob(pattern)]
-                return _with_strangers(found, path, read, columns if numbered else OWN)
+                unused = columns if numbered else OWN
+                return with_strangers(found, path, read, unused, all_read="**" in pattern)
             problems += source.notes
     raise FileNotFoundError(
         f"{path} must hold {EXPERIMENT_FILE}, run folders with {METRICS_FILE}, Dopamine's"
@@ -115,20 +120,21 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
     notes = [note for each in (first, *others) for note in each.notes]
     games = {game_key(run.game): run.game for run in planned}
     longest = max(run.agent_steps for run in (*planned, *map(_as_planned, first.runs)))
-    for other in others:
-        name = other.experiment.name
+    names = _different([other.experiment.name for other in others])
+    for name, other in zip(names, others, strict=True):
         known = {(run.method, run.setting) for run in planned}
         default = name if first.experiment.setting_name else ""
-        whole = [run for run in other.partial if run.agent_steps[-1:] >= longest]
+        taus = other.experiment.tau, first.experiment.tau
+        whole = [run for run in other.partial if end_of(run) >= longest]
         reach = {_key(run) for run in whole}
-        added = _cut(_renamed((*other.runs, *whole), games, known, default, name), longest)
+        added = _cut(_renamed((*other.runs, *whole), games, known, default, name), longest, *taus)
         if not added:
             raise ValueError(
                 f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
                 f" steps; got none in {name}"
             )
         left = [run for run in other.partial if _key(run) not in reach]
-        partial += _cut(_renamed(left, games, known, default, name), longest)
+        partial += _cut(_renamed(left, games, known, default, name), longest, *taus)
         short = [absence for absence in other.absent if _key(absence.run) not in reach]
         lacking = [
             # Its folder is one of the other's, and may be the name of one here too.
@@ -147,10 +153,12 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         runs += added
         planned += [*map(_as_planned, added), *(absence.run for absence in lacking)]
         absent += lacking
+    alike, said = with_alike_returns([*runs, *partial])
+    notes += said
     return first._replace(
         experiment=first.experiment._replace(runs=tuple(planned)),
-        runs=tuple(runs),
-        partial=tuple(partial),
+        runs=tuple(alike[: len(runs)]),
+        partial=tuple(alike[len(runs) :]),
         absent=tuple(absent),
         notes=tuple(dict.fromkeys(notes)),
         warnings=tuple(dict.fromkeys(said for each in (first, *others) for said in each.warnings)),
@@ -175,17 +183,18 @@ def _renamed(
     return found
 
 
-def _cut(runs: Iterable[RunResult], longest: int) -> list[RunResult]:
-    """The runs until so many agent steps, without those that have nothing there."""
-    found = []
-    for run in runs:
-        inside = run.agent_steps <= longest
-        if inside.any():
-            cut = {
-                name: getattr(run, name)[inside]
-                for name in ("agent_steps", "returns", "dormant_percent")
-            }
-            found.append(run._replace(**cut, measured=cut_measured(run.measured, inside)))
+def _cut(runs: Iterable[RunResult], longest: int, own_tau: float, tau: float) -> list[RunResult]:
+    """The runs until so many agent steps and at tau, without those that have nothing there."""
+    cut = [until(at_tau(run, own_tau, tau), longest) for run in runs]
+    return [run for run in cut if run.agent_steps.size]
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """The names, those that come again with their number."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}, {number}" if number > 1 else name for number in itertools.count(1))
+        found.append(next(each for each in numbered if each not in found))
     return found
 
 
@@ -202,7 +211,9 @@ def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
     found = [(run, read_planned(root, run, experiment.tau)) for run in experiment.runs]
     elsewhere = root / FINISHED_FILE
     if elsewhere.is_file():
-        found = _with_finished(found, read_csv(elsewhere).runs)
+        finished = read_csv(elsewhere)
+        at_own = [at_tau(run, finished.tau, experiment.tau) for run in finished.runs]
+        found = _with_finished(found, at_own)
         taken = sum(result is not None and result.folder is None for _, (result, _) in found)
         notes = [*notes, f"{taken} runs were made elsewhere: {FINISHED_FILE} has them"]
     return _collection(experiment, found, root, Source([], notes=tuple(notes)))
@@ -254,7 +265,7 @@ def _without_plan(
         for run, (_, absence) in judged
         if absence and _key(run) not in before
     ]
-    experiment = _experiment([run for run, _ in judged], name)
+    experiment = _experiment([run for run, _ in judged], name)._replace(tau=source.tau)
     return _collection(experiment, judged, root, source._replace(notes=(*source.notes, *short)))
 
 
@@ -265,13 +276,16 @@ def _collection(
     source: Source,
 ) -> Collection:
     readings = [reading for _, reading in found]
+    runs = [result for result, absence in readings if result and not absence]
+    partial = [result for result, absence in readings if result and absence]
+    alike, said = with_alike_returns([*runs, *partial])
     return Collection(
         experiment=experiment,
-        runs=tuple(result for result, absence in readings if result and not absence),
-        partial=tuple(result for result, absence in readings if result and absence),
+        runs=tuple(alike[: len(runs)]),
+        partial=tuple(alike[len(runs) :]),
         absent=tuple(absence for _, absence in readings if absence),
         folder=root,
-        notes=tuple(dict.fromkeys(source.notes)),
+        notes=tuple(dict.fromkeys((*source.notes, *said))),
         warnings=source.warnings,
     )
 
@@ -291,22 +305,6 @@ def _names(
     methods, of_methods = one_name("method", (method for method, _ in pairs), spelled)
     games, of_games = one_name("game", (game for _, game in pairs), one_name_of_each)
     return methods, games, (*of_methods, *of_games)
-
-
-def _with_strangers(
-    collection: Collection, root: Path, read: Sequence[str], unused: Columns
-) -> Collection:
-    """With notes on the files in the folder itself that are not of the kind that was read, and on
-    options that do not concern it."""
-    files = sorted(path.name for path in root.iterdir() if path.is_file())
-    known = {*read, LEASE_FILE}
-    names = [name for name in files if name not in known and not name.startswith(".")]
-    notes = list(collection.notes)
-    if names:
-        notes.append(f"files in {root} of another kind were passed over: {sentence(names)}")
-    if unused != OWN:
-        notes.append(f"--columns and --step_unit are of CSV files and TensorBoard, not of {root}")
-    return collection._replace(notes=tuple(notes))
 
 
 def _as_planned(run: RunResult) -> PlannedRun:
@@ -359,19 +357,22 @@ def _baselines(root: Path, columns: Columns) -> Source:
 
 def _csv_files(root: Path, columns: Columns) -> Source:
     """All CSV files in a folder; one that has other columns is passed over."""
-    runs: list[RunResult] = []
+    read: list[tuple[Path, Source]] = []
     notes: list[str] = []
-    warnings: list[str] = []
     for path in sorted(root.glob("*.csv")):
         try:
-            found = read_csv(path, columns, number=len(runs))
+            found = read_csv(path, columns, number=sum(len(source.runs) for _, source in read))
         except ForeignFile as error:
             notes.append(f"{path.name} was passed over: {error}")
         else:
-            runs += found.runs
+            read.append((path, found))
             notes += found.notes
-            warnings += found.warnings
-    return Source(runs, (), tuple(notes), tuple(warnings))
+    _check_different((run, path.name) for path, source in read for run in source.runs)
+    taus = {source.tau for _, source in read}
+    tau = taus.pop() if len(taus) == 1 else DEFAULT_TAU
+    runs = [at_tau(run, source.tau, tau) for _, source in read for run in source.runs]
+    warnings = [warning for _, source in read for warning in source.warnings]
+    return Source(runs, (), tuple(notes), tuple(warnings), tau)
 
 
 def _logs(root: Path, columns: Columns) -> Source:

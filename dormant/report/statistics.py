@@ -191,8 +191,15 @@ class Statistics:
         return self._planned[method, setting, game]
 
     def _planned_games(self, method: str, setting: str) -> list[str]:
-        """In an order of their own: the strata are drawn in it, so it decides the digits."""
-        return sorted(game for *of, game in self._planned if of == [method, setting])
+        """In an order of their own: the strata are drawn in it, so it decides the digits.
+
+        Where nobody planned they are all that there are: an average of fewer games would stand
+        beside one of all.
+        """
+        games = [game for *of, game in self._planned if of == [method, setting]]
+        if games and not self.collection.experiment.scale:
+            games = list({game for *_, game in self._planned})
+        return sorted(games)
 
 
 def places(length: int, points: int) -> np.ndarray:

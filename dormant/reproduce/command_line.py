@@ -8,9 +8,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from dormant.checks import check, check_count
+from dormant.command_parser import CommandParser
 from dormant.data_files import data_folder
 from dormant.hardware import hardware_of
 from dormant.interruption import Interrupted, interruptible
@@ -216,17 +216,8 @@ def _summary(planned: Sequence[Job], failures: Sequence[Failure], folder: Path, 
     return "\n".join([*lines, f"next: python -m dormant.report {shlex.quote(str(folder))}"])
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"dormant.reproduce: {message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m dormant.reproduce", description=DESCRIPTION, allow_abbrev=False
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("dormant.reproduce", DESCRIPTION)
     parser.add_argument(
         "name",
         nargs="?",

@@ -5,7 +5,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from dormant.records.experiment_file import PaperValue
+from dormant.records.experiment_file import DEFAULT_TAU, PaperValue
 
 SCALES = ("paper", "mini", "smoke")
 TRAIN, TRAIN_VECTORIZED = "dormant.train", "dormant.train_vectorized"
@@ -127,7 +127,7 @@ class Experiment:
     caveats: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Bindings] = dataclasses.field(default_factory=dict)
-    tau: float = 0.1
+    tau: float = DEFAULT_TAU
     default_scale: str = "smoke"
 
     @property

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,8 +105,8 @@ def _is_finished_in(path: Path, run: PlannedRun) -> bool:
     """Whether a table of runs that were made elsewhere has a planned run to its end."""
     if not path.is_file():
         return False
-    steps = _last_steps(path, path.stat().st_mtime_ns)
-    return steps.get(_key(run), 0) >= run.agent_steps
+    found = _finished_runs(path, path.stat().st_mtime_ns).get(_key(run))
+    return found is not None and found.last >= run.agent_steps
 
 
 def _key(run: PlannedRun) -> tuple[str, ...]:
@@ -113,28 +114,53 @@ def _key(run: PlannedRun) -> tuple[str, ...]:
     return run.method, run.setting, run.game, str(run.seed)
 
 
+_NAMES = {"method", "setting", "game"}
+_COLUMNS = ("method", "setting", "game", "seed", "agent_step", "return")
+
+
+class _FinishedRun(NamedTuple):
+    last: float  # the agent step of its last iteration
+    before: float  # that of the one before; -1 without one
+
+
 @functools.lru_cache(maxsize=4)
-def _last_steps(path: Path, _: int) -> dict[tuple[str, ...], float]:
-    """{(method, setting, game, seed): the last agent step that the file has}.
+def _finished_runs(path: Path, _: int) -> dict[tuple[str, ...], _FinishedRun]:
+    """{(method, setting, game, seed): its end} of all runs that the file has.
 
     Raises:
-      ValueError: it is no such table.
+      ValueError: it is no such table, or a line of it was changed or cut off.
     """
-    found: dict[tuple[str, ...], float] = {}
+    found: dict[tuple[str, ...], _FinishedRun] = {}
+    where = str(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                key = (row["method"], row["setting"], row["game"], row["seed"])
-                found[key] = max(found.get(key, 0.0), float(row["agent_step"]))
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        said = f"a results.csv that dormant.report wrote ({error!r})"
-        raise ValueError(f"`--finished` must be {said}; got {path}") from error
+            text = file.read()
+        rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        if lacking := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"it lacks the column {lacking[0]}")
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise ValueError("it has other fields than the header")
+            key = (row["method"], row["setting"], row["game"], row["seed"])
+            for name in row.keys() - _NAMES:
+                if row[name] and not math.isfinite(float(row[name])):
+                    raise ValueError(f"its {name} is no finite number")
+            step, before = float(row["agent_step"]), found.get(key, _FinishedRun(-1, -1)).last
+            if step <= before:
+                raise ValueError("its agent_step is not above that of the line before")
+            found[key] = _FinishedRun(step, before)
+        if not text.endswith("\n"):
+            raise ValueError("it has no end, and may be cut off")
+    except (ValueError, csv.Error) as error:
+        said = f"`--finished` must be a results.csv that dormant.report wrote; got {where}: {error}"
+        raise ValueError(said) from error
     return found
 
 
 def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> None:
-    """Checks that a file is a results.csv with runs of an experiment, and lacks none that its
-    folder has one of already.
+    """Checks that a file is a results.csv with runs of an experiment as long as these are, and
+    lacks none that its folder has one of already.
 
     Raises:
       OSError: it cannot be read.
@@ -142,12 +168,19 @@ def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> N
     """
     own = root / FINISHED_FILE
     check(path.is_file(), "--finished", "a results.csv that dormant.report wrote", str(path))
-    found = _last_steps(path, path.stat().st_mtime_ns)
-    known = _last_steps(own, own.stat().st_mtime_ns) if own.is_file() else {}
+    found = _finished_runs(path, path.stat().st_mtime_ns)
+    known = _finished_runs(own, own.stat().st_mtime_ns) if own.is_file() else {}
     allowed = f"a table of runs of this experiment, with all that {own} has"
     check(bool(found.keys() & set(map(_key, runs))), "--finished", allowed, str(path))
     lacking = known.keys() - found.keys()
     check(not lacking, "--finished", allowed, f"{path}, which lacks {len(lacking)} of them")
+    for run in runs:
+        ends = found.get(_key(run))
+        # The last iteration may end a little after what was planned, and no other one.
+        if ends is not None and ends.before >= run.agent_steps:
+            length = f"{path}, where {run.folder} has {ends.last:,.0f} (of another scale?)"
+            allowed = f"a table of runs of {run.agent_steps:,} agent steps"
+            check(False, "--finished", allowed, length)
 
 
 class LastRecord(NamedTuple):

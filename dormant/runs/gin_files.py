@@ -216,7 +216,7 @@ def _follow(key: _Key, way: Mapping[_Key, str], done: set[_Key]) -> None:
     done.add(key)
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
     """The first line of an error's text; gin appends lines that say where it was called from."""
     return str(error).strip().split("\n")[0]
 
@@ -229,8 +229,11 @@ def _explain_gin_error(error: Exception) -> str:
         return _unclosed(error, "in --gin_bindings")
     if isinstance(error, SyntaxError):
         where = f'in "{error.filename}"' if error.filename else "in --gin_bindings"
-        text = (error.text or "").strip()
-        return f"gin: {error.msg.strip('.')} {where}, line {error.lineno}: {text}"
+        text, problem = (error.text or "").strip(), error.msg.strip(".")
+        if token := re.search(r"Failed to parse token '(.*)'", problem):
+            allowed = "a number, a quoted text, True, False, None, a list of these, @name or %name"
+            problem = f"a value must be {allowed}; got {token[1]}"
+        return f"gin: {one_line(problem)} {where}, line {error.lineno}: {text}"
     location = re.search(r'\n  In (?:file "(?P<file>.*)",|bindings.*) line (?P<line>\d+)', text)
     where = ""
     if location:

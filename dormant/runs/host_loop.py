@@ -185,6 +185,7 @@ class HostLoop:
           OSError: when the disk is full or a folder cannot be written; it names the file.
         """
         with self._saved.held():
+            is_over = self.start_iteration >= self._length.num_iterations
             each: list[RunRecord] = []
             for folder, member in self._members.items():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -196,13 +197,14 @@ class HostLoop:
                     config=gin.operative_config_str(),
                     side_by_side=member.values,
                     changed=self._saved.changed,
+                    is_over=is_over,
                 )
                 each.append(record)
             records = RunRecords(each)
             for number, said in self._failed.items():
                 records.end(number, NotFinite(said))
             with ending(records):
-                if self.start_iteration < self._length.num_iterations:
+                if not is_over:
                     self._train(work, records)
         self._raise_failures()
 

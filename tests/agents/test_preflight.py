@@ -58,6 +58,8 @@ def refused(gin_configs, tmp_path, capfd):
         ("include 'dqnn.gin'", "gin: Unable to open file: dqnn.gin in --gin_bindings"),
         ("ReDo.tau = 0.1 0.2", "gin: Expected newline in --gin_bindings, line 1:"
          " ReDo.tau = 0.1 0.2"),
+        ("ReDo.tau = nan", "gin: a value must be a number, a quoted text, True, False, None, a list"
+         " of these, @name or %name; got nan in --gin_bindings, line 1: ReDo.tau = nan"),
         ("ReDo.tau = -0.1", "`ReDo.tau` must be a number >= 0, a schedule of the gradient step,"
          " called, or `adaptive_tau(...)`; got -0.1"),
         ("LearnerOptions.replay_ratio = 0.3", "`replay_ratio` * update_period, the gradient updates"

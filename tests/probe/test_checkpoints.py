@@ -190,7 +190,7 @@ def test_a_truncated_file_is_a_mistake_in_one_line(save, kept, tmp_path):
 def test_a_damaged_orbax_checkpoint_is_a_mistake(tmp_path):
     path = save_orbax(tmp_path)
     (path / "_METADATA").write_text("{")
-    with pytest.raises(ConfigurationError, match="cannot be read as orbax"):
+    with pytest.raises(ConfigurationError, match="_METADATA must say what arrays there are"):
         read_checkpoint(path)
 
 

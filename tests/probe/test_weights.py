@@ -79,3 +79,25 @@ def test_entries_that_are_not_finite_are_counted_and_left_out():
 def test_a_kernel_of_zeros_has_rank_0():
     row = weight_table({"kernel": np.zeros((2, 3))})["kernel"]
     assert row["stable_rank"] == row["effective_rank"] == 0 and row["zero_incoming"] == 1
+
+
+def test_imaginary_parts_count():
+    kernel = (RANDOM.normal(size=(4, 3)) + 1j * RANDOM.normal(size=(4, 3))).astype(np.complex64)
+    row = weight_table({"kernel": kernel})["kernel"]
+    values = np.linalg.svd(kernel, compute_uv=False)
+    assert row["norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
+    assert row["stable_rank"] == pytest.approx((values**2).sum() / values[0] ** 2, rel=1e-5)
+    assert weight_table({"kernel": np.full((4, 3), 1j)})["kernel"]["zero_incoming"] == 0
+    kernel[1, 2] = complex(1, np.nan)
+    assert weight_table({"kernel": kernel})["kernel"]["non_finite"] == 1
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_weights_whose_squares_are_no_numbers_are_measured(size):
+    kernel = RANDOM.normal(size=(4, 3))
+    row, scaled = (weight_table({"kernel": each})["kernel"] for each in (kernel, size * kernel))
+    assert scaled["norm"] == pytest.approx(size * row["norm"])
+    assert scaled["column_norm"] == pytest.approx([size * norm for norm in row["column_norm"]])
+    for name in ("zero_incoming", "near_zero_outgoing", "stable_rank", "effective_rank"):
+        assert scaled[name] == pytest.approx(row[name])
+    assert scaled["isometry"] is None if size > 1 else scaled["isometry"] == pytest.approx(3)

@@ -18,6 +18,7 @@ from dormant.report.claims import (
     UNDECIDED,
     judge,
     judged,
+    main,
     overall,
     short,
     tables,
@@ -237,3 +238,11 @@ def test_the_readme_has_the_papers_claims_alone(tmp_path):
     known = judged(tmp_path, Bootstrap(200))
     assert {each.claim.name for each in known if each.found} == {"H19", "H20", "H21"}
     assert [row[1] for row in short(known).rows] == ["section 1", "figures 3, 9"]  # H21 is ours
+
+
+def test_a_folder_or_an_option_that_is_none_is_a_mistake(tmp_path, capsys):
+    assert main([str(tmp_path / "resutls"), "--short"]) == 2
+    assert "folder must hold the results of experiments; got" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), "--shrot"])
+    assert capsys.readouterr().err.count("\n") == 1

@@ -11,6 +11,8 @@ from dormant.report.csv_results import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder, with_others
 from dormant.report.statistics import Statistics
+from tests.report.conftest import write_plan
+from tests.report.hostile_runs import planned_runs, write_run
 
 
 def source(folder, name, method, games, steps=(10, 20), level=1.0, setting=""):
@@ -69,3 +71,51 @@ def test_the_command_puts_a_csv_file_beside_a_folder(tmp_path, capsys):
     assert main(arguments) == 0
     assert "| ReDo | DQN |" in capsys.readouterr().out
     assert {run.method for run in read_folder(output / "results.csv").runs} == {"ReDo", "DQN"}
+
+
+def test_sources_of_one_name_are_not_pooled(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
+    others = []
+    for place, level in (("a", 5.0), ("b", 9.0)):
+        (tmp_path / place).mkdir()
+        found = source(tmp_path / place, "results", "DQN", ["Pong"], level=level)
+        others.append(read_folder(found))
+    both = with_others(ours, others)
+    last = {run.method: run.returns[-1] for run in both.runs if run.seed == 0}
+    assert last == {"DQN": 2.0, "DQN (results)": 10.0, "DQN (results, 2)": 18.0}
+    assert "results, 2: 3 runs are compared" in both.notes
+
+
+def test_dormant_percentages_are_compared_at_one_tau(tmp_path):
+    runs = [run._replace(method="DQN", setting="", value=None) for run in planned_runs()[:3]]
+    for name, tau in (("low", 0.0), ("high", 0.1)):
+        write_plan(tmp_path / name, runs, tau=tau)
+        for run in runs:
+            write_run(tmp_path / name, run)
+    low, high = (read_folder(tmp_path / name) for name in ("low", "high"))
+    last = high.runs[0].dormant_percent[-1]
+    assert low.runs[0].dormant_percent[-1] == 0.0 != last
+    both = with_others(high, [low])
+    assert [run.dormant_percent[-1] for run in both.runs if run.seed == 0] == [last, last]
+    # What a report of the lower tau wrote says so itself.
+    write_csv(low.runs, tmp_path / "low.csv")
+    again = read_folder(tmp_path / "low.csv")
+    assert again.experiment.tau == 0.0 and again.runs[0].dormant_percent[-1] == 0.0
+    both = with_others(high, [again])
+    assert [run.dormant_percent[-1] for run in both.runs if run.seed == 0] == [last, last]
+    assert "overlap_history" not in both.runs[-1].measured
+    # Of a file that lacks the other tau nothing is known there.
+    write_csv([run._replace(measured={}) for run in low.runs], tmp_path / "plain.csv")
+    plain = with_others(low, [read_folder(tmp_path / "plain.csv")])
+    assert np.isnan(plain.runs[-1].dormant_percent).all()
+
+
+def test_a_run_without_an_iteration_is_compared_with_nothing(tmp_path):
+    runs = planned_runs()[:2]
+    for name in ("ours", "theirs"):
+        write_run(tmp_path / name, runs[0])
+    write_run(tmp_path / "theirs", runs[1], status="running", iterations=1)
+    metrics = tmp_path / "theirs" / runs[1].folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text("utf-8").splitlines(keepends=True)[0], "utf-8")
+    both = with_others(read_folder(tmp_path / "ours"), [read_folder(tmp_path / "theirs")])
+    assert len(both.runs) == 2 and [absence.status for absence in both.absent] == ["running"]

@@ -260,3 +260,46 @@ def test_what_is_compared_is_counted_apart(tmp_path):
 
 def test_own_columns_are_the_default():
     assert OWN.named == {} and OWN.agent_steps(8) == 8.0
+
+
+def test_a_method_may_be_called_none(tmp_path):
+    (run,) = read_csv(write(tmp_path, "none,Pong,0,1,1")).runs
+    assert run.method == "none"
+    header = f"setting,{HEADER}"
+    lines = ("none,DQN,Pong,0,1,1", "l2,DQN,Pong,0,1,1")
+    assert [run.setting for run in read_csv(write(tmp_path, *lines, header=header)).runs] == [
+        "none",
+        "l2",
+    ]
+    with pytest.raises(ValueError, match="line 2: method must be given; got 'nan'"):
+        read_csv(write(tmp_path, "nan,Pong,0,1,1"))
+
+
+def test_further_columns_are_found_in_any_case(tmp_path):
+    header = f"{HEADER},Gradient_Step,Effective Rank,DORMANT_PERCENT_TAU_0"
+    (run,) = read_csv(write(tmp_path, "DQN,Pong,0,1,1,250,9,3", header=header)).runs
+    assert {name: values[0] for name, values in run.measured.items()} == {
+        "gradient_step": 250, "effective_rank": 9, "dormant_percent_tau_0": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["", "sep=,", '"sep=,"', "\n\n"])
+def test_what_editors_put_before_the_header_is_passed_over(first, tmp_path):
+    source = read_csv(write(tmp_path, HEADER, "DQN,Pong,0,1,1", header=first))
+    assert points(source.runs[0]) == [(1.0, 1.0)]
+    with pytest.raises(ValueError, match=f"line {first.count(chr(10)) + 3}: return must be"):
+        read_csv(write(tmp_path, HEADER, "DQN,Pong,0,1,x", header=first))
+
+
+def test_a_value_that_changes_within_a_run_is_named(tmp_path):
+    header = f"setting,value,{HEADER}"
+    lines = ("a,1,DQN,Pong,0,1,1", "a,,DQN,Pong,0,2,1")
+    with pytest.raises(ValueError, match="line 3: value must be .* got nothing after 1"):
+        read_csv(write(tmp_path, *lines, header=header))
+
+
+def test_a_seed_in_two_files_names_both(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        write(tmp_path, "DQN,Pong,0,1,1", name=name)
+    with pytest.raises(ValueError, match=r"seed 0 of DQN, Pong, in a\.csv and in b\.csv"):
+        read_folder(tmp_path)

@@ -5,6 +5,7 @@
 import itertools
 import json
 import pickle
+import shutil
 from collections import OrderedDict
 
 import numpy as np
@@ -425,3 +426,58 @@ def test_tensorboards_tags_and_the_option_are_said(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     found = read_folder(tmp_path, columns)
     assert list(found.runs[0].returns) == [1] and any("cut off" in note for note in found.notes)
+
+
+def test_a_copy_of_another_run_is_none(folder):
+    copied, original = (folder / run.folder for run in (RUNS[1], RUNS[0]))
+    shutil.rmtree(copied)
+    shutil.copytree(original, copied)
+    found = read_folder(folder)
+    ((absence,), (run,)) = found.absent, found.runs
+    assert run.seed == 0 and "seed must be the planned 1; got 0 (a copy" in absence.problem
+
+
+def test_of_a_run_that_is_longer_than_planned_the_planned_length_counts(folder):
+    plan(folder, [run._replace(agent_steps=3000) for run in RUNS[:2]])
+    for run in read_folder(folder).runs:
+        assert run.agent_steps[-1] == 3000 == run.records.tracking[-1].agent_step
+        assert len(run.returns) == len(run.dormant_percent) == 3
+
+
+def test_what_no_table_has_is_named(folder):
+    write_run(folder, RUNS[2])
+    (folder / "others").mkdir()
+    (folder / "others" / "more.csv").write_text("method\n", encoding="utf-8")
+    events(folder / "tensorboard", "charts/episodic_return", [(1, 1.0)])
+    report = folder / "report"
+    (report / "tables").mkdir(parents=True)
+    (report / "results.csv").write_text("method\n", encoding="utf-8")
+    (note,) = [note for note in read_folder(folder).notes if "not read" in note]
+    assert f"{RUNS[2].folder}, others/more.csv, tensorboard/events" in note and "report" not in note
+
+
+def test_returns_of_evaluation_and_of_training_are_not_averaged(tmp_path):
+    for run in RUNS[:2]:
+        write_run(tmp_path, run)
+    metrics = tmp_path / RUNS[0].folder / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+    for line in lines:
+        if line["kind"] == "iteration":
+            line |= {"eval_returns": [100.0], "eval_average_return": 100.0}
+            line["eval_episode_lengths"] = [5]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    found = read_folder(tmp_path)
+    assert {run.seed: run.returns[0] for run in found.runs} == {0: 1.0, 1: 2.0}
+    assert any("1 runs were evaluated in each iteration and others not" in n for n in found.notes)
+    shutil.rmtree(tmp_path / RUNS[1].folder)
+    (alone,) = read_folder(tmp_path).runs
+    assert alone.returns[0] == 100.0
+
+
+def test_a_run_that_nobody_says_is_finished_is_not_said_to_run(tmp_path):
+    write_run(tmp_path, RUNS[0])
+    (tmp_path / RUNS[0].folder / "run.json").unlink()
+    (absence,) = read_folder(tmp_path).absent
+    assert absence.problem.endswith(
+        "5,000 of 5,000 agent steps, and no run.json says that it is finished"
+    )

@@ -20,8 +20,10 @@ from dormant.report.bootstrap import (
 )
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.scores import normalization, normalized
+from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table, csv_text, latex, markdown
+from tests.report.foreign import write
 
 GAMES = ("Pong", "Asterix", "Breakout")
 METHODS = {"DQN": 0.0, "DQN + ReDo": 0.3}
@@ -314,3 +316,16 @@ def test_tables_escape_what_their_format_reads_otherwise():
     assert r"1 $\pm$ 2 & x\textless{}y \\" in latex(TABLE) and r"note \$1" in latex(TABLE)
     assert "| a_b | c\\|d |" in markdown(TABLE) and "x&lt;y" in markdown(TABLE)
     assert csv_text(TABLE).splitlines() == ["a_b,c|d", "1 ± 2,x<y", '{e},"f,g"']
+
+
+def test_without_a_plan_an_aggregate_is_of_all_games(tmp_path):
+    lines = [
+        f"{method},{game},{seed},10,{seed + 1}"
+        for method, games in {"DQN": ("Pong", "Breakout"), "ReDo": ("Breakout",)}.items()
+        for game in games
+        for seed in range(3)
+    ]
+    found = statistics(read_folder(write(tmp_path, *lines)), 20)
+    assert found.aggregate("DQN", "").runs == 6
+    with pytest.raises(ValueError, match="all 2 games of ReDo must have a whole run; .* Pong"):
+        found.aggregate("ReDo", "")

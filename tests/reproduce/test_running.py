@@ -133,10 +133,8 @@ def test_what_was_made_elsewhere_is_no_command_of_a_dry_run(tmp_path, capsys):
     asked = ["fig1", "--scale=paper", "--games=Pong", f"--finished={table}", "--dry_run"]
     planned = jobs_of(catalog.find("fig1"), "paper", folder, games=["Pong"])
     (made,) = planned[0].runs
-    lines = ["method,setting,game,seed,agent_step,measure,value"]
-    lines.append(
-        f"{made.method},{made.setting},{made.game},{made.seed},{made.agent_steps},return,1"
-    )
+    lines = ["method,setting,game,seed,agent_step,return"]
+    lines.append(f"{made.method},{made.setting},{made.game},{made.seed},{made.agent_steps},1")
     table.write_text("\n".join(lines) + "\n", "utf-8")
     assert main([*asked, f"--base_dir={folder}"]) == 0
     printed = capsys.readouterr().out
@@ -160,6 +158,35 @@ def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
     (folder / FINISHED_FILE).write_text("a,b\n1,2\n")
     assert main(arguments[:2]) == 2
     assert f"got {folder / FINISHED_FILE}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(",return", ",score"), "it lacks the column return"),
+        (lambda text: text.replace(",5\n", ",abc\n"), "line 2: could not convert string to float"),
+        (lambda text: text.replace(",5\n", ",nan\n"), "line 2: its return is no finite number"),
+        (lambda text: text[:-3], "line 2: it has other fields than the header"),
+        (lambda text: text[:-1], "line 2: it has no end, and may be cut off"),
+        (lambda text: text + text.splitlines()[1] + "\n", "line 3: its agent_step is not above"),
+        (
+            lambda text: text + text.splitlines()[1].replace(",5", "0,5") + "\n",
+            "(of another scale?)",
+        ),
+    ],
+)
+def test_a_table_of_runs_that_no_report_would_read_is_refused(change, said, tmp_path, capsys):
+    folder, table = tmp_path / "x", tmp_path / "results.csv"
+    made = jobs_of(catalog.find("fig1"), "smoke", folder)[0].runs[0]
+    line = f"{made.method},{made.setting},{made.game},{made.seed},{made.agent_steps},5\n"
+    good = "method,setting,game,seed,agent_step,return\n" + line
+    asked = ["fig1", "--scale=smoke", f"--base_dir={folder}", "--dry_run", f"--finished={table}"]
+    table.write_text(good, "utf-8")
+    assert main(asked) == 0
+    table.write_text(change(good), "utf-8")
+    capsys.readouterr()
+    assert main(asked) == 2
+    assert said in capsys.readouterr().err and not folder.exists()
 
 
 def test_a_run_that_cannot_be_read_is_listed_and_not_touched(prepared):
