@@ -29,7 +29,10 @@ SEEDS = 10
 # Those of the first sweep, which the page of results shows whole.
 SHOWN = ("minatar_replay_ratio", "minatar_fixed_budget", "minatar_utility", "minatar_prune")
 # Those that docs/evidence.md tells of, as far as they are done.
-EVIDENCE = (*("minatar_convolution", "minatar_rates", "minatar_tau", "minatar_width", "digits"),)
+EVIDENCE = (
+    *("minatar_convolution", "minatar_rates", "minatar_tau", "minatar_width", "minatar_offline"),
+    "digits",
+)
 
 
 def main_table(name):
