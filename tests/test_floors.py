@@ -91,6 +91,7 @@ COMMANDS = ("train", "train_vectorized", "study", "__main__")
 GROUND = (
     "graph",
     "checks",
+    "command_parser",
     "hardware",
     "memory",
     "data_files",

@@ -14,7 +14,7 @@ from dormant.checks import check_choice, check_number
 from dormant.graph import Entries, NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, actable_layers, check_training
 from dormant.interventions.moments import reset_moments
-from dormant.interventions.recycling import have_finite
+from dormant.interventions.recycling import have_finite, in_dtypes_of
 
 # Of how far a score is above the threshold, times the sharpness: 1 at 0 and below.
 TRANSFORMS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -78,8 +78,7 @@ def partial_recycling(
 
     def act(params, opt_state, masks, key, state, scores):
         old = graph.parameters.leaves("params", params)
-        drawn = graph.parameters.leaves("fresh", init(key))
-        drawn = {path: leaf.astype(old[path].dtype) for path, leaf in drawn.items()}
+        drawn = in_dtypes_of(old, graph.parameters.leaves("fresh", init(key)))
         fractions, acted = {}, {}
         for name in layers:
             layer = graph[name]

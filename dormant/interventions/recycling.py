@@ -78,6 +78,16 @@ def recycle(
     return recycle_usable(graph, params, fresh, masks, **options)[0]
 
 
+def in_dtypes_of(
+    old: Mapping[str, jax.Array], drawn: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """Fresh leaves in the dtypes of the old ones; a typed key, which is cast to none, as it is."""
+    return {
+        path: leaf if leaf.dtype == old[path].dtype else leaf.astype(old[path].dtype)
+        for path, leaf in drawn.items()
+    }
+
+
 def recycle_usable(
     graph: NeuronGraph,
     params: Any,
@@ -94,7 +104,7 @@ def recycle_usable(
     wiring = with_flatten_layout(graph, flatten_layout)
     old = graph.parameters.leaves("params", params)
     drawn = graph.parameters.leaves("fresh", fresh)
-    drawn = {path: leaf.astype(old[path].dtype) for path, leaf in drawn.items()}
+    drawn = in_dtypes_of(old, drawn)
 
     def incoming_values(layer: Layer, mask: jax.Array) -> _Values:
         for entries in layer.incoming:

@@ -109,6 +109,11 @@ def score_inputs(
     return ScoreInputs(params, activations, **found)
 
 
+def magnitudes(activation: jax.Array) -> jax.Array:
+    """Absolute activations in float32, also of complex ones."""
+    return jnp.abs(activation).astype(jnp.float32)
+
+
 def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """A neuron's mean absolute activation over its layer's: `s_i = E|h_i| / mean_k E|h_k|`.
 
@@ -127,8 +132,7 @@ def dormancy_scores(activations: Mapping[str, jax.Array]) -> dict[str, jax.Array
     """
     check_mapping("activations", activations, "{layer: (B, …, H)}")
     return {
-        name: relative_to_layer(jnp.abs(activation.astype(jnp.float32)))
-        for name, activation in activations.items()
+        name: relative_to_layer(magnitudes(activation)) for name, activation in activations.items()
     }
 
 
@@ -201,7 +205,7 @@ def contribution_score(
     found = {}
     for name, activation in activations.items():
         layer = graph[name]
-        magnitude = jnp.abs(activation.astype(jnp.float32))
+        magnitude = magnitudes(activation)
         mean = jnp.mean(magnitude, axis=tuple(range(magnitude.ndim - 1)))
         found[name] = mean * sums_of_weights(leaves, layer, "outgoing")
     return found

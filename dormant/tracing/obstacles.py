@@ -92,7 +92,9 @@ class Obstacles:
                 return f"its neurons are {label.mixing} before {reader_name} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
                 return f"{reader_name} reads its neurons with shared weights"
-            if not self.zero_with_parameters.issuperset(structure.maps[read.reader].kernels):
+            # Of `kernel + shared` the one is cut and the other is not.
+            uncut = {entries.leaf for entries in read.rows if entries.shared}
+            if not self._zero_without(uncut).issuperset(structure.maps[read.reader].kernels):
                 return f"the weights of {reader_name} are not 0 where their parameters are"
             if read.operand not in zero:
                 company = self._company({read.layer: read.operand})
@@ -104,6 +106,12 @@ class Obstacles:
                 which = f", {output.name}" if output.name else ""
                 return f"its activations are also an output of the network{which}"
         return None
+
+    def _zero_without(self, uncut: set[int]) -> set[int]:
+        """`zero_with_parameters` where some arrays are not cut."""
+        if not uncut:
+            return self.zero_with_parameters
+        return zero_with_parameters(self.structure.program, self.structure.connections, uncut)
 
     def _stream(self, reads: Sequence[Read]) -> str | None:
         """The reason if a layer is read in a residual stream, also where that is normalized."""

@@ -84,17 +84,22 @@ def kept_outputs(
     returning = {
         (path[1:], np.shape(leaf)) for path, leaf in jax.tree_util.tree_flatten_with_path(inputs)[0]
     }
-    kept = []
+    kept, statistics = [], []
     for value, path in zip(program.outputs, program.output_paths, strict=True):
         place, *rest = path
         if getattr(place, "idx", None) != 0:
             continue
         is_collection = any(str(getattr(key, "key", "")) in _COLLECTIONS for key in rest)
         labels = connections.layers_of.get(value, {}).values()
-        comes_back = any(
+        # What is returned alone has no place by which it could come back.
+        comes_back = bool(rest) and any(
             (tuple(rest[start:]), program.shapes[value]) in returning for start in (0, 1)
         )
         is_statistic = comes_back and all(label.statistic for label in labels)
+        output = Output(value, jax.tree_util.keystr(tuple(rest)))
         if chosen or not (is_collection or is_statistic):
-            kept.append(Output(value, jax.tree_util.keystr(tuple(rest))))
-    return tuple(kept)
+            kept.append(output)
+        elif not is_collection:
+            statistics.append(output)
+    # A network that returned statistics alone would have no outputs: those are its outputs.
+    return tuple(kept or statistics)

@@ -5,7 +5,7 @@
 Products with zero count as zero: activations and parameters are assumed to be finite.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 
 # Every result is zero where all is zero that it is made of.
 KEEP_ZERO = (
-    lb.MOVING
-    | POOLS
+    (lb.MOVING - {"gather"})
+    | (POOLS - {"reduce_window"})  # which may be by any function
     | (REDUCTIONS - {"argmax", "argmin"})
     | (SCANS - {"cumlogsumexp"})
     | PRODUCTS
@@ -56,8 +56,13 @@ def keeps_zero(
         return any(fine) and all(
             zero or within(value, low, high) for value, zero in zip(inputs, fine, strict=True)
         )
-    if name in ("div", "rem", "atan2"):
+    if name in ("div", "rem"):
         return vanishes(inputs[0])
+    if name == "atan2":  # pi where the other is negative
+        return within(inputs[1], 0.0, np.inf) and vanishes(inputs[0])
+    if name == "gather":  # out of bounds it may fill in another value
+        fill = operation.params.get("fill_value")
+        return (fill is None or fill == 0) and vanishes(inputs[0])
     if name == "integer_pow":
         return operation.params["y"] > 0 and vanishes(inputs[0])
     if name == "pow":
@@ -69,15 +74,19 @@ def keeps_zero(
     return False
 
 
-def zero_with_parameters(program: Program, connections: Connections) -> set[int]:
+def zero_with_parameters(
+    program: Program, connections: Connections, uncut: Collection[int] = ()
+) -> set[int]:
     """The values whose elements are zero where all parameters are that they are made of.
 
     A kernel that is none of them, such as `softplus(w)`, still reads where its parameters are cut.
+
+    Args:
+      uncut: numbers of parameter arrays that are not zero.
     """
     zero = set(connections.zeros)
-    zero.update(
-        value for leaf, value in enumerate(program.parameters) if leaf not in connections.left_out
-    )
+    kept = {*connections.left_out, *uncut}
+    zero.update(value for leaf, value in enumerate(program.parameters) if leaf not in kept)
 
     def made_of_zeros(operation: Operation) -> bool:
         inputs = operation.inputs

@@ -122,7 +122,8 @@ def test_asked_again_it_writes_what_is_not_whole(tmp_path, monkeypatch, capsys):
 
 def write_whole(folder, run):
     (other, *_) = planned_runs()
-    write_run(folder, other._replace(**{"folder": run.folder, "agent_steps": run.agent_steps}))
+    own = {"folder": run.folder, "seed": run.seed, "agent_steps": run.agent_steps}
+    write_run(folder, other._replace(**own))
 
 
 @pytest.mark.parametrize(
