@@ -153,16 +153,25 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         runs += added
         planned += [*map(_as_planned, added), *(absence.run for absence in lacking)]
         absent += lacking
-    alike, said = with_alike_returns([*runs, *partial])
-    notes += said
-    return first._replace(
+    together = first._replace(
         experiment=first.experiment._replace(runs=tuple(planned)),
-        runs=tuple(alike[: len(runs)]),
-        partial=tuple(alike[len(runs) :]),
+        runs=tuple(runs),
+        partial=tuple(partial),
         absent=tuple(absent),
         notes=tuple(dict.fromkeys(notes)),
         warnings=tuple(dict.fromkeys(said for each in (first, *others) for said in each.warnings)),
         compared=tuple(planned[len(first.experiment.runs) :]),
+    )
+    return _with_alike_returns(together)
+
+
+def _with_alike_returns(collection: Collection) -> Collection:
+    runs, count = [*collection.runs, *collection.partial], len(collection.runs)
+    alike, said = with_alike_returns(runs)
+    return collection._replace(
+        runs=tuple(alike[:count]),
+        partial=tuple(alike[count:]),
+        notes=tuple(dict.fromkeys((*collection.notes, *said))),
     )
 
 
@@ -276,18 +285,16 @@ def _collection(
     source: Source,
 ) -> Collection:
     readings = [reading for _, reading in found]
-    runs = [result for result, absence in readings if result and not absence]
-    partial = [result for result, absence in readings if result and absence]
-    alike, said = with_alike_returns([*runs, *partial])
-    return Collection(
+    collection = Collection(
         experiment=experiment,
-        runs=tuple(alike[: len(runs)]),
-        partial=tuple(alike[len(runs) :]),
+        runs=tuple(result for result, absence in readings if result and not absence),
+        partial=tuple(result for result, absence in readings if result and absence),
         absent=tuple(absence for _, absence in readings if absence),
         folder=root,
-        notes=tuple(dict.fromkeys((*source.notes, *said))),
+        notes=source.notes,
         warnings=source.warnings,
     )
+    return _with_alike_returns(collection)
 
 
 def _with_one_name(runs: Sequence[_Run]) -> tuple[list[_Run], tuple[str, ...]]:
