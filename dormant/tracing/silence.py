@@ -12,7 +12,7 @@ from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import NONE
 from dormant.tracing.uses import different_neurons
-from dormant.tracing.zero_rules import KEEP_ZERO, keeps_zero
+from dormant.tracing.zero_rules import keeps_zero, leaves_zero
 
 
 def silenced_values(
@@ -57,7 +57,7 @@ def silenced_values(
         return value in connections.zeros or (value in zero and covers(value, output))
 
     def keeps(operation: Operation, output: int) -> bool:
-        if operation.name in KEEP_ZERO:
+        if leaves_zero(operation):
             return zero.issuperset(holding.intersection(operation.inputs))
         return keeps_zero(operation, lambda value: vanishes(value, output), connections)
 

@@ -15,8 +15,7 @@ from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 
-# Every result is zero where all is zero that it is made of.
-KEEP_ZERO = (
+_KEEP_ZERO = (
     (lb.MOVING - {"gather"})
     | (POOLS - {"reduce_window"})  # which may be by any function
     | (REDUCTIONS - {"argmax", "argmin"})
@@ -30,11 +29,19 @@ KEEP_ZERO = (
 _ALL_ZERO = frozenset("add add_any sub select_n".split())
 
 
+def leaves_zero(operation: Operation) -> bool:
+    """Whether every result of an operation is zero where all is zero that it is made of."""
+    if operation.name == "gather":  # NaN, filled in out of bounds, stays so when readers are cut
+        fill = operation.params.get("fill_value")
+        return fill is None or fill == 0 or bool(np.isnan(fill))
+    return operation.name in _KEEP_ZERO
+
+
 def keeps_zero(
     operation: Operation, vanishes: Callable[[int], bool], connections: Connections
 ) -> bool:
-    """Whether the results of an operation that is not in `KEEP_ZERO` are zero in the places where
-    `vanishes` says that its operands are."""
+    """Whether the results of an operation that does not leave every zero (`leaves_zero`) are zero
+    in the places where `vanishes` says that its operands are."""
     name, inputs = operation.name, operation.inputs
 
     def within(value: int, low: float, high: float) -> bool:
@@ -60,9 +67,6 @@ def keeps_zero(
         return vanishes(inputs[0])
     if name == "atan2":  # pi where the other is negative
         return within(inputs[1], 0.0, np.inf) and vanishes(inputs[0])
-    if name == "gather":  # out of bounds it may fill in another value
-        fill = operation.params.get("fill_value")
-        return (fill is None or fill == 0) and vanishes(inputs[0])
     if name == "integer_pow":
         return operation.params["y"] > 0 and vanishes(inputs[0])
     if name == "pow":
@@ -96,7 +100,7 @@ def zero_with_parameters(
         return zero.issuperset(moved)
 
     for operation in program.operations:
-        if operation.name in KEEP_ZERO:
+        if leaves_zero(operation):
             stays = made_of_zeros(operation)
         else:
             stays = keeps_zero(operation, zero.__contains__, connections)
