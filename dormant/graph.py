@@ -126,7 +126,8 @@ class Layer:
       name: path of its kernel without the last part, such as `Dense_0`.
       neurons: number of neurons H; a feature map of a convolution is one neuron.
       incoming: entries that feed each neuron: kernel columns, biases, normalization parameters.
-      outgoing: entries of later kernels that read each neuron.
+      outgoing: entries of later kernels that read each neuron; where a kernel is the product of several
+        arrays, of the largest one.
       fed_by: names of the layers that it reads; `"input"` for the network's inputs.
       read_by: names of the layers that read it.
       obstacle: None when a silent neuron of the layer can be recycled without changing the

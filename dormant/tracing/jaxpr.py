@@ -54,6 +54,10 @@ class Program(NamedTuple):
     conditional: frozenset[int]  # values that only one branch of a `cond` computes
     output_paths: tuple[tuple[Any, ...], ...]  # where in the returned tree each output stands
 
+    def holds_numbers(self, value: int) -> bool:
+        """Whether a value is floating or complex, rather than integers, booleans or keys."""
+        return jax.dtypes.issubdtype(self.dtypes[value], np.inexact)
+
 
 class Fixed(NamedTuple):
     """A Python value among the inputs, such as `train=True`, that a program is read for."""

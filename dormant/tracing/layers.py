@@ -12,6 +12,7 @@ from dormant.graph import Entries, IndexMap, Layer
 from dormant.tracing import labels as lb
 from dormant.tracing.activations import activation_value
 from dormant.tracing.connections import Connections, EntryMap, TraceError
+from dormant.tracing.cuts import Cuts
 from dormant.tracing.ensembles import ensemble_members
 from dormant.tracing.jaxpr import Program
 from dormant.tracing.labels import MIXED, NONE
@@ -56,7 +57,8 @@ class _Builder:
 
     def __init__(self, structure: Structure, kept: tuple[Output, ...]):
         self.structure, self.kept = structure, kept
-        self.obstacles = Obstacles(structure, kept)
+        self.cuts = Cuts(structure)
+        self.obstacles = Obstacles(structure, self.cuts, kept)
         program, connections = structure.program, structure.connections
         self.position = {v: at for at, op in enumerate(program.operations) for v in op.outputs}
         self.feeding: dict[int, list[int]] = {}  # of each linear map, what it reads
@@ -100,7 +102,8 @@ class _Builder:
         ancestors = set().union(*(structure.ancestors(*each) for each in activations.items()))
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
-        outgoing = [("kernel", entries) for read in reads for entries in read.rows]
+        cuts = [read.rows if obstacle else self.cuts.of(read) or read.rows for read in reads]
+        outgoing = [("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
         linear = {use: structure.maps[use].output for use in uses}
         places = [

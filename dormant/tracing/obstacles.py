@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dormant.graph import some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Elementwise, EntryMap, Read
+from dormant.tracing.cuts import Cuts
 from dormant.tracing.jaxpr import Operation
 from dormant.tracing.labels import NONE
 from dormant.tracing.outputs import Output
@@ -14,14 +15,13 @@ from dormant.tracing.overlaps import any_overlap
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.structure import Structure
 from dormant.tracing.uses import Sharing, consistent, different_neurons
-from dormant.tracing.zero_rules import zero_with_parameters
 
 
 class Obstacles:
     """Tells of any layer what stands in the way of its recycling, for the outputs `kept`."""
 
-    def __init__(self, structure: Structure, kept: Sequence[Output]):
-        self.structure, self.kept = structure, kept
+    def __init__(self, structure: Structure, cuts: Cuts, kept: Sequence[Output]):
+        self.structure, self.cuts, self.kept = structure, cuts, kept
         self.leading = _leading_to(structure, {output.value for output in kept})
         connections = structure.connections
         self.sharing = Sharing(connections, list(structure.uses.values()))
@@ -36,7 +36,6 @@ class Obstacles:
         for number, linear_map in enumerate(connections.maps):
             for leaf in dict.fromkeys(linear_map.leaves):
                 self.kernels.setdefault(leaf, []).append(number)
-        self.zero_with_parameters = zero_with_parameters(structure.program, connections)
         self.kernel_is_shared = {number: self._is_shared(number) for number in structure.uses}
 
     def of(self, number: int, activations: dict[int, int]) -> str | None:
@@ -92,9 +91,7 @@ class Obstacles:
                 return f"its neurons are {label.mixing} before {reader_name} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
                 return f"{reader_name} reads its neurons with shared weights"
-            # Of `kernel + shared` the one is cut and the other is not.
-            uncut = {entries.leaf for entries in read.rows if entries.shared}
-            if not self._zero_without(uncut).issuperset(structure.maps[read.reader].kernels):
+            if self.cuts.of(read) is None:
                 return f"the weights of {reader_name} are not 0 where their parameters are"
             if read.operand not in zero:
                 company = self._company({read.layer: read.operand})
@@ -106,12 +103,6 @@ class Obstacles:
                 which = f", {output.name}" if output.name else ""
                 return f"its activations are also an output of the network{which}"
         return None
-
-    def _zero_without(self, uncut: set[int]) -> set[int]:
-        """`zero_with_parameters` where some arrays are not cut."""
-        if not uncut:
-            return self.zero_with_parameters
-        return zero_with_parameters(self.structure.program, self.structure.connections, uncut)
 
     def _stream(self, reads: Sequence[Read]) -> str | None:
         """The reason if a layer is read in a residual stream, also where that is normalized."""

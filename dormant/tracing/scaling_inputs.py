@@ -5,9 +5,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-import numpy as np
-
 from dormant.primitives import ELEMENTWISE
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
@@ -36,7 +33,7 @@ def scaled_by_inputs(program: Program, connections: Connections) -> dict[int, se
     for value in (*program.constants, *program.parameters, *program.inputs):
         shape = program.shapes[value]
         axes = frozenset(axis for axis, size in enumerate(shape) if size > 1)
-        of_input = value in program.inputs and _holds_numbers(program, value) and bool(axes)
+        of_input = value in program.inputs and program.holds_numbers(value) and bool(axes)
         made[value] = _Made(axes, of_input, not of_input or len(axes) == len(shape))
     found: dict[int, set[int]] = {}
     for operation in program.operations:
@@ -63,12 +60,8 @@ def _result(program: Program, operation: Operation, operands: list[_Made]) -> _M
     if axes is None:
         return None
     # What is compared with an input is a mask.
-    of_input = any(each.of_input for each in operands) and _holds_numbers(program, output)
+    of_input = any(each.of_input for each in operands) and program.holds_numbers(output)
     return _Made(axes, of_input, all(operand.bare for operand in operands))
-
-
-def _holds_numbers(program: Program, value: int) -> bool:
-    return jax.dtypes.issubdtype(program.dtypes[value], np.inexact)
 
 
 def _moved_axes(name, params, axes, before, after) -> frozenset[int] | None:

@@ -1,0 +1,97 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""What is zeroed of a reader whose kernel is made of several parameter arrays."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import dormant
+from tests.traced_networks import check_promise
+
+INPUTS = jax.random.normal(jax.random.key(1), (32, 5))
+TARGETS = jax.random.normal(jax.random.key(2), (32, 2))
+SHAPES = {"first": (5, 16), "bias": (16,), "head": (16, 2), "part": (16, 3)}
+
+
+def init(key):
+    keys = jax.random.split(key, len(SHAPES))
+    drawn = {
+        name: jax.random.normal(each, shape)
+        for each, (name, shape) in zip(keys, SHAPES.items(), strict=True)
+    }
+    return drawn | {
+        "a_scale": jnp.ones(16),
+        "head_mask": jnp.ones((16, 2)),
+        "an_integer_mask": jnp.ones((16, 2), jnp.int32),
+    }
+
+
+def scaled(params):
+    return params["head"] * params["a_scale"][:, None]
+
+
+def scaled_twice(params):
+    return params["a_scale"][:, None] * (params["head"] * jnp.sqrt(params["a_scale"])[:, None])
+
+
+def pruned(params):
+    return params["head_mask"] * params["head"]
+
+
+def pruned_by_integers(params):
+    return params["an_integer_mask"] * params["head"]
+
+
+def scaled_and_pruned(params):
+    return scaled(params) * params["head_mask"]
+
+
+def scaled_sum(params):
+    return (params["head"] + params["part"][:, :2]) * params["a_scale"][:, None]
+
+
+CUTS = {
+    scaled: ["head"],
+    scaled_twice: ["head"],
+    pruned: ["head"],
+    pruned_by_integers: ["head"],
+    scaled_and_pruned: ["head"],
+    scaled_sum: ["head", "part"],
+}
+
+
+def network(kernel):
+    def apply(params, x):
+        return jax.nn.relu(x @ params["first"] + params["bias"]) @ kernel(params)
+
+    return apply
+
+
+@pytest.mark.parametrize("kernel", CUTS)
+def test_one_factor_is_zeroed(kernel):
+    graph = check_promise(network(kernel), init, INPUTS)
+    assert graph["first"].recyclable
+    assert sorted(entries.path for entries in graph["first"].outgoing) == CUTS[kernel]
+
+
+@pytest.mark.parametrize("kernel", CUTS)
+def test_a_recycled_neuron_is_read_again(kernel):
+    apply, neurons = network(kernel), np.arange(16) < 6
+    graph = dormant.trace(apply, init(jax.random.key(0)), INPUTS)
+    params = init(jax.random.key(0))
+    recycled = dormant.recycle(graph, params, init(jax.random.key(3)), {"first": neurons})
+    np.testing.assert_array_equal(kernel(recycled)[neurons], 0)
+
+    # The masks are data, which no optimizer changes.
+    masks = {name: leaf for name, leaf in recycled.items() if "mask" in name}
+    trained = {name: leaf for name, leaf in recycled.items() if "mask" not in name}
+
+    def loss(trained):
+        return jnp.mean((apply(trained | masks, INPUTS) - TARGETS) ** 2)
+
+    updates, _ = optax.sgd(0.1).update(jax.grad(loss)(trained), optax.sgd(0.1).init(trained))
+    trained = optax.apply_updates(trained, updates)
+    assert (np.abs(kernel(trained | masks)[neurons]).max(1) > 0).all()
