@@ -126,8 +126,8 @@ class Layer:
       name: path of its kernel without the last part, such as `Dense_0`.
       neurons: number of neurons H; a feature map of a convolution is one neuron.
       incoming: entries that feed each neuron: kernel columns, biases, normalization parameters.
-      outgoing: entries of later kernels that read each neuron; where a kernel is the product of several
-        arrays, of the largest one.
+      outgoing: entries of later kernels that read each neuron; where a kernel is the product of
+        several arrays, of the largest one.
       fed_by: names of the layers that it reads; `"input"` for the network's inputs.
       read_by: names of the layers that read it.
       obstacle: None when a silent neuron of the layer can be recycled without changing the
@@ -159,6 +159,8 @@ class NeuronGraph:
       parameters: structure and shapes of the parameter tree.
       measure: `measure(params, *inputs) -> {layer: (…, H)}`.
       output_incoming: for each output layer, the entries that feed it: kernel columns and biases.
+      in_no_layer: paths of the parameter matrices that are in none of them, such as embeddings and
+        weights that activations multiply before they are used: what these make is not measured.
     """
 
     layers: tuple[Layer, ...]
@@ -166,6 +168,7 @@ class NeuronGraph:
     parameters: "ParameterTree"
     measure: Callable[..., dict[str, jax.Array]]
     output_incoming: tuple[tuple[Entries, ...], ...] = ()
+    in_no_layer: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -256,6 +259,8 @@ class NeuronGraph:
             between = f"... {len(left_out)} more, {able} of them recyclable; `graph.layers` has all"
             lines.insert(2 + _FIRST_ROWS, between)
         lines.append(f"output layers: {some_names(self.output_layers) or 'none'}")
+        if self.in_no_layer:
+            lines.append(f"in no layer: {some_names(self.in_no_layer)}")
         if obstacles := self.obstacles:
             able = len(self.layers) - sum(map(len, obstacles.values()))
             lines.append(f"recyclable: {able} of {len(self.layers)} layers")

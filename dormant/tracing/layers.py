@@ -37,6 +37,7 @@ class Analysis(NamedTuple):
     layers: tuple[Layer, ...]
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
+    in_no_layer: tuple[str, ...]  # paths of the matrices that none of them holds
     sites: dict[str, tuple[Site, ...]]  # one for each value that a use of the layer is measured at
     products: dict[str, tuple[Site, ...]]  # one for each use: what its linear map returns
 
@@ -91,7 +92,32 @@ class _Builder:
             for number in output_numbers
         )
         return Analysis(
-            structure.program, tuple(layers), output_layers, output_incoming, sites, products
+            structure.program,
+            tuple(layers),
+            output_layers,
+            output_incoming,
+            self._in_no_layer(layers, output_incoming),
+            sites,
+            products,
+        )
+
+    def _in_no_layer(
+        self, layers: Sequence[Layer], output_incoming: Sequence[Sequence[Entries]]
+    ) -> tuple[str, ...]:
+        """The paths of the parameter matrices that no layer holds, less those left out."""
+        program, paths = self.structure.program, self.structure.paths
+        held = {entries.path for found in output_incoming for entries in found}
+        for layer in layers:
+            held |= {entries.path for entries in (*layer.incoming, *layer.outgoing)}
+        # What a cut spares is a factor of a kernel all the same.
+        kernels = {leaf for linear_map in self.structure.maps for leaf in linear_map.leaves}
+        return tuple(
+            paths[leaf]
+            for leaf, value in enumerate(program.parameters)
+            if sum(size > 1 for size in program.shapes[value]) > 1
+            if program.holds_numbers(value)
+            if leaf not in kernels | self.structure.connections.left_out
+            if paths[leaf] not in held
         )
 
     def _layer(self, number: int) -> list[tuple[Layer, tuple[Site, ...], tuple[Site, ...]]]:

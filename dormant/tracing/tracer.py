@@ -75,7 +75,12 @@ def trace(
     _, analysis = _analyse(observed, params, inputs, measure.leave_out)
     parameters = ParameterTree.of(params)
     return NeuronGraph(
-        analysis.layers, analysis.output_layers, parameters, measure, analysis.output_incoming
+        analysis.layers,
+        analysis.output_layers,
+        parameters,
+        measure,
+        analysis.output_incoming,
+        analysis.in_no_layer,
     )
 
 

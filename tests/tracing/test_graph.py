@@ -344,3 +344,27 @@ def test_entries_spread_a_mask_over_an_array():
     np.testing.assert_array_equal(
         spread((0, 2), [[0, -1], [1, 2]], 3), [[[True, False]], [[False, True]]]
     )
+
+
+def test_matrices_that_no_layer_holds_are_named():
+    params = {
+        "table": jnp.ones((9, 5)),
+        "first": jnp.ones((5, 4)),
+        "head": jnp.ones((4, 2)),
+        "factor": jnp.ones((4, 2)),
+        "made": jnp.ones((3, 4, 2)),
+        "log_std": jnp.ones(2),
+        "steps": jnp.ones((2, 2), jnp.int32),
+    }
+
+    def apply(params, tokens, weights):
+        hidden = jax.nn.relu(params["table"][tokens] @ params["first"])
+        made = jnp.einsum("bk,kij->bij", jax.nn.relu(weights), jnp.tanh(params["made"]))
+        outputs = hidden @ (params["head"] * params["factor"])
+        return outputs + jnp.einsum("bi,bij->bj", hidden, made) * jnp.exp(params["log_std"])
+
+    inputs = jnp.zeros(6, jnp.int32), jnp.ones((6, 3))
+    graph = dormant.trace(apply, params, *inputs)
+    assert graph.in_no_layer == ("table",)
+    assert "in no layer: table\n" in str(graph)
+    assert dormant.trace(apply, params, *inputs, leave_out="table").in_no_layer == ()
