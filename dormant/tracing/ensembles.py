@@ -38,19 +38,23 @@ def _members(structure: Structure, number: int) -> np.ndarray:
     for rows, columns in pairs:
         for axis in set(rows.axes) & set(columns.axes):
             member = _coordinate(rows.index, rows.axes.index(axis), linear_map.neurons)
-            if member is None or len(np.unique(member)) == 1:
+            if member is None:
+                continue
+            held = member >= 0  # a reader may read a part of each
+            if len(np.unique(member[held])) <= 1:
                 continue  # all in one place, as in a slice of stacked kernels
             for mine in own_axes:
-                if mine is not None and (member == mine).all():
-                    return member
+                if mine is not None and (mine >= 0).all() and (member == mine)[held].all():
+                    return mine
     return nobody
 
 
 def _coordinate(index: np.ndarray, axis: int, neurons: int) -> np.ndarray | None:
-    """(H,) the coordinate along `axis` of each neuron; None where a neuron has several."""
+    """(H,) the coordinate along `axis` of each neuron, -1 of one that `index` does not hold; None
+    where a neuron has several."""
     places = np.indices(index.shape)[axis].ravel()
     flat = index.ravel()
     coordinate = np.full(neurons, -1)
     coordinate[flat[flat >= 0]] = places[flat >= 0]
     unique = (coordinate[flat[flat >= 0]] == places[flat >= 0]).all()
-    return coordinate if unique and (coordinate >= 0).all() else None
+    return coordinate if unique else None

@@ -10,15 +10,14 @@ import numpy as np
 
 from dormant.graph import Entries, IndexMap, Layer
 from dormant.tracing import labels as lb
-from dormant.tracing.activations import activation_value
 from dormant.tracing.connections import Connections, EntryMap, TraceError
 from dormant.tracing.cuts import Cuts
 from dormant.tracing.ensembles import ensemble_members
 from dormant.tracing.jaxpr import Program
-from dormant.tracing.labels import MIXED, NONE
-from dormant.tracing.loops import CARRY
+from dormant.tracing.labels import NONE
 from dormant.tracing.obstacles import Obstacles
 from dormant.tracing.outputs import Output
+from dormant.tracing.places import Place, Places
 from dormant.tracing.scaling_inputs import scaled_by_inputs
 from dormant.tracing.sites import Site
 from dormant.tracing.structure import Structure
@@ -30,6 +29,9 @@ _SCALED = (
 )
 
 
+SitesOfUses = tuple[tuple[Site, ...], ...]  # of each use of a layer; one, if it is not split
+
+
 class Analysis(NamedTuple):
     """What is known of a network for one set of input shapes."""
 
@@ -38,8 +40,8 @@ class Analysis(NamedTuple):
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
     in_no_layer: tuple[str, ...]  # paths of the matrices that none of them holds
-    sites: dict[str, tuple[Site, ...]]  # one for each value that a use of the layer is measured at
-    products: dict[str, tuple[Site, ...]]  # one for each use: what its linear map returns
+    sites: dict[str, SitesOfUses]  # the values that the layer is measured at
+    products: dict[str, SitesOfUses]  # what its linear map returns
 
 
 def build_layers(
@@ -61,7 +63,7 @@ class _Builder:
         self.cuts = Cuts(structure)
         self.obstacles = Obstacles(structure, self.cuts, kept)
         program, connections = structure.program, structure.connections
-        self.position = {v: at for at, op in enumerate(program.operations) for v in op.outputs}
+        self.places = Places(structure)
         self.feeding: dict[int, list[int]] = {}  # of each linear map, what it reads
         for read in connections.reads:
             self.feeding.setdefault(read.reader, []).append(read.layer)
@@ -120,22 +122,20 @@ class _Builder:
             if paths[leaf] not in held
         )
 
-    def _layer(self, number: int) -> list[tuple[Layer, tuple[Site, ...], tuple[Site, ...]]]:
+    def _layer(self, number: int) -> list[tuple[Layer, SitesOfUses, SitesOfUses]]:
         structure = self.structure
         reads, uses = structure.reads[number], structure.uses[number]
-        activations = {use: self._activation(use) for use in uses}
+        places = {use: self.places.of(use) for use in uses}
+        activations = {use: tuple(p.value for p in found) for use, found in places.items()}
         obstacle = self.obstacles.of(number, activations)
-        ancestors = set().union(*(structure.ancestors(*each) for each in activations.items()))
+        ancestors = structure.ancestors_of(activations)
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         cuts = [read.rows if obstacle else self.cuts.of(read) or read.rows for read in reads]
         outgoing = [("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
-        linear = {use: structure.maps[use].output for use in uses}
-        places = [
-            {value: structure.labels_of[value][use].index for use, value in values.items()}
-            for values in (activations, linear)
-        ]
+        everything = np.ones(structure.maps[number].neurons, bool)
+        linear = {use: (Place(structure.maps[use].output, everything),) for use in uses}
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -154,11 +154,8 @@ class _Builder:
                 _SCALED if scaled else None,
             )
             sites, products = (
-                tuple(
-                    self._site(value, _renumber(index, local), neurons)
-                    for value, index in found.items()
-                )
-                for found in places
+                tuple(self._sites(use, found, local) for use, found in each.items())
+                for each in (places, linear)
             )
             built.append((layer, sites, products))
         return built
@@ -192,53 +189,19 @@ class _Builder:
                 found.append(Entries(path, entries.axes, IndexMap.of(index), role))
         return tuple(dict.fromkeys(found))
 
-    def _site(self, value: int, index: np.ndarray, neurons: int) -> Site:
-        axes, varying = lb.along_varying_axes(index)
-        positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in range(neurons)]
-        copies = math.lcm(*(len(found) for found in positions))
-        order = np.stack([np.resize(found, copies) for found in positions], axis=1)
-        return Site(value, axes, order, self.structure.program.depths[value])
-
-    def _activation(self, use: int) -> int:
-        """The value after the layer's own non-linearity, before the first reader of one use."""
-        return activation_value(
-            self.structure.program,
-            self.structure.connections,
-            use,
-            self._end_of_way(use),
-            self.position,
-            lambda value: self._is_whole(use, value) and not self._joins_uses(use, value),
-        )
-
-    def _end_of_way(self, use: int) -> int:
-        """What reads a use of a layer first, if that is no later step of a loop; else the last of
-        its values."""
-        structure = self.structure
-        for read in structure.reads[structure.layer_of[use]]:
-            if read.layer == use and not structure.is_carried(use, read.operand):
-                return read.operand
-        ahead, last = {structure.maps[use].output}, structure.maps[use].output
-        for operation in structure.program.operations:
-            if operation.name != CARRY.name and not ahead.isdisjoint(operation.inputs):
-                for value in operation.outputs:
-                    if structure.connections.holds(value, use):
-                        ahead.add(value)
-                        last = last if structure.is_carried(use, value) else value
-        return last
-
-    def _joins_uses(self, use: int, value: int) -> bool:
-        """Whether a value also holds another use of the same layer, as a siamese distance does."""
-        structure = self.structure
-        return any(
-            other != use and structure.layer_of[other] == structure.layer_of[use]
-            for other in structure.labels_of[value]
-        )
-
-    def _is_whole(self, number: int, value: int) -> bool:
-        """Whether `value` holds every neuron of the layer, each by itself."""
-        index = lb.trim(self.structure.labels_of[value][number].index)
-        found = np.unique(index[index >= 0])
-        return len(found) == self.structure.maps[number].neurons and not (index == MIXED).any()
+    def _sites(self, use: int, places: Sequence[Place], local: np.ndarray) -> tuple[Site, ...]:
+        """Where the neurons of a member stand that `local` numbers, NONE for those of others."""
+        structure, sites = self.structure, []
+        for value, held in places:
+            neurons = local[held & (local != NONE)]
+            if len(neurons):
+                index = _renumber(structure.labels_of[value][use].index, local)
+                axes, varying = lb.along_varying_axes(index)
+                positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in neurons]
+                copies = math.lcm(*(len(found) for found in positions))
+                order = np.stack([np.resize(found, copies) for found in positions], axis=1)
+                sites.append(Site(value, axes, order, neurons, structure.program.depths[value]))
+        return tuple(sites)
 
 
 def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:

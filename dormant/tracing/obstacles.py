@@ -38,7 +38,7 @@ class Obstacles:
                 self.kernels.setdefault(leaf, []).append(number)
         self.kernel_is_shared = {number: self._is_shared(number) for number in structure.uses}
 
-    def of(self, number: int, activations: dict[int, int]) -> str | None:
+    def of(self, number: int, activations: dict[int, tuple[int, ...]]) -> str | None:
         """The first obstacle of a layer, whose activations are given by use; None without one."""
         structure = self.structure
         uses = structure.uses[number]
@@ -64,7 +64,7 @@ class Obstacles:
                 return f"its neurons are {lb.CARRIED} of a loop before {reader_name} reads them"
         conditional = structure.program.conditional
         if any(
-            structure.maps[use].output in conditional or activations[use] in conditional
+            not conditional.isdisjoint([structure.maps[use].output, *activations[use]])
             for use in uses
         ):
             return "only one branch of a `cond` computes it: elsewhere its neurons look silent"
@@ -80,7 +80,8 @@ class Obstacles:
             return "weight sharing: its neurons share their incoming weights"
         if self._shares_elementwise(uses, own):
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
-        company = self._company(activations)
+        places = [(use, value) for use, values in activations.items() for value in values]
+        company = self._company(places)
         if company:
             return f"{company[0]}: its activation is {company[1]}"
         zero = silenced_values(structure.program, structure.connections, activations)
@@ -94,7 +95,7 @@ class Obstacles:
             if self.cuts.of(read) is None:
                 return f"the weights of {reader_name} are not 0 where their parameters are"
             if read.operand not in zero:
-                company = self._company({read.layer: read.operand})
+                company = self._company([(read.layer, read.operand)])
                 if company:
                     return f"{company[0]}: {reader_name} reads it {company[1]}"
                 return f"{reader_name} reads a value that is not zero where the neuron is silent"
@@ -109,7 +110,7 @@ class Obstacles:
         if any(self.structure.is_carried(read.layer, read.operand) for read in reads):
             return None  # the steps of a loop are what mixes it
         for read in reads:
-            company = self._company({read.layer: read.operand})
+            company = self._company([(read.layer, read.operand)])
             if company and company[0] == "residual stream":
                 return f"residual stream: {self.structure.names[read.reader]} reads it {company[1]}"
         return None
@@ -136,10 +137,12 @@ class Obstacles:
                 return f"in an output of the network{output.name and f', {output.name}'}"
         return None
 
-    def _own_elementwise(self, uses: Sequence[int], activations: dict[int, int]) -> list[EntryMap]:
+    def _own_elementwise(
+        self, uses: Sequence[int], activations: dict[int, tuple[int, ...]]
+    ) -> list[EntryMap]:
         """The biases and scales of a layer's own neurons, up to its activations."""
         structure = self.structure
-        paths = {use: structure.ancestors(use, value) for use, value in activations.items()}
+        paths = {use: structure.ancestors_of({use: activations[use]}) for use in uses}
         return [
             each.entries
             for use in uses
@@ -160,11 +163,11 @@ class Obstacles:
                 return True
         return False
 
-    def _company(self, places: dict[int, int]) -> tuple[str, str] | None:
-        """What a layer is with the other layers on the elements of values, which are given by use,
-        and how: the kind of their connection and words such as `summed with Dense_1`. None if it is
-        alone there."""
-        found = (self._company_of_use(*each) for each in places.items())
+    def _company(self, places: Sequence[tuple[int, int]]) -> tuple[str, str] | None:
+        """What a layer is with the other layers on the elements of values, which are given as (use,
+        value), and how: the kind of their connection and words such as `summed with Dense_1`. None
+        if it is alone there."""
+        found = (self._company_of_use(*each) for each in places)
         return next((company for company in found if company), None)
 
     def _company_of_use(self, number: int, value: int) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 """Where a silent neuron leaves zeros: there, cutting its readers changes nothing."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from dormant.tracing.zero_rules import keeps_zero, leaves_zero
 
 
 def silenced_values(
-    program: Program, connections: Connections, activations: Mapping[int, int]
+    program: Program, connections: Connections, activations: Mapping[int, Iterable[int]]
 ) -> set[int]:
     """The values that are zero, wherever they hold neurons of a layer, once its activations are.
 
-    `activations` are those of all uses of the layer, `{use: value}`. Products with zero count as
+    `activations` are those of all uses of the layer, `{use: values}`. Products with zero count as
     zero: activations and parameters are assumed to be finite.
     """
-    zero = set(activations.values())
+    zero = {value for values in activations.values() for value in values}
     padded = set[int]()  # zero around the layer's elements too
 
     holding = {

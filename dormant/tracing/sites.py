@@ -2,7 +2,7 @@
 
 """Where activations stand among the values of a program, and how they are read there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -11,15 +11,16 @@ import numpy as np
 
 
 class Site(NamedTuple):
-    """Where a layer's activation stands: `value`, with its neurons along `axes`."""
+    """Where activations of a layer's neurons stand: `value`, with them along `axes`."""
 
     value: int
     axes: tuple[int, ...]
-    order: np.ndarray  # (k, H): for each neuron, its k positions along the flattened `axes`
+    order: np.ndarray  # (k, N): for each neuron, its k positions along the flattened `axes`
+    neurons: np.ndarray  # (N,): which ones of the layer they are, in ascending order
     depth: int = 0  # how many loops it is inside of; their steps are axes in front
 
     def arrange(self, activation: jax.Array) -> jax.Array:
-        """The activations of its layer, (B, …, H), with the steps of loops before H."""
+        """The activations of its neurons, (B, …, N), with the steps of loops before N."""
         if self.depth:
             arranged = jax.vmap(self._replace(depth=self.depth - 1).arrange)(activation)
             return jnp.moveaxis(arranged, 0, -2)
@@ -34,13 +35,13 @@ class Site(NamedTuple):
         return taken.reshape(shape)
 
 
-def measured(sites: Sequence[Site], values: Sequence[jax.Array]) -> jax.Array:
-    """(B, …, H) a layer's activations at its sites, one for each of its uses.
+def measured(uses: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
+    """(B, …, H) a layer's activations at the sites of each of its uses.
 
     Several uses lie along one more axis, as positions in space do: (B, …, uses, H). Uses of
     different shapes are flattened, where they have one batch size to (B, n, H), else to (n, H).
     """
-    found = [site.arrange(value) for site, value in zip(sites, values, strict=True)]
+    found = [_of_use(sites, values) for sites in uses]
     shapes = {activation.shape for activation in found}
     if len(found) == 1:
         return found[0]
@@ -52,3 +53,12 @@ def measured(sites: Sequence[Site], values: Sequence[jax.Array]) -> jax.Array:
     else:
         flat = [activation.reshape(-1, neurons) for activation in found]
     return jnp.concatenate(flat, axis=-2)
+
+
+def _of_use(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array:
+    """(B, …, H) the activations of one use, whose neurons stand at one or several sites."""
+    found = [site.arrange(values[site.value]) for site in sites]
+    if len(found) == 1:
+        return found[0]
+    order = np.argsort(np.concatenate([site.neurons for site in sites]))
+    return jnp.take(jnp.concatenate(found, axis=-1), order, axis=-1)

@@ -2,7 +2,7 @@
 
 """How the layers of a program hang together: their uses, their readers, and what acts on them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, Elementwise, Read
@@ -45,3 +45,8 @@ class Structure:
                 found.add(value)
                 pending.extend(self.producer[value].inputs)
         return found
+
+    def ancestors_of(self, values: Mapping[int, Iterable[int]]) -> set[int]:
+        """The values that lead to those of any use, given as `{use: values}`."""
+        found = (self.ancestors(use, value) for use, each in values.items() for value in each)
+        return set().union(*found)

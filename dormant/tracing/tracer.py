@@ -15,7 +15,7 @@ from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
-from dormant.tracing.layers import Analysis, build_layers
+from dormant.tracing.layers import Analysis, SitesOfUses, build_layers
 from dormant.tracing.loops import axis_sizes, open_program
 from dormant.tracing.outputs import Observed, kept_outputs
 from dormant.tracing.propagation import propagate
@@ -93,13 +93,10 @@ class _TracedMeasure:
 
     def __call__(self, params: Any, *inputs: Any) -> dict[str, jax.Array]:
         arguments, analysis = _analyse(self.apply, params, inputs, self.leave_out)
-        wanted = list(dict.fromkeys(s.value for sites in analysis.sites.values() for s in sites))
+        wanted = _values_of(analysis.sites)
         leaves = arguments.arrays(jax.tree.leaves((params, inputs)))
         values = dict(zip(wanted, evaluate(analysis.program, wanted, leaves), strict=True))
-        return {
-            name: measured(sites, [values[site.value] for site in sites])
-            for name, sites in analysis.sites.items()
-        }
+        return {name: measured(uses, values) for name, uses in analysis.sites.items()}
 
     def pre_activation_gradients(
         self, loss: Callable[[Any], jax.Array], params: Any, *inputs: Any
@@ -110,14 +107,14 @@ class _TracedMeasure:
         program, leaves = analysis.program, arguments.arrays(jax.tree.leaves((params, inputs)))
         inside = [
             name
-            for name, sites in analysis.products.items()
-            if any(site.depth or site.value in program.conditional for site in sites)
+            for name, uses in analysis.products.items()
+            if any(s.depth or s.value in program.conditional for sites in uses for s in sites)
         ]
         allowed = "of a network without loops and branches over its layers: their pre-activations"
         check(not inside, "graph", f"{allowed} are not followed, those of its weights are", inside)
-        numbers = {site.value for sites in analysis.products.values() for site in sites}
         zeros = {
-            number: jnp.zeros(program.shapes[number], program.dtypes[number]) for number in numbers
+            number: jnp.zeros(program.shapes[number], program.dtypes[number])
+            for number in _values_of(analysis.products)
         }
         outputs = jax.tree.structure(jax.eval_shape(self.apply, params, *inputs))
 
@@ -129,10 +126,13 @@ class _TracedMeasure:
             return value
 
         gradients = jax.grad(perturbed)(zeros)
-        return {
-            name: measured(sites, [gradients[site.value] for site in sites])
-            for name, sites in analysis.products.items()
-        }
+        return {name: measured(uses, gradients) for name, uses in analysis.products.items()}
+
+
+def _values_of(sites: dict[str, SitesOfUses]) -> list[int]:
+    """The values that activations of layers stand at."""
+    found = (site.value for uses in sites.values() for use in uses for site in use)
+    return list(dict.fromkeys(found))
 
 
 # What stays a Python value among the inputs; then, where a network cannot do with traced integers,
