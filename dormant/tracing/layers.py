@@ -164,12 +164,24 @@ class _Builder:
         """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
         structure = self.structure
         return [("kernel", entries) for entries in structure.maps[number].columns] + [
-            ("elementwise", each.entries)
+            ("elementwise", each.entries._replace(leaf=leaf))
             for use in structure.uses[number]
             for each in structure.acting_on.get(use, ())
             if not each.entries.shared
             if until is None or each.output in until
+            for leaf in (each.entries.leaf, *self._sums_of_average(each.entries.leaf))
         ]
+
+    def _sums_of_average(self, leaf: int) -> list[int]:
+        """The array that the next training step computes a running average from, where that is
+        another one, as of `haiku.ExponentialMovingAverage`."""
+        paths, shapes = self.structure.paths, self.structure.program.shapes
+        *module, name = paths[leaf].split("/")
+        path = "/".join([*module, "hidden"])
+        if name != "average" or path not in paths:
+            return []
+        parameters, other = self.structure.program.parameters, paths.index(path)
+        return [other] if shapes[parameters[other]] == shapes[parameters[leaf]] else []
 
     def _member_names(self, numbers: Sequence[int], suffix: str) -> tuple[str, ...]:
         """Names of layers as seen from member `suffix` of an ensemble, or from outside of one."""

@@ -177,12 +177,16 @@ def of_nnx():
     )
 
 
-def of_haiku():
+def haiku_net():
     def network(x, is_training):
         x = hk.BatchNorm(True, True, 0.9)(hk.Linear(16)(x), is_training)
         return hk.Linear(3)(jax.nn.relu(x))
 
-    net = hk.without_apply_rng(hk.transform_with_state(network))
+    return hk.without_apply_rng(hk.transform_with_state(network))
+
+
+def of_haiku():
+    net = haiku_net()
     averages = (f"1/batch_norm/~/{name}_ema/average" for name in ("mean", "var"))
     return Library(
         lambda key: net.init(key, X, True),
@@ -273,6 +277,26 @@ def test_other_libraries_reset_statistics_and_moments(library):
         zeros = (of[places[kernel]] == 0).all(1 if rows else 0)
         np.testing.assert_array_equal(zeros, DEAD)
         assert places[mean] not in of
+
+
+def test_the_sums_that_haiku_averages_begin_anew():
+    """`average` is computed from `hidden`, which evaluation does not read."""
+    net = haiku_net()
+    train = jax.jit(lambda params, state, x: net.apply(params, state, x, True)[1])
+    params, state = net.init(KEY, X, True)
+    for _ in range(20):
+        state = train(params, state, 5 * X + 3)
+    graph = dormant.trace(lambda v, x: net.apply(*v, x, False)[0], (params, state), X)
+    masks = {"0/linear": jnp.asarray(DEAD)}
+    fresh = net.init(jax.random.key(7), X, True)
+    params, recycled = dormant.recycle(graph, (params, state), fresh, masks)
+    old, drawn, new = (tree["batch_norm/~/mean_ema"] for tree in (state, fresh[1], recycled))
+    for name in ("average", "hidden"):
+        np.testing.assert_array_equal(new[name], np.where(DEAD, drawn[name], old[name]))
+    means = (X @ params["linear"]["w"] + params["linear"]["b"]).mean(0)
+    average = np.ravel(train(params, recycled, X)["batch_norm/~/mean_ema"]["average"])
+    weight = 0.1 / (1 - 0.9**21)  # of the one step since, without the bias towards 0
+    np.testing.assert_allclose(average[DEAD], weight * means[DEAD], rtol=1e-4)
 
 
 def test_an_optimizer_of_another_part_is_refused():
