@@ -72,27 +72,52 @@ def _record_elementwise(
 
 
 def follow_move(state: PropagationState, operation: Operation) -> None:
-    """Every element goes where the primitive puts it, as in a transposition."""
-    (output,) = operation.outputs
+    """Every element goes where the primitive puts it, as in a transposition.
+
+    Zeros beside the positions of a neuron, as around an image, are more positions of it, where it
+    is silent.
+    """
+    inputs, (output,) = operation.inputs, operation.outputs
     shape = state.program.shapes[output]
     moved_index = lb.MOVES[operation.name]
     operands = operation.inputs[:1] if operation.name == "pad" else operation.inputs
 
-    def moved(labels: dict[int, Label]) -> Label:
-        indices = [
-            labels[v].index
-            if v in labels
-            else np.broadcast_to(np.int32(NONE), state.program.shapes[v])
-            for v in operands
-        ]
-        return Label(
-            np.broadcast_to(moved_index(operation.params, indices, shape), shape),
-            all(label.statistic for label in labels.values()),
-            next((label.mixing for label in labels.values() if label.mixing), None),
-            next((label.lost for label in labels.values() if label.lost), None),
-        )
+    def index_of(value: int, labels: dict[int, Label]) -> np.ndarray:
+        if value in labels:
+            return labels[value].index
+        return np.broadcast_to(np.int32(NONE), state.program.shapes[value])
 
-    state.relabel_each(operands, output, moved)
+    def moved(labels: dict[int, Label]) -> Label:
+        indices = [index_of(value, labels) for value in operands]
+        index = moved_index(operation.params, indices, shape)
+        return _label_of_all(labels, np.broadcast_to(index, shape))
+
+    def beside_zeros(labels: dict[int, Label]) -> Label:
+        filled = [index_of(value, labels) for value in operands if value not in state.zeros]
+        index = None
+        if operation.name == "pad":
+            index = lb.pad_with_own(filled[0], operation.params["padding_config"], shape)
+        elif filled:
+            index = lb.extend_along(filled, operation.params["dimension"], shape)
+        return moved(labels) if index is None else _label_of_all(labels, index)
+
+    zero = operation.name in ("pad", "concatenate") and any(v in state.zeros for v in inputs)
+    for table, rule in (
+        (state.layers_of, beside_zeros if zero else moved),
+        (state.leaves_of, moved),
+    ):
+        if found := state.of_each(operands, table, rule):
+            table.setdefault(output, {}).update(found)
+
+
+def _label_of_all(labels: dict[int, Label], index: np.ndarray) -> Label:
+    """The label of what values with these labels are parts of."""
+    return Label(
+        index,
+        all(label.statistic for label in labels.values()),
+        next((label.mixing for label in labels.values() if label.mixing), None),
+        next((label.lost for label in labels.values() if label.lost), None),
+    )
 
 
 def follow_ranking(state: PropagationState, operation: Operation) -> None:

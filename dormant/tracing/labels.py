@@ -176,6 +176,27 @@ def _pad(params, operands, shape):
     return compact(result)
 
 
+def pad_with_own(
+    index: np.ndarray, config: Sequence[tuple[int, int, int]], shape: tuple[int, ...]
+) -> np.ndarray:
+    """`_pad` where the values of axes along which the array is constant go on in the padding."""
+    constant = [s > 1 and constant_along(index, [axis])[1] for axis, s in enumerate(index.shape)]
+    small = index[tuple(slice(0, 1) if same else slice(None) for same in constant)]
+    sizes = [1 if same else size for same, size in zip(constant, shape, strict=True)]
+    kept = [(0, 0, 0) if same else own for same, own in zip(constant, config, strict=True)]
+    return np.broadcast_to(_pad({"padding_config": kept}, [small], tuple(sizes)), shape)
+
+
+def extend_along(
+    indices: Sequence[np.ndarray], axis: int, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """What arrays hold that are constant along an axis, for all of a value; None if they differ."""
+    found = [constant_along(index, [axis]) for index in indices]
+    first = found[0][0]
+    same = all(is_constant and np.array_equal(one, first) for one, is_constant in found)
+    return np.broadcast_to(first, shape) if same else None
+
+
 MOVES: dict[str, _Move] = {
     "broadcast_in_dim": lambda params, operands, shape: spread(
         operands[0], params["broadcast_dimensions"], shape
