@@ -9,10 +9,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dormant.checks import check, check_choice
+from dormant.records.results_file import COLUMNS
 
-COLUMNS = (
-    "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
-)  # fmt: skip
 # Without them a line says nothing; the others may be missing.
 REQUIRED = ("method", "game", "seed", "agent_step", "return")
 # What a line measures must be a column; the rest may be one text for all lines.

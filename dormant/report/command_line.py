@@ -9,8 +9,9 @@ from pathlib import Path
 
 from dormant.command_parser import CommandParser
 from dormant.interruption import Interrupted, interruptible
+from dormant.records.results_file import COLUMNS
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
-from dormant.report.columns import COLUMNS, STEP_UNITS, parse_columns
+from dormant.report.columns import STEP_UNITS, parse_columns
 from dormant.report.paper_values import beside_paper
 from dormant.report.sources import read_folder, with_others
 from dormant.report.tables import markdown

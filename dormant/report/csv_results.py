@@ -19,8 +19,8 @@ from dormant.records.experiment_file import DEFAULT_TAU
 from dormant.records.per_iteration import FURTHER_COLUMNS, TAUS, dormant_column
 from dormant.records.reading import LARGEST
 from dormant.records.results import RunResult, Source
+from dormant.records.results_file import COLUMNS
 from dormant.report.columns import (
-    COLUMNS,
     MEASURED,
     OWN,
     REQUIRED,

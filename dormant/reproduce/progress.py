@@ -3,10 +3,8 @@
 """How far the runs of a folder have come, as their records say."""
 
 import contextlib
-import csv
 import functools
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from dormant.records.files import (
     write_atomically,
 )
 from dormant.records.results import FINISHED, UNREADABLE
+from dormant.records.results_file import RunEnd, run_ends
 from dormant.records.run_folders import read_planned
 from dormant.reproduce.engines.engine import ENGINE_FOLDER
 
@@ -105,57 +104,27 @@ def _is_finished_in(path: Path, run: PlannedRun) -> bool:
     """Whether a table of runs that were made elsewhere has a planned run to its end."""
     if not path.is_file():
         return False
-    found = _finished_runs(path, path.stat().st_mtime_ns).get(_key(run))
+    found = _ends(path).get(_key(run))
     return found is not None and found.last >= run.agent_steps
+
+
+def _ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
+    """`run_ends` of a file, read again only when it was written."""
+    return _ends_at(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _ends_at(path: Path, _: int) -> dict[tuple[str, ...], RunEnd]:
+    try:
+        return run_ends(path)
+    except ValueError as error:
+        said = f"`--finished` must be a results.csv that dormant.report wrote; got {error}"
+        raise ValueError(said) from error
 
 
 def _key(run: PlannedRun) -> tuple[str, ...]:
     """How a results.csv names a run."""
     return run.method, run.setting, run.game, str(run.seed)
-
-
-_NAMES = {"method", "setting", "game"}
-_COLUMNS = ("method", "setting", "game", "seed", "agent_step", "return")
-
-
-class _FinishedRun(NamedTuple):
-    last: float  # the agent step of its last iteration
-    before: float  # that of the one before; -1 without one
-
-
-@functools.lru_cache(maxsize=4)
-def _finished_runs(path: Path, _: int) -> dict[tuple[str, ...], _FinishedRun]:
-    """{(method, setting, game, seed): its end} of all runs that the file has.
-
-    Raises:
-      ValueError: it is no such table, or a line of it was changed or cut off.
-    """
-    found: dict[tuple[str, ...], _FinishedRun] = {}
-    where = str(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read()
-        rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
-        if lacking := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
-            raise ValueError(f"it lacks the column {lacking[0]}")
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise ValueError("it has other fields than the header")
-            key = (row["method"], row["setting"], row["game"], row["seed"])
-            for name in row.keys() - _NAMES:
-                if row[name] and not math.isfinite(float(row[name])):
-                    raise ValueError(f"its {name} is no finite number")
-            step, before = float(row["agent_step"]), found.get(key, _FinishedRun(-1, -1)).last
-            if step <= before:
-                raise ValueError("its agent_step is not above that of the line before")
-            found[key] = _FinishedRun(step, before)
-        if not text.endswith("\n"):
-            raise ValueError("it has no end, and may be cut off")
-    except (ValueError, csv.Error) as error:
-        said = f"`--finished` must be a results.csv that dormant.report wrote; got {where}: {error}"
-        raise ValueError(said) from error
-    return found
 
 
 def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> None:
@@ -168,8 +137,8 @@ def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> N
     """
     own = root / FINISHED_FILE
     check(path.is_file(), "--finished", "a results.csv that dormant.report wrote", str(path))
-    found = _finished_runs(path, path.stat().st_mtime_ns)
-    known = _finished_runs(own, own.stat().st_mtime_ns) if own.is_file() else {}
+    found = _ends(path)
+    known = _ends(own) if own.is_file() else {}
     allowed = f"a table of runs of this experiment, with all that {own} has"
     check(bool(found.keys() & set(map(_key, runs))), "--finished", allowed, str(path))
     lacking = known.keys() - found.keys()
