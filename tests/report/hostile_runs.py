@@ -4,6 +4,8 @@
 
 import json
 
+import pytest
+
 from dormant.records.experiment_file import PlannedRun
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">'& $x$ ${y}"
@@ -89,3 +91,17 @@ def write_run(folder, run, *, status="finished", error=None, iterations=ITERATIO
         "error": error,
     }
     (folder / "run.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def events(folder, tag, values):
+    """As flax and CleanRL write them: a scalar at each step."""
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(str(folder))
+    for step, value in values:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        writer.add_event(Event(wall_time=1.0, step=step, summary=summary))
+    writer.close()
