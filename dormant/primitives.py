@@ -17,6 +17,16 @@ ELEMENTWISE = LINEAR | frozenset(
     "sign floor ceil round is_finite not and or xor eq ne lt le gt ge select_n clamp nextafter "
     "shift_left shift_right_logical shift_right_arithmetic".split()
 )
+# Over axes, over windows, along an axis; then into parts of another value.
+REDUCTIONS = frozenset(
+    "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
+    "argmin".split()
+)
+POOLS = frozenset(
+    "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
+)
+SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
+SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".split())
 
 # Inlining these does not change a value; one of their parameters holds the body.
 _CALLS = frozenset(

@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""The values of a program that are the same whatever goes in, as the other side of a mask is."""
+"""What is known of the constants of a program, such as the other side of a mask."""
 
 from typing import Any
 
@@ -9,31 +9,6 @@ import numpy as np
 
 from dormant.tracing import labels as lb
 from dormant.tracing.jaxpr import Program
-
-# Zero where all their operands are; `select_n` where all its cases are.
-_KEEP_ZEROS = lb.MOVING | frozenset(
-    "neg abs sign add add_any sub max min select_n cumsum reduce_sum".split()
-)
-
-
-def zero_values(program: Program) -> frozenset[int]:
-    """The values that are zero throughout: `zeros_like(h)`, a broadcast zero, `0 * h`.
-
-    Products with zero count as zero: activations and parameters are assumed to be finite.
-    """
-    zeros = {value for value, constant in program.constants.items() if _is_zero(constant)}
-    for operation in program.operations:
-        name, inputs = operation.name, operation.inputs
-        if name in ("mul", "and"):
-            stays = not zeros.isdisjoint(inputs)
-        elif name in ("div", "rem"):
-            stays = inputs[0] in zeros
-        else:
-            operands = inputs[1:] if name == "select_n" else inputs
-            stays = name in _KEEP_ZEROS and bool(operands) and zeros.issuperset(operands)
-        if stays:
-            zeros.update(operation.outputs)
-    return frozenset(zeros)
 
 
 def bounds(program: Program) -> dict[int, tuple[float, float]]:
@@ -62,7 +37,3 @@ def _is_number(constant: Any) -> bool:
         dtype, np.complexfloating
     )
     return not odd and np.size(constant) > 0
-
-
-def _is_zero(constant: Any) -> bool:
-    return _is_number(constant) and not np.any(np.asarray(constant))

@@ -6,10 +6,9 @@ The result are its connections: linear maps by a parameter (each makes a layer),
 reads, and which parameters act on single neurons (biases, scales).
 """
 
-from dormant.primitives import ELEMENTWISE, PRODUCTS
+from dormant.primitives import ELEMENTWISE, POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
-from dormant.tracing.constants import bounds
 from dormant.tracing.element_rules import (
     RANKINGS,
     follow_choice_by_data,
@@ -23,16 +22,6 @@ from dormant.tracing.jaxpr import Operation, Program, known_values
 from dormant.tracing.loop_rules import LOOP_RULES
 from dormant.tracing.product_rules import find_sums, follow_product
 from dormant.tracing.propagation_state import PropagationState
-
-REDUCTIONS = frozenset(
-    "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor argmax "
-    "argmin".split()
-)
-SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".split())
-POOLS = frozenset(
-    "reduce_window_sum reduce_window_max reduce_window_min reduce_window reduce_window_mul".split()
-)
-SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 
 
 def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]) -> Connections:
@@ -56,7 +45,7 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         left_out,
         frozenset(state.deciding),
         state.zeros,
-        bounds(program),
+        state.bounds,
     )
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Elementwise, LinearMap, OtherUse, Read, cannot_follow
-from dormant.tracing.constants import zero_values
+from dormant.tracing.constants import bounds
 from dormant.tracing.jaxpr import Operation, Program
 from dormant.tracing.labels import MIXED, Label
 from dormant.tracing.linearity import Ways
 from dormant.tracing.products import Convolution, DotGeneral
+from dormant.tracing.zero_rules import zero_values
 
 
 class Sum(NamedTuple):
@@ -43,7 +44,8 @@ class PropagationState:
         self.leaves_of: dict[int, dict[int, Label | None]] = {}  # None: the whole leaf, unmoved
         self.data: set[int] = set(program.inputs)
         self.known: set[int] = set(program.constants)
-        self.zeros = zero_values(program)
+        self.bounds = bounds(program)
+        self.zeros = zero_values(program, self.bounds)
         self.ways = Ways(program)
         self.maps: list[LinearMap] = []
         self.keys: list[tuple] = []  # of the maps, equal for the uses of one layer

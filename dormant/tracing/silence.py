@@ -59,7 +59,8 @@ def silenced_values(
     def keeps(operation: Operation, output: int) -> bool:
         if leaves_zero(operation):
             return zero.issuperset(holding.intersection(operation.inputs))
-        return keeps_zero(operation, lambda value: vanishes(value, output), connections)
+        zeros, bounds = connections.zeros, connections.bounds
+        return keeps_zero(operation, lambda value: vanishes(value, output), zeros, bounds)
 
     for operation in program.operations:
         if holding.isdisjoint(operation.inputs):

@@ -5,15 +5,14 @@
 Products with zero count as zero: activations and parameters are assumed to be finite.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
-from dormant.primitives import PRODUCTS
+from dormant.primitives import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.propagation import POOLS, REDUCTIONS, SCANS, SCATTERS
 
 _KEEP_ZERO = (
     (lb.MOVING - {"gather"})
@@ -38,20 +37,28 @@ def leaves_zero(operation: Operation) -> bool:
 
 
 def keeps_zero(
-    operation: Operation, vanishes: Callable[[int], bool], connections: Connections
+    operation: Operation,
+    vanishes: Callable[[int], bool],
+    zeros: Collection[int],
+    bounds: Mapping[int, tuple[float, float]],
 ) -> bool:
     """Whether the results of an operation that does not leave every zero (`leaves_zero`) are zero
-    in the places where `vanishes` says that its operands are."""
+    in the places where `vanishes` says that its operands are.
+
+    Args:
+      zeros: values that are zero throughout.
+      bounds: of constants the least and the largest element.
+    """
     name, inputs = operation.name, operation.inputs
 
     def within(value: int, low: float, high: float) -> bool:
         """Whether a value is a constant with all elements between the two."""
-        least, largest = connections.bounds.get(value, (-np.inf, np.inf))
-        return low <= least and largest <= high and value in connections.bounds
+        least, largest = bounds.get(value, (-np.inf, np.inf))
+        return low <= least and largest <= high and value in bounds
 
     if name in SCATTERS:
         written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
-        kept = name == "scatter-mul" or written in connections.zeros
+        kept = name == "scatter-mul" or written in zeros
         return kept and vanishes(inputs[0])
     if name in ("mul", "and"):
         return any(map(vanishes, inputs))
@@ -78,6 +85,13 @@ def keeps_zero(
     return False
 
 
+def zero_values(program: Program, bounds: Mapping[int, tuple[float, float]]) -> frozenset[int]:
+    """The values that are zero throughout whatever goes in: `zeros_like(h)`, a broadcast zero,
+    `0 * h`."""
+    zeros = [value for value, found in bounds.items() if found == (0, 0)]
+    return frozenset(_made_of_zeros(program, zeros, bounds))
+
+
 def zero_with_parameters(
     program: Program, connections: Connections, uncut: Collection[int] = ()
 ) -> set[int]:
@@ -88,22 +102,27 @@ def zero_with_parameters(
     Args:
       uncut: numbers of parameter arrays that are not zero.
     """
-    zero = set(connections.zeros)
     kept = {*connections.left_out, *uncut}
-    zero.update(value for leaf, value in enumerate(program.parameters) if leaf not in kept)
+    cut = [value for leaf, value in enumerate(program.parameters) if leaf not in kept]
+    return _made_of_zeros(program, [*connections.zeros, *cut], connections.bounds)
 
-    def made_of_zeros(operation: Operation) -> bool:
+
+def _made_of_zeros(
+    program: Program, start: Iterable[int], bounds: Mapping[int, tuple[float, float]]
+) -> set[int]:
+    """The values that are zero, as far as they are made of those to start with."""
+    zero = set(start)
+
+    def stays(operation: Operation) -> bool:
         inputs = operation.inputs
+        if not leaves_zero(operation):
+            return keeps_zero(operation, zero.__contains__, zero, bounds)
         if operation.name in PRODUCTS:
             return not zero.isdisjoint(inputs)
         moved = inputs[:1] if operation.name in lb.EVALUATED_MOVES else inputs
-        return zero.issuperset(moved)
+        return bool(moved) and zero.issuperset(moved)
 
     for operation in program.operations:
-        if leaves_zero(operation):
-            stays = made_of_zeros(operation)
-        else:
-            stays = keeps_zero(operation, zero.__contains__, connections)
-        if stays:
+        if stays(operation):
             zero.update(operation.outputs)
     return zero
