@@ -2,6 +2,7 @@
 
 """The neuron graph: which parameter entries feed each hidden neuron, and which entries read it."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,10 +83,17 @@ class Entries:
 
 @functools.lru_cache(maxsize=128)
 def leaf_paths(treedef: PyTreeDef) -> tuple[str, ...]:
-    """The path of every leaf of a tree, such as `params/Dense_0/kernel`, in flattening order."""
+    """The path of every leaf of a tree, such as `params/Dense_0/kernel`, in flattening order.
+
+    Of keys that hold a slash themselves two may spell one path, as `{"a/w": ..., "a": {"w": ...}}`
+    does: those are `['a/w']` and `['a']['w']`.
+    """
     tree = jax.tree.unflatten(treedef, range(treedef.num_leaves))
-    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths)
+    keys = [path for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path in keys]
+    times = collections.Counter(paths)
+    pairs = zip(paths, keys, strict=True)
+    return tuple(path if times[path] == 1 else jax.tree_util.keystr(key) for path, key in pairs)
 
 
 @dataclasses.dataclass(frozen=True)

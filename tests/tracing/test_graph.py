@@ -368,3 +368,22 @@ def test_matrices_that_no_layer_holds_are_named():
     assert graph.in_no_layer == ("table",)
     assert "in no layer: table\n" in str(graph)
     assert dormant.trace(apply, params, *inputs, leave_out="table").in_no_layer == ()
+
+
+def test_keys_with_slashes_that_spell_one_path_are_told_apart():
+    keys = jax.random.split(jax.random.key(0), 3)
+    first, second = (jax.random.normal(key, (8, 8)) for key in keys[:2])
+    params = {"a/w": first, "a": {"w": second}, "net/~/head": jax.random.normal(keys[2], (8, 2))}
+
+    def apply(params, x):
+        hidden = jax.nn.relu(jax.nn.relu(x @ params["a/w"]) @ params["a"]["w"])
+        return hidden @ params["net/~/head"]
+
+    graph = dormant.trace(apply, params, jnp.ones((4, 8)))
+    assert graph.names == ("['a/w']", "['a']['w']")
+    assert graph.output_layers == ("net/~/head",)
+    masks = {"['a/w']": jnp.arange(8) == 3}
+    recycled = dormant.recycle(graph, params, jax.tree.map(jnp.zeros_like, params), masks)
+    np.testing.assert_array_equal(recycled["a/w"], np.where(masks["['a/w']"], 0, first))
+    np.testing.assert_array_equal(recycled["a"]["w"][4:], second[4:])
+    np.testing.assert_array_equal(recycled["a"]["w"][3], 0)
