@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dormant.checks import check_count, check_function
-from dormant.measures.examples import flat_parameters, one_by_one, rows_of
+from dormant.measures.examples import examples_of, flat_parameters, one_by_one
 from dormant.measures.measure import LOSS, NETWORK, Measure
 
 Loss = Callable[..., jax.Array]
@@ -29,13 +29,14 @@ def gradient_covariance(loss: Loss, rows: int = 32) -> Measure:
       rows: inputs that are used, the first ones; each takes memory for a gradient.
 
     Raises:
-      ValueError: unless `loss` is a function and `rows` a whole number of at least 2.
+      ValueError: unless `loss` is a function and `rows` a whole number of at least 2; when
+        measured, if no input has rows.
     """
     check_function("loss", loss)
     check_count("rows", rows, 2)
 
     def measure(graph, inputs):
-        gradients = one_by_one(loss, inputs.params, rows_of(inputs.inputs, rows))
+        gradients = one_by_one(loss, inputs.params, examples_of(loss, inputs, rows))
         largest = jnp.max(jnp.abs(gradients), axis=1, keepdims=True)
         scaled = gradients / jnp.where(largest > 0, largest, 1.0)
         norms = jnp.linalg.norm(scaled, axis=1, keepdims=True)
@@ -74,18 +75,18 @@ def optimization_readiness(loss: Loss, rows: int = 64, batch: int = 4) -> Measur
 
     Raises:
       ValueError: unless `loss` is a function and the others whole numbers of at least 1, `rows` no
-        less than `batch`.
+        less than `batch`; when measured, if no input has rows.
     """
     check_function("loss", loss)
     check_count("batch", batch, 1)
     check_count("rows", rows, int(batch))
 
     def measure(graph, inputs):
-        used = rows_of(inputs.inputs, rows, batch)
+        used = examples_of(loss, inputs, rows, batch)
         gradients = one_by_one(loss, inputs.params, used, batch)
         if not len(gradients):
             return jnp.nan
-        value = jnp.asarray(loss(inputs.params, *used), jnp.float32)
+        value = jnp.asarray(loss(inputs.params, *used.inputs), jnp.float32)
         whole = jnp.sum(jnp.square(jnp.mean(gradients, axis=0)))
         expected = jnp.mean(jnp.sum(jnp.square(gradients), axis=1))
         is_zero = (value == 0) | (expected == 0)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dormant.checks import check_count, check_function
-from dormant.measures.examples import one_by_one, rows_of
+from dormant.measures.examples import examples_of, one_by_one
 from dormant.measures.measure import APPLY, NETWORK, PREVIOUS, Measure, MeasureInputs
 from dormant.measures.spectra import effective_rank_of
 
@@ -86,7 +86,8 @@ def ntk_rank(apply: Apply, rows: int = 32) -> Measure:
       rows: inputs that are used, the first ones; each takes memory for a gradient.
 
     Raises:
-      ValueError: unless `apply` is a function and `rows` a whole number of at least 1.
+      ValueError: unless `apply` is a function and `rows` a whole number of at least 1; when
+        measured, if no input has rows.
     """
     check_function("apply", apply)
     check_count("rows", rows, 1)
@@ -95,7 +96,7 @@ def ntk_rank(apply: Apply, rows: int = 32) -> Measure:
         return jnp.sum(jnp.asarray(apply(params, *inputs), jnp.float32))
 
     def measure(graph, inputs):
-        gradients = one_by_one(output, inputs.params, rows_of(inputs.inputs, rows))
+        gradients = one_by_one(output, inputs.params, examples_of(output, inputs, rows))
         scale = jnp.max(jnp.abs(gradients))
         gradients = gradients / jnp.where(scale > 0, scale, 1.0)
         kernel = jnp.matmul(gradients, gradients.T, precision=jax.lax.Precision.HIGHEST)

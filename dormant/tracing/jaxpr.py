@@ -91,7 +91,7 @@ def abstract_arguments(
     """The shapes and dtypes of `params` and `inputs` (arrays, tracers or `ShapeDtypeStruct`s).
 
     Inputs of the types `fixed` stay the Python values that they are. Raises ValueError if a leaf is
-    neither of them nor an array.
+    neither of them nor an array, or has no rows.
     """
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         if callable(leaf) and not hasattr(leaf, "shape"):
@@ -101,7 +101,11 @@ def abstract_arguments(
                 f"array, as `eqx.partition(model, eqx.is_array)` does, and put it back in `apply`"
             )
     check_arrays("params", params)
-    check_arrays("inputs", [x for x in jax.tree.leaves(tuple(inputs)) if not isinstance(x, fixed)])
+    given = [x for x in jax.tree.leaves(tuple(inputs)) if not isinstance(x, fixed)]
+    check_arrays("inputs", given)
+    shapes = [np.shape(x) for x in given if np.shape(x)]
+    if shapes and all(shape[0] == 0 for shape in shapes):
+        raise ValueError(f"`inputs` must have at least one row; got the shape {shapes[0]}")
     leaves, treedef = jax.tree.flatten((params, tuple(inputs)))
     num_parameters = len(jax.tree.leaves(params))
     abstract = [_abstract(leaf, ()) for leaf in leaves[:num_parameters]]

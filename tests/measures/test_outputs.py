@@ -68,7 +68,8 @@ def gradient(function, params, states):
 
 def value(measure, params=None, states=STATES, **given):
     params = draw(0) if params is None else params
-    return take(graph(), measure, params, {}, inputs=(states,), **given)
+    activations = graph().activations(params, states)
+    return take(graph(), measure, params, activations, inputs=(states,), **given)
 
 
 def output_sum(vector, states):
@@ -252,9 +253,52 @@ def test_a_key_among_the_inputs_is_given_to_every_row():
     def noisy(params, states, key):
         return apply(params, states) * (1 + 0 * jax.random.normal(key))
 
-    given = (STATES, jax.random.key(3))
-    found = take(graph(), measures.ntk_rank(noisy), draw(0), {}, inputs=given)
-    np.testing.assert_allclose(found, value(measures.ntk_rank(apply)), rtol=1e-5)
+    activations = graph().activations(draw(0), STATES)
+    for key in (jax.random.key(3), jax.random.PRNGKey(3)):
+        given = (STATES, key)
+        found = take(graph(), measures.ntk_rank(noisy), draw(0), activations, inputs=given)
+        np.testing.assert_allclose(found, value(measures.ntk_rank(apply)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("neurons", [4, 8])  # 8: as many as there are rows
+@pytest.mark.parametrize("measure", [measures.ntk_rank, measures.gradient_covariance])
+def test_inputs_without_rows_are_given_whole(measure, neurons):
+    keys = jax.random.split(jax.random.key(0), 4)
+    params = {
+        "w1": jax.random.normal(keys[0], (3, neurons)),
+        "w2": jax.random.normal(keys[1], (neurons, 2)),
+    }
+    statistics = {"mean": jax.random.normal(keys[2], (neurons,)), "var": jnp.full(neurons, 2.0)}
+    table, targets = jax.random.normal(keys[3], (50, 3)), STATES[:, 0]
+
+    def network(params, statistics, table, states, targets):
+        hidden = (states + table[7]) @ params["w1"]
+        hidden = jnp.tanh((hidden - statistics["mean"]) / jnp.sqrt(statistics["var"]))
+        return hidden @ params["w2"] - targets[:, None]
+
+    def closed(params, states):
+        # Targets by rows of the states, since one row of them is given at a time.
+        return network(params, statistics, table, states, states[:, 0])
+
+    def of(function):
+        if measure is measures.ntk_rank:
+            return measure(function, rows=6)
+        return measure(lambda *given: jnp.mean(jnp.square(function(*given))), rows=6)
+
+    graph = dormant.trace(closed, params, STATES)
+    activations = graph.activations(params, STATES)
+    inputs = (statistics, table, STATES, targets)
+    found = take(graph, of(network), params, activations, inputs=inputs)
+    expected = take(graph, of(closed), params, activations, inputs=(STATES,))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_without_rows_there_is_no_single_input():
+    one = STATES[0]
+    graph_of_one = dormant.trace(apply, draw(0), one)
+    activations = graph_of_one.activations(draw(0), one)
+    with pytest.raises(ValueError, match=r"^`inputs` must have rows: .*; got shapes \[\(3,\)\]"):
+        take(graph_of_one, measures.ntk_rank(apply), draw(0), activations, inputs=(one,))
 
 
 @pytest.mark.parametrize(

@@ -378,3 +378,16 @@ def test_neurons_that_are_ranked_against_each_other_are_measured(order, reason):
     assert graph["Dense_0"].obstacle == (
         None if reason is None else f"its neurons are {reason} before Dense_1 reads them"
     )
+
+
+def test_inputs_without_a_row_are_refused():
+    params = {"first": jnp.ones((7, 8)), "head": jnp.ones((8, 2))}
+
+    def apply(params, x, *others):
+        return relu(x.reshape(len(x), -1) @ params["first"]) @ params["head"]
+
+    with pytest.raises(ValueError, match=r"^`inputs` must have at least one row; got .* \(0, 7\)$"):
+        dormant.trace(apply, params, jnp.ones((0, 7)))
+    graph = dormant.trace(apply, params, VECTOR, jnp.ones(0))
+    with pytest.raises(ValueError, match="^`inputs` must have at least one row"):
+        graph.activations(params, jnp.ones((0, 7)))
