@@ -5,9 +5,11 @@
 Goes when several seeds under `vmap` are as fast: row "seeds one by one"."""
 
 import concurrent.futures
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -98,11 +100,24 @@ def one_by_one(program: Any, threads: int | None = None) -> Any:
     return program._replace(init=init, fill=fill, advance=advance, evaluate=evaluate)
 
 
-def usable_cores() -> int:
-    """The CPU cores that this process may use."""
+def usable_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The CPU cores that this process may use, at least 1.
+
+    A container with a CPU limit, as a pod's `limits.cpu`, sees every core of its machine and may
+    use as much time as some of them have: the limit, rounded up, is what counts then.
+
+    Args:
+      quota_file: of the control group (Linux, version 2): "QUOTA PERIOD" in microseconds, or "max".
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = map(int, quota_file.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no limit, or no control group
+        return cores
+    return max(1, min(cores, math.ceil(quota / period)))
 
 
 def _joined_turns(parts: Sequence[Any]) -> Any:

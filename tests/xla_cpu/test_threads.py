@@ -2,12 +2,14 @@
 
 """Seeds one by one on threads: each to the bit the run that it is alone."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.xla_cpu import one_by_one
+from dormant.xla_cpu import one_by_one, usable_cores
 from tests.learners.comparing import identical
 from tests.vectorized.small_environments import keys, learner_factory, program, run
 
@@ -87,3 +89,19 @@ def test_errors_of_keys_are_those_of_the_program(redo_program):
         one_by_one(redo_program).init(np.zeros(3))
     with pytest.raises(ValueError, match="must have one value for each seed"):
         one_by_one(redo_program).init(keys(2), hyperparameters(3))
+
+
+@pytest.mark.parametrize(
+    "text, cores",
+    [
+        ("max 100000\n", None),
+        ("50000 100000\n", 1),
+        ("150000 100000\n", 2),
+        ("99900000 100000", None),
+    ],
+)
+def test_a_containers_limit_is_what_may_be_used(tmp_path, text, cores):
+    quota, here = tmp_path / "cpu.max", len(os.sched_getaffinity(0))
+    quota.write_text(text, encoding="ascii")
+    assert usable_cores(quota) == (here if cores is None else min(cores, here))
+    assert usable_cores(tmp_path / "none") == here
