@@ -33,11 +33,13 @@ class Places:
         """The values after the layer's own non-linearity, before the first reader of each neuron.
 
         They are several where a layer is split and each part has a non-linearity of its own, as
-        that of a shared first layer of two heads; there one value holds no other's neurons.
+        that of a shared first layer of two heads; there no value holds the neurons of another.
+        Where they cannot be told apart, it is the value of the first reader of all of them.
         """
         everything = np.ones(self.structure.maps[use].neurons, bool)
         left, found = everything.copy(), dict[int, np.ndarray]()
-        for operand in self._operands(use):
+        operands = self._operands(use)
+        for operand in operands:
             neurons = self._neurons(use, operand) & left
             if neurons.any():
                 left &= ~neurons
@@ -46,12 +48,15 @@ class Places:
         if left.any():
             value = self._activation(use, self._end_of_way(use), left)
             found[value] = found.get(value, False) | left
-        if len(found) > 1:
-            parts = [self._alone(use, Place(*each)) for each in found.items()]
-            places = tuple(place for place in parts if place is not None)
-            if len(places) == len(parts) and len({self._rest(use, p.value) for p in places}) == 1:
-                return places
-        return (Place(self._activation(use, self._end_of_way(use), everything), everything),)
+        if len(found) == 1:
+            return (Place(*found.popitem()),)
+        parts = [self._alone(use, Place(*each)) for each in found.items()]
+        places = tuple(place for place in parts if place is not None)
+        if len(places) == len(parts) and len({self._rest(use, p.value) for p in places}) == 1:
+            return places
+        whole = (operand for operand in operands if self._neurons(use, operand).all())
+        operand = next(whole, self._end_of_way(use))
+        return (Place(self._activation(use, operand, everything), everything),)
 
     def _operands(self, use: int) -> list[int]:
         """What reads a use of a layer, within one step of a loop."""
@@ -122,9 +127,11 @@ class Places:
         )
 
     def _rest(self, use: int, value: int) -> tuple[int, ...]:
-        """What activations have beside their neurons: loops, positions of one neuron, axes."""
+        """What activations have beside their neurons: loops, positions of one neuron, long axes."""
         program = self.structure.program
         axes, index = lb.along_varying_axes(self.structure.labels_of[value][use].index)
         positions = np.unique(index[index != NONE], return_counts=True)[1]
-        rest = (size for axis, size in enumerate(program.shapes[value]) if axis not in axes)
+        rest = (
+            size for axis, size in enumerate(program.shapes[value]) if axis not in axes and size > 1
+        )
         return (program.depths[value], math.lcm(*map(int, positions)), *rest)

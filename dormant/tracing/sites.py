@@ -60,5 +60,8 @@ def _of_use(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array
     found = [site.arrange(values[site.value]) for site in sites]
     if len(found) == 1:
         return found[0]
+    # A site of one neuron has no axis of its own: its axis of size 1 stays among the others.
+    others = min((activation.shape[:-1] for activation in found), key=len)
+    found = [activation.reshape(*others, activation.shape[-1]) for activation in found]
     order = np.argsort(np.concatenate([site.neurons for site in sites]))
     return jnp.take(jnp.concatenate(found, axis=-1), order, axis=-1)

@@ -56,6 +56,11 @@ def joined_again(params, x):
     return jnp.concatenate([relu(first), jnp.tanh(second)], axis=-1) @ params["head"]
 
 
+def one_neuron_apart(params, x):
+    z = pre_activation(params, x)
+    return relu(z[:, :15]) @ params["head"][:15] + jnp.tanh(z[:, 15:]) @ params["head"][15:]
+
+
 def expected_halves(params, x):
     return relu(pre_activation(params, x))
 
@@ -76,12 +81,18 @@ def expected_two_functions(params, x):
     return jnp.concatenate([relu(z[:, :8]), jnp.tanh(z[:, 8:])], axis=-1)
 
 
+def expected_one_apart(params, x):
+    z = pre_activation(params, x)
+    return jnp.concatenate([relu(z[:, :15]), jnp.tanh(z[:, 15:])], axis=-1)
+
+
 NETWORKS = {
     halves: expected_halves,
     slices_with_other_functions: expected_slices,
     one_part_linear: expected_linear_part,
     heads_on_an_axis: expected_two_functions,
     joined_again: expected_two_functions,
+    one_neuron_apart: expected_one_apart,
 }
 
 
@@ -109,6 +120,18 @@ def test_a_part_that_is_read_before_its_non_linearity_too_is_not_recycled():
         return policy, relu(second) @ params["v"], second @ params["head"][:8]
 
     graph = check_promise(apply, init, VECTOR)
+    assert "not zero where the neuron is silent" in graph["w"].obstacle
+
+
+@pytest.mark.parametrize("function", [relu, jnp.tanh])
+def test_a_layer_of_which_a_part_is_read_too_is_measured_where_all_of_it_is_read(function):
+    def apply(params, x):
+        z = pre_activation(params, x)
+        return function(z[:, :8]) @ params["pi"], relu(z) @ params["head"]
+
+    graph, params = check_promise(apply, init, VECTOR), init(jax.random.key(3))
+    found = graph.activations(params, VECTOR)["w"]
+    np.testing.assert_allclose(found, relu(pre_activation(params, VECTOR)), rtol=1e-6)
     assert "not zero where the neuron is silent" in graph["w"].obstacle
 
 
