@@ -8,25 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import common, gpu
+from benchmarks import common, gpu, gpu_checks
 
 
 def test_differences_are_relative_to_the_array():
     one = {"a": np.array([1.0, -4.0]), "b": np.array([0, 0])}
     other = {"a": np.array([1.0, -3.0]), "b": np.array([0, 0])}
-    assert gpu.largest_difference(one, one)[0] == 0
-    assert gpu.largest_difference(one, other) == (0.25, "['a']")
+    assert gpu_checks.largest_difference(one, one)[0] == 0
+    assert gpu_checks.largest_difference(one, other) == (0.25, "['a']")
 
 
 def test_nan_differs_from_a_number_but_not_from_nan():
     unmeasured = np.array([np.nan, 2.0])
-    assert gpu.largest_difference(unmeasured, unmeasured)[0] == 0
-    assert math.isnan(gpu.largest_difference(unmeasured, np.array([1.0, 2.0]))[0])
+    assert gpu_checks.largest_difference(unmeasured, unmeasured)[0] == 0
+    assert math.isnan(gpu_checks.largest_difference(unmeasured, np.array([1.0, 2.0]))[0])
 
 
 def test_bytes_tell_zeros_of_another_sign_apart():
-    assert gpu.differing_bytes(jnp.zeros(2), jnp.zeros(2)) == 0
-    assert gpu.differing_bytes(jnp.array([0.0, 0.0]), jnp.array([0.0, -0.0])) == 1
+    assert gpu_checks.differing_bytes(jnp.zeros(2), jnp.zeros(2)) == 0
+    assert gpu_checks.differing_bytes(jnp.array([0.0, 0.0]), jnp.array([0.0, -0.0])) == 1
 
 
 def record(title, name):
@@ -42,8 +42,8 @@ def test_tables_of_one_title_are_one():
 
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_check_that_fails_is_the_exit_status(monkeypatch, tmp_path, failed):
-    name = (gpu.FAILED if failed else "passed: ") + "a check"
-    found = record(gpu.CHECKS, name) | {"machine": {"backend": "gpu"}}
+    name = (gpu_checks.FAILED if failed else "passed: ") + "a check"
+    found = record(gpu_checks.CHECKS, name) | {"machine": {"backend": "gpu"}}
     monkeypatch.setattr(gpu, "measure_all", lambda repeats, quick: ([found], []))
     arguments = ["--json", str(tmp_path / "gpu.json")]
     if failed:
