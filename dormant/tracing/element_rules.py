@@ -97,11 +97,15 @@ def follow_move(state: PropagationState, operation: Operation) -> None:
         index = None
         if operation.name == "pad":
             index = lb.pad_with_own(filled[0], operation.params["padding_config"], shape)
+        elif filled and operation.name == "stack":
+            axis = operation.params["axis"]
+            index = lb.extend_along([np.expand_dims(i, axis) for i in filled], axis, shape)
         elif filled:
             index = lb.extend_along(filled, operation.params["dimension"], shape)
         return moved(labels) if index is None else _label_of_all(labels, index)
 
-    zero = operation.name in ("pad", "concatenate") and any(v in state.zeros for v in inputs)
+    joins = operation.name in ("pad", "concatenate", "stack")
+    zero = joins and any(value in state.zeros for value in inputs)
     for table, rule in (
         (state.layers_of, beside_zeros if zero else moved),
         (state.leaves_of, moved),
@@ -180,11 +184,22 @@ def follow_evaluated_move(
     state: PropagationState, operation: Operation, constants: list[Any]
 ) -> None:
     """Moves the labels as the primitive moves elements, by the operands that are known."""
+    fill = operation.params.get("fill_value")
+    chosen_from: list[int] = []
+    if operation.name == "gather":
+        # What is filled in is no neuron, or, if it is zero, a place where it is silent.
+        params = {**operation.params, "fill_value": NONE}
+        operation = operation._replace(params=params)
+        shape = state.program.shapes[operation.inputs[0]]
+        chosen_from = lb.data_indices("gather", params, shape)
 
     def rule(label: Label, _: int) -> Label:
+        index, moving = np.ascontiguousarray(label.index), operation
+        if fill == 0 and lb.constant_along(label.index, chosen_from)[1]:
+            clipped = jax.lax.GatherScatterMode.CLIP
+            moving = operation._replace(params={**operation.params, "mode": clipped})
         with jax.ensure_compile_time_eval():
-            index = np.ascontiguousarray(label.index)
-            (moved,) = apply_operation(operation, [index, *constants])
+            (moved,) = apply_operation(moving, [index, *constants])
         return label._replace(index=lb.compact(np.asarray(moved)))
 
     state.relabel(operation, rule)

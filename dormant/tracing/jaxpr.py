@@ -325,7 +325,9 @@ def known_values(program: Program, wanted: Sequence[int]) -> list[Any]:
             operations.append(operation)
             needed.update(operation.inputs)
     values = dict(program.constants)
-    for operation in reversed(operations):
-        results = apply_operation(operation, [values[number] for number in operation.inputs])
-        values.update(zip(operation.outputs, results, strict=True))
+    # A network is read anew inside of `jit` too, for shapes that were not seen before.
+    with jax.ensure_compile_time_eval():
+        for operation in reversed(operations):
+            results = apply_operation(operation, [values[number] for number in operation.inputs])
+            values.update(zip(operation.outputs, results, strict=True))
     return [values[number] for number in wanted]

@@ -180,7 +180,11 @@ def pad_with_own(
     index: np.ndarray, config: Sequence[tuple[int, int, int]], shape: tuple[int, ...]
 ) -> np.ndarray:
     """`_pad` where the values of axes along which the array is constant go on in the padding."""
-    constant = [s > 1 and constant_along(index, [axis])[1] for axis, s in enumerate(index.shape)]
+    # Along an axis of size 1 a single neuron may lie, but not several.
+    least = 0 if len(np.unique(trim(index))) > 1 else 1
+    constant = [
+        size > least and constant_along(index, [axis])[1] for axis, size in enumerate(index.shape)
+    ]
     small = index[tuple(slice(0, 1) if same else slice(None) for same in constant)]
     sizes = [1 if same else size for same, size in zip(constant, shape, strict=True)]
     kept = [(0, 0, 0) if same else own for same, own in zip(constant, config, strict=True)]

@@ -81,8 +81,11 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         state.from_parameters.update(dict.fromkeys(outputs, origin))
     if state.zeros.issuperset(outputs):
         return  # it says nothing of any neuron
-    if name in lb.REARRANGED and inputs[0] in state.chosen:
-        state.chosen[outputs[0]] = state.chosen[inputs[0]]
+    if name in lb.REARRANGED or (name in ELEMENTWISE and state.program.holds_numbers(outputs[0])):
+        if not any(map(state.holds_any, inputs)):  # of a kernel that data chose, also scaled
+            chosen = [leaf for value in inputs for leaf in state.chosen.get(value, ())]
+            if chosen:
+                state.chosen[outputs[0]] = tuple(dict.fromkeys(chosen))
     is_product = name in PRODUCTS and operation.params.get("batch_group_count", 1) == 1
     may_be_layer = is_product and not state.chosen.keys().isdisjoint(inputs)
     if not may_be_layer and not any(map(state.holds_any, inputs)):

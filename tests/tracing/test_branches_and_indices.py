@@ -293,3 +293,30 @@ def test_a_synchronized_batch_norm_is_measured_as_one_device_computes_it():
     h = shards @ kernel
     expected = relu((h - h.mean((0, 1))) / jnp.sqrt(h.var((0, 1)) + 1e-5))
     np.testing.assert_allclose(together, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_constant_indices_are_read_inside_of_jit_for_a_new_batch_too():
+    indices = jnp.array([3, 1, 0, 2])
+
+    def apply(params, x):
+        return relu(x @ params["hidden"])[:, indices] @ params["output"]
+
+    keys = jax.random.split(jax.random.key(0))
+    shapes = {"hidden": (5, 6), "output": (4, 2)}
+    params = {n: jax.random.normal(k, shapes[n]) for n, k in zip(shapes, keys, strict=True)}
+    graph = dormant.trace(apply, params, jnp.ones((2, 5)))
+    inputs = jax.random.normal(jax.random.key(1), (16, 5))
+    found = jax.jit(graph.activations)(params, inputs)["hidden"]
+    np.testing.assert_allclose(found, relu(inputs @ params["hidden"]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scaled", [lambda w: w, lambda w: 2 * w, lambda w: w * w.sum(0)])
+def test_a_layer_that_a_chosen_and_scaled_kernel_reads_is_hidden(scaled):
+    params = {"first": jnp.ones((5, 6)), "second": jnp.ones((6, 6)), "heads": jnp.ones((4, 6, 2))}
+
+    def apply(params, x, task):
+        hidden = relu(relu(x @ params["first"]) @ params["second"])
+        return jax.vmap(lambda h, n: h @ scaled(params["heads"][n]))(hidden, task)
+
+    graph = dormant.trace(apply, params, jnp.ones((8, 5)), jnp.arange(8) % 4)
+    assert graph.names == ("first", "second")

@@ -4,6 +4,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import dormant
@@ -63,6 +64,8 @@ SHIFTS = {
     "padded": lambda h: jnp.pad(h, BEFORE)[:, :-1],
     "joined": lambda h: jnp.concatenate([jnp.zeros_like(h[:, :1]), h[:, :-1]], axis=1),
     "added": lambda h: h + jnp.pad(h, BEFORE)[:, :-1],
+    "stacked": lambda h: jnp.stack([h, jnp.zeros_like(h)], axis=1)[:, 0],
+    "gathered": lambda h: h.at[:, jnp.arange(9) + 1].get(mode="fill", fill_value=0),
     "beside": lambda h: jnp.concatenate([h, jnp.zeros_like(h)], axis=1)[:, 4:12],
 }
 
@@ -79,11 +82,30 @@ def test_zeros_before_the_first_step(name):
     assert recyclable(graph) == {"first": True, "second": True}
 
 
+def test_zeros_around_a_single_pixel_or_step():
+    graph = check_promise(
+        convolutions(PADDINGS["around an image"]), init(SHAPES), IMAGES[:, :3, :3]
+    )
+    assert recyclable(graph) == {"first": True, "second": True}
+    graph = check_promise(over_time(SHIFTS["padded"]), init(OVER_TIME), SEQUENCES[:, :1])
+    assert recyclable(graph) == {"first": True, "second": True}
+
+
 def test_other_values_beside_a_neuron_are_read_with_its_weights():
     ones = convolutions(lambda h: jnp.pad(h, AROUND, constant_values=1))
     assert "shared weights" in check_promise(ones, init(SHAPES), IMAGES)["first"].obstacle
     joined = over_time(lambda h: jnp.concatenate([SEQUENCES[:, :, :1] + 0 * h, h], axis=1))
     assert check_promise(joined, init(OVER_TIME), SEQUENCES)["first"].obstacle
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0, 3.0, np.nan])
+def test_what_a_gather_fills_in_is_no_neuron(fill):
+    later = over_time(lambda h: h.at[:, jnp.arange(9) + 1].get(mode="fill", fill_value=fill))
+    params = init(OVER_TIME)(jax.random.key(3))
+    graph = dormant.trace(later, params, SEQUENCES)
+    found = graph.activations(params, SEQUENCES)["first"]
+    np.testing.assert_allclose(found, relu(SEQUENCES @ params["first"]), rtol=1e-6)
+    assert graph["first"].recyclable == (fill == 0)
 
 
 def test_zeros_among_the_neurons_are_no_neurons():
