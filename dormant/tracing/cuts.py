@@ -2,11 +2,23 @@
 
 """Which entries of a reader are zeroed so that it no longer reads a neuron."""
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from dormant.tracing.connections import EntryMap, Read
+from dormant.tracing.jaxpr import Operation
+from dormant.tracing.slopes import changing
 from dormant.tracing.structure import Structure
 from dormant.tracing.zero_rules import zero_with_parameters
+
+
+class Cut(NamedTuple):
+    """What is zeroed of a reader, and why it cannot be; None where it can."""
+
+    entries: tuple[EntryMap, ...]
+    problem: str | None = None
 
 
 class Cuts:
@@ -14,36 +26,72 @@ class Cuts:
 
     def __init__(self, structure: Structure):
         self.structure = structure
+        operations = structure.program.operations
+        self.position = {id(operation): at for at, operation in enumerate(operations)}
         self.known: dict[frozenset[int], set[int]] = {}
 
-    def of(self, read: Read) -> tuple[EntryMap, ...] | None:
+    def of(self, read: Read) -> Cut:
         """The entries that are zeroed: those of one factor where the kernel is a product of
-        several, since from two zeros no gradient leads back. None if the weights are not zero even
-        where all of them are.
+        several, since from two zeros no gradient leads back.
 
-        Of several factors the largest is zeroed, as the kernel rather than its scales.
+        It is the largest factor that gets a gradient, the kernel rather than its scales, and a mask
+        only where nothing else does.
         """
-        cut = [entries for entries in read.rows if not entries.shared]
-        uncut = frozenset(entries.leaf for entries in read.rows if entries.shared)
-        if not self._is_zero(read, uncut):
-            return None
-        for entries in sorted(reversed(cut), key=self._size):
-            if len(cut) > 1 and self._is_zero(read, uncut | {entries.leaf}):
-                cut.remove(entries)
-                uncut |= {entries.leaf}
-        return tuple(cut)
+        shared = frozenset(entries.leaf for entries in read.rows if entries.shared)
+        becomes_zero = False
+        for entries in self._candidates(read):
+            cut = {each.leaf for each in entries}
+            uncut = shared | {each.leaf for each in read.rows if each.leaf not in cut}
+            zero = self._zero_without(uncut)
+            if zero.issuperset(self.structure.maps[read.reader].kernels):
+                becomes_zero = True
+                if all(self._learns(read, leaf, zero) for leaf in cut):
+                    return Cut(entries)
+        why = "have no gradient where their parameters are 0: no neuron would be read again"
+        if not becomes_zero:
+            why = "are not 0 where their parameters are"
+        return Cut(read.rows, f"the weights of {self.structure.names[read.reader]} {why}")
 
-    def _size(self, entries: EntryMap) -> tuple[bool, int]:
-        """By which factors are spared: integers and booleans, which are masks, then small ones."""
+    def _candidates(self, read: Read) -> Iterator[tuple[EntryMap, ...]]:
+        """Sets of entries, those with the largest arrays first and with masks last."""
+        own = [entries for entries in read.rows if not entries.shared]
+        own.sort(key=self._preference, reverse=True)
+        for chosen in itertools.product((True, False), repeat=len(own)):
+            if any(chosen):
+                yield tuple(itertools.compress(own, chosen))
+
+    def _preference(self, entries: EntryMap) -> tuple[bool, int]:
         program = self.structure.program
-        value = program.parameters[entries.leaf]
-        return program.holds_numbers(value), math.prod(program.shapes[value])
+        size = math.prod(program.shapes[program.parameters[entries.leaf]])
+        return not self.structure.is_mask(entries.leaf), size
 
-    def _is_zero(self, read: Read, uncut: frozenset[int]) -> bool:
-        """Whether the kernels are zero where their parameters are, but for those `uncut`."""
+    def _zero_without(self, uncut: frozenset[int]) -> set[int]:
+        """The values that are zero where their parameters are, but for those `uncut`."""
         structure = self.structure
         if uncut not in self.known:
             self.known[uncut] = zero_with_parameters(
                 structure.program, structure.connections, uncut
             )
-        return self.known[uncut].issuperset(structure.maps[read.reader].kernels)
+        return self.known[uncut]
+
+    def _learns(self, read: Read, leaf: int, zero: set[int]) -> bool:
+        """Whether a gradient leads from the kernel that a leaf is a part of back to it."""
+        program, bounds = self.structure.program, self.structure.connections.bounds
+        start = program.parameters[leaf]
+        for kernel in self.structure.maps[read.reader].kernels:
+            operations = self._leading_to(kernel)
+            found = changing(operations, start, zero, bounds)
+            if kernel in found:
+                return True
+        return False
+
+    def _leading_to(self, kernel: int) -> Sequence[Operation]:
+        """The operations that make a kernel, in order."""
+        found: dict[int, Operation] = {}
+        pending = [kernel]
+        while pending:
+            operation = self.structure.producer.get(pending.pop())
+            if operation is not None and self.position[id(operation)] not in found:
+                found[self.position[id(operation)]] = operation
+                pending += operation.inputs
+        return [found[at] for at in sorted(found)]

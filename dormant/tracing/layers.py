@@ -131,7 +131,7 @@ class _Builder:
         ancestors = structure.ancestors_of(activations)
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
-        cuts = [read.rows if obstacle else self.cuts.of(read) or read.rows for read in reads]
+        cuts = [read.rows if obstacle else self.cuts.of(read).entries for read in reads]
         outgoing = [("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
         everything = np.ones(structure.maps[number].neurons, bool)
@@ -163,11 +163,13 @@ class _Builder:
     def _incoming(self, number: int, until: set[int] | None = None) -> list[tuple[str, EntryMap]]:
         """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
         structure = self.structure
-        return [("kernel", entries) for entries in structure.maps[number].columns] + [
+        columns = structure.maps[number].columns
+        drawn = [entries for entries in columns if not structure.is_mask(entries.leaf)]
+        return [("kernel", entries) for entries in drawn or columns] + [
             ("elementwise", each.entries._replace(leaf=leaf))
             for use in structure.uses[number]
             for each in structure.acting_on.get(use, ())
-            if not each.entries.shared
+            if not each.entries.shared and not structure.is_mask(each.entries.leaf)
             if until is None or each.output in until
             for leaf in (each.entries.leaf, *self._sums_of_average(each.entries.leaf))
         ]

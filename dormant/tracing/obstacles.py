@@ -92,8 +92,8 @@ class Obstacles:
                 return f"its neurons are {label.mixing} before {reader_name} reads them"
             if read.shared or all(entries.shared for entries in read.rows):
                 return f"{reader_name} reads its neurons with shared weights"
-            if self.cuts.of(read) is None:
-                return f"the weights of {reader_name} are not 0 where their parameters are"
+            if problem := self.cuts.of(read).problem:
+                return problem
             if read.operand not in zero:
                 company = self._company([(read.layer, read.operand)])
                 if company:

@@ -32,6 +32,11 @@ class Structure:
         for each in connections.elementwise:
             self.acting_on.setdefault(each.layer, []).append(each)
 
+    def is_mask(self, leaf: int) -> bool:
+        """Whether an array is a mask, by its dtype or its name: what is pruned stays so."""
+        is_number = self.program.holds_numbers(self.program.parameters[leaf])
+        return not is_number or "mask" in self.paths[leaf].lower()
+
     def is_carried(self, use: int, value: int) -> bool:
         """Whether a value holds neurons of a use as a loop carries them from step to step."""
         return self.labels_of[value][use].mixing == lb.CARRIED

@@ -24,6 +24,8 @@ def init(key):
     }
     return drawn | {
         "a_scale": jnp.ones(16),
+        "a_mask": jnp.ones((16, 2)),
+        "gate": jnp.ones((16, 2)),
         "head_mask": jnp.ones((16, 2)),
         "an_integer_mask": jnp.ones((16, 2), jnp.int32),
     }
@@ -45,6 +47,18 @@ def pruned_by_integers(params):
     return params["an_integer_mask"] * params["head"]
 
 
+def pruned_before_it(params):
+    return params["a_mask"] * params["head"]
+
+
+def data_by_its_gradient(params):
+    return jax.lax.stop_gradient(params["gate"]) * params["head"]
+
+
+def rectified_factor(params):
+    return jax.nn.relu(params["gate"]) * params["head"]
+
+
 def scaled_and_pruned(params):
     return scaled(params) * params["head_mask"]
 
@@ -59,6 +73,9 @@ CUTS = {
     pruned: ["head"],
     pruned_by_integers: ["head"],
     scaled_and_pruned: ["head"],
+    pruned_before_it: ["head"],
+    data_by_its_gradient: ["head"],
+    rectified_factor: ["head"],
     scaled_sum: ["head", "part"],
 }
 
@@ -95,3 +112,18 @@ def test_a_recycled_neuron_is_read_again(kernel):
     updates, _ = optax.sgd(0.1).update(jax.grad(loss)(trained), optax.sgd(0.1).init(trained))
     trained = optax.apply_updates(trained, updates)
     assert (np.abs(kernel(trained | masks)[neurons]).max(1) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [bool, int, float])
+def test_a_mask_among_the_parameters_stays_as_it_is(dtype):
+    def apply(params, x):
+        hidden = jax.nn.relu(x @ (params["first"] * params["first_mask"]) + params["bias"])
+        return hidden @ params["head"]
+
+    params = init(jax.random.key(0)) | {"first_mask": jnp.eye(5, 16).astype(dtype)}
+    fresh = init(jax.random.key(1)) | {"first_mask": jnp.ones((5, 16), dtype)}
+    graph = dormant.trace(apply, params, INPUTS)
+    assert graph.names == ("first",)
+    recycled = dormant.recycle(graph, params, fresh, {"first": jnp.arange(16) < 3})
+    np.testing.assert_array_equal(recycled["first_mask"], params["first_mask"])
+    np.testing.assert_array_equal(recycled["first"][:, :3], fresh["first"][:, :3])

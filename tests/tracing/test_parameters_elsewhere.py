@@ -44,19 +44,27 @@ FIXED = np.arange(24.0).reshape(8, 3) % 5 - 2
 ZERO_WITH_THEM = {
     "magnitude": jnp.abs,
     "tanh": jnp.tanh,
-    "sign": jnp.sign,
-    "square": jnp.square,
-    "power": lambda w: w**3,
     "rounded": lambda w: w + jax.lax.stop_gradient(jnp.round(w * 4) / 4 - w),
     "masked": lambda w: jnp.where(FIXED > 0, w, 0),
-    "pruned": lambda w: jnp.where(jnp.abs(w) < 0.5, 0, w),
     "triangular": jnp.tril,
-    "not negative": lambda w: jnp.maximum(w, 0),
+    "leaky": lambda w: jnp.where(w >= 0, w, 0.1 * w),
+    "at least, below zero": lambda w: jnp.maximum(w, -0.5),
     "bounded": lambda w: jnp.clip(w, -0.5, 0.5),
     "scaled": lambda w: w * FIXED / 3,
     "joined": lambda w: jnp.concatenate([w[:4] * 2, w[4:]]),
     "padded": lambda w: jnp.pad(w[:, :2], ((0, 0), (0, 1))),
     "half": lambda w: w.astype(jnp.bfloat16).astype(w.dtype),
+}
+# Zero with it too, but of no slope there: a neuron that is not read would never be read again.
+FLAT_AT_ZERO = {
+    "sign": jnp.sign,
+    "square": jnp.square,
+    "power": lambda w: w**3,
+    "by its magnitude": lambda w: w * jnp.abs(w),
+    "pruned": lambda w: jnp.where(jnp.abs(w) < 0.5, 0, w),
+    "not negative": lambda w: jnp.maximum(w, 0),
+    "rectified": relu,
+    "from 0 on": lambda w: jnp.clip(w, 0, 1),
 }
 NOT_ZERO_WITH_THEM = {
     "softplus": jax.nn.softplus,
@@ -80,6 +88,22 @@ NOT_ZERO_WITH_THEM = {
 def test_weights_that_are_zero_with_their_parameters_are_cut(name):
     graph = check_promise(read_by(ZERO_WITH_THEM[name]), init, VECTOR)
     assert recyclable(graph) == {"first": True, "second": True}
+
+
+@pytest.mark.parametrize("name", FLAT_AT_ZERO)
+def test_weights_without_a_gradient_at_zero_are_named(name):
+    graph = check_promise(read_by(FLAT_AT_ZERO[name]), init, VECTOR)
+    assert "head have no gradient where their parameters are 0" in graph["second"].obstacle
+    assert graph["first"].recyclable
+    slopes = jax.grad(lambda w: jnp.sum(FIXED * FLAT_AT_ZERO[name](w)))(jnp.zeros((8, 3)))
+    # Of two equal operands JAX gives each a half.
+    assert name in ("not negative", "from 0 on") or not slopes.any()
+
+
+@pytest.mark.parametrize("name", ZERO_WITH_THEM)
+def test_weights_that_are_cut_have_a_gradient(name):
+    slopes = jax.grad(lambda w: jnp.sum(FIXED * ZERO_WITH_THEM[name](w)))(jnp.zeros((8, 3)))
+    assert slopes.any()
 
 
 @pytest.mark.parametrize("name", NOT_ZERO_WITH_THEM)
