@@ -26,8 +26,6 @@ class Cuts:
 
     def __init__(self, structure: Structure):
         self.structure = structure
-        operations = structure.program.operations
-        self.position = {id(operation): at for at, operation in enumerate(operations)}
         self.known: dict[frozenset[int], set[int]] = {}
 
     def of(self, read: Read) -> Cut:
@@ -87,11 +85,7 @@ class Cuts:
 
     def _leading_to(self, kernel: int) -> Sequence[Operation]:
         """The operations that make a kernel, in order."""
-        found: dict[int, Operation] = {}
-        pending = [kernel]
-        while pending:
-            operation = self.structure.producer.get(pending.pop())
-            if operation is not None and self.position[id(operation)] not in found:
-                found[self.position[id(operation)]] = operation
-                pending += operation.inputs
-        return [found[at] for at in sorted(found)]
+        structure = self.structure
+        made = structure.leading_to([kernel]) & structure.producer.keys()
+        places = sorted({structure.position[value] for value in made})
+        return [structure.program.operations[at] for at in places]

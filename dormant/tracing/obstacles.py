@@ -22,7 +22,7 @@ class Obstacles:
 
     def __init__(self, structure: Structure, cuts: Cuts, kept: Sequence[Output]):
         self.structure, self.cuts, self.kept = structure, cuts, kept
-        self.leading = _leading_to(structure, {output.value for output in kept})
+        self.leading = structure.leading_to(output.value for output in kept)
         connections = structure.connections
         self.sharing = Sharing(connections, list(structure.uses.values()))
         self.readers = {
@@ -228,15 +228,3 @@ class Obstacles:
             if beside:
                 others.append(other)
         return others
-
-
-def _leading_to(structure: Structure, values: set[int]) -> set[int]:
-    """All values from which the given ones are computed, and themselves."""
-    found, pending = set(), list(values)
-    while pending:
-        value = pending.pop()
-        if value not in found:
-            found.add(value)
-            if value in structure.producer:
-                pending += structure.producer[value].inputs
-    return found

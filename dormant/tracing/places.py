@@ -26,8 +26,6 @@ class Places:
 
     def __init__(self, structure: Structure):
         self.structure = structure
-        operations = structure.program.operations
-        self.position = {v: at for at, op in enumerate(operations) for v in op.outputs}
 
     def of(self, use: int) -> tuple[Place, ...]:
         """The values after the layer's own non-linearity, before the first reader of each neuron.
@@ -77,7 +75,7 @@ class Places:
 
         structure = self.structure
         return activation_value(
-            structure.program, structure.connections, use, operand, self.position, is_whole
+            structure.program, structure.connections, use, operand, structure.position, is_whole
         )
 
     def _end_of_way(self, use: int) -> int:
@@ -99,7 +97,7 @@ class Places:
     def _alone(self, use: int, place: Place) -> Place | None:
         """The place behind the moves that leave its neurons alone; None if none does."""
         value = place.value
-        for operation in self.structure.program.operations[self.position[value] :]:
+        for operation in self.structure.program.operations[self.structure.position[value] :]:
             if np.array_equal(self._neurons(use, value), place.neurons):
                 return Place(value, place.neurons)
             if operation.name in lb.MOVING and operation.inputs == (value,):

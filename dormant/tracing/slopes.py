@@ -31,18 +31,13 @@ def changing(
     """
     found, made_of = {start}, {start}
 
-    def is_factor(operation: Operation, place: int) -> bool:
-        """Whether what an operand is multiplied with is not zero."""
-        others = operation.inputs[:place] + operation.inputs[place + 1 :]
-        return zero_free(others)
-
-    def zero_free(values: Sequence[int]) -> bool:
-        return not any(value in zero for value in values)
+    def others_of(operation: Operation, place: int) -> tuple[int, ...]:
+        return operation.inputs[:place] + operation.inputs[place + 1 :]
 
     def wins(operation: Operation, place: int) -> bool:
         """Whether a zero among the operands is what a maximum or minimum returns."""
-        others = operation.inputs[:place] + operation.inputs[place + 1 :]
-        if not zero_free(others):
+        others = others_of(operation, place)
+        if any(value in zero for value in others):
             return False
         known = [bounds[value] for value in others if value in bounds]
         if operation.name == "max":
@@ -57,7 +52,7 @@ def changing(
         if name == "select_n" and operation.inputs[0] in made_of:  # which case zero takes
             return found.issuperset(operation.inputs[1:])
         if name == "mul" or name in PRODUCTS or name == "div":
-            return is_factor(operation, place)
+            return not any(other in zero for other in others_of(operation, place))
         if value not in zero:
             return True
         if name == "integer_pow":

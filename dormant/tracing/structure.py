@@ -21,6 +21,8 @@ class Structure:
         self.program, self.connections, self.paths = program, connections, tuple(paths)
         self.maps, self.labels_of = connections.maps, connections.layers_of
         self.producer = {v: op for op in program.operations for v in op.outputs}
+        # Of each value that an operation makes, where that stands among all.
+        self.position = {v: at for at, op in enumerate(program.operations) for v in op.outputs}
         self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
         self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
         leaf_shapes = [program.shapes[value] for value in program.parameters]
@@ -55,3 +57,14 @@ class Structure:
         """The values that lead to those of any use, given as `{use: values}`."""
         found = (self.ancestors(use, value) for use, each in values.items() for value in each)
         return set().union(*found)
+
+    def leading_to(self, values: Iterable[int]) -> set[int]:
+        """All values from which the given ones are computed, and themselves."""
+        found, pending = set[int](), list(values)
+        while pending:
+            value = pending.pop()
+            if value not in found:
+                found.add(value)
+                if value in self.producer:
+                    pending += self.producer[value].inputs
+        return found
