@@ -3,7 +3,6 @@
 """Which entries of a reader are zeroed so that it no longer reads a neuron."""
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -53,15 +52,10 @@ class Cuts:
     def _candidates(self, read: Read) -> Iterator[tuple[EntryMap, ...]]:
         """Sets of entries, those with the largest arrays first and with masks last."""
         own = [entries for entries in read.rows if not entries.shared]
-        own.sort(key=self._preference, reverse=True)
+        own.sort(key=self.structure.preference, reverse=True)
         for chosen in itertools.product((True, False), repeat=len(own)):
             if any(chosen):
                 yield tuple(itertools.compress(own, chosen))
-
-    def _preference(self, entries: EntryMap) -> tuple[bool, int]:
-        program = self.structure.program
-        size = math.prod(program.shapes[program.parameters[entries.leaf]])
-        return not self.structure.is_mask(entries.leaf), size
 
     def _zero_without(self, uncut: frozenset[int]) -> set[int]:
         """The values that are zero where their parameters are, but for those `uncut`."""

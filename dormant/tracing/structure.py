@@ -2,10 +2,11 @@
 
 """How the layers of a program hang together: their uses, their readers, and what acts on them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from dormant.tracing import labels as lb
-from dormant.tracing.connections import Connections, Elementwise, Read
+from dormant.tracing.connections import Connections, Elementwise, EntryMap, Read
 from dormant.tracing.jaxpr import Program
 from dormant.tracing.layer_names import unique_names
 from dormant.tracing.uses import group_uses
@@ -26,7 +27,9 @@ class Structure:
         self.uses = {uses[0]: uses for uses in group_uses(connections.maps)}
         self.layer_of = {use: number for number, uses in self.uses.items() for use in uses}
         leaf_shapes = [program.shapes[value] for value in program.parameters]
-        self.names = unique_names(connections, self.paths, leaf_shapes, self.layer_of)
+        self.names = unique_names(
+            connections, self.paths, leaf_shapes, self.layer_of, self.preference
+        )
         self.reads: dict[int, list[Read]] = {}
         for read in connections.reads:
             self.reads.setdefault(self.layer_of[read.layer], []).append(read)
@@ -38,6 +41,12 @@ class Structure:
         """Whether an array is a mask, by its dtype or its name: what is pruned stays so."""
         is_number = self.program.holds_numbers(self.program.parameters[leaf])
         return not is_number or "mask" in self.paths[leaf].lower()
+
+    def preference(self, entries: EntryMap) -> tuple[bool, int]:
+        """Greater for entries of the kernel than for those of its scale, least for its mask's."""
+        shape = self.program.shapes[self.program.parameters[entries.leaf]]
+        beside = math.prod(size for axis, size in enumerate(shape) if axis not in entries.axes)
+        return not self.is_mask(entries.leaf), beside * int((entries.index != lb.NONE).sum())
 
     def is_carried(self, use: int, value: int) -> bool:
         """Whether a value holds neurons of a use as a loop carries them from step to step."""

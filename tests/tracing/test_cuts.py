@@ -127,3 +127,10 @@ def test_a_mask_among_the_parameters_stays_as_it_is(dtype):
     recycled = dormant.recycle(graph, params, fresh, {"first": jnp.arange(16) < 3})
     np.testing.assert_array_equal(recycled["first_mask"], params["first_mask"])
     np.testing.assert_array_equal(recycled["first"][:, :3], fresh["first"][:, :3])
+
+
+@pytest.mark.parametrize("kernel", [scaled, scaled_twice, pruned, pruned_before_it, scaled_sum])
+def test_a_product_is_called_by_its_kernel_not_by_its_mask_or_scale(kernel):
+    graph = dormant.trace(network(kernel), init(jax.random.key(0)), INPUTS)
+    assert graph.output_layers == ("head",)
+    assert graph["first"].read_by == ("head",)
