@@ -57,7 +57,7 @@ def activation_value(
         label = connections.layers_of[step.end][layer]
         if not step.pointwise and (own or in_company or (step.softmax and not label.mixing)):
             break
-        if own is None and _is_multiplied_by_others(connections, layer, step):
+        if own and _is_multiplied_by_others(connections, layer, step):
             break
         in_company |= len(connections.layers_of[step.end]) > 1
         if not is_whole(step.end):

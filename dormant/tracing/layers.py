@@ -29,7 +29,9 @@ _SCALED = (
 )
 
 
-SitesOfUses = tuple[tuple[Site, ...], ...]  # of each use of a layer; one, if it is not split
+# Each row has all neurons of a layer: there are several of a layer that is used several times, and
+# a row has several sites where it is split.
+SitesOfRows = tuple[tuple[Site, ...], ...]
 
 
 class Analysis(NamedTuple):
@@ -40,8 +42,8 @@ class Analysis(NamedTuple):
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
     in_no_layer: tuple[str, ...]  # paths of the matrices that none of them holds
-    sites: dict[str, SitesOfUses]  # the values that the layer is measured at
-    products: dict[str, SitesOfUses]  # what its linear map returns
+    sites: dict[str, SitesOfRows]  # the values that the layer is measured at
+    products: dict[str, SitesOfRows]  # what its linear map returns
 
 
 def build_layers(
@@ -122,20 +124,19 @@ class _Builder:
             if paths[leaf] not in held
         )
 
-    def _layer(self, number: int) -> list[tuple[Layer, SitesOfUses, SitesOfUses]]:
+    def _layer(self, number: int) -> list[tuple[Layer, SitesOfRows, SitesOfRows]]:
         structure = self.structure
         reads, uses = structure.reads[number], structure.uses[number]
-        places = {use: self.places.of(use) for use in uses}
-        activations = {use: tuple(p.value for p in found) for use, found in places.items()}
-        obstacle = self.obstacles.of(number, activations)
+        places = self.places.of(uses)
+        activations = places.activations
+        obstacle = self.obstacles.of(number, places)
         ancestors = structure.ancestors_of(activations)
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         cuts = [read.rows if obstacle else self.cuts.of(read).entries for read in reads]
         outgoing = [("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
-        everything = np.ones(structure.maps[number].neurons, bool)
-        linear = {use: (Place(structure.maps[use].output, everything),) for use in uses}
+        linear = [self._products(row) for row in places.rows]
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -154,8 +155,7 @@ class _Builder:
                 _SCALED if scaled else None,
             )
             sites, products = (
-                tuple(self._sites(use, found, local) for use, found in each.items())
-                for each in (places, linear)
+                tuple(self._sites(row, local) for row in rows) for rows in (places.rows, linear)
             )
             built.append((layer, sites, products))
         return built
@@ -203,10 +203,20 @@ class _Builder:
                 found.append(Entries(path, entries.axes, IndexMap.of(index), role))
         return tuple(dict.fromkeys(found))
 
-    def _sites(self, use: int, places: Sequence[Place], local: np.ndarray) -> tuple[Site, ...]:
+    def _products(self, row: Sequence[Place]) -> tuple[Place, ...]:
+        """The places of the same neurons among what the linear maps of the same uses return."""
+        found: dict[int, Place] = {}
+        for place in row:
+            other = found.get(place.use, place)
+            found[place.use] = self.places.linear(place.use)._replace(
+                neurons=place.neurons | other.neurons
+            )
+        return tuple(found.values())
+
+    def _sites(self, row: Sequence[Place], local: np.ndarray) -> tuple[Site, ...]:
         """Where the neurons of a member stand that `local` numbers, NONE for those of others."""
         structure, sites = self.structure, []
-        for value, held in places:
+        for use, value, held, _ in row:
             neurons = local[held & (local != NONE)]
             if len(neurons):
                 index = _renumber(structure.labels_of[value][use].index, local)
@@ -214,7 +224,7 @@ class _Builder:
                 positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in neurons]
                 copies = math.lcm(*(len(found) for found in positions))
                 order = np.stack([np.resize(found, copies) for found in positions], axis=1)
-                sites.append(Site(value, axes, order, neurons, structure.program.depths[value]))
+                sites.append(Site(value, axes, order, neurons, len(structure.program.loops[value])))
         return tuple(sites)
 
 

@@ -12,6 +12,7 @@ from dormant.tracing.jaxpr import Operation
 from dormant.tracing.labels import NONE
 from dormant.tracing.outputs import Output
 from dormant.tracing.overlaps import any_overlap
+from dormant.tracing.places import Measured
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.structure import Structure
 from dormant.tracing.uses import Sharing, consistent, different_neurons
@@ -38,9 +39,9 @@ class Obstacles:
                 self.kernels.setdefault(leaf, []).append(number)
         self.kernel_is_shared = {number: self._is_shared(number) for number in structure.uses}
 
-    def of(self, number: int, activations: dict[int, tuple[int, ...]]) -> str | None:
-        """The first obstacle of a layer, whose activations are given by use; None without one."""
-        structure = self.structure
+    def of(self, number: int, places: Measured) -> str | None:
+        """The first obstacle of a layer that is measured at these places; None without one."""
+        structure, activations = self.structure, places.activations
         uses = structure.uses[number]
         reads = structure.reads[number]
         # Of a layer that nothing kept depends on: it is cut as well.
@@ -64,8 +65,8 @@ class Obstacles:
                 return f"its neurons are {lb.CARRIED} of a loop before {reader_name} reads them"
         conditional = structure.program.conditional
         if any(
-            not conditional.isdisjoint([structure.maps[use].output, *activations[use]])
-            for use in uses
+            not conditional.isdisjoint([structure.maps[use].output, *values])
+            for use, values in activations.items()
         ):
             return "only one branch of a `cond` computes it: elsewhere its neurons look silent"
         if structure.connections.deciding.intersection(uses):
@@ -80,11 +81,13 @@ class Obstacles:
             return "weight sharing: its neurons share their incoming weights"
         if self._shares_elementwise(uses, own):
             return "weight sharing: a bias or scale of its neurons acts on other layers too"
-        places = [(use, value) for use, values in activations.items() for value in values]
-        company = self._company(places)
+        at = [(use, value) for use, values in activations.items() for value in values]
+        company = self._company(at)
         if company:
             return f"{company[0]}: its activation is {company[1]}"
-        zero = silenced_values(structure.program, structure.connections, activations)
+        if places.problem:
+            return places.problem
+        zero = silenced_values(structure.program, structure.connections, places.silenced)
         for read in leading:
             reader_name = structure.names[read.reader]
             label = structure.labels_of[read.operand][read.layer]
@@ -142,7 +145,7 @@ class Obstacles:
     ) -> list[EntryMap]:
         """The biases and scales of a layer's own neurons, up to its activations."""
         structure = self.structure
-        paths = {use: structure.ancestors_of({use: activations[use]}) for use in uses}
+        paths = {use: structure.ancestors_of({use: activations.get(use, ())}) for use in uses}
         return [
             each.entries
             for use in uses
@@ -163,11 +166,11 @@ class Obstacles:
                 return True
         return False
 
-    def _company(self, places: Sequence[tuple[int, int]]) -> tuple[str, str] | None:
+    def _company(self, at: Sequence[tuple[int, int]]) -> tuple[str, str] | None:
         """What a layer is with the other layers on the elements of values, which are given as (use,
         value), and how: the kind of their connection and words such as `summed with Dense_1`. None
         if it is alone there."""
-        found = (self._company_of_use(*each) for each in places)
+        found = (self._company_of_use(*each) for each in at)
         return next((company for company in found if company), None)
 
     def _company_of_use(self, number: int, value: int) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 """Where activations stand among the values of a program, and how they are read there."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,33 +36,45 @@ class Site(NamedTuple):
         return taken.reshape(shape)
 
 
-def measured(uses: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
-    """(B, …, H) a layer's activations at the sites of each of its uses.
+def measured(rows: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
+    """(B, …, H) a layer's activations, whose neurons stand at the sites of each row.
 
-    Several uses lie along one more axis, as positions in space do: (B, …, uses, H). Uses of
-    different shapes are flattened, where they have one batch size to (B, n, H), else to (n, H).
+    Several rows, as of several uses, lie along one more axis, as positions in space do:
+    (B, …, rows, H). Those of different shapes are flattened, where they have one batch size to
+    (B, n, H), else to (n, H).
     """
-    found = [_of_use(sites, values) for sites in uses]
-    shapes = {activation.shape for activation in found}
+    found = [_of_row(sites, values) for sites in rows]
     if len(found) == 1:
         return found[0]
-    if len(shapes) == 1 and found[0].ndim > 1:
+    if len({activation.shape for activation in found}) == 1 and found[0].ndim > 1:
         return jnp.stack(found, axis=-2)
-    neurons = found[0].shape[-1]
-    if {len(shape) > 1 and shape[0] for shape in shapes} == {found[0].shape[0]}:
-        flat = [activation.reshape(activation.shape[0], -1, neurons) for activation in found]
-    else:
-        flat = [activation.reshape(-1, neurons) for activation in found]
-    return jnp.concatenate(flat, axis=-2)
+    return jnp.concatenate(_flattened(found), axis=-2)
 
 
-def _of_use(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array:
-    """(B, …, H) the activations of one use, whose neurons stand at one or several sites."""
+def _of_row(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array:
+    """(B, …, H) the activations of all neurons, which stand at one or several sites.
+
+    Where those of the sites differ in shape they are flattened and repeated, so that each neuron
+    has equally many and their means stay.
+    """
     found = [site.arrange(values[site.value]) for site in sites]
     if len(found) == 1:
         return found[0]
     # A site of one neuron has no axis of its own: its axis of size 1 stays among the others.
-    others = min((activation.shape[:-1] for activation in found), key=len)
-    found = [activation.reshape(*others, activation.shape[-1]) for activation in found]
+    others = [activation.shape[:-1] for activation in found]
+    if len({tuple(size for size in shape if size > 1) for shape in others}) == 1:
+        shape = min(others, key=len)
+        found = [activation.reshape(*shape, activation.shape[-1]) for activation in found]
+    else:
+        found = _flattened(found)
+        number = math.lcm(*(activation.shape[-2] for activation in found))
+        found = [jnp.repeat(each, number // each.shape[-2], axis=-2) for each in found]
     order = np.argsort(np.concatenate([site.neurons for site in sites]))
     return jnp.take(jnp.concatenate(found, axis=-1), order, axis=-1)
+
+
+def _flattened(found: Sequence[jax.Array]) -> list[jax.Array]:
+    """Activations of different shapes as (B, n, neurons), else (n, neurons)."""
+    batches = {activation.ndim > 1 and activation.shape[0] for activation in found}
+    rows = found[0].shape[:1] if batches == {found[0].shape[0]} else ()
+    return [activation.reshape(*rows, -1, activation.shape[-1]) for activation in found]

@@ -173,17 +173,6 @@ def test_layers_without_a_non_linearity(name):
     np.testing.assert_allclose(found, expected(image @ params["in"]), rtol=1e-5, atol=1e-6)
 
 
-def test_a_gate_comes_behind_the_layer_that_it_multiplies():
-    def apply(params, x):
-        return (nn.sigmoid(x @ params["gate"]) * jnp.tanh(x @ params["in"])) @ params["out"]
-
-    params = {"gate": jnp.ones((7, 6)), "in": jnp.ones((7, 6)), "out": jnp.ones((6, 2))}
-    graph = dormant.trace(apply, params, VECTOR)
-    found = graph.activations(params, VECTOR)
-    np.testing.assert_allclose(found["in"], jnp.tanh(VECTOR @ params["in"]), rtol=1e-5)
-    np.testing.assert_allclose(found["gate"], nn.sigmoid(VECTOR @ params["gate"]), rtol=1e-5)
-
-
 def test_a_branch_is_measured_before_it_joins_a_residual_stream():
     def apply(params, x):
         h = jnp.tanh(x @ params["in"])

@@ -172,3 +172,138 @@ def test_parts_of_a_convolution():
     params = init_convolution(jax.random.key(4))
     found = graph.activations(params, images)["kernel"]
     np.testing.assert_allclose(found, relu(convolved(params, images)), rtol=1e-5)
+
+
+SEQUENCES = jax.random.normal(jax.random.key(9), (5, 6, 7))
+
+
+def pooled(z):
+    return z.mean(1)
+
+
+def last(z):
+    return z[:, -1]
+
+
+def padded(z):
+    return jnp.pad(z, ((0, 0), (1, 0), (0, 0)))
+
+
+def time_major(z):
+    return z.swapaxes(0, 1)
+
+
+@pytest.mark.parametrize("change", [pooled, last, padded, time_major])
+def test_parts_of_different_shapes(change):
+    def parts(params, x):
+        z = pre_activation(params, x)
+        return relu(change(z[..., :8])), jnp.tanh(z[..., 8:])
+
+    def apply(params, x):
+        first, second = parts(params, x)
+        return first @ params["pi"], second @ params["v"]
+
+    graph, params = check_promise(apply, init, SEQUENCES), init(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    found = jnp.abs(graph.activations(params, SEQUENCES)["w"]).reshape(-1, 16)
+    means = [jnp.abs(part).reshape(-1, 8).mean(0) for part in parts(params, SEQUENCES)]
+    np.testing.assert_allclose(found.mean(0), jnp.concatenate(means), rtol=1e-5)
+
+
+def test_a_part_inside_of_a_loop_and_one_behind_it():
+    def apply(params, x):
+        def step(carry, row):
+            z = pre_activation(params, row)
+            return carry, (z[:, :8], jnp.tanh(z[:, 8:]) @ params["v"])
+
+        _, (first, second) = jax.lax.scan(step, 0.0, x.swapaxes(0, 1))
+        return relu(first) @ params["pi"], second
+
+    graph, params = check_promise(apply, init, SEQUENCES), init(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    found = jnp.abs(graph.activations(params, SEQUENCES)["w"]).reshape(-1, 16).mean(0)
+    z = pre_activation(params, SEQUENCES).reshape(-1, 16)
+    wanted = jnp.concatenate([relu(z[:, :8]), jnp.abs(jnp.tanh(z[:, 8:]))], axis=1)
+    np.testing.assert_allclose(found, wanted.mean(0), rtol=1e-5)
+
+
+def test_parts_of_too_different_shapes_are_not_recycled():
+    def apply(params, x):
+        z = pre_activation(params, x)
+        return relu(jnp.pad(z[..., :8], ((0, 0), (0, 18), (0, 0)))) @ params["pi"], relu(
+            z[..., 8:].repeat(25, axis=1)[:, :23]
+        ) @ params["v"]
+
+    graph = check_promise(apply, init, SEQUENCES)
+    assert "too different shapes" in graph["w"].obstacle
+
+
+def test_a_neuron_of_two_parts_is_not_recycled():
+    def apply(params, x):
+        z = pre_activation(params, x)
+        return relu(z[:, :10]) @ params["head"][:10], jnp.tanh(z[:, 8:]) @ params["pi"]
+
+    graph, params = check_promise(apply, init, VECTOR), init(jax.random.key(3))
+    assert "not zero where the neuron is silent" in graph["w"].obstacle
+    z = pre_activation(params, VECTOR)
+    wanted = jnp.concatenate([relu(z[:, :10]), jnp.tanh(z[:, 10:])], axis=1)
+    np.testing.assert_allclose(graph.activations(params, VECTOR)["w"], wanted, rtol=1e-6)
+
+
+def test_neurons_that_nothing_reads_are_no_obstacle():
+    def apply(params, x):
+        return relu(pre_activation(params, x)[:, :8]) @ params["pi"]
+
+    graph, params = check_promise(apply, init, VECTOR), init(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    z = pre_activation(params, VECTOR)
+    np.testing.assert_allclose(
+        graph.activations(params, VECTOR)["w"], z.at[:, :8].set(relu(z[:, :8])), rtol=1e-6
+    )
+
+
+def of_two_inputs(params, x):
+    """The policy of one input and the value of another."""
+    policy = relu(pre_activation(params, x)[:, :8]) @ params["pi"]
+    return policy, jnp.tanh(pre_activation(params, 2 - x)[:, 8:]) @ params["v"]
+
+
+def test_a_neuron_is_measured_in_the_uses_that_read_it():
+    graph, params = check_promise(of_two_inputs, init, VECTOR), init(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    first, second = pre_activation(params, VECTOR), pre_activation(params, 2 - VECTOR)
+    wanted = jnp.concatenate([relu(first[:, :8]), jnp.tanh(second[:, 8:])], axis=1)
+    np.testing.assert_allclose(graph.activations(params, VECTOR)["w"], wanted, rtol=1e-5)
+
+
+def test_gradients_are_of_the_uses_that_read_a_neuron():
+    graph, params = (
+        dormant.trace(of_two_inputs, init(jax.random.key(3)), VECTOR),
+        init(jax.random.key(3)),
+    )
+
+    def loss(outputs):
+        return sum(jnp.sum(output) for output in outputs)
+
+    found = graph.pre_activation_gradients(loss, params, VECTOR)["w"]
+    first, second = pre_activation(params, VECTOR), pre_activation(params, 2 - VECTOR)
+    wanted = jnp.concatenate(
+        [
+            (first[:, :8] > 0) * params["pi"].sum(1),
+            (1 - jnp.tanh(second[:, 8:]) ** 2) * params["v"].sum(1),
+        ],
+        axis=1,
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_neurons_that_more_uses_read_count_as_often_as_others():
+    def apply(params, x):
+        whole = relu(pre_activation(params, x)) @ params["head"]
+        return whole, relu(pre_activation(params, 2 - x)[:, 8:]) @ params["v"]
+
+    graph, params = dormant.trace(apply, init(jax.random.key(3)), VECTOR), init(jax.random.key(3))
+    first, second = relu(pre_activation(params, VECTOR)), relu(pre_activation(params, 2 - VECTOR))
+    found = graph.activations(params, VECTOR)["w"]
+    np.testing.assert_allclose(found[:, 0], first, rtol=1e-5)
+    np.testing.assert_allclose(found[:, 1], second.at[:, :8].set(first[:, :8]), rtol=1e-5)
