@@ -15,12 +15,9 @@ import numpy as np
 from dormant.checks import (
     check,
     check_arrays,
-    check_count,
     check_key,
     check_when,
-    first_line,
     is_pair,
-    shown_shapes,
 )
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action
@@ -31,6 +28,7 @@ from dormant.interventions.carried import (
     compared_with,
 )
 from dormant.interventions.measures import check_rank_threshold, metrics_of, unmeasured
+from dormant.interventions.scored_rows import activations_on, check_score_batch, scored_rows
 from dormant.interventions.scores import (
     Score,
     ScoreFunction,
@@ -129,12 +127,12 @@ def intervene(
     check(isinstance(action, Action), "action", "an Action", action)
     check_when("when", when)
     taus = reported_taus(taus, selection)
-    _check_score_batch(score_batch)
+    check_score_batch(score_batch)
     acted_on = graph.select(action.layers)
 
     def act(gradients, operands):
         params, opt_state, state, inputs = operands
-        activations = _measured(graph, params, inputs)
+        activations = activations_on(graph, params, inputs)
         state = observe(state, dormancy_scores(activations), taus)
         measured = {name: activations[name] for name in action.layers}
         given = score_inputs(acted_on, score.needs, params, measured, gradients)
@@ -181,7 +179,7 @@ def intervene(
         state = state._replace(step=state.step + 1, masks=nobody(graph))
         params, opt_state = action.maintain(params, opt_state, state.action)
         if inputs:
-            operands = (params, opt_state, state, _rows(inputs, score_batch))
+            operands = (params, opt_state, state, scored_rows(graph, params, inputs, score_batch))
             # Functions are called inside it, so that undue gradients are not computed.
             due = functools.partial(act, check_gradients(score.needs, gradients))
             params, opt_state, state = jax.lax.cond(
@@ -237,7 +235,7 @@ def track(
     check_graph(graph)
     taus = reported_taus(taus)
     is_due = every(period, start, end)
-    _check_score_batch(score_batch)
+    check_score_batch(score_batch)
     check_rank_threshold(rank_threshold)
     named = resolved(measures)
 
@@ -247,7 +245,7 @@ def track(
             gradient = gradient()
         if gradient is not None:
             gradient = as_traced(graph.parameters, gradient, "gradient")
-        activations = _measured(graph, params, inputs)
+        activations = activations_on(graph, params, inputs)
         state = observe(state, dormancy_scores(activations), taus)
         spectra = singular_values(graph, activations)
         metrics = metrics_of(graph, params, activations, gradient, spectra, rank_threshold)
@@ -265,7 +263,11 @@ def track(
             # Only the state comes out of the conditional: the parameters need not be copied.
             # A function is called inside it, so that an undue gradient is not computed.
             due = functools.partial(measure, gradient)
-            operands = (state, as_traced(graph.parameters, params), _rows(inputs, score_batch))
+            operands = (
+                state,
+                as_traced(graph.parameters, params),
+                scored_rows(graph, params, inputs, score_batch),
+            )
             state = jax.lax.cond(is_due(state.step), due, lambda operands: operands[0], operands)
         return params, opt_state, state
 
@@ -342,17 +344,6 @@ def check_intervention(name: str, value: Any) -> None:
     check(is_intervention, name, "an Intervention, such as `dormant.redo` returns", value)
 
 
-def _measured(graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]) -> dict[str, jax.Array]:
-    """The activations on the inputs; ValueError where the network does not take these."""
-    try:
-        return graph.activations(params, *inputs)
-    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
-        raise ValueError(
-            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
-            f" {first_line(error)}"
-        ) from error
-
-
 def _check_scores(graph: NeuronGraph, scores: Any) -> None:
     """Raises ValueError unless there is one score for every neuron of the graph's layers."""
     wanted = {layer.name: (layer.neurons,) for layer in graph.layers}
@@ -364,30 +355,3 @@ def _check_scores(graph: NeuronGraph, scores: Any) -> None:
         dtype = jnp.result_type(score)
         is_number = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
         check(is_number, "score", "a function that returns real numbers", f"{dtype} of {name!r}")
-
-
-def _rows(inputs: tuple[Any, ...], score_batch: int | None) -> tuple[Any, ...]:
-    """The first `score_batch` rows of every input that has a batch axis."""
-    check_arrays("inputs", inputs)
-    for leaf in jax.tree.leaves(inputs):
-        rows = np.shape(leaf)[:1]
-        check(rows != (0,), "inputs", "of at least one row", f"shape {np.shape(leaf)}")
-    if score_batch is None:
-        return inputs
-
-    def cut(leaf: jax.Array) -> jax.Array:
-        if jnp.ndim(leaf) == 0 or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return leaf
-        if leaf.shape[0] < score_batch:
-            raise ValueError(
-                f"the inputs must have at least `score_batch` = {score_batch} rows; "
-                f"got shape {leaf.shape}"
-            )
-        return leaf[:score_batch]
-
-    return jax.tree.map(cut, inputs)
-
-
-def _check_score_batch(score_batch: int | None) -> None:
-    if score_batch is not None:
-        check_count("score_batch", score_batch, 1)

@@ -2,15 +2,14 @@
 
 """Gradients for parts of a batch, and parameters as one vector."""
 
-import collections
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from dormant.measures.measure import MeasureInputs
+from dormant.measures.rows import first_rows, rows_of
 
 
 def flat_parameters(params: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
@@ -51,21 +50,14 @@ def examples_of(
     """The first rows of the measured inputs, as many as there are up to `rows`, in a whole number
     of groups.
 
-    An input has rows if its first axis is as long as that of the activations, and if
-    `function(params, *inputs)` can be called with more of them: running statistics of as many
-    neurons as there are rows, a table, and a key have none.
+    `rows_of` says which inputs have rows.
 
     Raises:
       ValueError: if no input has any.
     """
-    have_rows = _have_rows(function, inputs)
-    leaves, treedef = jax.tree.flatten(inputs.inputs)
-    found = [
-        jnp.shape(leaf)[0] for leaf, has_rows in zip(leaves, have_rows, strict=True) if has_rows
-    ]
-    kept = min(rows, found[0]) // multiple_of * multiple_of
-    cut = [leaf[:kept] if has else leaf for leaf, has in zip(leaves, have_rows, strict=True)]
-    return Examples(jax.tree.unflatten(treedef, cut), have_rows)
+    found = rows_of(function, inputs.params, inputs.inputs, inputs.activations)
+    kept = min(rows, found.number) // multiple_of * multiple_of
+    return Examples(first_rows(inputs.inputs, found.have_rows, kept), found.have_rows)
 
 
 def one_by_one(
@@ -87,52 +79,3 @@ def one_by_one(
         return jax.grad(lambda vector: function(tree(vector), *inputs))(vector)
 
     return jax.vmap(gradient)(*groups)
-
-
-def _have_rows(function: Callable[..., Any], inputs: MeasureInputs) -> tuple[bool, ...]:
-    leaves, treedef = jax.tree.flatten(inputs.inputs)
-    lengths = collections.Counter(
-        activation.shape[0] for activation in inputs.activations.values() if activation.ndim > 1
-    )
-    firsts = [jnp.shape(leaf)[0] if _is_array(leaf) else None for leaf in leaves]
-    batch = next((length for length, _ in lengths.most_common() if length in firsts), None)
-    if batch is None:
-        shapes = [jnp.shape(leaf) for leaf in leaves]
-        raise ValueError(
-            f"`inputs` must have rows: an array as long as activations along its first axis; got "
-            f"shapes {shapes}"
-        )
-    candidates = [place for place, first in enumerate(firsts) if first == batch]
-
-    def can_grow(places: Sequence[int]) -> bool:
-        """Whether the function takes twice as many rows of these leaves."""
-
-        def call(*longer: Any) -> Any:
-            mixed = list(leaves)
-            for place, leaf in zip(places, longer, strict=True):
-                mixed[place] = leaf
-            return function(inputs.params, *jax.tree.unflatten(treedef, mixed))
-
-        given = [leaves[place] for place in places]
-        longer = [
-            jax.ShapeDtypeStruct((2 * leaf.shape[0], *leaf.shape[1:]), leaf.dtype) for leaf in given
-        ]
-        try:
-            jax.eval_shape(call, *longer)
-        except Exception:  # of any library: shapes that do not fit
-            return False
-        return True
-
-    if len(candidates) > 1:
-        subsets = (
-            places
-            for size in range(len(candidates), 0, -1)
-            for places in itertools.combinations(candidates, size)
-        )
-        candidates = list(next(filter(can_grow, subsets), candidates))
-    return tuple(place in candidates for place in range(len(leaves)))
-
-
-def _is_array(leaf: Any) -> bool:
-    """Whether a leaf may have rows, as a typed key and a number have none."""
-    return jnp.ndim(leaf) > 0 and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -92,6 +92,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     arrays, others = {}, 0
     for name, leaf in _flat(tree):
         if _is_array(leaf):
+            if name in arrays:
+                raise ConfigurationError(
+                    f"{path} must hold arrays of different names; it has two of {name}"
+                )
             arrays[name] = np.asarray(leaf)
         else:
             others += leaf is not None

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from dormant import TraceError, trace
+from dormant import trace
 from dormant.checks import ConfigurationError, first_line, shown_shapes
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.probe.checkpoints import read_checkpoint
@@ -96,7 +96,7 @@ def traced(
         ) from error
     try:
         graph = trace(apply, params, *inputs)
-    except TraceError as error:
+    except ValueError as error:  # a TraceError, or parameters or inputs that are refused
         raise ConfigurationError(
             f"--network must be one that dormant.trace follows; got {first_line(error)}"
         ) from error

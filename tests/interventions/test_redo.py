@@ -271,6 +271,23 @@ def test_score_batch_leaves_scalars_and_keys_whole():
     assert state.report.step == 1
 
 
+def test_score_batch_leaves_statistics_tables_and_old_keys_whole():
+    """Whatever their length: fewer than the batch, as many as its rows, or more."""
+
+    def scaled(params, states, mean, table, key):
+        noise = 1e-3 * jax.random.normal(key, (3,))
+        return mlp(params, (states - mean) + noise + table[states[:, 0].astype(int)])
+
+    inputs = STATES, jnp.ones(3), jnp.arange(24.0).reshape(8, 3), jax.random.PRNGKey(0)
+    scaled_graph = dormant.trace(scaled, network(), *inputs)
+    tracker = dormant.track(scaled_graph, period=1, score_batch=4)
+    *_, state = jax.jit(tracker.update)(network(), (), tracker.init(KEY), *inputs)
+    found = scaled_graph.activations(network(), STATES[:4], *inputs[1:])
+    for name, scores in dormant.dormancy_scores(found).items():
+        np.testing.assert_array_equal(state.dormant[name][0], scores <= 0.0)
+    assert state.report.step == 1
+
+
 def test_score_batch_larger_than_the_inputs():
     for intervention in (track(score_batch=9), redo(score_batch=9)):
         with pytest.raises(ValueError, match=r"`score_batch` = 9 rows; got shape \(8, 3\)$"):

@@ -202,6 +202,10 @@ def test_a_damaged_orbax_checkpoint_is_a_mistake(tmp_path):
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "HDF5, as Keras writes it"),
         (b"\x80", "must hold arrays; it is Flax msgpack without any"),
         (serialization.to_bytes({"name": "text"}), "without any"),
+        (
+            serialization.to_bytes({"a": {"w": np.ones(2)}, "a/w": np.zeros(2)}),
+            "must hold arrays of different names; it has two of a/w",
+        ),
         (b"\x93NUMPY" + bytes(20), "cannot be read as Equinox or npy"),
     ],
 )

@@ -1,0 +1,63 @@
+# Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
+
+"""The rows of the inputs that an intervention scores on, and the activations on them."""
+
+import contextlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from dormant.checks import check, check_arrays, check_count, first_line, shown_shapes
+from dormant.graph import NeuronGraph
+from dormant.measures.rows import first_rows, may_have_rows, rows_of
+
+
+def check_score_batch(score_batch: int | None) -> None:
+    """Raises ValueError unless it is None or a whole number of at least 1."""
+    if score_batch is not None:
+        check_count("score_batch", score_batch, 1)
+
+
+def scored_rows(
+    graph: NeuronGraph, params: Any, inputs: tuple[Any, ...], score_batch: int | None
+) -> tuple[Any, ...]:
+    """The first `score_batch` rows of every input that has rows; all of them for None.
+
+    Raises:
+      ValueError: if an input is no array or has no rows, or fewer than `score_batch`; if the
+        network does not take the inputs.
+    """
+    check_arrays("inputs", inputs)
+    leaves = jax.tree.leaves(inputs)
+    for leaf in leaves:
+        rows = np.shape(leaf)[:1]
+        check(rows != (0,), "inputs", "of at least one row", f"shape {np.shape(leaf)}")
+    if score_batch is None:
+        return inputs
+    have_rows = tuple(map(may_have_rows, leaves))
+    if sum(have_rows) > 1:  # of one alone the network need not be asked
+        activations = jax.eval_shape(lambda: activations_on(graph, params, inputs))
+        # Activations of a network with time in front tell nothing.
+        with contextlib.suppress(ValueError):
+            have_rows = rows_of(graph.activations, params, inputs, activations).have_rows
+    for leaf, has_rows in zip(leaves, have_rows, strict=True):
+        if has_rows and leaf.shape[0] < score_batch:
+            raise ValueError(
+                f"the inputs must have at least `score_batch` = {score_batch} rows; "
+                f"got shape {leaf.shape}"
+            )
+    return first_rows(inputs, have_rows, score_batch)
+
+
+def activations_on(
+    graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]
+) -> dict[str, jax.Array]:
+    """The activations on the inputs; ValueError where the network does not take these."""
+    try:
+        return graph.activations(params, *inputs)
+    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
+        raise ValueError(
+            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
+            f" {first_line(error)}"
+        ) from error
