@@ -12,6 +12,8 @@ from dormant.tracing.slopes import changing
 from dormant.tracing.structure import Structure
 from dormant.tracing.zero_rules import zero_with_parameters
 
+_MOST_ARRAYS = 6  # of a kernel, for which each set of them is tried
+
 
 class Cut(NamedTuple):
     """What is zeroed of a reader, and why it cannot be; None where it can."""
@@ -26,6 +28,7 @@ class Cuts:
     def __init__(self, structure: Structure):
         self.structure = structure
         self.known: dict[frozenset[int], set[int]] = {}
+        self.cuts: dict[int, Cut] = {}  # by the read's identity: the structure keeps them all
 
     def of(self, read: Read) -> Cut:
         """The entries that are zeroed: those of one factor where the kernel is a product of
@@ -34,6 +37,11 @@ class Cuts:
         It is the largest factor that gets a gradient, the kernel rather than its scales, and a mask
         only where nothing else does.
         """
+        if id(read) not in self.cuts:
+            self.cuts[id(read)] = self._find(read)
+        return self.cuts[id(read)]
+
+    def _find(self, read: Read) -> Cut:
         shared = frozenset(entries.leaf for entries in read.rows if entries.shared)
         becomes_zero = False
         for entries in self._candidates(read):
@@ -53,6 +61,9 @@ class Cuts:
         """Sets of entries, those with the largest arrays first and with masks last."""
         own = [entries for entries in read.rows if not entries.shared]
         own.sort(key=self.structure.preference, reverse=True)
+        if len(own) > _MOST_ARRAYS:
+            yield from (tuple(own), *((entries,) for entries in own))
+            return
         for chosen in itertools.product((True, False), repeat=len(own)):
             if any(chosen):
                 yield tuple(itertools.compress(own, chosen))

@@ -176,6 +176,17 @@ def _pad(params, operands, shape):
     return compact(result)
 
 
+def places_in_pad(
+    before: Sequence[int], config: Sequence[tuple[int, int, int]], shape: tuple[int, ...]
+) -> np.ndarray:
+    """bool, of the given shape: where a pad puts what it pads, an array of the shape `before`."""
+    same = [not any(own) for own in config]
+    small = np.zeros([1 if own else size for own, size in zip(same, before, strict=True)], np.int32)
+    sizes = tuple(1 if own else size for own, size in zip(same, shape, strict=True))
+    index = _pad({"padding_config": config}, [small], sizes)
+    return np.broadcast_to(index != NONE, shape)
+
+
 def pad_with_own(
     index: np.ndarray, config: Sequence[tuple[int, int, int]], shape: tuple[int, ...]
 ) -> np.ndarray:

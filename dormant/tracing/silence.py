@@ -25,6 +25,7 @@ def silenced_values(
     """
     zero = {value for values in activations.values() for value in values}
     padded = set[int]()  # zero around the layer's elements too
+    beside = dict[int, np.ndarray]()  # zeros around other layers: bool, where those are
 
     holding = {
         value
@@ -53,8 +54,14 @@ def silenced_values(
         shape = program.shapes[output]
         return bool((places(value, shape) | ~places(output, shape)).all())
 
+    def is_beside(value: int, output: int) -> bool:
+        """Whether other layers are in `value` alone where `output` does not hold this one."""
+        shape = program.shapes[output]
+        return value in beside and not (places(output, shape) & beside[value]).any()
+
     def vanishes(value: int, output: int) -> bool:
-        return value in connections.zeros or (value in zero and covers(value, output))
+        own = value in zero and covers(value, output)
+        return value in connections.zeros or own or is_beside(value, output)
 
     def keeps(operation: Operation, output: int) -> bool:
         if leaves_zero(operation):
@@ -64,6 +71,10 @@ def silenced_values(
 
     for operation in program.operations:
         if holding.isdisjoint(operation.inputs):
+            if operation.name == "pad" and operation.inputs[1] in connections.zeros:
+                before, after = operation.inputs[0], operation.outputs[0]
+                config, shape = operation.params["padding_config"], program.shapes[after]
+                beside[after] = lb.places_in_pad(program.shapes[before], config, shape)
             continue
         for output in holding.intersection(operation.outputs) - zero:
             if keeps(operation, output) and holds_one(output):

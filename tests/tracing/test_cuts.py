@@ -2,6 +2,9 @@
 
 """What is zeroed of a reader whose kernel is made of several parameter arrays."""
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,3 +137,23 @@ def test_a_product_is_called_by_its_kernel_not_by_its_mask_or_scale(kernel):
     graph = dormant.trace(network(kernel), init(jax.random.key(0)), INPUTS)
     assert graph.output_layers == ("head",)
     assert graph["first"].read_by == ("head",)
+
+
+def test_a_kernel_that_is_a_sum_or_product_of_many_arrays():
+    names = [f"part_{number}" for number in range(12)]
+
+    def init_many(key):
+        keys = jax.random.split(key, len(names))
+        drawn = {n: jax.random.normal(k, (16, 2)) for n, k in zip(names, keys, strict=True)}
+        return init(key) | drawn
+
+    def summed(params):
+        return sum(params[name] for name in names)
+
+    def multiplied(params):
+        return functools.reduce(operator.mul, (params[name] for name in names))
+
+    graph = check_promise(network(summed), init_many, INPUTS)
+    assert {entries.path for entries in graph["first"].outgoing} == set(names)
+    graph = dormant.trace(network(multiplied), init_many(jax.random.key(0)), INPUTS)
+    assert len({entries.path for entries in graph["first"].outgoing}) == 1

@@ -124,3 +124,40 @@ def test_activations_are_measured_before_the_zeros():
     params = init(SHAPES)(jax.random.key(2))
     found = dormant.trace(apply, params, IMAGES).activations(params, IMAGES)
     assert found["first"].shape == (5, 6, 6, 4)
+
+
+def side_by_side(params, x):
+    first, second = relu(x @ params["first"]), relu(x @ params["second"])
+    return jnp.pad(first, ((0, 0), (0, 3))) + jnp.pad(second, ((0, 0), (6, 0)))
+
+
+def with_a_gap(params, x):
+    first, second = relu(x @ params["first"]), relu(x @ params["second"])
+    wide = jnp.pad(first, ((0, 0), (0, 4))) - jnp.pad(second, ((0, 0), (7, 0)))
+    return jnp.concatenate([wide[:, :6], wide[:, 7:]], axis=1)
+
+
+def overlapping(params, x):
+    first, second = relu(x @ params["first"]), relu(x @ params["second"])
+    return jnp.pad(first, ((0, 0), (0, 3))) + jnp.pad(second, ((0, 0), (5, 1)))
+
+
+BESIDE = {"first": (4, 6), "second": (4, 3), "head": (9, 2)}
+
+
+@pytest.mark.parametrize("joined", [side_by_side, with_a_gap])
+def test_layers_that_padding_puts_side_by_side_are_recyclable(joined):
+    def apply(params, x):
+        return joined(params, x) @ params["head"]
+
+    graph = check_promise(apply, init(BESIDE), SEQUENCES[0])
+    assert recyclable(graph) == {"first": True, "second": True}
+
+
+def test_layers_that_padding_puts_in_one_place_are_not():
+    def apply(params, x):
+        return overlapping(params, x) @ params["head"]
+
+    graph = check_promise(apply, init(BESIDE), SEQUENCES[0])
+    assert "sum of layers" in graph["first"].obstacle
+    assert "sum of layers" in graph["second"].obstacle
