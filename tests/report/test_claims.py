@@ -10,7 +10,11 @@ import pytest
 from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report.bootstrap import Bootstrap, Interval
-from dormant.report.claims import (
+from dormant.report.claims import main, short, tables
+from dormant.report.csv_results import write_csv
+from dormant.report.scores import normalized
+from dormant.report.tables import markdown
+from dormant.report.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
     MIXED,
@@ -18,15 +22,9 @@ from dormant.report.claims import (
     UNDECIDED,
     judge,
     judged,
-    main,
     overall,
-    short,
-    tables,
     verdicts,
 )
-from dormant.report.csv_results import write_csv
-from dormant.report.scores import normalized
-from dormant.report.tables import markdown
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import (
     ALIKE,

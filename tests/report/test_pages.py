@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from dormant.measures import BY_NAME, CATALOG
-from dormant.report.claims import HOLDS, judge
 from dormant.report.csv_results import read_csv
 from dormant.report.pages import advice, interventions, measured, paper, text
 from dormant.report.pages.__main__ import pages
 from dormant.report.scores import normalized
+from dormant.report.verdicts import HOLDS, judge
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import MORE
 from dormant.reproduce.hypotheses import DORMANT

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dormant.report.claims import UNFINISHED, judged, short
+from dormant.report.claims import short
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from dormant.report.tables import csv_text, markdown
+from dormant.report.verdicts import UNFINISHED, judged
 from dormant.reproduce import catalog
 from dormant.reproduce.jobs import experiment_file, jobs
 

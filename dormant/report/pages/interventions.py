@@ -13,17 +13,11 @@ from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, Interval
-from dormant.report.claims import (
-    interval_text,
-    is_whole,
-    names_of,
-    results_of,
-    values_of,
-    verdicts,
-)
+from dormant.report.claims import interval_text, names_of
 from dormant.report.csv_results import read_csv
 from dormant.report.pages import text
 from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
+from dormant.report.verdicts import is_whole, results_of, values_of, verdicts
 from dormant.reproduce.comparisons import MORE, SCORE, Cell, Claim, Comparison
 from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 

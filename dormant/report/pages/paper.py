@@ -16,19 +16,12 @@ from dormant.records.per_iteration import OVERLAP, dormant_column
 from dormant.records.results import Collection
 from dormant.report import bootstrap as stratified
 from dormant.report.charts import FIGURES
-from dormant.report.claims import (
-    NOT_RUN,
-    interval_text,
-    is_whole,
-    judged,
-    results_of,
-    tables,
-    values_of,
-)
+from dormant.report.claims import interval_text, tables
 from dormant.report.pages import text
 from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from dormant.report.tables import Table
+from dormant.report.verdicts import NOT_RUN, is_whole, judged, results_of, values_of
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import Cell
 from dormant.reproduce.estimates import Device, devices
