@@ -218,6 +218,6 @@ def _loses_silence(
     program: Program, connections: Connections, layer: int, own: Step, step: Step
 ) -> bool:
     """Whether zero is a value of the first non-linearity that the second one does not keep."""
-    if step.end in silenced_values(program, connections, {layer: [own.end]}):
+    if step.end in silenced_values(program, connections, {layer: own.end}):
         return False
-    return own.end in silenced_values(program, connections, {layer: [own.start]})
+    return own.end in silenced_values(program, connections, {layer: own.start})

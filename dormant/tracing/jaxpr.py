@@ -50,7 +50,7 @@ class Program(NamedTuple):
     outputs: tuple[int, ...]
     # What runs: the operations, with loops and branches whole where their bodies were opened.
     schedule: tuple[Any, ...]
-    loops: tuple[tuple[int, ...], ...]  # of each value, the lengths of the `scan`s around it
+    depths: tuple[int, ...]  # of each value, how many `scan`s it is inside of
     conditional: frozenset[int]  # values that only one branch of a `cond` computes
     output_paths: tuple[tuple[Any, ...], ...]  # where in the returned tree each output stands
 
@@ -176,7 +176,7 @@ class Flattener:
     def __init__(self):
         self.operations: list[Operation] = []
         self.schedule: list[Any] = []
-        self.loops: list[tuple[int, ...]] = []
+        self.depths: list[int] = []
         self.conditional: set[int] = set()
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[Any] = []
@@ -197,7 +197,7 @@ class Flattener:
             tuple(arguments[num_parameters:]),
             tuple(outputs),
             tuple(self.schedule),
-            tuple(self.loops),
+            tuple(self.depths),
             frozenset(self.conditional),
             tuple(path for path, _ in jax.tree_util.tree_flatten_with_path(returned)[0]),
         )

@@ -17,7 +17,7 @@ from dormant.tracing.jaxpr import Program
 from dormant.tracing.labels import NONE
 from dormant.tracing.obstacles import Obstacles
 from dormant.tracing.outputs import Output
-from dormant.tracing.places import Place, Places
+from dormant.tracing.places import Part, Places, values_of
 from dormant.tracing.scaling_inputs import scaled_by_inputs
 from dormant.tracing.sites import Site
 from dormant.tracing.structure import Structure
@@ -29,9 +29,7 @@ _SCALED = (
 )
 
 
-# Each row has all neurons of a layer: there are several of a layer that is used several times, and
-# a row has several sites where it is split.
-SitesOfRows = tuple[tuple[Site, ...], ...]
+SitesOfParts = tuple[tuple[Site, ...], ...]  # by use, for each part of a layer; one if not split
 
 
 class Analysis(NamedTuple):
@@ -42,8 +40,8 @@ class Analysis(NamedTuple):
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
     in_no_layer: tuple[str, ...]  # paths of the matrices that none of them holds
-    sites: dict[str, SitesOfRows]  # the values that the layer is measured at
-    products: dict[str, SitesOfRows]  # what its linear map returns
+    sites: dict[str, SitesOfParts]  # the values that the layer is measured at
+    products: dict[str, SitesOfParts]  # what its linear map returns
 
 
 def build_layers(
@@ -124,19 +122,18 @@ class _Builder:
             if paths[leaf] not in held
         )
 
-    def _layer(self, number: int) -> list[tuple[Layer, SitesOfRows, SitesOfRows]]:
+    def _layer(self, number: int) -> list[tuple[Layer, SitesOfParts, SitesOfParts]]:
         structure = self.structure
         reads, uses = structure.reads[number], structure.uses[number]
-        places = self.places.of(uses)
-        activations = places.activations
-        obstacle = self.obstacles.of(number, places)
-        ancestors = structure.ancestors_of(activations)
+        parts = self.places.of(uses)
+        obstacle = self.obstacles.of(number, parts)
+        ancestors = structure.ancestors_of(values_of(parts))
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         cuts = [read.rows if obstacle else self.cuts.of(read).entries for read in reads]
         outgoing = [("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
-        linear = [self._products(row) for row in places.rows]
+        linear = tuple(map(self.places.linear, parts))
         built = []
         members = self.members[number]
         for member in range(members.max() + 1):
@@ -154,9 +151,7 @@ class _Builder:
                 obstacle,
                 _SCALED if scaled else None,
             )
-            sites, products = (
-                tuple(self._sites(row, local) for row in rows) for rows in (places.rows, linear)
-            )
+            sites, products = (self._sites(each, local) for each in (parts, linear))
             built.append((layer, sites, products))
         return built
 
@@ -203,29 +198,22 @@ class _Builder:
                 found.append(Entries(path, entries.axes, IndexMap.of(index), role))
         return tuple(dict.fromkeys(found))
 
-    def _products(self, row: Sequence[Place]) -> tuple[Place, ...]:
-        """The places of the same neurons among what the linear maps of the same uses return."""
-        found: dict[int, Place] = {}
-        for place in row:
-            other = found.get(place.use, place)
-            found[place.use] = self.places.linear(place.use)._replace(
-                neurons=place.neurons | other.neurons
-            )
-        return tuple(found.values())
-
-    def _sites(self, row: Sequence[Place], local: np.ndarray) -> tuple[Site, ...]:
+    def _sites(self, parts: Sequence[Part], local: np.ndarray) -> SitesOfParts:
         """Where the neurons of a member stand that `local` numbers, NONE for those of others."""
-        structure, sites = self.structure, []
-        for use, value, held, _ in row:
-            neurons = local[held & (local != NONE)]
-            if len(neurons):
+        structure, found = self.structure, []
+        for part in parts:
+            neurons = local[part.neurons & (local != NONE)]
+            sites = []
+            for use, value in part.values.items() if len(neurons) else ():
                 index = _renumber(structure.labels_of[value][use].index, local)
                 axes, varying = lb.along_varying_axes(index)
                 positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in neurons]
                 copies = math.lcm(*(len(found) for found in positions))
                 order = np.stack([np.resize(found, copies) for found in positions], axis=1)
-                sites.append(Site(value, axes, order, neurons, len(structure.program.loops[value])))
-        return tuple(sites)
+                sites.append(Site(value, axes, order, neurons, structure.program.depths[value]))
+            if sites:
+                found.append(tuple(sites))
+        return tuple(found)
 
 
 def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:

@@ -62,14 +62,13 @@ class _OpeningFlattener(Flattener):
 
     def __init__(self) -> None:
         super().__init__()
-        self._around: tuple[int, ...] = ()  # lengths of the scans that are open
-        self._in_branch = False
+        self._depth, self._in_branch = 0, False
         self._data: set[int] = set()
         self._parametric: set[int] = set()  # computed from parameters and constants alone
 
     def _new(self, aval: Any) -> int:
         number = super()._new(aval)
-        self.loops.append(self._around)
+        self.depths.append(self._depth)
         if self._in_branch:
             self.conditional.add(number)
         return number
@@ -93,14 +92,14 @@ class _OpeningFlattener(Flattener):
             self._parametric.update(outputs)
 
     @contextlib.contextmanager
-    def _body(self, loop: tuple[int, ...] = (), in_branch: bool = False) -> Iterator[list[Any]]:
+    def _body(self, depth: int = 0, in_branch: bool = False) -> Iterator[list[Any]]:
         """Collects the schedule of a body; what is computed there is not known outside."""
-        saved = self.schedule, self._computed, self._around, self._in_branch
+        saved = self.schedule, self._computed, self._depth, self._in_branch
         self.schedule, self._computed = [], dict(self._computed)
-        self._around += loop
+        self._depth += depth
         self._in_branch |= in_branch
         yield self.schedule
-        self.schedule, self._computed, self._around, self._in_branch = saved
+        self.schedule, self._computed, self._depth, self._in_branch = saved
 
     def _walk_closed(self, closed: jex.ClosedJaxpr, arguments: list[int]) -> list[int]:
         constants = [self._constant(value) for value in closed.consts]
@@ -118,7 +117,7 @@ class _OpeningFlattener(Flattener):
         consts: list[int],
         initial: list[int],
         xs: list[int],
-        loop: tuple[int, ...],
+        depth: int,
     ) -> tuple[list[int], list[int], list[int], list[Any], range, list[int]]:
         """Walks through one step of a loop.
 
@@ -130,7 +129,7 @@ class _OpeningFlattener(Flattener):
         carried = len(initial)
         for attempt in range(2):
             mark, first = self._mark(), len(self.shapes)
-            with self._body(loop) as schedule:
+            with self._body(depth) as schedule:
                 carry = [
                     self._new(avals[len(consts) + k]) if k in changing else initial[k]
                     for k in range(carried)
@@ -163,7 +162,7 @@ class _OpeningFlattener(Flattener):
     def _rewind(self, mark: tuple[int, int]) -> None:
         operations, values = mark
         del self.operations[operations:], self.shapes[values:]
-        del self.dtypes[values:], self.loops[values:]
+        del self.dtypes[values:], self.depths[values:]
         for numbers in (self._data, self._parametric, self.conditional):
             numbers.difference_update([number for number in numbers if number >= values])
         for number in [number for number in self.constants if number >= values]:
@@ -189,9 +188,7 @@ class _OpeningFlattener(Flattener):
         stacked_kernels = self._parametric.intersection(xs) or self._picks_a_parameter(body, consts)
         if stacked_kernels and length <= _MOST_UNROLLED:
             return self._unrolled(body, consts, initial, xs, length, reverse)
-        carry, x_in, results, schedule, inside, changing = self._loop(
-            body, consts, initial, xs, (length,)
-        )
+        carry, x_in, results, schedule, inside, changing = self._loop(body, consts, initial, xs, 1)
         final = self._finish(initial, results, changing)
         ys = results[len(initial) :]
         stacked = [self._new_like(number, length) for number in ys]
@@ -244,7 +241,7 @@ class _OpeningFlattener(Flattener):
         consts, initial = inputs[first:second], inputs[second:]
         start = len(self.shapes)
         carry, _, results, schedule, _, changing = self._loop(
-            eqn.params["body_jaxpr"], consts, initial, [], ()
+            eqn.params["body_jaxpr"], consts, initial, [], 0
         )
         operations = len(self.operations)
         with self._body() as condition:

@@ -12,7 +12,7 @@ from dormant.tracing.jaxpr import Operation
 from dormant.tracing.labels import NONE
 from dormant.tracing.outputs import Output
 from dormant.tracing.overlaps import any_overlap
-from dormant.tracing.places import Measured
+from dormant.tracing.places import Part, values_of
 from dormant.tracing.silence import silenced_values
 from dormant.tracing.structure import Structure
 from dormant.tracing.uses import Sharing, consistent, different_neurons
@@ -39,9 +39,9 @@ class Obstacles:
                 self.kernels.setdefault(leaf, []).append(number)
         self.kernel_is_shared = {number: self._is_shared(number) for number in structure.uses}
 
-    def of(self, number: int, places: Measured) -> str | None:
-        """The first obstacle of a layer that is measured at these places; None without one."""
-        structure, activations = self.structure, places.activations
+    def of(self, number: int, parts: Sequence[Part]) -> str | None:
+        """The first obstacle of a layer that is measured there; None without one."""
+        structure, activations = self.structure, values_of(parts)
         uses = structure.uses[number]
         reads = structure.reads[number]
         # Of a layer that nothing kept depends on: it is cut as well.
@@ -85,9 +85,7 @@ class Obstacles:
         company = self._company(at)
         if company:
             return f"{company[0]}: its activation is {company[1]}"
-        if places.problem:
-            return places.problem
-        zero = silenced_values(structure.program, structure.connections, places.silenced)
+        zero = [self._silenced(part) for part in parts]
         for read in leading:
             reader_name = structure.names[read.reader]
             label = structure.labels_of[read.operand][read.layer]
@@ -97,7 +95,11 @@ class Obstacles:
                 return f"{reader_name} reads its neurons with shared weights"
             if problem := self.cuts.of(read).problem:
                 return problem
-            if read.operand not in zero:
+            if not all(
+                read.operand in silenced
+                for part, silenced in zip(parts, zero, strict=True)
+                if _holds(label, part)
+            ):
                 company = self._company([(read.layer, read.operand)])
                 if company:
                     return f"{company[0]}: {reader_name} reads it {company[1]}"
@@ -107,6 +109,12 @@ class Obstacles:
                 which = f", {output.name}" if output.name else ""
                 return f"its activations are also an output of the network{which}"
         return None
+
+    def _silenced(self, part: Part) -> set[int]:
+        """The values that are zero where neurons of a part are silent."""
+        neurons = None if part.neurons.all() else part.neurons
+        program, connections = self.structure.program, self.structure.connections
+        return silenced_values(program, connections, part.values, neurons)
 
     def _stream(self, reads: Sequence[Read]) -> str | None:
         """The reason if a layer is read in a residual stream, also where that is normalized."""
@@ -231,3 +239,9 @@ class Obstacles:
             if beside:
                 others.append(other)
         return others
+
+
+def _holds(label: lb.Label, part: Part) -> bool:
+    """Whether a value holds neurons of a part."""
+    index = lb.trim(label.index)
+    return bool(part.neurons[index[index >= 0]].any())

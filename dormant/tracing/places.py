@@ -2,9 +2,7 @@
 
 """Where a layer is measured: at one value of each use, or its neurons at several."""
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -15,44 +13,21 @@ from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.loops import CARRY
 from dormant.tracing.structure import Structure
 
-# How often what is smaller may be repeated until each neuron has equally many activations.
-_MOST_REPEATS = 16
 
+class Part(NamedTuple):
+    """Neurons of a layer that are measured at the same values; all of them, if it is not split."""
 
-class Place(NamedTuple):
-    """Some neurons of a layer, and the value of one of its uses that holds their activations."""
-
-    use: int
-    value: int
     neurons: np.ndarray  # bool (H,)
-    alone: bool = True  # whether the value holds no other neurons that are measured elsewhere
+    values: dict[int, int]  # by use, of those uses that read the neurons
 
 
-class Measured(NamedTuple):
-    """Where a layer is measured, each row once for all of its neurons, and why it is not recycled;
-    None where nothing about these places forbids it."""
-
-    rows: tuple[tuple[Place, ...], ...]
-    problem: str | None = None
-
-    @property
-    def activations(self) -> dict[int, tuple[int, ...]]:
-        """The values that are measured, by use."""
-        return self._values(self.rows)
-
-    @property
-    def silenced(self) -> dict[int, tuple[int, ...]]:
-        """Those of them that are zero where the measured neurons are, by use."""
-        alone = self._values([[place for place in row if place.alone] for row in self.rows])
-        return {use: alone.get(use, ()) for use in self.activations}
-
-    @staticmethod
-    def _values(rows: Sequence[Sequence[Place]]) -> dict[int, tuple[int, ...]]:
-        found: dict[int, dict[int, None]] = {}
-        for row in rows:
-            for place in row:
-                found.setdefault(place.use, {})[place.value] = None
-        return {use: tuple(values) for use, values in found.items()}
+def values_of(parts: Iterable[Part]) -> dict[int, tuple[int, ...]]:
+    """The values that a layer is measured at, by use."""
+    found: dict[int, dict[int, None]] = {}
+    for part in parts:
+        for use, value in part.values.items():
+            found.setdefault(use, {})[value] = None
+    return {use: tuple(values) for use, values in found.items()}
 
 
 class Places:
@@ -61,40 +36,30 @@ class Places:
     def __init__(self, structure: Structure):
         self.structure = structure
 
-    def of(self, uses: Sequence[int]) -> Measured:
-        """The values after the layer's own non-linearity, before the first reader of each neuron.
+    def of(self, uses: Sequence[int]) -> tuple[Part, ...]:
+        """The values after the layer's own non-linearity, before the first reader of all neurons
+        or, if none reads all, the first of each.
 
         They are several where a layer is split and each part has a non-linearity of its own, as
         that of a shared first layer of two heads. Of several uses each neuron is measured in those
         where it is read.
         """
-        read = self._read_in(uses)
-        parts = [self._parts(use, held) for use, held in zip(uses, read, strict=True)]
-        rows = []
-        number = math.lcm(*map(int, np.unique(read.sum(axis=0))))
-        turns = [np.resize(np.asarray(uses)[each], number) for each in read.T]
-        for turn in np.stack(turns, axis=1):  # (H,) the use that each neuron is measured in
-            places = itertools.chain.from_iterable(parts)
-            kept = (p._replace(neurons=p.neurons & (turn == p.use)) for p in places)
-            rows.append(tuple(place for place in kept if place.neurons.any()))
-        if all(self._can_be_joined(row) for row in rows):
-            return Measured(tuple(rows))
-        problem = (
-            "its parts have too different shapes to be measured each behind its own non-linearity"
-        )
-        return Measured(tuple((self.linear(use),) for use in uses), problem)
-
-    def linear(self, use: int) -> Place:
-        """What the linear map of a use returns."""
-        own = self.structure.maps[use]
-        return Place(use, own.output, np.ones(own.neurons, bool))
-
-    def _read_in(self, uses: Sequence[int]) -> np.ndarray:
-        """(uses, H): in which uses each neuron is read; all where that differs too much."""
         read = np.array([self._read(use) for use in uses])
         read |= ~read.any(axis=0)
-        number = math.lcm(*map(int, np.unique(read.sum(axis=0))))
-        return read if number <= _MOST_REPEATS * len(uses) else np.ones_like(read)
+        places = np.full(read.shape, NONE)  # (uses, H) values
+        for row, use, wanted in zip(places, uses, read, strict=True):
+            for value, neurons in self._places(use, wanted):
+                row[neurons] = value
+        parts = []
+        for column in np.unique(places, axis=1).T:
+            values = {use: int(value) for use, value in zip(uses, column, strict=True)}
+            held = {use: value for use, value in values.items() if value != NONE}
+            parts.append(Part((places == column[:, None]).all(axis=0), held))
+        return tuple(parts)
+
+    def linear(self, part: Part) -> Part:
+        """The same neurons where the linear map of each use returns them."""
+        return part._replace(values={use: self.structure.maps[use].output for use in part.values})
 
     def _read(self, use: int) -> np.ndarray:
         """bool (H,): which neurons some layer reads in this use; all where none does, since they
@@ -107,29 +72,21 @@ class Places:
             found |= held | (structure.is_carried(use, read.operand) or not held.any())
         return found if reads else ~found
 
-    def _parts(self, use: int, wanted: np.ndarray) -> tuple[Place, ...]:
-        """Where neurons of one use, bool (H,), are measured."""
-        left, found = wanted.copy(), dict[int, np.ndarray]()
+    def _places(self, use: int, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Where neurons of one use, bool (H,), are measured: values, each with its neurons."""
+        left = wanted.copy()
         operands = self._operands(use)
+        for operand in operands:
+            if (self._neurons(use, operand) | ~wanted).all():
+                yield self._activation(use, operand, wanted), wanted
+                return
         for operand in operands:
             neurons = self._neurons(use, operand) & left
             if neurons.any():
                 left &= ~neurons
-                value = self._activation(use, operand, neurons)
-                found[value] = found.get(value, False) | neurons
+                yield self._activation(use, operand, neurons), neurons
         for end, neurons in self._ends(use, operands, left):
-            value = self._activation(use, end, neurons)
-            found[value] = found.get(value, False) | neurons
-        parts = [Place(use, *each) for each in found.items()]
-        if len(parts) > 1:
-            parts = [self._apart(part) for part in parts]
-        if all(part.alone for part in parts):
-            return tuple(parts)
-        for operand in operands:
-            if (self._neurons(use, operand) | ~wanted).all():
-                value = self._activation(use, operand, wanted)
-                return (Place(use, value, wanted),)
-        return tuple(parts)
+            yield self._activation(use, end, neurons), neurons
 
     def _operands(self, use: int) -> list[int]:
         """What reads a use of a layer, within one step of a loop."""
@@ -159,11 +116,22 @@ class Places:
         """The values with which the ways of those neurons (bool (H,)) end that are read in company,
         as gates are, or not at all: before they are mixed with others, or are carried to the next
         step of a loop."""
+        left = left.copy()
+        if operands:
+            way = self.structure.ancestors_of({use: operands})
+            yield from self._ends_on(use, left, way)
+        yield from self._ends_on(use, left, None)
+
+    def _ends_on(
+        self, use: int, left: np.ndarray, way: Set[int] | None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """The last values on a way, or of all, that hold neurons which are left; on a way those
+        alone that are mixed with others there. Takes them from `left`."""
         structure = self.structure
         start = structure.maps[use].output
-        way = structure.ancestors_of({use: operands}) if operands else None
         nothing = np.zeros_like(left)
-        ahead, goes_on = {start: self._neurons(use, start)}, dict[int, np.ndarray]()
+        ahead = {start: self._neurons(use, start)}
+        goes_on, mixed = dict[int, np.ndarray](), set[int]()
         for operation in structure.program.operations[structure.position[start] + 1 :]:
             if operation.name == CARRY.name or ahead.keys().isdisjoint(operation.inputs):
                 continue
@@ -175,23 +143,13 @@ class Places:
                 ahead[value] = self._neurons(use, value)
                 for entering in operation.inputs:
                     goes_on[entering] = goes_on.get(entering, nothing) | ahead[value]
+                    if not ahead[value].any():
+                        mixed.add(entering)
         for value, held in ahead.items():
             neurons = held & left & ~goes_on.get(value, nothing)
-            if neurons.any():
-                left = left & ~neurons
+            if neurons.any() and (way is None or value in mixed):
+                left &= ~neurons
                 yield value, neurons
-
-    def _apart(self, place: Place) -> Place:
-        """The place behind the moves that leave its neurons alone, if some do."""
-        value = place.value
-        for operation in self.structure.program.operations[self.structure.position[value] :]:
-            if np.array_equal(self._neurons(place.use, value), place.neurons):
-                return place._replace(value=value)
-            if operation.name in lb.MOVING and operation.inputs == (value,):
-                for output in operation.outputs:
-                    if (self._neurons(place.use, output) | ~place.neurons).all():
-                        value = output
-        return place._replace(alone=False)
 
     def _neurons(self, use: int, value: int) -> np.ndarray:
         """bool (H,): which neurons a value holds; none where several are mixed."""
@@ -204,22 +162,12 @@ class Places:
         return found
 
     def _joins_uses(self, use: int, value: int) -> bool:
-        """Whether a value also holds another use of the same layer, as a siamese distance does."""
+        """Whether elements of a value also hold another use of the same layer, as those of a
+        siamese distance do."""
         structure = self.structure
+        own = lb.trim(structure.labels_of[value][use].index) != NONE
         return any(
-            other != use and structure.layer_of[other] == structure.layer_of[use]
-            for other in structure.labels_of[value]
+            bool((own & (lb.trim(label.index) != NONE)).any())
+            for other, label in structure.labels_of[value].items()
+            if other != use and structure.layer_of[other] == structure.layer_of[use]
         )
-
-    def _can_be_joined(self, row: Sequence[Place]) -> bool:
-        """Whether the activations of a row can be repeated until each neuron has equally many."""
-        numbers = [self._activations_of_one(place) for place in row]
-        return math.lcm(*numbers) <= _MOST_REPEATS * max(numbers)
-
-    def _activations_of_one(self, place: Place) -> int:
-        """How many activations each neuron has at a place: rows, positions, steps of loops."""
-        program = self.structure.program
-        axes, index = lb.along_varying_axes(self.structure.labels_of[place.value][place.use].index)
-        positions = np.unique(index[index != NONE], return_counts=True)[1]
-        rest = (size for at, size in enumerate(program.shapes[place.value]) if at not in axes)
-        return math.prod((*program.loops[place.value], *rest)) * math.lcm(*map(int, positions))

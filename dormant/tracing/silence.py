@@ -2,42 +2,53 @@
 
 """Where a silent neuron leaves zeros: there, cutting its readers changes nothing."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.labels import NONE
+from dormant.tracing.labels import MIXED, NONE
 from dormant.tracing.uses import different_neurons
 from dormant.tracing.zero_rules import keeps_zero, leaves_zero
 
 
 def silenced_values(
-    program: Program, connections: Connections, activations: Mapping[int, Iterable[int]]
+    program: Program,
+    connections: Connections,
+    activations: Mapping[int, int],
+    neurons: np.ndarray | None = None,
 ) -> set[int]:
     """The values that are zero, wherever they hold neurons of a layer, once its activations are.
 
-    `activations` are those of all uses of the layer, `{use: values}`. Products with zero count as
-    zero: activations and parameters are assumed to be finite.
+    `activations` are those of the layer by use, or, with `neurons` (bool (H,)), of these alone.
+    Products with zero count as zero: activations and parameters are assumed to be finite.
     """
-    zero = {value for values in activations.values() for value in values}
+    zero = set(activations.values())
     padded = set[int]()  # zero around the layer's elements too
     beside = dict[int, np.ndarray]()  # zeros around other layers: bool, where those are
 
-    holding = {
-        value
-        for value, found in connections.layers_of.items()
-        if not found.keys().isdisjoint(activations)
-    }
+    def of_layer(index: np.ndarray) -> np.ndarray:
+        if neurons is None:
+            return index != NONE
+        return (index == MIXED) | ((index >= 0) & neurons[np.maximum(index, 0)])
 
     def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
         """Where a value of that shape, or broadcast to it, holds the layer."""
         held = connections.layers_of[value]
         indices = [held[use].index for use in activations if use in held]
-        return np.logical_or.reduce([lb.trim(np.broadcast_to(i, shape)) != NONE for i in indices])
+        found = (of_layer(lb.trim(np.broadcast_to(index, shape))) for index in indices)
+        return functools.reduce(np.logical_or, found)  # trimmed to shapes that broadcast
+
+    holding = {
+        value
+        for value, found in connections.layers_of.items()
+        if not found.keys().isdisjoint(activations)
+        if neurons is None or places(value, program.shapes[value]).any()
+    }
 
     def holds_one(value: int) -> bool:
         """Whether the uses of the layer put the same neuron on every element that they share."""

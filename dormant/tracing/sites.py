@@ -10,6 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# How often the activations of the larger part may be repeated: 59 and 60, each equally often, would
+# be 3 540 of both.
+_MOST_REPEATS = 16
+
 
 class Site(NamedTuple):
     """Where activations of a layer's neurons stand: `value`, with them along `axes`."""
@@ -36,28 +40,15 @@ class Site(NamedTuple):
         return taken.reshape(shape)
 
 
-def measured(rows: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
-    """(B, …, H) a layer's activations, whose neurons stand at the sites of each row.
+def measured(parts: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
+    """(B, …, H) a layer's activations, whose neurons stand, part by part, at the sites of each use.
 
-    Several rows, as of several uses, lie along one more axis, as positions in space do:
-    (B, …, rows, H). Those of different shapes are flattened, where they have one batch size to
-    (B, n, H), else to (n, H).
+    Several uses lie along one more axis, as positions in space do: (B, …, uses, H). Those of
+    different shapes are flattened, where they have one batch size to (B, n, H), else to (n, H). So
+    are parts of different shapes, and those of fewer activations are repeated, so that each neuron
+    has equally many.
     """
-    found = [_of_row(sites, values) for sites in rows]
-    if len(found) == 1:
-        return found[0]
-    if len({activation.shape for activation in found}) == 1 and found[0].ndim > 1:
-        return jnp.stack(found, axis=-2)
-    return jnp.concatenate(_flattened(found), axis=-2)
-
-
-def _of_row(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array:
-    """(B, …, H) the activations of all neurons, which stand at one or several sites.
-
-    Where those of the sites differ in shape they are flattened and repeated, so that each neuron
-    has equally many and their means stay.
-    """
-    found = [site.arrange(values[site.value]) for site in sites]
+    found = [_of_uses([site.arrange(values[site.value]) for site in sites]) for sites in parts]
     if len(found) == 1:
         return found[0]
     # A site of one neuron has no axis of its own: its axis of size 1 stays among the others.
@@ -66,11 +57,18 @@ def _of_row(sites: Sequence[Site], values: Mapping[int, jax.Array]) -> jax.Array
         shape = min(others, key=len)
         found = [activation.reshape(*shape, activation.shape[-1]) for activation in found]
     else:
-        found = _flattened(found)
-        number = math.lcm(*(activation.shape[-2] for activation in found))
-        found = [jnp.repeat(each, number // each.shape[-2], axis=-2) for each in found]
-    order = np.argsort(np.concatenate([site.neurons for site in sites]))
+        found = _repeated(_flattened(found))
+    order = np.argsort(np.concatenate([sites[0].neurons for sites in parts]))
     return jnp.take(jnp.concatenate(found, axis=-1), order, axis=-1)
+
+
+def _of_uses(found: Sequence[jax.Array]) -> jax.Array:
+    """The activations of the same neurons in several uses as one array."""
+    if len(found) == 1:
+        return found[0]
+    if len({activation.shape for activation in found}) == 1 and found[0].ndim > 1:
+        return jnp.stack(found, axis=-2)
+    return jnp.concatenate(_flattened(found), axis=-2)
 
 
 def _flattened(found: Sequence[jax.Array]) -> list[jax.Array]:
@@ -78,3 +76,12 @@ def _flattened(found: Sequence[jax.Array]) -> list[jax.Array]:
     batches = {activation.ndim > 1 and activation.shape[0] for activation in found}
     rows = found[0].shape[:1] if batches == {found[0].shape[0]} else ()
     return [activation.reshape(*rows, -1, activation.shape[-1]) for activation in found]
+
+
+def _repeated(found: Sequence[jax.Array]) -> list[jax.Array]:
+    """Activations (…, n, neurons) with as many n of each: each equally often where that is
+    possible within `_MOST_REPEATS`, else to within one."""
+    sizes = [activation.shape[-2] for activation in found]
+    number = min(math.lcm(*sizes), _MOST_REPEATS * max(sizes))
+    places = [np.arange(number) * size // number for size in sizes]
+    return [jnp.take(each, at, axis=-2) for each, at in zip(found, places, strict=True)]

@@ -15,7 +15,7 @@ from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
-from dormant.tracing.layers import Analysis, SitesOfRows, build_layers
+from dormant.tracing.layers import Analysis, SitesOfParts, build_layers
 from dormant.tracing.loops import axis_sizes, open_program
 from dormant.tracing.outputs import Observed, kept_outputs
 from dormant.tracing.propagation import propagate
@@ -96,7 +96,7 @@ class _TracedMeasure:
         wanted = _values_of(analysis.sites)
         leaves = arguments.arrays(jax.tree.leaves((params, inputs)))
         values = dict(zip(wanted, evaluate(analysis.program, wanted, leaves), strict=True))
-        return {name: measured(rows, values) for name, rows in analysis.sites.items()}
+        return {name: measured(parts, values) for name, parts in analysis.sites.items()}
 
     def pre_activation_gradients(
         self, loss: Callable[[Any], jax.Array], params: Any, *inputs: Any
@@ -107,8 +107,8 @@ class _TracedMeasure:
         program, leaves = analysis.program, arguments.arrays(jax.tree.leaves((params, inputs)))
         inside = [
             name
-            for name, rows in analysis.products.items()
-            if any(s.depth or s.value in program.conditional for sites in rows for s in sites)
+            for name, parts in analysis.products.items()
+            if any(s.depth or s.value in program.conditional for sites in parts for s in sites)
         ]
         allowed = "of a network without loops and branches over its layers: their pre-activations"
         check(not inside, "graph", f"{allowed} are not followed, those of its weights are", inside)
@@ -126,12 +126,12 @@ class _TracedMeasure:
             return value
 
         gradients = jax.grad(perturbed)(zeros)
-        return {name: measured(rows, gradients) for name, rows in analysis.products.items()}
+        return {name: measured(parts, gradients) for name, parts in analysis.products.items()}
 
 
-def _values_of(sites: dict[str, SitesOfRows]) -> list[int]:
+def _values_of(sites: dict[str, SitesOfParts]) -> list[int]:
     """The values that activations of layers stand at."""
-    found = (site.value for rows in sites.values() for row in rows for site in row)
+    found = (site.value for parts in sites.values() for part in parts for site in part)
     return list(dict.fromkeys(found))
 
 

@@ -227,15 +227,24 @@ def test_a_part_inside_of_a_loop_and_one_behind_it():
     np.testing.assert_allclose(found, wanted.mean(0), rtol=1e-5)
 
 
-def test_parts_of_too_different_shapes_are_not_recycled():
-    def apply(params, x):
+def test_parts_of_24_and_of_23_time_steps():
+    def parts(params, x):
         z = pre_activation(params, x)
-        return relu(jnp.pad(z[..., :8], ((0, 0), (0, 18), (0, 0)))) @ params["pi"], relu(
-            z[..., 8:].repeat(25, axis=1)[:, :23]
-        ) @ params["v"]
+        return relu(z[..., :8]), jnp.tanh(z[:, 1:, 8:])
 
-    graph = check_promise(apply, init, SEQUENCES)
-    assert "too different shapes" in graph["w"].obstacle
+    def apply(params, x):
+        first, second = parts(params, x)
+        return first @ params["pi"], second @ params["v"]
+
+    def mean_of(part):
+        return jnp.abs(part).mean((0, 1))
+
+    graph, params = check_promise(apply, init, SEQUENCES), init(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    longer = jax.random.normal(jax.random.key(10), (5, 24, 7))
+    found = mean_of(graph.activations(params, longer)["w"])
+    means = jnp.concatenate([mean_of(part) for part in parts(params, longer)])
+    np.testing.assert_allclose(found, means, rtol=0.02)
 
 
 def test_a_neuron_of_two_parts_is_not_recycled():
@@ -297,13 +306,77 @@ def test_gradients_are_of_the_uses_that_read_a_neuron():
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_neurons_that_more_uses_read_count_as_often_as_others():
-    def apply(params, x):
-        whole = relu(pre_activation(params, x)) @ params["head"]
-        return whole, relu(pre_activation(params, 2 - x)[:, 8:]) @ params["v"]
+def test_activations_of_all_uses_that_read_a_neuron_count_alike():
+    """Five of one and thirty of the other, as where all neurons are read in both."""
 
-    graph, params = dormant.trace(apply, init(jax.random.key(3)), VECTOR), init(jax.random.key(3))
-    first, second = relu(pre_activation(params, VECTOR)), relu(pre_activation(params, 2 - VECTOR))
-    found = graph.activations(params, VECTOR)["w"]
-    np.testing.assert_allclose(found[:, 0], first, rtol=1e-5)
-    np.testing.assert_allclose(found[:, 1], second.at[:, :8].set(first[:, :8]), rtol=1e-5)
+    def apply(params, x, sequences):
+        few = relu(pre_activation(params, x)[:, :8]) @ params["pi"]
+        return few, relu(pre_activation(params, sequences)) @ params["head"]
+
+    params, x = init(jax.random.key(3)), VECTOR[:5]
+    graph = dormant.trace(apply, params, x, SEQUENCES)
+    found = jnp.abs(graph.activations(params, x, SEQUENCES)["w"]).reshape(-1, 16).mean(0)
+    few, many = relu(pre_activation(params, x)), relu(pre_activation(params, SEQUENCES))
+    both = jnp.concatenate([few, many.reshape(-1, 16)]).mean(0)
+    np.testing.assert_allclose(found, both.at[8:].set(many.mean((0, 1))[8:]), rtol=1e-5)
+
+
+def test_a_part_that_is_read_in_one_position_and_in_all_is_measured_in_all():
+    def apply(params, x):
+        h = relu(pre_activation(params, x))
+        return h[:, 0, :8] @ params["pi"], h[..., :8] @ params["pi"], jnp.tanh(h[..., 8:]).mean(1)
+
+    params = init(jax.random.key(3))
+    found = dormant.trace(apply, params, SEQUENCES).activations(params, SEQUENCES)["w"]
+    np.testing.assert_allclose(
+        found[..., :8], relu(pre_activation(params, SEQUENCES))[..., :8], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("between", [lambda h: 0.5 * h, jax.nn.relu, lambda h: h])
+def test_parts_behind_one_function_and_a_second_one_of_some(between):
+    def apply(params, x):
+        h = between(relu(pre_activation(params, x)))
+        return h[:, :8] @ params["pi"], jnp.tanh(h[:, 8:]) @ params["v"]
+
+    graph = check_promise(apply, init, VECTOR)
+    assert recyclable(graph) == {"w": True}
+
+
+def test_three_parts_of_which_two_are_linear():
+    def apply(params, x):
+        z = pre_activation(params, x)
+        rest = z[:, 4:8] @ params["head"][:4], jnp.tanh(z[:, 8:]) @ params["v"]
+        return z[:, :4] @ params["pi"][:4], *rest
+
+    graph = check_promise(apply, init, VECTOR)
+    assert recyclable(graph) == {"w": True}
+
+
+def test_a_part_that_no_layer_reads_is_measured_behind_its_function():
+    def apply(params, x):
+        z = pre_activation(params, x)
+        return relu(z[:, :8]) @ params["pi"], jnp.tanh(z[:, 8:])
+
+    params = init(jax.random.key(3))
+    found = dormant.trace(apply, params, VECTOR).activations(params, VECTOR)["w"]
+    z = pre_activation(params, VECTOR)
+    wanted = jnp.concatenate([relu(z[:, :8]), jnp.tanh(z[:, 8:])], axis=1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_uses_that_are_joined_before_their_function(axis):
+    """As of observations and next observations that go through the rest together."""
+
+    def apply(params, x):
+        z = [pre_activation(params, x), pre_activation(params, 2 - x)]
+        if axis == 1:
+            z = [z[0][:, :8], z[1][:, 8:]]
+        return relu(jnp.concatenate(z, axis) - 4) @ params["head"]
+
+    graph, params = check_promise(apply, init, VECTOR), init(jax.random.key(3))
+    found = graph.activations(params, VECTOR)["w"].reshape(-1, 16).mean(0)
+    first, second = (relu(pre_activation(params, x) - 4).mean(0) for x in (VECTOR, 2 - VECTOR))
+    wanted = (first + second) / 2 if axis == 0 else first.at[8:].set(second[8:])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)

@@ -365,3 +365,21 @@ def test_equal_uses_are_not_silent_uses():
     graph = dormant.trace(distance, params, VECTOR, OTHER)
     scores = dormant.dormancy_scores(graph.activations(params, VECTOR, VECTOR))
     assert not dormant.dormant_masks(scores, 0.0)["hidden"].any()
+
+
+def test_a_use_that_gates_another_one_by_a_statistic():
+    """Values of the one have no axis of neurons where those of the other do."""
+
+    def apply(params, x, other):
+        first, second = relu(x @ params["w"]), relu(other @ params["w"])
+        scaled = first[:, 8:] / (1 + second[:, :8].max(-1, keepdims=True))
+        return first[:, :8] @ params["first"], scaled @ params["second"]
+
+    shapes = {"w": (7, 16), "first": (8, 3), "second": (8, 2)}
+
+    def init(key):
+        keys = jax.random.split(key, len(shapes))
+        return {n: jax.random.normal(k, s) for k, (n, s) in zip(keys, shapes.items(), strict=True)}
+
+    graph = check_promise(apply, init, VECTOR, OTHER)
+    assert set(graph.activations(init(jax.random.key(0)), VECTOR, OTHER)) == {"w"}
