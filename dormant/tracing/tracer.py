@@ -38,6 +38,8 @@ def trace(
     section 2). Members of an ensemble made by `vmap` over parameters are layers of their own. A
     layer that is used several times, as in a siamese network, is one layer: its activations are
     those of all its uses, so that a neuron is dormant only where it is silent in every one of them.
+    Of a layer that is split, as a shared first layer of two heads or the gates of a cell, each part
+    is measured behind its own non-linearity.
 
     Args:
       apply: the network, a pure function such as `flax_module.apply`.
