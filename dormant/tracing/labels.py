@@ -38,6 +38,12 @@ class Label(NamedTuple):
         return self._replace(index=index, mixing=mixing)
 
 
+def of_neurons(label: Label, neurons: np.ndarray) -> Label | None:
+    """What a label holds of some neurons, bool (H,), and of those mixed; None if nothing."""
+    index = renumber(label.index, np.where(neurons, np.arange(len(neurons)), NONE))
+    return label._replace(index=index) if (trim(index) != NONE).any() else None
+
+
 def compact(index: np.ndarray) -> np.ndarray:
     """The same array with stride 0 along every axis on which it is constant."""
     for axis in range(index.ndim):

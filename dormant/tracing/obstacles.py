@@ -112,9 +112,8 @@ class Obstacles:
 
     def _silenced(self, part: Part) -> set[int]:
         """The values that are zero where neurons of a part are silent."""
-        neurons = None if part.neurons.all() else part.neurons
-        program, connections = self.structure.program, self.structure.connections
-        return silenced_values(program, connections, part.values, neurons)
+        connections = self.structure.of_neurons(part.values, part.neurons)
+        return silenced_values(self.structure.program, connections, part.values)
 
     def _stream(self, reads: Sequence[Read]) -> str | None:
         """The reason if a layer is read in a residual stream, also where that is normalized."""

@@ -106,8 +106,9 @@ class Places:
             return bool((holds | ~neurons).all()) and not self._joins_uses(use, value)
 
         structure = self.structure
+        connections = structure.of_neurons([use], neurons)
         return activation_value(
-            structure.program, structure.connections, use, operand, structure.position, is_whole
+            structure.program, connections, use, operand, structure.position, is_whole
         )
 
     def _ends(

@@ -11,7 +11,7 @@ import numpy as np
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.labels import MIXED, NONE
+from dormant.tracing.labels import NONE
 from dormant.tracing.uses import different_neurons
 from dormant.tracing.zero_rules import keeps_zero, leaves_zero
 
@@ -20,34 +20,27 @@ def silenced_values(
     program: Program,
     connections: Connections,
     activations: Mapping[int, int],
-    neurons: np.ndarray | None = None,
 ) -> set[int]:
     """The values that are zero, wherever they hold neurons of a layer, once its activations are.
 
-    `activations` are those of the layer by use, or, with `neurons` (bool (H,)), of these alone.
-    Products with zero count as zero: activations and parameters are assumed to be finite.
+    `activations` are those of the layer by use. Products with zero count as zero: activations and
+    parameters are assumed to be finite.
     """
     zero = set(activations.values())
     padded = set[int]()  # zero around the layer's elements too
     beside = dict[int, np.ndarray]()  # zeros around other layers: bool, where those are
 
-    def of_layer(index: np.ndarray) -> np.ndarray:
-        if neurons is None:
-            return index != NONE
-        return (index == MIXED) | ((index >= 0) & neurons[np.maximum(index, 0)])
-
     def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
         """Where a value of that shape, or broadcast to it, holds the layer."""
         held = connections.layers_of[value]
         indices = [held[use].index for use in activations if use in held]
-        found = (of_layer(lb.trim(np.broadcast_to(index, shape))) for index in indices)
+        found = (lb.trim(np.broadcast_to(index, shape)) != NONE for index in indices)
         return functools.reduce(np.logical_or, found)  # trimmed to shapes that broadcast
 
     holding = {
         value
         for value, found in connections.layers_of.items()
         if not found.keys().isdisjoint(activations)
-        if neurons is None or places(value, program.shapes[value]).any()
     }
 
     def holds_one(value: int) -> bool:

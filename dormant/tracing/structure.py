@@ -5,6 +5,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, Elementwise, EntryMap, Read
 from dormant.tracing.jaxpr import Program
@@ -41,6 +43,19 @@ class Structure:
         """Whether an array is a mask, by its dtype or its name: what is pruned stays so."""
         is_number = self.program.holds_numbers(self.program.parameters[leaf])
         return not is_number or "mask" in self.paths[leaf].lower()
+
+    def of_neurons(self, uses: Iterable[int], neurons: np.ndarray) -> Connections:
+        """The connections as if uses of one layer had these neurons alone, bool (H,)."""
+        if neurons.all():
+            return self.connections
+        layers_of = dict(self.labels_of)
+        for use in uses:
+            for value, labels in layers_of.items():
+                if use in labels:
+                    kept = lb.of_neurons(labels[use], neurons)
+                    others = {other: label for other, label in labels.items() if other != use}
+                    layers_of[value] = others if kept is None else others | {use: kept}
+        return self.connections._replace(layers_of=layers_of)
 
     def preference(self, entries: EntryMap) -> tuple[bool, int]:
         """Greater for entries of the kernel than for those of its scale, least for its mask's."""

@@ -97,3 +97,19 @@ def test_the_reset_gate_of_a_flax_cell_is_a_sigmoid():
     found = graph.activations(params, x)["layers_0/cell/ir+layers_0/cell/hr"]
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
+
+
+def test_a_gate_that_is_a_statistic_of_other_neurons_comes_behind_what_it_multiplies():
+    x = jax.random.normal(KEY, (5, 6, 7))
+
+    def parts(params, x):
+        value, gate = jnp.split(x @ params["kernel"], 2, axis=-1)
+        return relu(value), nn.sigmoid(gate.mean(1, keepdims=True))
+
+    def apply(params, x):
+        value, gate = parts(params, x)
+        return (value * gate) @ params["out"]
+
+    params = init(KEY) | {"kernel": jax.random.normal(KEY, (7, 12))}
+    found = dormant.trace(apply, params, x).activations(params, x)["kernel"]
+    np.testing.assert_allclose(found[..., :6], parts(params, x)[0], rtol=1e-5, atol=1e-6)
