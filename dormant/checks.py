@@ -210,6 +210,13 @@ def check_arrays(name: str, tree: Any) -> None:
         check(False, name, "a tree of arrays or numbers", tree)
 
 
+def check_rows(name: str, tree: Any) -> None:
+    """Raises ValueError where a leaf of a tree of arrays is a batch of none."""
+    for leaf in jax.tree.leaves(tree):
+        shape = np.shape(leaf)
+        check(shape[:1] != (0,), name, "arrays of at least one row", shape)
+
+
 def check_mapping(name: str, value: Any, holds: str) -> None:
     """Raises ValueError unless `value` maps names to something; `holds` tells what to what."""
     check(isinstance(value, Mapping), name, f"a mapping {holds}", value)

@@ -16,6 +16,7 @@ from dormant.checks import (
     check_count,
     check_function,
     check_key,
+    check_rows,
     first_line,
     shown_shapes,
 )
@@ -119,6 +120,7 @@ def plasticity_probe(
     check_count("seeds", seeds, 2)
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     check_arrays("inputs", inputs)
+    check_rows("inputs", inputs)
     leaves = jax.tree.leaves(params)
     floating = all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves)
     check(floating and len(leaves) > 0, "params", "a tree of floating arrays", shown_shapes(params))

@@ -6,9 +6,8 @@ import contextlib
 from typing import Any
 
 import jax
-import numpy as np
 
-from dormant.checks import check, check_arrays, check_count, first_line, shown_shapes
+from dormant.checks import check_arrays, check_count, check_rows, first_line, shown_shapes
 from dormant.graph import NeuronGraph
 from dormant.measures.rows import first_rows, may_have_rows, rows_of
 
@@ -29,12 +28,10 @@ def scored_rows(
         network does not take the inputs.
     """
     check_arrays("inputs", inputs)
-    leaves = jax.tree.leaves(inputs)
-    for leaf in leaves:
-        rows = np.shape(leaf)[:1]
-        check(rows != (0,), "inputs", "of at least one row", f"shape {np.shape(leaf)}")
+    check_rows("inputs", inputs)
     if score_batch is None:
         return inputs
+    leaves = jax.tree.leaves(inputs)
     have_rows = tuple(map(may_have_rows, leaves))
     if sum(have_rows) > 1:  # of one alone the network need not be asked
         activations = jax.eval_shape(lambda: activations_on(graph, params, inputs))

@@ -114,6 +114,7 @@ def init_linear(key):
         ({"seeds": 1}, "`seeds` must be a whole number >= 2; got 1"),
         ({"optimizer": None}, "`optimizer` must be"),
         ({"inputs": jnp.ones((4, 5))}, "`inputs` must be what the network takes; got float32"),
+        ({"inputs": jnp.ones((0, 3))}, "`inputs` must be arrays of at least one row; got"),
         ({"params": {"w": jnp.ones((3, 2), int)}}, "`params` must be a tree of floating arrays"),
         ({"params": {"v": jnp.ones((3, 2))}}, "must have the structure and shapes"),
         ({"key": 0}, "`key` must be one key"),
