@@ -2,7 +2,6 @@
 
 """From the connections within a program to layers: names, activations, obstacles, ensembles."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from dormant.tracing.obstacles import Obstacles
 from dormant.tracing.outputs import Output
 from dormant.tracing.places import Part, Places, values_of
 from dormant.tracing.scaling_inputs import scaled_by_inputs
-from dormant.tracing.sites import Site
+from dormant.tracing.sites import Site, equally_many
 from dormant.tracing.structure import Structure
 
 _SCALED = (
@@ -200,7 +199,7 @@ class _Builder:
 
     def _sites(self, parts: Sequence[Part], local: np.ndarray) -> SitesOfParts:
         """Where the neurons of a member stand that `local` numbers, NONE for those of others."""
-        structure, found = self.structure, []
+        structure, sites_of_parts = self.structure, []
         for part in parts:
             neurons = local[part.neurons & (local != NONE)]
             sites = []
@@ -208,12 +207,13 @@ class _Builder:
                 index = _renumber(structure.labels_of[value][use].index, local)
                 axes, varying = lb.along_varying_axes(index)
                 positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in neurons]
-                copies = math.lcm(*(len(found) for found in positions))
-                order = np.stack([np.resize(found, copies) for found in positions], axis=1)
+                taken = equally_many([len(found) for found in positions])
+                pairs = zip(positions, taken, strict=True)
+                order = np.stack([found[places] for found, places in pairs], axis=1)
                 sites.append(Site(value, axes, order, neurons, structure.program.depths[value]))
             if sites:
-                found.append(tuple(sites))
-        return tuple(found)
+                sites_of_parts.append(tuple(sites))
+        return tuple(sites_of_parts)
 
 
 def _renumber(index: np.ndarray, local: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# How often the activations of the larger part may be repeated: 59 and 60, each equally often, would
-# be 3 540 of both.
+# How often activations of the neurons that have the most may be repeated: 59 and 60, each equally
+# often, would be 3 540 of both.
 _MOST_REPEATS = 16
 
 
@@ -38,6 +38,13 @@ class Site(NamedTuple):
         taken = jnp.take(moved, self.order.ravel(), axis=-1)
         shape = moved.shape[:-1] + ((copies,) if copies > 1 else ()) + (neurons,)
         return taken.reshape(shape)
+
+
+def equally_many(sizes: Sequence[int]) -> list[np.ndarray]:
+    """For each of several sizes indices below it, equally many of all: each index equally often
+    where that is possible within `_MOST_REPEATS`, else to within one."""
+    number = min(math.lcm(*sizes), _MOST_REPEATS * max(sizes))
+    return [np.arange(number) * size // number for size in sizes]
 
 
 def measured(parts: Sequence[Sequence[Site]], values: Mapping[int, jax.Array]) -> jax.Array:
@@ -79,9 +86,6 @@ def _flattened(found: Sequence[jax.Array]) -> list[jax.Array]:
 
 
 def _repeated(found: Sequence[jax.Array]) -> list[jax.Array]:
-    """Activations (…, n, neurons) with as many n of each: each equally often where that is
-    possible within `_MOST_REPEATS`, else to within one."""
-    sizes = [activation.shape[-2] for activation in found]
-    number = min(math.lcm(*sizes), _MOST_REPEATS * max(sizes))
-    places = [np.arange(number) * size // number for size in sizes]
+    """Activations (…, n, neurons) with as many n of each."""
+    places = equally_many([activation.shape[-2] for activation in found])
     return [jnp.take(each, at, axis=-2) for each, at in zip(found, places, strict=True)]

@@ -380,3 +380,24 @@ def test_uses_that_are_joined_before_their_function(axis):
     first, second = (relu(pre_activation(params, x) - 4).mean(0) for x in (VECTOR, 2 - VECTOR))
     wanted = (first + second) / 2 if axis == 0 else first.at[8:].set(second[8:])
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_neurons_of_one_value_with_23_and_with_24_positions_each():
+    """As of windows over time of different lengths that lie flat beside each other."""
+
+    def apply(params, x):
+        z = pre_activation(params, x)
+        flat = [part.reshape(len(x), -1) for part in (z[:, 1:, :8], z[..., 8:])]
+        return relu(jnp.concatenate(flat, axis=1)) @ params["flat"]
+
+    def init_flat(key):
+        return init(key) | {"flat": jax.random.normal(key, (47 * 8, 2))}
+
+    x = jax.random.normal(jax.random.key(10), (5, 24, 7))
+    graph, params = check_promise(apply, init_flat, x), init_flat(jax.random.key(3))
+    assert recyclable(graph) == {"w": True}
+    found = graph.activations(params, x)["w"].reshape(-1, 16)
+    h = relu(pre_activation(params, x))
+    assert len(found) <= 16 * 5 * 24
+    wanted = jnp.concatenate([h[:, 1:, :8].mean((0, 1)), h[..., 8:].mean((0, 1))])
+    np.testing.assert_allclose(found.mean(0), wanted, rtol=0.03)
