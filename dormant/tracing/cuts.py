@@ -81,12 +81,10 @@ class Cuts:
         """Whether a gradient leads from the kernel that a leaf is a part of back to it."""
         program, bounds = self.structure.program, self.structure.connections.bounds
         start = program.parameters[leaf]
-        for kernel in self.structure.maps[read.reader].kernels:
-            operations = self._leading_to(kernel)
-            found = changing(operations, start, zero, bounds)
-            if kernel in found:
-                return True
-        return False
+        return any(
+            kernel in changing(self._leading_to(kernel), start, zero, bounds)
+            for kernel in self.structure.maps[read.reader].kernels
+        )
 
     def _leading_to(self, kernel: int) -> Sequence[Operation]:
         """The operations that make a kernel, in order."""

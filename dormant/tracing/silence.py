@@ -17,9 +17,7 @@ from dormant.tracing.zero_rules import keeps_zero, leaves_zero
 
 
 def silenced_values(
-    program: Program,
-    connections: Connections,
-    activations: Mapping[int, int],
+    program: Program, connections: Connections, activations: Mapping[int, int]
 ) -> set[int]:
     """The values that are zero, wherever they hold neurons of a layer, once its activations are.
 
@@ -30,18 +28,18 @@ def silenced_values(
     padded = set[int]()  # zero around the layer's elements too
     beside = dict[int, np.ndarray]()  # zeros around other layers: bool, where those are
 
+    holding = {
+        value
+        for value, found in connections.layers_of.items()
+        if not found.keys().isdisjoint(activations)
+    }
+
     def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
         """Where a value of that shape, or broadcast to it, holds the layer."""
         held = connections.layers_of[value]
         indices = [held[use].index for use in activations if use in held]
         found = (lb.trim(np.broadcast_to(index, shape)) != NONE for index in indices)
         return functools.reduce(np.logical_or, found)  # trimmed to shapes that broadcast
-
-    holding = {
-        value
-        for value, found in connections.layers_of.items()
-        if not found.keys().isdisjoint(activations)
-    }
 
     def holds_one(value: int) -> bool:
         """Whether the uses of the layer put the same neuron on every element that they share."""
