@@ -14,6 +14,8 @@ from dormant.reproduce.comparisons import (
     Cell,
     Claim,
     Comparison,
+    at_rate,
+    at_ratio,
 )
 from dormant.reproduce.evidence import (
     CONVOLUTION_GAMES,
@@ -31,13 +33,9 @@ from dormant.reproduce.interventions import INTERVENTION_GAMES, METHODS
 from dormant.reproduce.methods import REPLAY_RATIOS
 
 _ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
-DQN, _REDO, _ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
+DQN, REDO, ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
 OURS = "ours"  # the source of what the paper does not say
 DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
-
-
-def _ratio(value: str) -> str:
-    return f"replay ratio {value}"
 
 
 def _of_ratios(games: tuple[str, ...]) -> dict[str, tuple[str, str, tuple[Comparison, ...]]]:
@@ -46,7 +44,7 @@ def _of_ratios(games: tuple[str, ...]) -> dict[str, tuple[str, str, tuple[Compar
     def compared(name: str, first: Cell, second: Cell, side: str) -> Comparison:
         return Comparison(name, first, second, side, games=games)
 
-    settings = [_ratio(value) for value in REPLAY_RATIOS]
+    settings = [at_ratio(value) for value in REPLAY_RATIOS]
     low, high = settings[0], settings[-1]
     return {
         "H1": (
@@ -69,13 +67,13 @@ def _of_ratios(games: tuple[str, ...]) -> dict[str, tuple[str, str, tuple[Compar
         "H4": (
             "ReDo leaves fewer dormant neurons than plain DQN has",
             DORMANT,
-            tuple(compared(each, Cell(_REDO, each), Cell(DQN, each), LESS) for each in settings),
+            tuple(compared(each, Cell(REDO, each), Cell(DQN, each), LESS) for each in settings),
         ),
         "H5": (
             "ReDo's score is higher at replay ratios 1 and 2, and not lower at .25",
             SCORE,
             tuple(
-                compared(each, Cell(_REDO, each), Cell(DQN, each), side)
+                compared(each, Cell(REDO, each), Cell(DQN, each), side)
                 for each, side in ((settings[2], MORE), (high, MORE), (low, NOT_LESS))
             ),
         ),
@@ -92,10 +90,6 @@ _SOURCES = {
 _DIGITS, _SHUFFLED = ("digits",), "shuffled labels"
 _OPTIMIZERS = ("optimizer Adam", "optimizer SGD")
 _TRAINED = "trained at replay ratio 2"
-
-
-def _rate(rate: str, ratio: str) -> str:
-    return f"learning rate {rate}, {_ratio(ratio)}"
 
 
 def _visits() -> tuple[tuple[str, Cell, int], ...]:
@@ -121,8 +115,8 @@ CLAIMS = (
         tuple(
             Comparison(
                 f"less {name}",
-                Cell(_REDO, _ratio("1")),
-                Cell(method, _ratio("1")),
+                Cell(REDO, at_ratio("1")),
+                Cell(method, at_ratio("1")),
                 MORE,
                 games=MINATAR,
             )
@@ -143,7 +137,7 @@ CLAIMS = (
                 MORE,
                 games=MINATAR,
             )
-            for each in map(_ratio, REPLAY_RATIOS)
+            for each in map(at_ratio, REPLAY_RATIOS)
         ),
     ),
     Claim(
@@ -152,7 +146,7 @@ CLAIMS = (
         "table 7",
         "minatar_long",
         RANK,
-        (Comparison("", Cell(_REDO, _ratio("1")), Cell(DQN, _ratio("1")), MORE, games=MINATAR),),
+        (Comparison("", Cell(REDO, at_ratio("1")), Cell(DQN, at_ratio("1")), MORE, games=MINATAR),),
     ),
     *(
         Claim(
@@ -177,9 +171,9 @@ CLAIMS = (
         DORMANT,
         tuple(
             Comparison(
-                _ratio(ratio),
-                Cell(DQN, _rate("3e-3", ratio)),
-                Cell(DQN, _rate("2.5e-4", ratio)),
+                at_ratio(ratio),
+                Cell(DQN, at_rate("3e-3", ratio)),
+                Cell(DQN, at_rate("2.5e-4", ratio)),
                 MORE,
                 games=THREE_GAMES,
             )
@@ -194,10 +188,10 @@ CLAIMS = (
         DORMANT,
         tuple(
             Comparison(
-                setting, Cell(_ONE_COUNT, setting), Cell(_REDO, setting), MORE, games=THREE_GAMES
+                setting, Cell(ONE_COUNT, setting), Cell(REDO, setting), MORE, games=THREE_GAMES
             )
             for setting in (
-                _rate(rate, ratio) for rate in LEARNING_RATES[1:] for ratio in RATIOS_OF_RATES
+                at_rate(rate, ratio) for rate in LEARNING_RATES[1:] for ratio in RATIOS_OF_RATES
             )
         ),
     ),
@@ -208,9 +202,9 @@ CLAIMS = (
         "minatar_rates",
         DORMANT,
         tuple(
-            Comparison(setting, Cell(_REDO, setting), Cell(DQN, setting), LESS, games=THREE_GAMES)
+            Comparison(setting, Cell(REDO, setting), Cell(DQN, setting), LESS, games=THREE_GAMES)
             for setting in (
-                _rate(rate, ratio) for rate in LEARNING_RATES for ratio in RATIOS_OF_RATES
+                at_rate(rate, ratio) for rate in LEARNING_RATES for ratio in RATIOS_OF_RATES
             )
         ),
     ),
@@ -234,7 +228,7 @@ CLAIMS = (
         tuple(
             Comparison(
                 game,
-                Cell(_REDO, at=at, game=SEQUENCE),
+                Cell(REDO, at=at, game=SEQUENCE),
                 Cell(DQN, at=at, game=SEQUENCE),
                 MORE,
                 games=(game,),
@@ -268,7 +262,7 @@ CLAIMS = (
         SCORE,
         tuple(
             Comparison(
-                setting, Cell(_REDO, setting), Cell(DQN, setting), MORE, games=(_ASTERIX, _BREAKOUT)
+                setting, Cell(REDO, setting), Cell(DQN, setting), MORE, games=(_ASTERIX, _BREAKOUT)
             )
             for setting in (f"width {width}" for width in WIDTHS)
         ),
@@ -282,8 +276,8 @@ CLAIMS = (
         tuple(
             Comparison(
                 f"less tau {tau}, period {period}",
-                Cell(f"{_REDO}, tau 0.1", "period 1000"),
-                Cell(f"{_REDO}, tau {tau}", f"period {period}"),
+                Cell(f"{REDO}, tau 0.1", "period 1000"),
+                Cell(f"{REDO}, tau {tau}", f"period {period}"),
                 NOT_MUCH_LESS,
                 games=(_ASTERIX, _SPACE_INVADERS),
             )
@@ -301,8 +295,8 @@ CLAIMS = (
         (
             Comparison(
                 "period 1000",
-                Cell(f"{_REDO}, adaptive tau", "period 1000"),
-                Cell(f"{_REDO}, tau 0.1", "period 1000"),
+                Cell(f"{REDO}, adaptive tau", "period 1000"),
+                Cell(f"{REDO}, tau 0.1", "period 1000"),
                 NOT_LESS,
                 games=(_ASTERIX, _SPACE_INVADERS),
             ),

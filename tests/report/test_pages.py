@@ -12,8 +12,9 @@ import pytest
 
 from dormant.measures import BY_NAME, CATALOG
 from dormant.report.csv_results import read_csv
-from dormant.report.pages import advice, interventions, measured, paper, text
+from dormant.report.pages import advice, interventions, measured, more_updates, paper, text
 from dormant.report.pages.__main__ import pages
+from dormant.report.pages.differences import side
 from dormant.report.scores import normalized
 from dormant.report.verdicts import HOLDS, judge
 from dormant.reproduce import catalog
@@ -126,8 +127,42 @@ def test_situations_and_questions_stand_apart_and_lead_to_their_evidence(made):
 def test_the_advice_says_which_side_a_difference_is_on():
     for each in advice.ADVICE:
         found = interventions._found(each.measured[0], ROOT / "results")
-        side = interventions._side(found.difference)
-        assert (side == "higher") == (judge(found.difference, MORE, 0.0) == HOLDS)
+        told = side(found.difference)
+        assert (told == "higher") == (judge(found.difference, MORE, 0.0) == HOLDS)
+
+
+def test_the_page_counts_the_signs_that_its_own_table_shows(made):
+    page = made["docs/which-intervention.md"].partition(f"## {more_updates.TITLE}\n")[2]
+    section = page.partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(list(more_updates.settings()))
+    told = [
+        (row[2].rpartition(", ")[2], redo.rpartition(", ")[2]) for row in rows for redo in row[3:5]
+    ]
+    pairs = [each for each in told if "open" not in each]
+    opposite = sum(one != other for one, other in pairs)
+    text_of_it = " ".join(section.split())
+    assert f"Of these {len(told)} there are {len(pairs)} where" in text_of_it
+    assert f"opposite in {opposite} and alike in {len(pairs) - opposite} (" in text_of_it
+
+
+def test_what_more_updates_did_is_computed_from_the_raw_results(made):
+    runs = read_csv(ROOT / "results" / "minatar_convolution" / "results.csv").runs
+    scores = {
+        ratio: sorted(
+            float(normalized(run.game, run.returns[-1:])[0])
+            for run in runs
+            if (run.method, run.setting) == ("DQN", f"replay ratio {ratio}")
+        )[2:-2]
+        for ratio in ("0.25", "2")
+    }
+    difference = np.mean(scores["2"]) - np.mean(scores["0.25"])
+    (row,) = [
+        line
+        for line in made["docs/which-intervention.md"].splitlines()
+        if line.startswith("| 300 000, a convolution | Asterix |")
+    ]
+    assert row.split(" | ")[2].startswith(f"{difference:+.3g} [")
 
 
 def test_every_measure_has_a_section_a_cost_and_a_curve(made):

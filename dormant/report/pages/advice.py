@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY
-from dormant.reproduce.comparisons import SCORE
+from dormant.reproduce.comparisons import SCORE, at_rate, at_ratio
 from dormant.reproduce.evidence import THREE_GAMES
 from dormant.reproduce.families import MINATAR
-from dormant.reproduce.hypotheses import DORMANT, DQN
+from dormant.reproduce.hypotheses import DORMANT, DQN, ONE_COUNT, REDO
 
 _ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
-_REDO, _ONE_COUNT = "DQN + ReDo", "DQN + ReDo, one step count"
 
 
 class Measured(NamedTuple):
@@ -59,15 +58,7 @@ _budget = _of("minatar_fixed_budget", MINATAR)
 _digits = _of("digits", ("digits",))
 
 
-def _ratio(value: str) -> str:
-    return f"replay ratio {value}"
-
-
-def _rate(rate: str, ratio: str) -> str:
-    return f"learning rate {rate}, {_ratio(ratio)}"
-
-
-def _pair(of, measure: str, setting: str, first: str = _REDO, second: str = DQN) -> Measured:
+def _pair(of, measure: str, setting: str, first: str = REDO, second: str = DQN) -> Measured:
     return of(measure, (first, setting), (second, setting))
 
 
@@ -77,7 +68,7 @@ def _of_each_game(measured: Measured) -> tuple[Measured, ...]:
 
 
 def _redo_at(tau: str, period: str = "1000") -> tuple[str, str]:
-    return f"{_REDO}, tau {tau}", f"period {period}"
+    return f"{REDO}, tau {tau}", f"period {period}"
 
 
 SITUATIONS = (
@@ -86,24 +77,24 @@ SITUATIONS = (
         "ReDo, tau 0.1, period 1 000. It slows the fall and does not undo it; a lower replay ratio"
         " does more",
         (
-            *(_pair(_convolution, SCORE, _ratio(each)) for each in ("1", "0.5", "2")),
-            _pair(_convolution, DORMANT, _ratio("1")),
-            _convolution(SCORE, (DQN, _ratio("0.25")), (_REDO, _ratio("2"))),
+            *(_pair(_convolution, SCORE, at_ratio(each)) for each in ("1", "0.5", "2")),
+            _pair(_convolution, DORMANT, at_ratio("1")),
+            _convolution(SCORE, (DQN, at_ratio("0.25")), (REDO, at_ratio("2"))),
         ),
     ),
     Advice(
         "A convolution at replay ratio 0.25, DQN's default",
         "None to raise the return; ReDo leaves fewer dormant neurons",
-        tuple(_pair(_convolution, each, _ratio("0.25")) for each in (SCORE, DORMANT)),
+        tuple(_pair(_convolution, each, at_ratio("0.25")) for each in (SCORE, DORMANT)),
     ),
     Advice(
         "Two dense layers at a usual learning rate, 2.5e-4",
         "None. ReDo leaves fewer dormant neurons, and a higher return was not seen; at replay ratio"
         " 2 it was lower",
         (
-            *(_pair(_rates, SCORE, _rate("2.5e-4", each)) for each in ("1", "0.25", "2")),
-            *_of_each_game(_pair(_rates, SCORE, _rate("2.5e-4", "2"))),
-            *_of_each_game(_pair(_rates, DORMANT, _rate("2.5e-4", "1"))),
+            *(_pair(_rates, SCORE, at_rate("2.5e-4", each)) for each in ("1", "0.25", "2")),
+            *_of_each_game(_pair(_rates, SCORE, at_rate("2.5e-4", "2"))),
+            *_of_each_game(_pair(_rates, DORMANT, at_rate("2.5e-4", "1"))),
         ),
     ),
     Advice(
@@ -120,8 +111,10 @@ SITUATIONS = (
         "Very many dormant neurons at a high learning rate",
         "Lower the learning rate first",
         (
-            *_of_each_game(_rates(DORMANT, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1")))),
-            _rates(SCORE, (DQN, _rate("3e-3", "1")), (DQN, _rate("2.5e-4", "1"))),
+            *_of_each_game(
+                _rates(DORMANT, (DQN, at_rate("3e-3", "1")), (DQN, at_rate("2.5e-4", "1")))
+            ),
+            _rates(SCORE, (DQN, at_rate("3e-3", "1")), (DQN, at_rate("2.5e-4", "1"))),
         ),
     ),
     Advice(
@@ -129,21 +122,21 @@ SITUATIONS = (
         "Not ReDo before a trial: in Space Invaders it lost return and made more neurons dormant;"
         " in Asterix it gained a little, and in Breakout no difference was found",
         (
-            *(_pair(_rates, SCORE, _rate("1e-3", each)) for each in ("1", "2")),
+            *(_pair(_rates, SCORE, at_rate("1e-3", each)) for each in ("1", "2")),
             *(
                 one
                 for each in ("1", "2")
-                for one in _of_each_game(_pair(_rates, SCORE, _rate("1e-3", each)))
+                for one in _of_each_game(_pair(_rates, SCORE, at_rate("1e-3", each)))
             ),
-            *_of_each_game(_pair(_rates, DORMANT, _rate("1e-3", "1"))),
+            *_of_each_game(_pair(_rates, DORMANT, at_rate("1e-3", "1"))),
         ),
     ),
     Advice(
         "Dense layers at a learning rate of 3e-3 that cannot be lowered",
         "ReDo at replay ratios 1 and 2; it does not reach what a lower learning rate does",
         (
-            *(_pair(_rates, SCORE, _rate("3e-3", each)) for each in ("1", "2")),
-            _rates(SCORE, (_REDO, _rate("3e-3", "2")), (DQN, _rate("2.5e-4", "2"))),
+            *(_pair(_rates, SCORE, at_rate("3e-3", each)) for each in ("1", "2")),
+            _rates(SCORE, (REDO, at_rate("3e-3", "2")), (DQN, at_rate("2.5e-4", "2"))),
         ),
     ),
     Advice(
@@ -171,7 +164,7 @@ CHOICES = (
                 _tau(DORMANT, _redo_at("0.1"), _redo_at(other))._replace(games=(_SPACE_INVADERS,))
                 for other in ("0.0", "0.025", "0.2")
             ),
-            _tau(SCORE, (f"{_REDO}, adaptive tau", "period 1000"), _redo_at("0.1")),
+            _tau(SCORE, (f"{REDO}, adaptive tau", "period 1000"), _redo_at("0.1")),
         ),
     ),
     Advice(
@@ -200,12 +193,12 @@ CHOICES = (
                 "shuffled labels + ReDo, one step count",
             ),
             *(
-                _pair(_rates, DORMANT, _rate("3e-3", "1"), second=_ONE_COUNT)._replace(
+                _pair(_rates, DORMANT, at_rate("3e-3", "1"), second=ONE_COUNT)._replace(
                     games=(game,)
                 )
                 for game in THREE_GAMES
             ),
-            *(_pair(_rates, SCORE, _rate("3e-3", each), second=_ONE_COUNT) for each in ("1", "2")),
+            *(_pair(_rates, SCORE, at_rate("3e-3", each), second=ONE_COUNT) for each in ("1", "2")),
         ),
     ),
     Advice(
@@ -233,15 +226,15 @@ CHOICES = (
         "Not with an untuned period: every 5 000 gradient steps, in runs of"
         " 30 000 agent"
         " steps, they cost most of the return",
-        tuple(_pair(_sweep, SCORE, _ratio(each), "DQN + reset") for each in ("1", "2")),
+        tuple(_pair(_sweep, SCORE, at_ratio(each), "DQN + reset") for each in ("1", "2")),
     ),
     Advice(
         "Weight decay 1e-5 in place of ReDo?",
         "Worth a try at replay ratio 2; it leaves about as many dormant neurons",
         (
-            *(_pair(_sweep, SCORE, _ratio(each), "DQN + weight decay") for each in ("2", "1")),
+            *(_pair(_sweep, SCORE, at_ratio(each), "DQN + weight decay") for each in ("2", "1")),
             *(
-                _pair(_sweep, DORMANT, _ratio("2"), "DQN + weight decay")._replace(games=(game,))
+                _pair(_sweep, DORMANT, at_ratio("2"), "DQN + weight decay")._replace(games=(game,))
                 for game in (_BREAKOUT, _SPACE_INVADERS)
             ),
         ),

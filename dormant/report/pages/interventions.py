@@ -3,22 +3,20 @@
 """docs/which-intervention.md: what to do about dormant neurons, by our own measurements alone.
 Every number is computed from results/; what is advised stands in advice.py."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.records.files import RESULTS_FILE
 from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, Interval
 from dormant.report.claims import interval_text, names_of
-from dormant.report.csv_results import read_csv
-from dormant.report.pages import text
+from dormant.report.pages import more_updates, text
 from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
-from dormant.report.verdicts import is_whole, results_of, values_of, verdicts
-from dormant.reproduce.comparisons import MORE, SCORE, Cell, Claim, Comparison
+from dormant.report.pages.differences import difference, link, runs_of, side
+from dormant.report.verdicts import is_whole, results_of, values_of
+from dormant.reproduce.comparisons import SCORE, Cell
 from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
@@ -55,8 +53,9 @@ def page(root: Path) -> str:
                 "**In short:** ReDo where a convolution is trained at a replay ratio of 0.5 or more"
                 " (of which we know one game, Asterix) or where labels change again and again, with"
                 " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
-                " the learning rate or widen the network first: ReDo seldom raised the return"
-                " there."
+                " the learning rate or widen the network first: there ReDo raised the return"
+                f" [where more updates lower it](#{text.anchor(more_updates.TITLE)}) and cost where"
+                " they raise it."
             ),
             text.paragraph(
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
@@ -78,6 +77,7 @@ def page(root: Path) -> str:
             ),
             "## What to do",
             text.table(("if you have", "we would use", "because"), _rows(SITUATIONS, results)),
+            *more_updates.section(results),
             "## Which options",
             text.table(("question", "our runs say", "because"), _rows(CHOICES, results)),
             "## What the words mean",
@@ -126,66 +126,49 @@ def _not_run(results: Path) -> str:
     return text.bullets(f"{name}: {'; '.join(texts)}." for name, texts in absent.items())
 
 
-@functools.cache
-def _runs(path: Path) -> Sequence[RunResult]:
-    """The runs of an experiment; where dormant neurons have but one column, it is that of tau 0.1,
-    at which all of these experiments count them."""
-    return [
-        run._replace(measured={DORMANT: run.dormant_percent, **run.measured})
-        for run in read_csv(path).runs
-    ]
-
-
 class _Found(NamedTuple):
     what: str
     where: str
     names: tuple[str, str]
     values: tuple[str, str]
     difference: Interval
-    experiment: str
+    link: str  # to the results
 
 
 def _found(one: Measured, results: Path) -> _Found:
-    runs = _runs(results / one.experiment / RESULTS_FILE)
-    first, second = Cell(*one.first), Cell(*one.second)
-    comparison = Comparison("", first, second, MORE, margin=0.0, games=one.games)
-    claim = Claim("", "", "", one.experiment, one.measure, (comparison,))
-    (verdict,) = verdicts(claim, runs)
     shared = one.first[1] if one.first[1] == one.second[1] else ""
     names = [
         method if shared or not setting else f"{method}, {setting}"
         for method, setting in (one.first, one.second)
     ]
     games = names_of([game for game in one.games if game != "digits"])
-    values = [_value(runs, cell, one) for cell in (first, second)]
+    runs = runs_of(one.experiment, results)
+    values = [_value(runs, Cell(*cell), one) for cell in (one.first, one.second)]
     return _Found(
         _WORDS[one.measure],
         "; ".join(filter(None, (shared, games))),
         (names[0], names[1]),
         (values[0], values[1]),
-        verdict.difference,
-        one.experiment,
+        difference(one, results),
+        link(one.experiment, results),
     )
 
 
 def _in_short(found: _Found) -> str:
     one, other = found.names
-    side = _side(found.difference)
     of = f"{found.what} of {one} minus {other}" + (f" ({found.where})" if found.where else "")
-    return f"{of}: {interval_text(found.difference)}, {side}; {_results(found.experiment)}"
+    return f"{of}: {_told(found)}; {found.link}"
 
 
-def _results(experiment: str) -> str:
-    """A link to the folder of an experiment's results."""
-    return f"[`{experiment}`](../results/{experiment})"
+def _told(found: _Found) -> str:
+    return f"{interval_text(found.difference)}, {side(found.difference)}"
 
 
 def _section(advice: Advice, results: Path) -> tuple[str, str]:
     rows = []
     for found in (_found(one, results) for one in advice.measured):
         cells = [f"{name}: {value}" for name, value in zip(found.names, found.values, strict=True)]
-        difference = f"{interval_text(found.difference)}, {_side(found.difference)}"
-        rows.append((found.what, found.where, *cells, difference, _results(found.experiment)))
+        rows.append((found.what, found.where, *cells, _told(found), found.link))
     header = ("of", "at", "first", "second", "difference", "experiment")
     return f"### {advice.situation}", text.table(header, rows)
 
@@ -196,10 +179,3 @@ def _value(runs: Sequence[RunResult], cell: Cell, one: Measured) -> str:
     if one.measure == SCORE:
         return interval_text(stratified.of_metrics(values, DEFAULT)["iqm"], sign="")
     return interval_text(stratified.of_mean(values[:, 0], DEFAULT), sign="")
-
-
-def _side(difference: Interval) -> str:
-    low, high = difference.low, difference.high
-    if low is None or high is None or low <= 0 <= high:
-        return "open"
-    return "higher" if low > 0 else "lower"
