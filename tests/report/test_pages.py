@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 
 from dormant.measures import BY_NAME, CATALOG
-from dormant.report.csv_results import read_csv
-from dormant.report.pages import advice, interventions, measured, more_updates, paper, text
+from dormant.records.results import RunResult
+from dormant.report.csv_results import read_csv, write_csv
+from dormant.report.pages import (
+    advice,
+    every_intervention,
+    interventions,
+    measured,
+    more_updates,
+    paper,
+    text,
+)
 from dormant.report.pages.__main__ import pages
 from dormant.report.pages.differences import side
 from dormant.report.scores import normalized
@@ -20,6 +29,7 @@ from dormant.report.verdicts import HOLDS, judge
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import MORE
 from dormant.reproduce.hypotheses import DORMANT
+from dormant.reproduce.interventions import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / measured.FOLDER
@@ -163,6 +173,33 @@ def test_what_more_updates_did_is_computed_from_the_raw_results(made):
         if line.startswith("| 300 000, a convolution | Asterix |")
     ]
     assert row.split(" | ")[2].startswith(f"{difference:+.3g} [")
+
+
+def test_every_intervention_that_was_run_has_its_differences(tmp_path):
+    assert every_intervention.section(tmp_path) == ()
+    (tmp_path / "unfinished").mkdir()
+    steps = np.array([50_000.0, 100_000.0])
+    runs = [
+        RunResult(
+            *(method, "", None, "Asterix-MinAtar", seed, steps),
+            *(np.array([0.5, returned + 0.01 * seed]), np.array([5.0, dormant])),
+            measured={DORMANT: np.array([5.0, dormant])},
+        )
+        for method, returned, dormant in (("DQN", 1.0, 30.0), ("ReDo", 1.5, 10.0))
+        for seed in range(5)
+    ]
+    write_csv(runs, tmp_path / "unfinished" / "minatar_interventions.csv")
+    heading, words, table = every_intervention.section(tmp_path)
+    assert heading == f"## {every_intervention.TITLE}"
+    assert "in Asterix 30 [30, 30] dormant % and" in " ".join(words.split())
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
+    assert rows["intervention"][1:] == ["dormant %, Asterix", "score, Asterix |"]
+    assert rows["ReDo"][1] == "-20 [-20, -20], lower"
+    difference = np.diff(normalized("Asterix-MinAtar", np.array([1.0, 1.5])))[0]
+    assert rows["ReDo"][2].startswith(f"{difference:+.3g} [")
+    assert rows["ReDo"][2].endswith("higher |")
+    assert rows["FIRE"][1:] == ["to come", "to come |"]
+    assert set(METHODS) - {"DQN"} <= rows.keys()
 
 
 def test_every_measure_has_a_section_a_cost_and_a_curve(made):

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.records.results import RunResult
-from dormant.report.bootstrap import Interval
+from dormant.report import bootstrap as stratified
+from dormant.report.bootstrap import DEFAULT, Interval
+from dormant.report.claims import interval_text
 from dormant.report.csv_results import read_csv
 from dormant.report.pages.advice import Measured
-from dormant.report.verdicts import is_whole, results_of, verdicts
-from dormant.reproduce.comparisons import MORE, Cell, Claim, Comparison
+from dormant.report.verdicts import is_whole, results_of, values_of, verdicts
+from dormant.reproduce.comparisons import MORE, SCORE, Cell, Claim, Comparison
 from dormant.reproduce.hypotheses import DORMANT
 
 
@@ -47,12 +49,26 @@ def difference(one: Measured, results: Path) -> Interval:
     return verdict.difference
 
 
+def value_text(one: Measured, cell: tuple[str, str], results: Path) -> str:
+    """What a cell comes to, over all games that are named: of scores the interquartile mean."""
+    values = values_of(runs_of(one.experiment, results), Cell(*cell), one.games, one.measure)
+    assert values is not None, (one, cell)
+    if one.measure == SCORE:
+        return interval_text(stratified.of_metrics(values, DEFAULT)["iqm"], sign="")
+    return interval_text(stratified.of_mean(values[:, 0], DEFAULT), sign="")
+
+
 def side(interval: Interval) -> str:
     """ "higher" or "lower" where an interval lies wholly above or below 0, else "open"."""
     low, high = interval.low, interval.high
     if low is None or high is None or low <= 0 <= high:
         return "open"
     return "higher" if low > 0 else "lower"
+
+
+def interval_and_side(interval: Interval) -> str:
+    """An interval, and in a word where it lies."""
+    return f"{interval_text(interval)}, {side(interval)}"
 
 
 def link(experiment: str, results: Path) -> str:

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY
-from dormant.records.results import RunResult
-from dormant.report import bootstrap as stratified
-from dormant.report.bootstrap import DEFAULT, Interval
-from dormant.report.claims import interval_text, names_of
-from dormant.report.pages import more_updates, text
+from dormant.report.bootstrap import Interval
+from dormant.report.claims import names_of
+from dormant.report.pages import every_intervention, more_updates, text
 from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
-from dormant.report.pages.differences import difference, link, runs_of, side
-from dormant.report.verdicts import is_whole, results_of, values_of
-from dormant.reproduce.comparisons import SCORE, Cell
+from dormant.report.pages.differences import difference, interval_and_side, link, value_text
+from dormant.report.verdicts import is_whole, results_of
+from dormant.reproduce.comparisons import SCORE
 from dormant.reproduce.hypotheses import CLAIMS, DORMANT
 
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
@@ -41,6 +39,7 @@ _TERMS = (
     " *lower* where the interval lies above or below 0, *open* where 0 lies inside, so that our"
     " runs do not tell.",
 )
+_NONE_OF_MOST = "The library has some thirty interventions, and of most this page knows nothing. "
 
 
 def page(root: Path) -> str:
@@ -78,6 +77,7 @@ def page(root: Path) -> str:
             "## What to do",
             text.table(("if you have", "we would use", "because"), _rows(SITUATIONS, results)),
             *more_updates.section(results),
+            *every_intervention.section(results),
             "## Which options",
             text.table(("question", "our runs say", "because"), _rows(CHOICES, results)),
             "## What the words mean",
@@ -86,9 +86,8 @@ def page(root: Path) -> str:
             *(part for each in ADVICE for part in _section(each, results)),
             "## What was not measured",
             text.paragraph(
-                "The library has some thirty interventions, and of most this page knows nothing:"
-                " `minatar_interventions`, which compares them, has not been run at its length. Nor"
-                " have these been run, or not to their end; of those that have begun"
+                ("" if every_intervention.is_begun(results) else _NONE_OF_MOST)
+                + "These have not been run, or not to their end; of those that have begun"
                 " [the page of evidence](evidence.md#verdicts) says what is known so far."
             ),
             _not_run(results),
@@ -120,7 +119,7 @@ def _not_run(results: Path) -> str:
     absent: dict[str, list[str]] = {}
     for claim in CLAIMS:
         path = results_of(results, claim.experiment)
-        if not is_whole(path) and claim.experiment != "minatar_interventions":
+        if not is_whole(path):
             begun = "" if path is None else " (begun)"
             absent.setdefault(f"`{claim.experiment}`{begun}", []).append(claim.text)
     return text.bullets(f"{name}: {'; '.join(texts)}." for name, texts in absent.items())
@@ -142,8 +141,7 @@ def _found(one: Measured, results: Path) -> _Found:
         for method, setting in (one.first, one.second)
     ]
     games = names_of([game for game in one.games if game != "digits"])
-    runs = runs_of(one.experiment, results)
-    values = [_value(runs, Cell(*cell), one) for cell in (one.first, one.second)]
+    values = [value_text(one, cell, results) for cell in (one.first, one.second)]
     return _Found(
         _WORDS[one.measure],
         "; ".join(filter(None, (shared, games))),
@@ -157,25 +155,15 @@ def _found(one: Measured, results: Path) -> _Found:
 def _in_short(found: _Found) -> str:
     one, other = found.names
     of = f"{found.what} of {one} minus {other}" + (f" ({found.where})" if found.where else "")
-    return f"{of}: {_told(found)}; {found.link}"
-
-
-def _told(found: _Found) -> str:
-    return f"{interval_text(found.difference)}, {side(found.difference)}"
+    return f"{of}: {interval_and_side(found.difference)}; {found.link}"
 
 
 def _section(advice: Advice, results: Path) -> tuple[str, str]:
     rows = []
     for found in (_found(one, results) for one in advice.measured):
         cells = [f"{name}: {value}" for name, value in zip(found.names, found.values, strict=True)]
-        rows.append((found.what, found.where, *cells, _told(found), found.link))
+        rows.append(
+            (found.what, found.where, *cells, interval_and_side(found.difference), found.link)
+        )
     header = ("of", "at", "first", "second", "difference", "experiment")
     return f"### {advice.situation}", text.table(header, rows)
-
-
-def _value(runs: Sequence[RunResult], cell: Cell, one: Measured) -> str:
-    values = values_of(runs, cell, one.games, one.measure)
-    assert values is not None, (one, cell)
-    if one.measure == SCORE:
-        return interval_text(stratified.of_metrics(values, DEFAULT)["iqm"], sign="")
-    return interval_text(stratified.of_mean(values[:, 0], DEFAULT), sign="")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.report.bootstrap import Interval
-from dormant.report.claims import interval_text, names_of
+from dormant.report.claims import names_of
 from dormant.report.pages import text
 from dormant.report.pages.advice import Measured
-from dormant.report.pages.differences import difference, link, side
+from dormant.report.pages.differences import difference, interval_and_side, link, side
 from dormant.reproduce.comparisons import SCORE, at_rate, at_ratio
 from dormant.reproduce.evidence import LEARNING_RATES, THREE_GAMES
 from dormant.reproduce.families import MINATAR
@@ -121,6 +121,6 @@ def _row(one: Found, results: Path) -> tuple[str, ...]:
     differences = (one.of_updates, *one.of_redo)
     return (
         *(one.setting.what, names_of([one.setting.game])),
-        *(f"{interval_text(each)}, {side(each)}" for each in differences),
+        *(interval_and_side(each) for each in differences),
         link(one.setting.experiment, results),
     )
