@@ -11,7 +11,7 @@ from dormant.records.per_iteration import ACCURACY
 from dormant.report.bootstrap import Interval
 from dormant.report.claims import names_of
 from dormant.report.pages import every_intervention, more_updates, text
-from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, Advice, Measured
+from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, WEIGHT_DECAY, Advice, Measured
 from dormant.report.pages.differences import difference, interval_and_side, link, value_text
 from dormant.report.verdicts import is_whole, results_of
 from dormant.reproduce.comparisons import SCORE
@@ -54,7 +54,8 @@ def page(root: Path) -> str:
                 " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
                 " the learning rate or widen the network first: there ReDo raised the return"
                 f" [where more updates lower it](#{text.anchor(more_updates.TITLE)}) and cost where"
-                " they raise it."
+                f" they raise it, and [weight decay](#{text.anchor(WEIGHT_DECAY)}) did better"
+                " throughout."
             ),
             text.paragraph(
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
