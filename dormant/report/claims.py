@@ -24,7 +24,7 @@ from dormant.report.verdicts import (
     judged,
     overall,
 )
-from dormant.reproduce.hypotheses import OURS
+from dormant.reproduce.hypotheses import OTHERS, OURS
 
 SO_FAR = " so far"  # after the verdict of a claim some of whose runs are not there yet
 
@@ -125,7 +125,7 @@ def short(claims: Sequence[Judged]) -> Table:
     which nothing was run."""
     same: dict[str, list[Judged]] = {}
     for each in claims:
-        if each.found and each.claim.source != OURS:
+        if each.found and each.claim.source not in (OURS, OTHERS):
             same.setdefault(each.claim.text, []).append(each)
     rows = []
     for text, of_claim in same.items():

@@ -34,7 +34,8 @@ from dormant.reproduce.methods import REPLAY_RATIOS
 
 _ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
 DQN, REDO, ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
-OURS = "ours"  # the source of what the paper does not say
+# The sources of what the paper does not say.
+OURS, OTHERS = "ours", "each method's paper"
 DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
 
 
@@ -424,7 +425,7 @@ CLAIMS = (
     Claim(
         "H26",
         "Whatever resets, recycles or shares neurons leaves fewer dormant ones than plain DQN has",
-        "each method's paper",
+        OTHERS,
         "minatar_interventions",
         DORMANT,
         tuple(
@@ -436,7 +437,7 @@ CLAIMS = (
     Claim(
         "H27",
         "Each intervention's score is higher than plain DQN's where it loses neurons fast",
-        "each method's paper",
+        OTHERS,
         "minatar_interventions",
         SCORE,
         tuple(

@@ -191,7 +191,7 @@ def test_every_intervention_that_was_run_has_its_differences(tmp_path):
     write_csv(runs, tmp_path / "unfinished" / "minatar_interventions.csv")
     heading, words, table = every_intervention.section(tmp_path)
     assert heading == f"## {every_intervention.TITLE}"
-    assert "in Asterix 30 [30, 30] dormant % and" in " ".join(words.split())
+    assert "in Asterix 30 [30, 30] % dormant and a score of" in " ".join(words.split())
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table.splitlines()}
     assert rows["intervention"][1:] == ["dormant %, Asterix", "score, Asterix |"]
     assert rows["ReDo"][1] == "-20 [-20, -20], lower"

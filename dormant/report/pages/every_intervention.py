@@ -42,9 +42,9 @@ def section(results: Path) -> tuple[str, ...]:
             "Two dense layers at learning rate 1e-3, four times the usual one, where plain DQN"
             " loses neurons fast; replay ratio 1, 100 000 agent steps, ten seeds. Each with the"
             " options of its paper where these have a meaning here, and none of them searched: what"
-            " is low here may be high with others. Differences from plain DQN, of which with so"
-            f" many two or three are to be expected to lie apart from 0 by chance;"
-            f" {_of_plain(games, results)}. {link(INTERVENTIONS.name, results)}."
+            " is low here may be high with others. Each cell is the difference from plain DQN,"
+            f" which itself has {_of_plain(games, results)}. Of so many two or three in each column"
+            f" lie apart from 0 by chance alone. {link(INTERVENTIONS.name, results)}."
         ),
         text.table(
             ("intervention", *header),
@@ -70,15 +70,14 @@ def _differences(
 
 
 def _of_plain(games: list[str], results: Path) -> str:
-    """Such as "that has in Asterix 30 [29, 31] dormant % and 0.01 [0, 0.02] score"."""
+    """Such as "in Asterix 30 [29, 31] % dormant and a score of 0.01 [0, 0.02]"."""
     parts = []
     for game in games:
-        values = (
-            f"{value_text(_less_plain(DQN, measure, game), (DQN, ''), results)} {word}"
-            for measure, word in _WORDS.items()
+        dormant, score = (
+            value_text(_less_plain(DQN, measure, game), (DQN, ""), results) for measure in _WORDS
         )
-        parts.append(f"{names_of([game])} {' and '.join(values)}")
-    return f"that has in {', in '.join(parts)}"
+        parts.append(f"in {names_of([game])} {dormant} % dormant and a score of {score}")
+    return ", ".join(parts)
 
 
 def _less_plain(method: str, measure: str, game: str) -> Measured:
