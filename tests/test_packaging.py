@@ -216,6 +216,16 @@ def test_pre_commit_runs_what_make_lint_runs():
     assert tools[0] == tools[1] == {"ruff check", "ruff format", "mypy"}
 
 
+def test_the_linter_looks_at_every_python_file():
+    """A pattern to exclude a folder of results had taken a package of that name with it."""
+    command = [sys.executable, "-m", "ruff", "check", "--show-files", "."]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    linted = {Path(line) for line in shown.splitlines()}
+    folders = ("dormant", "tests", "benchmarks", "examples", "launchers")
+    files = {path for each in folders for path in (ROOT / each).rglob("*.py")}
+    assert len(files) > 500 and not sorted(files - linted)
+
+
 def test_no_type_error_is_ignored_without_its_name():
     blanket = re.compile(r"#\s*type:\s*ignore(?!\[[a-z-]+\])")
     files = list((ROOT / "dormant").rglob("*.py"))

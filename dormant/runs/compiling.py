@@ -115,7 +115,7 @@ def flops_at_least(jaxpr: Any) -> int:
         elif name == "conv_general_dilated":
             kernel = equation.invars[1].aval
             outputs = kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-            # Zeros between the inputs, as in the gradient of a strided convolution, are not counted.
+            # Zeros between the inputs, as in a strided convolution's gradient, are not counted.
             per_output = outputs * math.prod(params["lhs_dilation"])
             total += 2 * kernel.size * equation.outvars[0].aval.size // per_output
         elif name == "cond":

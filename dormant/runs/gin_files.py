@@ -175,7 +175,9 @@ def _reader_that_knows_what_is_open() -> Any:
             with open(path, encoding="utf-8") as file:
                 yield file
         except tokenize.TokenError as error:
-            raise ConfigurationError(_unclosed(error, f'in "{path}", line {error.args[1][0]}')) from error
+            raise ConfigurationError(
+                _unclosed(error, f'in "{path}", line {error.args[1][0]}')
+            ) from error
         finally:
             under_way.remove(real)
 

@@ -165,7 +165,9 @@ class Configured:
     def _stand_ins(self) -> dict[str, Any]:
         """Names of layers that the smallest network has, for options that hold names."""
         known = {"also": (), "layers": ("hidden",), "head": ("hidden",)}
-        return {option: names for option, names in known.items() if _is_names(vars(self).get(option))}
+        return {
+            option: names for option, names in known.items() if _is_names(vars(self).get(option))
+        }
 
     def _made_by(self, part: Callable[..., Any], **given: Any) -> Any:
         """Calls a part with what it takes of the options and of what is given besides."""

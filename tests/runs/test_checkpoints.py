@@ -146,9 +146,7 @@ def damage(path, how):
 
 @pytest.mark.parametrize("name", ["arrays.bin", "manifest.json"])
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
-    name, how, saved, tree, capsys
-):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(name, how, saved, tree, capsys):
     damage(saved.own_folder / "1" / name, how)
     saved = Checkpoints(saved.folder)
     with pytest.raises(Damaged, match="1 is damaged"):

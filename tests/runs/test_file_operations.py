@@ -120,7 +120,15 @@ def watched(folder, *iterations):
 def test_runs_do_what_the_documentation_says_and_nothing_else(tmp_path):
     documented, found = table(), watched(tmp_path, 3, 5)
     assert found.keys() == documented.keys()
-    for row in ("append", "write in place", "lock", "rename file", "write new file", "shorten", "map"):
+    for row in (
+        "append",
+        "write in place",
+        "lock",
+        "rename file",
+        "write new file",
+        "shorten",
+        "map",
+    ):
         last = {re.sub(r"^\d+", "<n>", name.rpartition("/")[2]) for name in found[row]}
         unnamed = [name for name in last if f"`{name}`" not in documented[row]]
         assert not unnamed, (row, unnamed)

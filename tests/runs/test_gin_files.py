@@ -5,9 +5,9 @@
 import gin
 import pytest
 
+from dormant.checks import ConfigurationError
 from dormant.data_files import data_folder
 from dormant.runs.gin_files import find_gin_files, parse_gin
-from dormant.checks import ConfigurationError
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 
 import dormant
 from dormant import parts
+from dormant.checks import ConfigurationError
 from dormant.runs.interventions import (
     FIRE,
     AdaptiveTau,
@@ -34,7 +35,6 @@ from dormant.runs.interventions import (
     ShrinkAndPerturb,
     Tracker,
 )
-from dormant.checks import ConfigurationError
 from dormant.runs.options import LearnerOptions, updates_per_burst
 
 INTERVENTIONS = (
@@ -290,8 +290,8 @@ def network():
         (Tracker(tracking_period=2), 0, 0),
     ],
     ids=[
-        "redo", "capped", "adaptive", "capped at 0", "utility", "later", "highest", "cosine", "utility of the mature", "ages", "last hidden", "output",
-        "prune", "track",
+        "redo", "capped", "adaptive", "capped at 0", "utility", "later", "highest", "cosine",
+        "utility of the mature", "ages", "last hidden", "output", "prune", "track",
     ],
 )  # fmt: skip
 def test_interventions_act_as_configured(options, acted_on, changed):
@@ -388,9 +388,7 @@ def test_learner_options_are_checked(wrong):
 def test_the_page_names_every_method_regularizer_and_layer_with_its_name_in_gin():
     page = (Path(__file__).parents[2] / "docs" / "interventions.md").read_text("utf-8")
     rows = [line for line in page.splitlines() if line.startswith("|")]
-    named = {
-        word for row in rows for word in row.replace("(", "`").split("`")
-    }
+    named = {word for row in rows for word in row.replace("(", "`").split("`")}
     methods = set(dormant.interventions.__all__) - {"as_transformation"}
     functions = {name for name in dormant.regularizers.__all__ if name.islower()}
     assert methods | functions <= named

@@ -4,8 +4,8 @@
 
 import pytest
 
-from dormant.runs.members import members_of
 from dormant.checks import ConfigurationError
+from dormant.runs.members import members_of
 
 
 def test_seeds_follow_the_first():

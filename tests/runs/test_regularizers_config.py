@@ -82,9 +82,7 @@ def test_it_does_what_the_function_does(name):
         their_updates, theirs = expected.update(gradient, theirs, params)
         jax.tree.map(np.testing.assert_array_equal, our_updates, their_updates)
     plain, _ = optax.adam(0.5).update(gradient, optax.adam(0.5).init(params), params)
-    assert name == "AdamRel" or any(
-        (our_updates[leaf] != plain[leaf]).any() for leaf in params
-    )
+    assert name == "AdamRel" or any((our_updates[leaf] != plain[leaf]).any() for leaf in params)
 
 
 @pytest.mark.parametrize("name", ALL)
