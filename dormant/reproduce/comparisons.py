@@ -10,16 +10,6 @@ MORE, LESS, NOT_LESS, NOT_MUCH_LESS, ALIKE = "more", "less", "not less", "not mu
 SCORE, RETURN = "score", "return"  # the other measures are columns of results.csv
 
 
-def at_ratio(ratio: str) -> str:
-    """The setting of the cells of a sweep at a replay ratio."""
-    return f"replay ratio {ratio}"
-
-
-def at_rate(rate: str, ratio: str) -> str:
-    """The setting of the cells of `minatar_rates` at a learning rate and a replay ratio."""
-    return f"learning rate {rate}, {at_ratio(ratio)}"
-
-
 class Cell(NamedTuple):
     """Whose runs are compared, and where in them.
 

@@ -30,6 +30,7 @@ from dormant.reproduce.methods import (
     RESET,
     WEIGHT_DECAY,
     at_each,
+    at_rate,
     sweep,
 )
 
@@ -123,14 +124,13 @@ def _at_each_width(cell: Variant) -> tuple[Variant, ...]:
 def _at_each_rate(cell: Variant) -> tuple[Variant, ...]:
     """Each learning rate with each replay ratio."""
     return tuple(
-        dataclasses.replace(each, setting=f"learning rate {rate}, {each.setting}", value=None)
-        for rate in LEARNING_RATES
-        for each in at_each(
-            dataclasses.replace(cell, bindings={**cell.bindings, _LEARNING_RATE: rate}),
-            "replay ratio",
-            REPLAY_RATIO,
-            RATIOS_OF_RATES,
+        dataclasses.replace(
+            cell,
+            bindings={**cell.bindings, _LEARNING_RATE: rate, REPLAY_RATIO: ratio},
+            setting=at_rate(rate, ratio),
         )
+        for rate in LEARNING_RATES
+        for ratio in RATIOS_OF_RATES
     )
 
 

@@ -14,8 +14,6 @@ from dormant.reproduce.comparisons import (
     Cell,
     Claim,
     Comparison,
-    at_rate,
-    at_ratio,
 )
 from dormant.reproduce.evidence import (
     CONVOLUTION_GAMES,
@@ -30,10 +28,11 @@ from dormant.reproduce.evidence import (
 )
 from dormant.reproduce.families import MINATAR
 from dormant.reproduce.interventions import INTERVENTION_GAMES, METHODS
-from dormant.reproduce.methods import REPLAY_RATIOS
+from dormant.reproduce.methods import REPLAY_RATIOS, at_rate, at_ratio
 
 _ASTERIX, _BREAKOUT, _FREEWAY, _SPACE_INVADERS = MINATAR
 DQN, REDO, ONE_COUNT = "DQN", "DQN + ReDo", "DQN + ReDo, one step count"
+RESET, WEIGHT_DECAY = "DQN + reset", "DQN + weight decay"
 # The sources of what the paper does not say.
 OURS, OTHERS = "ours", "each method's paper"
 DORMANT, SILENT = dormant_column(0.1), dormant_column(0.0)
@@ -121,7 +120,7 @@ CLAIMS = (
                 MORE,
                 games=MINATAR,
             )
-            for name, method in (("resets", "DQN + reset"), ("weight decay", "DQN + weight decay"))
+            for name, method in (("resets", RESET), ("weight decay", WEIGHT_DECAY))
         ),
     ),
     Claim(

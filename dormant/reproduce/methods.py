@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dormant.reproduce.experiments import Bindings, Variant
 
 REPLAY_RATIO = "LearnerOptions.replay_ratio"
+_RATIO = "replay ratio"  # as settings call it
 REPLAY_RATIOS = ("0.25", "0.5", "1", "2")
 TAU, TAU_AT_DEFAULT = "0.1", "0.025"
 
@@ -53,6 +54,16 @@ def at_each(cell: Variant, name: str, parameter: str, values: Sequence[str]) -> 
     )
 
 
+def at_ratio(ratio: str) -> str:
+    """The setting of the cells of a sweep at a replay ratio."""
+    return f"{_RATIO} {ratio}"
+
+
+def at_rate(rate: str, ratio: str) -> str:
+    """The setting of the cells of `minatar_rates` at a learning rate and a replay ratio."""
+    return f"learning rate {rate}, {at_ratio(ratio)}"
+
+
 def sweep(
     cell: Variant, ratios: Sequence[str] = REPLAY_RATIOS, redo: bool = False
 ) -> tuple[Variant, ...]:
@@ -60,7 +71,7 @@ def sweep(
 
     `redo` says that tau goes with the replay ratio: it is lower at the default one (paper).
     """
-    cells = at_each(cell, "replay ratio", REPLAY_RATIO, ratios)
+    cells = at_each(cell, _RATIO, REPLAY_RATIO, ratios)
     if not redo:
         return cells
     return tuple(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY
-from dormant.reproduce.comparisons import SCORE, at_rate, at_ratio
+from dormant.reproduce.comparisons import SCORE
 from dormant.reproduce.evidence import THREE_GAMES
 from dormant.reproduce.families import MINATAR
-from dormant.reproduce.hypotheses import DORMANT, DQN, ONE_COUNT, REDO
+from dormant.reproduce.hypotheses import DORMANT, DQN, ONE_COUNT, REDO, RESET, WEIGHT_DECAY
+from dormant.reproduce.methods import at_rate, at_ratio
 
 _ASTERIX, _BREAKOUT, _, _SPACE_INVADERS = MINATAR
-_DECAY = "DQN + weight decay"
-WEIGHT_DECAY = "Weight decay 1e-5 in place of ReDo?"
+WEIGHT_DECAY_QUESTION = "Weight decay 1e-5 in place of ReDo?"
 
 
 class Measured(NamedTuple):
@@ -96,7 +96,7 @@ SITUATIONS = (
         " ReDo leaves fewer dormant neurons and gained in Freeway alone; in Breakout and Space"
         " Invaders it cost",
         (
-            _pair(_long, SCORE, at_ratio("1"), _DECAY),
+            _pair(_long, SCORE, at_ratio("1"), WEIGHT_DECAY),
             *(_pair(_long, SCORE, at_ratio(each)) for each in ("1", "0.25", "2")),
             *_of_each_game(_pair(_long, SCORE, at_ratio("1"))),
             *_of_each_game(_pair(_long, SCORE, at_ratio("2"))),
@@ -233,23 +233,23 @@ CHOICES = (
         "Not with an untuned period: every 5 000 gradient steps in runs of 30 000 agent steps, or"
         " 12 000 in runs of 300 000, they cost much of the return",
         (
-            _pair(_long, SCORE, at_ratio("1"), "DQN + reset"),
-            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), "DQN + reset")),
-            *(_pair(_sweep, SCORE, at_ratio(each), "DQN + reset") for each in ("1", "2")),
+            _pair(_long, SCORE, at_ratio("1"), RESET),
+            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), RESET)),
+            *(_pair(_sweep, SCORE, at_ratio(each), RESET) for each in ("1", "2")),
         ),
     ),
     Advice(
-        WEIGHT_DECAY,
+        WEIGHT_DECAY_QUESTION,
         "Try it first: at replay ratio 1 it scored more than ReDo, more than plain DQN where more"
-        " updates cost, and not surely less in any game. It leaves about as many dormant neurons as"
-        " there were",
+        " updates cost, and not surely less in any game. It wakes few dormant neurons; in Freeway"
+        " there were more",
         (
-            _pair(_long, SCORE, at_ratio("1"), _DECAY, REDO),
-            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), _DECAY, REDO)),
-            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), _DECAY)),
-            *_of_each_game(_pair(_long, SCORE, at_ratio("0.25"), _DECAY)),
-            *_of_each_game(_pair(_long, DORMANT, at_ratio("1"), _DECAY)),
-            *(_pair(_sweep, SCORE, at_ratio(each), _DECAY) for each in ("2", "1")),
+            _pair(_long, SCORE, at_ratio("1"), WEIGHT_DECAY, REDO),
+            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), WEIGHT_DECAY, REDO)),
+            *_of_each_game(_pair(_long, SCORE, at_ratio("1"), WEIGHT_DECAY)),
+            *_of_each_game(_pair(_long, SCORE, at_ratio("0.25"), WEIGHT_DECAY)),
+            *_of_each_game(_pair(_long, DORMANT, at_ratio("1"), WEIGHT_DECAY)),
+            *(_pair(_sweep, SCORE, at_ratio(each), WEIGHT_DECAY) for each in ("2", "1")),
         ),
     ),
     Advice(

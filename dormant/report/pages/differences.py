@@ -59,7 +59,7 @@ def value_text(one: Measured, cell: tuple[str, str], results: Path) -> str:
 
 
 def side(interval: Interval) -> str:
-    """ "higher" or "lower" where an interval lies wholly above or below 0, else "open"."""
+    """Where an interval lies: "higher" or "lower" than 0 as a whole, else "open"."""
     low, high = interval.low, interval.high
     if low is None or high is None or low <= 0 <= high:
         return "open"

@@ -24,14 +24,9 @@ _TO_COME = "to come"
 _WORDS = {DORMANT: "dormant %", SCORE: "score"}
 
 
-def is_begun(results: Path) -> bool:
-    """Whether any of its runs are in a folder such as results/."""
-    return results_of(results, INTERVENTIONS.name) is not None
-
-
 def section(results: Path) -> tuple[str, ...]:
     """The parts of the page, its heading first; none where nothing has been run."""
-    if not is_begun(results):
+    if results_of(results, INTERVENTIONS.name) is None:
         return ()
     there = {(run.method, run.game) for run in runs_of(INTERVENTIONS.name, results)}
     games = [game for game in INTERVENTION_GAMES if (DQN, game) in there]
@@ -43,7 +38,7 @@ def section(results: Path) -> tuple[str, ...]:
             " loses neurons fast; replay ratio 1, 100 000 agent steps, ten seeds. Each with the"
             " options of its paper where these have a meaning here, and none of them searched: what"
             " is low here may be high with others. Each cell is the difference from plain DQN,"
-            f" which itself has {_of_plain(games, results)}. Of so many two or three in each column"
+            f" which itself has {_of_plain(games, results)}. Of so many one or two in each column"
             f" lie apart from 0 by chance alone. {link(INTERVENTIONS.name, results)}."
         ),
         text.table(

@@ -11,7 +11,14 @@ from dormant.records.per_iteration import ACCURACY
 from dormant.report.bootstrap import Interval
 from dormant.report.claims import names_of
 from dormant.report.pages import every_intervention, more_updates, text
-from dormant.report.pages.advice import ADVICE, CHOICES, SITUATIONS, WEIGHT_DECAY, Advice, Measured
+from dormant.report.pages.advice import (
+    ADVICE,
+    CHOICES,
+    SITUATIONS,
+    WEIGHT_DECAY_QUESTION,
+    Advice,
+    Measured,
+)
 from dormant.report.pages.differences import difference, interval_and_side, link, value_text
 from dormant.report.verdicts import is_whole, results_of
 from dormant.reproduce.comparisons import SCORE
@@ -39,7 +46,6 @@ _TERMS = (
     " *lower* where the interval lies above or below 0, *open* where 0 lies inside, so that our"
     " runs do not tell.",
 )
-_NONE_OF_MOST = "The library has some thirty interventions, and of most this page knows nothing. "
 
 
 def page(root: Path) -> str:
@@ -54,8 +60,8 @@ def page(root: Path) -> str:
                 " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
                 " the learning rate or widen the network first: there ReDo raised the return"
                 f" [where more updates lower it](#{text.anchor(more_updates.TITLE)}) and cost where"
-                f" they raise it, and [weight decay](#{text.anchor(WEIGHT_DECAY)}) did better"
-                " throughout."
+                f" they raise it, and [weight decay](#{text.anchor(WEIGHT_DECAY_QUESTION)})"
+                " did better throughout."
             ),
             text.paragraph(
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
@@ -87,8 +93,7 @@ def page(root: Path) -> str:
             *(part for each in ADVICE for part in _section(each, results)),
             "## What was not measured",
             text.paragraph(
-                ("" if every_intervention.is_begun(results) else _NONE_OF_MOST)
-                + "These have not been run, or not to their end; of those that have begun"
+                "These have not been run, or not to their end; of those that have begun"
                 " [the page of evidence](evidence.md#verdicts) says what is known so far."
             ),
             _not_run(results),

@@ -2,7 +2,6 @@
 
 """A part of docs/which-intervention.md: what more updates do to plain DQN, and what ReDo does."""
 
-import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +11,11 @@ from dormant.report.claims import names_of
 from dormant.report.pages import text
 from dormant.report.pages.advice import Measured
 from dormant.report.pages.differences import difference, interval_and_side, link, side
-from dormant.reproduce.comparisons import SCORE, at_rate, at_ratio
+from dormant.reproduce.comparisons import SCORE
 from dormant.reproduce.evidence import LEARNING_RATES, THREE_GAMES
 from dormant.reproduce.families import MINATAR
 from dormant.reproduce.hypotheses import DQN, REDO
+from dormant.reproduce.methods import at_rate, at_ratio
 
 TITLE = "What more updates do tells what ReDo does"
 _LEAST, _MIDDLE, _MOST = "0.25", "1", "2"  # replay ratios that all of them have
@@ -58,7 +58,6 @@ def settings() -> Iterator[Setting]:
         yield Setting("minatar_replay_ratio", "30 000", "", game)
 
 
-@functools.cache
 def found(results: Path) -> tuple[Found, ...]:
     """The differences of all settings, from the results in a folder."""
     return tuple(
