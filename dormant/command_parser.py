@@ -3,7 +3,16 @@
 """How the commands that start no run parse their arguments: a mistake is one line on stderr."""
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
+
+
+def path_of(text: str) -> Path:
+    """The type of an argument that is a path: "", as of a shell variable that was not set, is no
+    name of the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path; got ''")
+    return Path(text)
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -16,7 +16,12 @@ from absl import logging  # noqa: E402
 from dormant import hardware  # noqa: E402
 from dormant.checks import require  # noqa: E402
 from dormant.interruption import end, end_at_once  # noqa: E402
-from dormant.runs.command_line import command_line, quiet_stderr, run_command  # noqa: E402
+from dormant.runs.command_line import (  # noqa: E402
+    command_line,
+    quiet_stderr,
+    run_command,
+    warn_of_unread,
+)
 from dormant.runs.compiling import print_compiled  # noqa: E402
 
 _PROGRAM = "dormant.train"
@@ -57,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 alone, "--compile_for", "left out where several runs are in lockstep", target.name
             )
             return functools.partial(print_compiled, parts.parts(runner.agent), target)
+        warn_of_unread(_PROGRAM, given.gin_bindings)
         return functools.partial(_run, runner, base_dir, command_line(_PROGRAM, arguments))
 
     return run_command(_PROGRAM, __doc__, arguments, prepare)

@@ -2,7 +2,9 @@
 
 """Checkpoints of other libraries as named arrays. What is pickled is refused: no code is run."""
 
+import contextlib
 import logging
+import pickletools
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +23,8 @@ ALLOWED = (
     " such checkpoints"
 )
 EQUINOX = "Equinox or npy"
+# What protocols 0 and 1 begin with: a list, dictionary, tuple, mark, text, bytes or global.
+_OLDER_PICKLES = (b"]", b"}", b"(", b"V", b"X", b"c")
 _ORBAX_FILE = "_METADATA"
 # Branches of a training state that are no parameters.
 _OF_TRAINING = frozenset({"opt_state", "optimizer", "optimizer_state", "opt"})
@@ -154,7 +158,8 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], Any]]:
     if head[8:9] == b"{":
         return "safetensors", _read_safetensors
     # A msgpack map of no entries begins alike, but is one byte long.
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+    is_pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if is_pickled or (head[:1] in _OLDER_PICKLES and _is_pickled(path)):
         raise ConfigurationError(f"{path} is refused: {_EXPORT}")
     if head[:6] == b"\x93NUMPY":
         return EQUINOX, _read_npys
@@ -166,6 +171,15 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], Any]]:
         return "Flax msgpack", lambda path: serialization.msgpack_restore(path.read_bytes())
     what = "HDF5, as Keras writes it" if is_hdf5 else "of no known format"
     raise ConfigurationError(f"RUN_OR_CHECKPOINT must be {ALLOWED}; {path} is {what}")
+
+
+def _is_pickled(path: Path) -> bool:
+    """Whether a file has pickle's operations up to the one that ends them; runs none."""
+    with open(path, "rb") as file:
+        try:
+            return any(operation.name == "STOP" for operation, _, _ in pickletools.genops(file))
+        except Exception:  # what it raises for other texts has no common base
+            return False
 
 
 def _zip_reader(path: Path) -> tuple[str, Callable[[Path], Any]]:
@@ -187,20 +201,26 @@ def _zip_reader(path: Path) -> tuple[str, Callable[[Path], Any]]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        try:
-            return _with_slashes({name: file[name] for name in file.files})
-        except ValueError as error:
-            if "allow_pickle" in str(error):
-                raise ConfigurationError(f"{path} is refused: {_EXPORT}") from error
-            raise
+    with np.load(path, allow_pickle=False) as file, _objects_refused(path):
+        return _with_slashes({name: file[name] for name in file.files})
+
+
+@contextlib.contextmanager
+def _objects_refused(path: Path) -> Iterator[None]:
+    """Inside, NumPy's arrays of objects, which are pickled, are answered with what to do."""
+    try:
+        yield
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ConfigurationError(f"{path} is refused: {_EXPORT}") from error
+        raise
 
 
 def _read_npys(path: Path) -> dict[str, Any]:
     """Arrays one after the other, as `eqx.tree_serialise_leaves` writes them, by their numbers."""
     found: dict[str, Any] = {}
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, _objects_refused(path):
         while file.tell() < size:
             found[str(len(found))] = np.load(file, allow_pickle=False)
     return found
@@ -242,7 +262,7 @@ def _read_orbax(path: Path) -> Any:
             known = checkpointer.metadata(item.absolute()).item_metadata
             if known is None:
                 raise ConfigurationError(
-                    f"{item / _ORBAX_FILE} must say what arrays there are; it cannot be read"
+                    f"{item} must be a whole checkpoint; orbax cannot read what arrays it holds"
                 )
             # On the host, whatever devices wrote it.
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), known.tree)

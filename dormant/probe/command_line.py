@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.checks import ConfigurationError, require, require_count
-from dormant.command_parser import CommandParser
+from dormant.command_parser import CommandParser, path_of
 from dormant.interruption import Interrupted, interruptible
 from dormant.probe import findings
 from dormant.probe.checkpoints import ALLOWED
@@ -111,7 +111,7 @@ def _check_output(option: str, path: Path | None) -> None:
 def _parser() -> CommandParser:
     parser = CommandParser("dormant.probe", DESCRIPTION)
     add = parser.add_argument
-    add("checkpoint", metavar="RUN_OR_CHECKPOINT", type=Path, help="what to read")
+    add("checkpoint", metavar="RUN_OR_CHECKPOINT", type=path_of, help="what to read")
     add("--network", metavar="pkg.mod:make", help="called without arguments, returns (apply, init)"
         " or a Flax module; apply(params, *inputs), init(key)")  # fmt: skip
     add("--inputs", metavar="FILE[:NAME,…]", help="npz, npy or safetensors: what the network is"
@@ -120,12 +120,12 @@ def _parser() -> CommandParser:
     add("--part", metavar="PATH", help="which part of the checkpoint holds the parameters, such as"
         " actor/params")  # fmt: skip
     add("--level", choices=LEVELS, help="of evidence; the highest that is possible by default")
-    add("--compare", metavar="OTHER", type=Path, help="another checkpoint or run of the network")
+    add("--compare", metavar="OTHER", type=path_of, help="another checkpoint or run of the network")
     add("--what_if", metavar="CALL", help="what an intervention would do: redo(tau=0.1)")
     add("--fail_if", metavar="CONDITION", help="exit with 1 where it holds: 'dormant@0.1 > 0.5',"
         f" of {', '.join(VALUES)}")  # fmt: skip
-    add("--json", metavar="FILE", type=Path, help="where to write all numbers")
-    add("--html", metavar="FILE", type=Path, help="where to write a page")
+    add("--json", metavar="FILE", type=path_of, help="where to write all numbers")
+    add("--html", metavar="FILE", type=path_of, help="where to write a page")
     add("--rows", type=int, default=512, help="states out of the replay of a run (default: 512)")
     add("--steps", type=int, default=200, help="of each fit to new targets (default: 200)")
     add("--seeds", type=int, default=10, help="of these fits (default: 10)")

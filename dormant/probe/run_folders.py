@@ -20,6 +20,7 @@ from dormant.records.files import CHECKPOINTS_FOLDER
 from dormant.replay import ReplayBuffer, ReplayOptions
 from dormant.runs.checkpoints import Checkpoints, Damaged
 from dormant.runs.members import members_of
+from dormant.runs.saved_run import ITS_DEFAULT
 
 # What a network and its loss are made of, in the settings of a run on the device.
 _DEVICE = ("VectorizedDQN.", "GameSequence.")
@@ -102,7 +103,9 @@ def _saved(run: RunFolder, number: int, saved: Mapping[str, Any]) -> Saved:
     agent_step, replay, on_device, runs = None, None, False, 1
     if "run" in state:
         folders = _folders(saved["settings"])
-        part, index = _part(state["run"], _place(run, folders))
+        place = _place(run, folders)
+        _check_not_failed(run, number, state.get("failed", {}).get(str(place)))
+        part, index = _part(state["run"], place)
         runs = len(folders)
         replay = jax.tree.map(lambda leaf: leaf[index], part["replay"])
         learner = {name: jax.tree.map(lambda leaf: leaf[index], part["learner"][name])
@@ -179,7 +182,11 @@ def _device_agent(settings: Mapping[str, str]) -> tuple[Any, Any]:
         raise ConfigurationError(
             f"{error}; what rebuilds a run is installed by: pip install 'dormant[vectorized]'"
         ) from error
-    bindings = [f"{name} = {value}" for name, value in settings.items() if name.startswith(_DEVICE)]
+    bindings = [
+        f"{name} = {value}"
+        for name, value in settings.items()
+        if name.startswith(_DEVICE) and value != ITS_DEFAULT
+    ]
     # A line of its own could import a module.
     if any("\n" in binding or "\r" in binding for binding in bindings):
         raise ConfigurationError("the run's settings must be one line each; got one of several")
@@ -263,6 +270,15 @@ def _place(run: RunFolder, folders: list[str]) -> int:
             f" {run.member}"
         )
     return folders.index(run.member) if run.member else 0
+
+
+def _check_not_failed(run: RunFolder, number: int, failure: str | None) -> None:
+    """Of a member that has failed a checkpoint holds zeros."""
+    if failure is not None:
+        raise ConfigurationError(
+            f"RUN_OR_CHECKPOINT must be a run that has not failed; {run.base / run.member} has, and"
+            f" checkpoint {number} holds none of its network: {failure}"
+        )
 
 
 def _part(state: Mapping[str, Any], member: int) -> tuple[Mapping[str, Any], int]:

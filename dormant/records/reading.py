@@ -50,6 +50,10 @@ class TrackingRecord(Record):
     """One measurement of dormancy (Sokar et al. 2023, Eq. 1), before any recycling it led to."""
 
 
+class NoRecords(ValueError):
+    """A metrics.jsonl of a run that has written nothing into it yet."""
+
+
 class Run(NamedTuple):
     """The records of one run, each list in the order of its steps."""
 
@@ -71,17 +75,17 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file has no records, a line is cut off or no JSON object, an entry is missing
-        has the wrong form or lies out of range, the steps go back, or an iteration is missing. The
-        message names the file and the line.
+      ValueError: the file has no records (a `NoRecords`), a line is cut off or no JSON object, an
+        entry is missing, has the wrong form or lies out of range, the steps go back, or an
+        iteration is missing. The message names the file and the line.
     """
     path = Path(base_dir)
     if path.is_dir() or path.name != METRICS_FILE:
         path = path / METRICS_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"no {METRICS_FILE} in {path.parent}: give the folder that was the run's --base_dir; "
-            f"got {str(base_dir)!r}"
+            f"there is no {METRICS_FILE} in {path.parent}: give the folder that was the run's"
+            f" --base_dir; got {str(base_dir)!r}"
         )
     found: dict[str, list[Any]] = {"iteration": [], "tracking": []}
     kinds = {
@@ -98,7 +102,7 @@ def read_run(base_dir: str | Path, *, allow_partial: bool = False, schema: Schem
             _check_order(record, (found[kind] or [None])[-1], rising, where)
             found[kind].append(record)
     if not any(found.values()):
-        raise ValueError(f"{path} holds no records: the run wrote none before it ended")
+        raise NoRecords(f"{path} holds no records: the run wrote none before it ended")
     return Run(path, *map(tuple, found.values()))
 
 

@@ -18,6 +18,7 @@ FINISHED = "finished"
 # Of a run that is not whole: why.
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 NOT_STARTED, UNREADABLE = "not started", "unreadable"
+NOT_WHOLE = (RUNNING, FAILED, INTERRUPTED, NOT_STARTED, UNREADABLE)
 
 
 class RunResult(NamedTuple):

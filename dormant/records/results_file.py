@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""The results.csv of a report: a line for each iteration of each run."""
+"""The results.csv of a report: a line for each iteration of each run, one of a run without any."""
 
 import csv
 import math
@@ -10,8 +10,10 @@ from typing import NamedTuple
 COLUMNS = (
     "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
 )  # fmt: skip
+# The last column where some runs are not whole: why; empty for the others.
+STATUS = "status"
 _RUN = ("method", "setting", "game", "seed")
-_NAMES = {"method", "setting", "game"}
+_NAMES = {"method", "setting", "game", STATUS}
 _NEEDED = (*_RUN, "agent_step", "return")
 
 
@@ -23,7 +25,7 @@ class RunEnd(NamedTuple):
 
 
 def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
-    """{(method, setting, game, seed): its end} of all runs that a results.csv has.
+    """{(method, setting, game, seed): its end} of all whole runs that a results.csv has.
 
     Raises:
       OSError: it cannot be read.
@@ -32,7 +34,7 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
     found: dict[tuple[str, ...], RunEnd] = {}
     where = str(path)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
         rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
         if lacking := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
@@ -45,6 +47,8 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
             for name in row.keys() - _NAMES:
                 if row[name] and not math.isfinite(float(row[name])):
                     raise ValueError(f"its {name} is no finite number")
+            if row.get(STATUS):
+                continue
             step, before = float(row["agent_step"]), found.get(key, RunEnd(-1, -1)).last
             if step <= before:
                 raise ValueError("its agent_step is not above that of the line before")

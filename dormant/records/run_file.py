@@ -31,7 +31,7 @@ _PACKAGES = (
 
 
 class RunRecord:
-    """run.json: versions, seed, git commit, command, device, times, what was compiled, and the
+    """run.json: versions, seed, git commits, command, device, times, what was compiled, and the
     status of the last process that had something to do.
 
     The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
@@ -76,6 +76,7 @@ class RunRecord:
             "start_iteration": start_iteration,
             "changed": {name: list(values) for name, values in changed.items()},
             "git_commit": git_commit(),
+            "dormant_commit": git_commit(Path(__file__).parent),
             "versions": versions(),
             "device": {
                 "platform": device.platform,
@@ -186,15 +187,26 @@ def versions() -> dict[str, str | None]:
 
 
 @functools.cache
-def git_commit() -> str | None:
-    """The commit of the repository that the working directory is in; None where there is none."""
+def git_commit(package: Path | None = None) -> str | None:
+    """The commit of the repository that the working directory is in, with "-dirty" where its files
+    are others than the commit's; None where there is none.
+
+    Args:
+      package: a folder of Python files; then that of the repository that holds them, and None
+        where none does, as when the package was installed.
+    """
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, cwd=package
+        ).stdout.strip()
+
     try:
-        completed = subprocess.run(
-            ["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=True
-        )
+        if package is not None:
+            git("ls-files", "--error-unmatch", "__init__.py")
+        return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return completed.stdout.strip()
 
 
 def _now() -> str:

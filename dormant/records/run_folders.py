@@ -20,7 +20,7 @@ from dormant.records.files import (
 )
 from dormant.records.games import is_name_of
 from dormant.records.per_iteration import dormant_column, measured_per_iteration
-from dormant.records.reading import Run, read_run
+from dormant.records.reading import NoRecords, Run, read_run
 from dormant.records.restated import has_evaluation, returns_of, until
 from dormant.records.results import (
     FAILED,
@@ -56,20 +56,19 @@ def read_planned(root: Path, run: PlannedRun, tau: float = DEFAULT_TAU) -> Readi
     try:
         details = read_details(folder)
         status, error = _status(details), details.get("error")
-        if not (folder / METRICS_FILE).is_file():
-            if not details:
-                return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
-            if status == FINISHED:
-                raise ValueError(
-                    f"{folder / RUN_FILE} says finished, but there is no {METRICS_FILE} beside it"
-                )
-            return Reading(None, Absence(run, status, str(error or "it has no records yet")))
+        if not details and not (folder / METRICS_FILE).is_file():
+            return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
         if type(seed := details.get("seed", run.seed)) is int and seed != run.seed:
             raise ValueError(
                 f"{folder / RUN_FILE}: seed must be the planned {run.seed}; got {seed} (a copy of"
                 " another run?)"
             )
-        records = read_run(folder, allow_partial=status != FINISHED)
+        try:
+            records = read_run(folder, allow_partial=status != FINISHED)
+        except (FileNotFoundError, NoRecords) as lacking:
+            if status == FINISHED:
+                raise ValueError(f"{folder / RUN_FILE} says finished, but {lacking}") from lacking
+            return Reading(None, Absence(run, status, str(error or "it has no records yet")))
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
     return judged(_result(folder, run, records, details, tau)._replace(status=status), run)

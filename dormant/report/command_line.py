@@ -5,9 +5,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from dormant.command_parser import CommandParser
+from dormant.command_parser import CommandParser, path_of
 from dormant.interruption import Interrupted, interruptible
 from dormant.records.results_file import COLUMNS
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
@@ -67,11 +66,11 @@ def _main(known: argparse.Namespace) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser("dormant.report", DESCRIPTION)
-    parser.add_argument("folder", metavar="DIR", type=Path, help="what to read")
+    parser.add_argument("folder", metavar="DIR", type=path_of, help="what to read")
     parser.add_argument(
         "--compare",
         metavar="PATH",
-        type=Path,
+        type=path_of,
         nargs="+",
         default=(),
         help="more runs for the same tables: folders or CSV files of any of these kinds",
@@ -96,7 +95,7 @@ def _parser() -> CommandParser:
         help="show the paper's values of an experiment, such as fig1, beside these",
     )
     parser.add_argument(
-        "--output", type=Path, help="where to write (default: DIR/report, FILE-report)"
+        "--output", type=path_of, help="where to write (default: DIR/report, FILE-report)"
     )
     parser.add_argument(
         "--repetitions", type=int, default=REPETITIONS, help="bootstrap samples of an interval"

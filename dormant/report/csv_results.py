@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.checks import shown
-from dormant.records.experiment_file import DEFAULT_TAU
+from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
 from dormant.records.per_iteration import FURTHER_COLUMNS, TAUS, dormant_column
 from dormant.records.reading import LARGEST
-from dormant.records.results import RunResult, Source
-from dormant.records.results_file import COLUMNS
+from dormant.records.results import NOT_WHOLE, Absence, Reading, RunResult, Source
+from dormant.records.results_file import COLUMNS, STATUS
 from dormant.report.columns import (
     MEASURED,
     OWN,
@@ -70,35 +70,61 @@ class _Layout(NamedTuple):
     further: dict[str, int]  # {one of `FURTHER_COLUMNS`: its column}
 
 
+# Method, setting, value, game and seed of a run.
+_Labels = tuple[str, str, float | None, str, int]
+
+
 class _Point(NamedTuple):
     where: str
-    labels: tuple[str, str, float | None, str, int]
-    values: tuple[float, ...]  # agent steps, return, percentage, and what else was measured
+    labels: _Labels
+    # Agent steps, return, percentage, and what else was measured; () of a run without iterations.
+    values: tuple[float, ...]
+    status: str  # "" of a whole run
 
 
-def write_csv(results: Iterable[RunResult], path: str | Path) -> None:
+def write_csv(
+    results: Iterable[RunResult], path: str | Path, absent: Sequence[Absence] = ()
+) -> None:
     """Writes the curves of all runs, and what else was measured in any of them; what `read_csv`
-    reads is the same to the digit."""
+    reads is the same to the digit.
+
+    Args:
+      results: whole runs, and others as far as they came.
+      path: of the file.
+      absent: which runs are not whole; one that is not among the results has a line without steps.
+    """
     results, text = list(results), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     further = [name for name in FURTHER_COLUMNS if any(name in run.measured for run in results)]
-    writer.writerow([*COLUMNS, *further])
-    for run in results:
+    statuses = {absence.run[1:6]: absence.status for absence in absent}
+    header = [*COLUMNS, *further, *([STATUS] if statuses else [])]
+    writer.writerow(header)
+
+    def write(run: RunResult | PlannedRun, labels: tuple, *points: Iterable[float]) -> None:
         method, setting, game = map(inert, (run.method, run.setting, run.game))
         head = [method, setting, _text(run.value), game, run.seed]
+        end = [statuses.pop(labels, "")] if STATUS in header else []
+        middle = len(header) - len(head) - len(end)
+        for point in points or [[math.nan] * middle]:
+            writer.writerow([*head, *map(_text, point), *end])
+
+    for run in results:
         nothing = np.full(len(run.agent_steps), math.nan)
         more = [run.measured.get(name, nothing) for name in further]
         points = zip(run.agent_steps, run.returns, run.dormant_percent, *more, strict=True)
-        writer.writerows([*head, *map(_text, point)] for point in points)
+        write(run, run[:5], *points)
+    for absence in absent:
+        if absence.run[1:6] in statuses:
+            write(absence.run, absence.run[1:6])
     Path(path).write_text(text.getvalue(), encoding="utf-8")
 
 
 def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Source:
     """Reads runs from a CSV file with the columns `COLUMNS`, in the order of their first lines.
 
-    Columns setting, value, dormant_percent and `FURTHER_COLUMNS` may be missing or empty; others
-    are passed over. Names of one method or game that differ in spaces, namespace or version are
-    one.
+    Columns setting, value, dormant_percent, status and `FURTHER_COLUMNS` may be missing or empty;
+    others are passed over. A run with one of the statuses `NOT_WHOLE` is absent. Names of one
+    method or game that differ in spaces, namespace or version are one.
 
     Args:
       path: the file. Between its fields stand commas, semicolons or tabs.
@@ -132,9 +158,10 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         )
     methods, of_methods = one_name("method", (point.labels[0] for point in points), spelled)
     games, of_games = one_name("game", (point.labels[3] for point in points), one_name_of_each)
-    curves: dict[tuple[str, str, float | None, str, int], list[tuple[float, ...]]] = {}
+    curves: dict[_Labels, list[tuple[float, ...]]] = {}
+    statuses: dict[_Labels, str] = {}
     value_of: dict[tuple[str, str, str, int], float | None] = {}
-    for where, (method, setting, value, game, seed), values in points:
+    for where, (method, setting, value, game, seed), values, status in points:
         labels = (methods[method], " ".join(setting.split()), value, games[game], seed)
         run = (*labels[:2], *labels[3:])
         if value_of.setdefault(run, value) != value:
@@ -143,17 +170,28 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
                 f"{where}: value must be the same in all lines of a run; got {' after '.join(told)}"
             )
         curve = curves.setdefault(labels, [])
+        if status:
+            statuses[labels] = status
+        if not values:
+            continue
         if curve and values[0] <= curve[-1][0]:
             raise ValueError(
                 f"{where}: agent_step of a run must rise (two runs of one seed?); got"
                 f" {values[0]:g} after {curve[-1][0]:g}"
             )
         curve.append(values)
-    runs = [_result(labels, np.array(curve, float).T, layout) for labels, curve in curves.items()]
+    runs = [
+        _result(labels, np.array(curve, float).T, layout)
+        for labels, curve in curves.items()
+        if labels not in statuses
+    ]
+    absent = [
+        _not_whole(labels, status, curves[labels], layout) for labels, status in statuses.items()
+    ]
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
     notes += [*of_methods, *of_games]
-    return Source(runs, (), tuple(notes), tuple(sheet.warnings), _tau_of(runs))
+    return Source(runs, tuple(absent), tuple(notes), tuple(sheet.warnings), _tau_of(runs))
 
 
 def _tau_of(runs: Sequence[RunResult]) -> float:
@@ -172,9 +210,19 @@ def _tau_of(runs: Sequence[RunResult]) -> float:
     return next(filter(is_same, (DEFAULT_TAU, *TAUS)), DEFAULT_TAU)
 
 
-def _result(
-    labels: tuple[str, str, float | None, str, int], rows: np.ndarray, layout: _Layout
-) -> RunResult:
+def _not_whole(
+    labels: _Labels, status: str, curve: list[tuple[float, ...]], layout: _Layout
+) -> Reading:
+    result = None
+    if curve:
+        result = _result(labels, np.array(curve, float).T, layout)._replace(status=status)
+    steps = int(curve[-1][0]) if curve else 0
+    where = " ".join(f"{labels[0]} {labels[1]} {labels[3]} seed {labels[4]}".split())
+    planned = PlannedRun(where, *labels, steps, "")
+    return Reading(result, Absence(planned, status, f"it has {steps:,} agent steps"))
+
+
+def _result(labels: _Labels, rows: np.ndarray, layout: _Layout) -> RunResult:
     more = zip(layout.further, rows[3:], strict=True)
     measured = {name: values for name, values in more if np.isfinite(values).any()}
     steps, returns, percents = rows[:3]
@@ -297,6 +345,8 @@ def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
         elif entry in columns.named:
             labels[entry] = wanted
             notes.append(f"{sheet.path} has no column {wanted!r}: it is the {entry} of every line")
+    if STATUS in plain:
+        places[STATUS] = plain.index(STATUS)
     if "return" in places and _OF_WANDB in (name := sheet.header[places["return"]]):
         runs = [(labels_of_run(name.rpartition(_OF_WANDB)[0]), places.pop("return"))]
     known = {*places, *labels, *(("return", "seed") if runs or sheet.constants else ())}
@@ -366,16 +416,19 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
     def optional(name: str, *limits: float) -> float:
         return math.nan if _is_nothing(row.get(name)) else _number(row[name], name, where, *limits)
 
+    status = (row.get(STATUS) or "").strip()
+    status = status if status in NOT_WHOLE else ""
     value = optional("value")
     setting = "" if _is_nothing(row.get("setting"), _NO_NAME) else row["setting"]
     method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
-    step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
     labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
+    if status and _is_nothing(row["agent_step"]):
+        return _Point(where, labels, (), status)
+    step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
     values = (step, optional("return"), optional("dormant_percent", 0, 100))
     limits = {name: (0.0, 100.0) for name in further if name.startswith("dormant_percent")}
-    return _Point(
-        where, labels, (*values, *(optional(name, *limits.get(name, ())) for name in further))
-    )
+    more = (optional(name, *limits.get(name, ())) for name in further)
+    return _Point(where, labels, (*values, *more), status)
 
 
 def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:

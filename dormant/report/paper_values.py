@@ -20,7 +20,7 @@ def beside_paper(collection: Collection, name: str) -> Collection:
       ValueError: there is no such experiment, the paper reports no value of it, no method is one of
         its, or the runs are those of a smoke test.
     """
-    experiment, own = catalog.find(name), collection.experiment
+    experiment, own = catalog.find(name, "--paper"), collection.experiment
     if own.scale == "smoke":
         raise ValueError(f"--paper must be of longer runs than smoke; got {own.name}")
     if not experiment.paper:

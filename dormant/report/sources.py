@@ -375,11 +375,12 @@ def _csv_files(root: Path, columns: Columns) -> Source:
             read.append((path, found))
             notes += found.notes
     _check_different((run, path.name) for path, source in read for run in source.runs)
+    absent = [reading for _, source in read for reading in source.absent]
     taus = {source.tau for _, source in read}
     tau = taus.pop() if len(taus) == 1 else DEFAULT_TAU
     runs = [at_tau(run, source.tau, tau) for _, source in read for run in source.runs]
     warnings = [warning for _, source in read for warning in source.warnings]
-    return Source(runs, (), tuple(notes), tuple(warnings), tau)
+    return Source(runs, tuple(absent), tuple(notes), tuple(warnings), tau)
 
 
 def _logs(root: Path, columns: Columns) -> Source:

@@ -74,7 +74,8 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
         if chart.panels:
             draw(chart, Looks(collection), folder / "figures")
     notes = [*collection.notes, *statistics.different_lengths(), *_notes(drawn)]
-    write_csv(collection.runs, folder / RESULTS_FILE)
+    results = [*collection.runs, *collection.partial]
+    write_csv(results, folder / RESULTS_FILE, collection.absent)
     page = page_text(statistics, tables, charts, [*collection.warnings, *notes])
     (folder / PAGE).write_text(page, encoding="utf-8")
     smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()

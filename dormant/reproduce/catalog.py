@@ -23,10 +23,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 )
 
 
-def find(name: str | None) -> Experiment:
+def find(name: str | None, option: str = "name") -> Experiment:
     """The experiment of a name or alias, or of "module:NAME", a constant of a module of anybody's.
 
-    "fig06" is "fig6": gin files and pages are named so.
+    "fig06" is "fig6": gin files and pages are named so. `option` is what the name was given as.
 
     Raises:
       ValueError: there is none, with the names that come close.
@@ -41,7 +41,7 @@ def find(name: str | None) -> Experiment:
     close = difflib.get_close_matches(module, by_name, n=3)
     suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
     allowed = f"an experiment that --list shows, or module:NAME of one of your own{suggestion}"
-    check(module in by_name, "name", allowed, name)
+    check(module in by_name, option, allowed, name)
     return by_name[module]
 
 

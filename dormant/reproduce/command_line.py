@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormant.checks import check, check_count
-from dormant.command_parser import CommandParser
+from dormant.command_parser import CommandParser, path_of
 from dormant.data_files import data_folder
 from dormant.hardware import hardware_of
 from dormant.interruption import Interrupted, interruptible
@@ -80,6 +80,8 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     scale = known.scale or experiment.default_scale
     entry = chosen(known)
     check_count("--retries", known.retries, 0, most=_MOST_TRIES)
+    if known.parallel is not None:
+        check_count("--parallel", known.parallel, 1)
     check_count("--preemptions", known.preemptions, 0, most=_MOST_TRIES)
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)
     check(known.data != "", "--data", "the name of a folder", known.data)
@@ -232,7 +234,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--data", help="folder of the data sets of figures 3 and 4 (default: data)")
     parser.add_argument(
         "--finished",
-        type=Path,
+        type=path_of,
         metavar="FILE",
         help="results.csv of runs that were made elsewhere, which are not run again",
     )
@@ -254,7 +256,7 @@ def _parser() -> CommandParser:
     instead.add_argument(
         "--merge",
         nargs="+",
-        type=Path,
+        type=path_of,
         metavar="DIR",
         help="take the whole runs of folders in which parts of the experiment were run, and stop",
     )

@@ -158,10 +158,12 @@ class LastRecord(NamedTuple):
     Attributes:
       agent_step: of the last record, at most as many as planned; 0 without any.
       steps_per_second: agent steps per second of the last iteration; None where none has ended.
+      ended: the agent step at which the last iteration ended, at most as many as planned.
     """
 
     agent_step: int
     steps_per_second: float | None = None
+    ended: int = 0
 
 
 def reached(root: Path, run: PlannedRun) -> int:
@@ -178,14 +180,16 @@ def last_record(root: Path, run: PlannedRun) -> LastRecord:
             lines = file.read().splitlines()
     except OSError:
         is_finished = not path.exists() and _is_finished_in(root / FINISHED_FILE, run)
-        return LastRecord(run.agent_steps if is_finished else 0)
+        steps = run.agent_steps if is_finished else 0
+        return LastRecord(steps, ended=steps)
     step = 0
     for line in reversed(lines):
         try:
             record = json.loads(line)
-            step = step or min(int(record["agent_step"]), run.agent_steps)
+            reached = min(int(record["agent_step"]), run.agent_steps)
+            step = step or reached
             if "steps_per_second" in record:
-                return LastRecord(step, float(record["steps_per_second"]))
+                return LastRecord(step, float(record["steps_per_second"]), reached)
         # The last line may be in the making, and the first be cut off.
         except (ValueError, KeyError, TypeError, OverflowError):
             continue

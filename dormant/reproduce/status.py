@@ -14,6 +14,7 @@ from dormant.records.compilation import Compilation
 from dormant.records.experiment_file import ExperimentFile, PlannedRun, read_experiment
 from dormant.records.files import (
     CHECKPOINTS_FOLDER,
+    METRICS_FILE,
     RUN_FILE,
     process_folder,
     read_object,
@@ -22,7 +23,7 @@ from dormant.records.lease import Holder, holder_of
 from dormant.records.results import FAILED, FINISHED, INTERRUPTED, NOT_STARTED, RUNNING, UNREADABLE
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, last_line
 from dormant.reproduce.engines.worker import TASKS_FILE
-from dormant.reproduce.progress import LastRecord, last_record
+from dormant.reproduce.progress import LastRecord, Verified, last_record
 
 STARTING = "starting"  # its process was started just now, and has said nothing yet
 LOST = "lost"  # run.json says "running", and nobody renews the lease
@@ -41,7 +42,7 @@ class RunStatus(NamedTuple):
 
     Attributes:
       run: which.
-      status: one of `_ORDER`; "finished" is what run.json says and the last record confirms.
+      status: one of `_ORDER`; "finished" is what run.json says and the last iteration confirms.
       last: its last record.
       holder: the process that works on it, or did last; None where none ever did.
       error: what run.json says went wrong; "" for nothing.
@@ -58,8 +59,24 @@ class RunStatus(NamedTuple):
     compilation: Compilation = Compilation()
 
 
-def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
-    """The status of every planned run, by the ends of its files: of a large sweep in a second."""
+def statuses(folder: Path, experiment: ExperimentFile) -> list[RunStatus]:
+    """The status of every planned run, by the ends of its files: of a large sweep in a second.
+
+    Only where all call themselves finished is each read to its end, as that is what is said then.
+    """
+    found = list(_by_their_ends(folder, experiment))
+    if any(each.status != FINISHED for each in found):
+        return found
+    verified = Verified(folder)
+    states = [verified.state(each.run) for each in found]
+    verified.save()
+    return [
+        each._replace(status=state.status, error=state.problem)
+        for each, state in zip(found, states, strict=True)
+    ]
+
+
+def _by_their_ends(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
     starting = _starting(folder)
     for run in experiment.runs:
         last = last_record(folder, run)
@@ -72,12 +89,15 @@ def statuses(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
                 status, error = UNREADABLE, f"its status is {status!r}"
             command, compiled = str(details.get("command")), details.get("compilation")
         except FileNotFoundError:
-            if last.agent_step >= run.agent_steps:  # of finished.csv
+            if (folder / run.folder / METRICS_FILE).exists():
+                status, error = UNREADABLE, f"it has {METRICS_FILE} and no {RUN_FILE}"
+            elif last.ended >= run.agent_steps:  # of finished.csv
                 status = FINISHED
         except ValueError as problem:
             status, error = UNREADABLE, str(problem)
-        if status == FINISHED and last.agent_step < run.agent_steps:
-            status, error = UNREADABLE, f"it is finished at agent step {last.agent_step:,}"
+        if status == FINISHED and last.ended < run.agent_steps:
+            said = f"it calls itself finished, but its last iteration ends at step {last.ended:,}"
+            status, error = UNREADABLE, said
         if status == RUNNING:
             holder = _holder(folder, run)
             status = RUNNING if holder is not None and holder.is_alive else LOST
@@ -114,7 +134,7 @@ def report(folder: Path) -> str:
       OSError, ValueError: the folder holds no experiment that can be read.
     """
     experiment = read_experiment(folder)
-    return _report(experiment, list(statuses(folder, experiment)))
+    return _report(experiment, statuses(folder, experiment))
 
 
 def _report(experiment: ExperimentFile, found: Sequence[RunStatus]) -> str:
@@ -140,7 +160,7 @@ def watch(folder: Path, every: float = 10.0) -> int:
     had_ended = False
     while True:
         experiment = read_experiment(folder)
-        found = list(statuses(folder, experiment))
+        found = statuses(folder, experiment)
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {_report(experiment, found)}", flush=True)
         left = [each for each in found if each.status != FINISHED]
         if not left:
@@ -192,7 +212,7 @@ def _lines(found: Sequence[RunStatus]) -> list[str]:
 def _line(group: Sequence[RunStatus]) -> str:
     first, others = group[0], len(group) - 1
     steps = sum(each.last.agent_step for each in group)
-    done = f"at {steps / sum(each.run.agent_steps for each in group):.0%}"
+    done = f"at {steps / max(1, sum(each.run.agent_steps for each in group)):.0%}"
     name = first.run.folder + (f" and {others} more" if others else "")
     has_begun = first.status != RUNNING or steps > 0
     parts = [f"{name}: {first.status}{f' {done}' if has_begun else _BEFORE_RECORDS}"]

@@ -18,7 +18,13 @@ from dormant import hardware
 from dormant.checks import ConfigurationError, RunFailed
 from dormant.interruption import Interrupted, interruptible, last_words
 from dormant.runs.compiling import Part, print_compiled
-from dormant.runs.gin_files import check_base_dir, find_gin_files, one_line, parse_gin
+from dormant.runs.gin_files import (
+    check_base_dir,
+    find_gin_files,
+    one_line,
+    parse_gin,
+    unread_bindings,
+)
 
 _INTERRUPTED = (
     "{}; the same command goes on from the last checkpoint, or starts anew where there is none yet"
@@ -112,6 +118,21 @@ def _ended(error: BaseException, started: bool) -> tuple[int, str] | None:
         case OSError(filename=str() | bytes() as path) if error.strerror:
             code = FAILED if started else CONFIGURATION_ERROR
             return code, f"error: {os.fsdecode(path)}: {error.strerror}"
+        case Exception() if not started and (problem := _device_problem()):
+            # The device may be held by another process, and free later.
+            return FAILED, f"error: {problem}"
+    return None
+
+
+def _device_problem() -> str | None:
+    """Why JAX has no device to compute on; None where it has one."""
+    try:
+        jax.devices()
+    except Exception as error:  # of no common base
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        asked = f" with JAX_PLATFORMS={platforms}" if platforms else ""
+        said = one_line(error)
+        return f"JAX cannot start a device{asked}{said and ': '}{said}"
     return None
 
 
@@ -139,11 +160,19 @@ def run_compiled(
         if target is not None:
             return functools.partial(print_compiled, list_parts(), target)
         runner = make_runner(base_dir)
+        warn_of_unread(program, given.gin_bindings)
         if jax.process_index() == 0:
             print(f"{program}: {runner.describe()}; {base_dir}", file=sys.stderr)
         return functools.partial(runner.run_experiment, command_line(program, arguments))
 
     return run_command(program, description, arguments, prepare)
+
+
+def warn_of_unread(program: str, gin_bindings: Sequence[str]) -> None:
+    """Says which options were given that nothing in the run reads."""
+    if unread := unread_bindings(gin_bindings):
+        said = f"{program}: warning: nothing in this run reads {', '.join(unread)}"
+        print(said, file=sys.stderr)
 
 
 def _parse(program: str, description: str, arguments: list[str]) -> flags.FlagValues | None:

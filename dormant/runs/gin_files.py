@@ -218,6 +218,32 @@ def _follow(key: _Key, way: Mapping[_Key, str], done: set[_Key]) -> None:
     done.add(key)
 
 
+def unread_bindings(gin_bindings: Sequence[str]) -> list[str]:
+    """Which bindings of dormant's own nothing that was made since `parse_gin` has read, such as
+    ReDo's tau where there is no ReDo. What others bind may be read later."""
+    read = {
+        (*filter(None, scope.split("/")), selector, parameter)
+        for (scope, selector), values in gin.config._OPERATIVE_CONFIG.items()
+        for parameter in values
+    }
+    # What is not called yet, such as a schedule.
+    references = gin.config.iterate_references(gin.config._OPERATIVE_CONFIG)
+    called_later = {each.configurable.selector for each in references if not each.evaluate}
+    delegate, unread = gin.config.ParserDelegate(), []
+    for statement in gin.config_parser.ConfigParser("\n".join(gin_bindings), delegate):
+        if not isinstance(statement, gin.config_parser.BindingStatement) or not statement.arg_name:
+            continue
+        key = gin.config.ParsedBindingKey.parse(statement[:3])
+        selector, scopes = key.complete_selector, tuple(filter(None, key.scope.split("/")))
+        # A call in the scope a/b reads what is bound in a.
+        is_read = selector in called_later or any(
+            one[: len(scopes)] == scopes and one[-2:] == (selector, key.arg_name) for one in read
+        )
+        if selector.startswith("dormant.") and not is_read:
+            unread.append("/".join([*scopes, f"{key.given_selector}.{key.arg_name}"]))
+    return unread
+
+
 def one_line(error: BaseException | str) -> str:
     """The first line of an error's text; gin appends lines that say where it was called from."""
     return str(error).strip().split("\n")[0]

@@ -3,6 +3,7 @@
 """What a run has on disk: its checkpoints and its records, each accounting for the other."""
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ _FREE = (
     "one_dispatch",
     "coordinator_address",
 )
+
+
+# The value of a setting that gin does not write.
+ITS_DEFAULT = "its default"
 
 
 class SavedRun:
@@ -166,7 +171,8 @@ class SavedRun:
 
 
 def operative_settings() -> dict[str, str]:
-    """Gin's operative configuration as it stands, {scope/configurable.parameter: value}."""
+    """Gin's operative configuration as it stands, {scope/configurable.parameter: value}; with what
+    gin leaves out of it, defaults that it cannot write, such as functions, as `ITS_DEFAULT`."""
     found: dict[str, str] = {}
     name = ""
     for line in gin.operative_config_str(max_line_length=1_000).split("\n"):
@@ -175,7 +181,24 @@ def operative_settings() -> dict[str, str]:
         elif line[:1] != "#" and " = " in line:
             name, value = line.split(" = ", 1)
             found[name] = value.removesuffix("\\")
+    for scope, selector in gin.config._OPERATIVE_CONFIG:
+        called = "/".join(filter(None, (scope, gin.config._REGISTRY.minimal_selector(selector))))
+        for parameter in _unwritten_defaults(selector):
+            found.setdefault(f"{called}.{parameter}", ITS_DEFAULT)
     return found
+
+
+def _unwritten_defaults(selector: str) -> list[str]:
+    configurable = gin.config._REGISTRY[selector]
+    allowed, denied = configurable.allowlist, configurable.denylist or ()
+    return [
+        name
+        for name, parameter in inspect.signature(configurable.wrapped).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+        and not gin.config._is_literally_representable(parameter.default)
+        and (not allowed or name in allowed)
+        and name not in denied
+    ]
 
 
 def _metrics_file(folder: Path, position: Position) -> MetricsFile:

@@ -2,6 +2,10 @@
 
 """Mistakes that once ended in a traceback, a hang or gigabytes, and what is said of them now."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -140,3 +144,16 @@ def test_what_fits_exactly_fits():
     assert shortage(900, 1_000) is None and shortage(10**30, None) is None
     assert shortage(901, 1_000) is not None
     assert readable(1_500_000) == "1.50 MB" and readable(10**400).startswith("over 1")
+
+
+def test_a_device_that_jax_cannot_start_is_one_line(tmp_path):
+    command = ["-m", "dormant.train_vectorized", "--gin_files=vectorized/dqn.gin"]
+    process = subprocess.run(
+        [sys.executable, *command, f"--base_dir={tmp_path / 'run'}"],
+        env={**os.environ, "JAX_PLATFORMS": "nowhere"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1 and process.stderr.count("\n") == 1
+    assert "JAX cannot start a device with JAX_PLATFORMS=nowhere: " in process.stderr
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 """Checkpoints that the libraries themselves wrote, and files that are none or that are hostile."""
 
+import io
 import os
 import pickle
 import zipfile
@@ -190,8 +191,14 @@ def test_a_truncated_file_is_a_mistake_in_one_line(save, kept, tmp_path):
 def test_a_damaged_orbax_checkpoint_is_a_mistake(tmp_path):
     path = save_orbax(tmp_path)
     (path / "_METADATA").write_text("{")
-    with pytest.raises(ConfigurationError, match="_METADATA must say what arrays there are"):
+    with pytest.raises(ConfigurationError, match="must be a whole checkpoint; orbax"):
         read_checkpoint(path)
+
+
+def npy_of_objects():
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}], object))
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -199,6 +206,13 @@ def test_a_damaged_orbax_checkpoint_is_a_mistake(tmp_path):
     [
         (b"", "of no known format"),
         (b"hello", "of no known format"),
+        (b"contents\nof a text\n", "of no known format"),
+        *(
+            (pickle.dumps(each, protocol), "is refused: it is pickled")
+            for each in ({"a": [1.5]}, [1.5], (1, 2))
+            for protocol in (0, 1, 2)
+        ),
+        (npy_of_objects(), "is refused: it is pickled"),
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "HDF5, as Keras writes it"),
         (b"\x80", "must hold arrays; it is Flax msgpack without any"),
         (serialization.to_bytes({"name": "text"}), "without any"),

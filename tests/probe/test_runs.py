@@ -64,6 +64,18 @@ def test_a_damaged_or_strange_run_is_a_mistake(run_folder, capsys, tmp_path):
     assert "has none" in probe(capsys, copy, code=2)
 
 
+def test_a_run_that_failed_is_not_measured(run_folder, capsys, tmp_path):
+    """Its checkpoints hold zeros."""
+    run = run_folders.find_run(run_folder)
+    saved = run.checkpoints.load(1)
+    saved["state"]["failed"] = {"1": "the loss is not finite at gradient step 2 of seed 1"}
+    shutil.copytree(run_folder, tmp_path / "run")
+    Checkpoints(tmp_path / "run" / "checkpoints").save(2, saved)
+    said = probe(capsys, tmp_path / "run" / "seed_1", "--fail_if=non_finite > 0", code=2)
+    assert "seed_1 has, and checkpoint 2 holds none of its network: the loss is not finite" in said
+    numbers(capsys, tmp_path, tmp_path / "run" / "seed_0", "--level=weights")
+
+
 def test_a_run_of_dqn_on_atari_tells_its_network_and_replay(capsys, tmp_path):
     """As `dormant.train` saves it, with a nature CNN of a few neurons."""
     options = ReplayOptions(capacity=50, observation_shape=(84, 84), stack_size=4)

@@ -3,10 +3,11 @@
 """run.json and config.gin tell of the process that made the run."""
 
 import json
+import subprocess
 
 import pytest
 
-from dormant.records.run_file import RunRecord
+from dormant.records.run_file import RunRecord, git_commit
 
 
 def begin(folder, command, **options):
@@ -27,3 +28,26 @@ def test_a_run_that_was_over_before_it_said_so_is_recorded_as_finished(tmp_path)
     begin(tmp_path, "first", config="a = 1")  # killed after its last checkpoint
     begin(tmp_path, "second", config="a = 1", is_over=True).finish()
     assert json.loads((tmp_path / "run.json").read_text("utf-8"))["status"] == "finished"
+
+
+def test_commits_are_of_the_code_and_say_where_it_was_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    package, installed = tmp_path / "package", tmp_path / "installed"
+    for folder in (package, installed):
+        folder.mkdir()
+        (folder / "__init__.py").write_text("x = 1\n")
+    git_commit.cache_clear()
+    git("init")
+    git("add", "package")
+    git("commit", "-m", "one")
+    head = (tmp_path / ".git" / "HEAD").read_text().split()[1]
+    commit = (tmp_path / ".git" / head).read_text().strip()
+    assert git_commit(package) == commit and git_commit(installed) is None
+    (package / "__init__.py").write_text("x = 2\n")
+    monkeypatch.chdir(tmp_path)
+    git_commit.cache_clear()
+    assert git_commit() == git_commit(package) == f"{commit}-dirty"
+    git_commit.cache_clear()

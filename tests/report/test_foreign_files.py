@@ -231,6 +231,7 @@ def test_papers_values_stand_beside_a_file(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "; paper 0.3*, difference" in printed and "here 2 of 17 games" in printed
     assert main([str(path), "--paper=fig99"]) == 2
+    assert "`--paper` must be an experiment" in capsys.readouterr().err
     assert main([str(write(tmp_path, "Mine,Pong,0,1,1")), "--paper=fig1"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "--paper fig1 has values of DQN, DQN + reset" in error and "got Mine" in error

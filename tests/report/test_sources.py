@@ -11,9 +11,12 @@ import pytest
 
 from dormant.records.experiment_file import ExperimentFile, PaperValue, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE
+from dormant.records.results_file import run_ends
 from dormant.records.run_folders import UNKNOWN_GAME
+from dormant.report.bootstrap import Bootstrap
 from dormant.report.csv_results import write_csv
 from dormant.report.sources import read_folder
+from dormant.report.writing import write_report
 from tests.report.hostile_runs import events, planned_runs, write_run
 
 RUNS = [run._replace(method="DQN" if run.method == "DQN" else "ReDo") for run in planned_runs()]
@@ -216,6 +219,34 @@ def test_csv_is_read_back_to_the_digit(folder, tmp_path):
         assert old.measured.keys() == new.measured.keys() >= {"gradient_step", "overlap_history"}
         for name, values in old.measured.items():
             np.testing.assert_array_equal(values, new.measured[name])
+
+
+def test_csv_says_what_is_not_whole(tmp_path):
+    """So that no table of it is of fewer runs without a word."""
+    planned = tmp_path / "planned"
+    planned.mkdir()
+    failed, silent, gone, *others = planned_runs()
+    plan(planned, planned_runs())
+    for run in others:
+        write_run(planned, run)
+    write_run(planned, failed, status="failed", error="it broke", iterations=2)
+    write_run(planned, silent, status="running", iterations=0)
+    write_report(read_folder(planned), tmp_path / "report", Bootstrap(50, 0))
+    path = tmp_path / "report" / "results.csv"
+    before, after = read_folder(planned), read_folder(path)
+    assert [run[:5] for run in after.runs] == [run[:5] for run in before.runs]
+    assert [run[:5] for run in after.partial] == [failed[1:6]]
+    assert {absence.run[1:6]: absence.status for absence in after.absent} == {
+        failed[1:6]: "failed",
+        silent[1:6]: "running",
+        gone[1:6]: "not started",
+    }
+    assert sorted(run_ends(path)) == sorted(
+        (run.method, run.setting, run.game, str(run.seed)) for run in others
+    )
+    again = write_report(after, tmp_path / "again", Bootstrap(50, 0))
+    assert (tmp_path / "again" / "results.csv").read_bytes() == path.read_bytes()
+    assert any("whole" in note for note in again.notes)
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,16 @@ def refusal(arguments, folder, capsys):
     return error
 
 
+def test_an_empty_path_is_no_name_of_the_working_directory(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["minatar_prune", "--finished="])
+    assert "argument --finished: must be a path; got ''\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
+        (["--parallel=0", "--dry_run"], "`--parallel` must be a whole number >= 1; got 0"),
         (["--gpus_per_job=1"], "`--gpus_per_job` must be left out with --engine=local, as"),
         (["--address=", "--dry_run"], "`--address` must be left out with --engine=local, as"),
         (

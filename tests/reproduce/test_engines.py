@@ -18,11 +18,21 @@ from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.lease import Lease
 from dormant.reproduce import running
 from dormant.reproduce.engines import worker
-from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task
+from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task, last_line
 from dormant.reproduce.engines.places import held_cores
 from dormant.reproduce.engines.worker import TASKS_FILE, worker_arguments, write_tasks
 from dormant.reproduce.jobs import Job
 from tests.report.hostile_runs import planned_runs, write_run
+
+
+def test_a_processs_last_words_are_the_errors_own():
+    text = (
+        "Traceback\nRuntimeError: Unable to initialize backend 'cuda'\n"
+        "  In call to configurable 'ReDo' (<class 'ReDo'>)\n"
+        "--------------------\nFor simplicity, JAX has removed its internal frames from the\n\n"
+    )
+    assert last_line(text) == "RuntimeError: Unable to initialize backend 'cuda'"
+    assert last_line("") == ""
 
 
 class Scripted:

@@ -113,6 +113,8 @@ def test_what_was_made_elsewhere_is_not_made_again_and_is_in_the_report(prepared
     another = tmp_path / "another"
     another.mkdir()
     shutil.copy(table, another / FINISHED_FILE)
+    # As Excel saves it.
+    (another / FINISHED_FILE).write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
     assert state_of(another, jobs[0].runs[0]).status == "finished"
     assert reached(another, jobs[0].runs[0]) == 5000
     assert run_jobs(jobs[:1], another) == [] and not (another / "logs").exists()
@@ -210,6 +212,18 @@ def test_a_finished_run_without_records_is_not_whole_and_the_way_out_is_named(pr
     (failure,) = run_jobs(jobs[:1], folder)
     assert "there is no metrics.jsonl" in failure.problem
     assert f"to run it anew remove {folder / jobs[0].name}" in failure.problem
+
+
+def test_a_run_that_ended_before_its_first_record_says_how(prepared):
+    folder, jobs = prepared
+    failed, running = (job.runs[0] for job in jobs[:2])
+    write_run(folder, failed, status="failed", error="NotFinite: the loss", iterations=0)
+    write_run(folder, running, status="running", iterations=0)
+    absences = [read_planned(folder, run).absence for run in (failed, running)]
+    assert [(each.status, each.problem) for each in absences] == [
+        ("failed", "NotFinite: the loss"),
+        ("running", "it has no records yet"),
+    ]
 
 
 def test_a_run_that_outlives_its_sweep_holds_the_folder(tmp_path):

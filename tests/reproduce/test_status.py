@@ -181,6 +181,51 @@ def test_damaged_files_are_no_traceback(folder):
     assert "unreadable at 100%, its status is 'weird'" in text
 
 
+def without_last_line(text):
+    return text[: text.rstrip().rindex("\n") + 1]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda text: text[:-20],
+        without_last_line,
+        lambda text: text.replace('"iteration": 1,', '"iteration": 2,'),
+    ],
+    ids=["its end is cut off", "its last iteration is missing", "one between is missing"],
+)
+def test_what_calls_itself_finished_and_is_not_whole_is_not_said_to_be(folder, damaged, capsys):
+    """As a copy that is under way leaves it."""
+    run, *others = planned_runs()
+    for each in (run, *others):
+        write_run(folder, each)
+    metrics = folder / run.folder / METRICS_FILE
+    metrics.write_text(damaged(metrics.read_text("utf-8")), "utf-8")
+    assert state_of(folder, run).status != "finished"
+    assert status.watch(folder, every=0) == 1
+    assert f"{len(others)} finished, 1 " in capsys.readouterr().out
+    assert "all runs are whole" not in status.report(folder)
+
+
+def test_records_without_a_run_json_are_no_finished_run(folder):
+    runs = planned_runs()
+    for run in runs:
+        write_run(folder, run)
+    (folder / runs[0].folder / "run.json").unlink()
+    text = status.report(folder)
+    assert f"{len(runs) - 1} finished, 1 unreadable" in text
+    assert "it has metrics.jsonl and no run.json" in text
+
+
+def test_a_plan_of_no_steps_has_a_status(folder):
+    run, *_ = planned_runs()
+    run = run._replace(agent_steps=0)
+    file = ExperimentFile("x", "mini", "t", "e", "", ("return",), "DQN", "c", (run,), ())
+    (folder / EXPERIMENT_FILE).write_text(to_json(file), "utf-8")
+    write_run(folder, run, status="failed", error="a loss is not finite", iterations=1)
+    assert "failed at 0%, a loss is not finite" in status.report(folder)
+
+
 def test_a_folder_of_another_experiment_is_not_shown(folder, capsys):
     assert main(["fig10", "--status", f"--base_dir={folder}"]) == 2
     assert "`--base_dir` must be a folder of fig10; got" in capsys.readouterr().err

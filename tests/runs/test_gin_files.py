@@ -7,7 +7,7 @@ import pytest
 
 from dormant.checks import ConfigurationError
 from dormant.data_files import data_folder
-from dormant.runs.gin_files import find_gin_files, parse_gin
+from dormant.runs.gin_files import find_gin_files, parse_gin, unread_bindings
 
 
 @pytest.fixture
@@ -117,3 +117,29 @@ def test_a_file_of_the_users_includes_packed_ones_after_all_others(tmp_path):
     (tmp_path / "vectorized").mkdir()
     (tmp_path / "vectorized" / "dqn_redo.gin").write_text("ReDo.period = 3\n")
     assert period(mine) == 3
+
+
+def test_what_nothing_reads_is_named():
+    """A run that was asked for an intervention's options must not be one without it unnoticed."""
+
+    @gin.configurable(module="dormant.tests")
+    def schedule(step, end=1):
+        return step / end
+
+    @gin.configurable(module="dormant.tests")
+    def learner(intervention=None, rate=None):
+        return intervention, rate
+
+    bindings = [
+        "learner.intervention = @own/ReDo()",
+        "learner.rate = @schedule",
+        "schedule.end = 9",
+        "own/ReDo.tau = 0.5",
+        "ReDo.period = 7",
+        "Rdo/ReDo.tau = 0.7",
+        "Prune.tau = 0.5",
+        "STEPS = 3",
+    ]
+    parse_gin([], bindings)
+    learner()
+    assert unread_bindings(bindings) == ["Rdo/ReDo.tau", "Prune.tau"]

@@ -11,7 +11,7 @@ import pytest
 
 from dormant.checks import ConfigurationError
 from dormant.runs.checkpoints import Checkpoints
-from dormant.runs.saved_run import SavedRun, operative_settings
+from dormant.runs.saved_run import ITS_DEFAULT, SavedRun, operative_settings
 
 SETTINGS = {"Run.steps": "3", "Run.num_iterations": "2"}
 
@@ -106,12 +106,22 @@ def test_a_checkpoint_that_is_not_there_is_named(number, tmp_path):
 
 
 def test_settings_are_read_whole():
-    @gin.configurable(module="tests")
-    def made(short=1, text="a = b", long=None):
+    @gin.configurable(module="tests", denylist=["closed"])
+    def made(short=1, text="a = b", long=None, written_by_nobody=len, closed=len):
         return short, text, long
 
     gin.bind_parameter("made.long", {f"ReDo.tau {index}": [0.1] * 9 for index in range(40)})
     made()
     found = operative_settings()
+    assert found["made.written_by_nobody"] == ITS_DEFAULT and "made.closed" not in found
     assert found["made.short"] == "1" and found["made.text"] == "'a = b'"
     assert eval(found["made.long"]) == gin.query_parameter("made.long")
+
+
+def test_a_function_in_place_of_the_default_is_another_setting(tmp_path):
+    run(opened(tmp_path / "default", settings=SETTINGS | {"Agent.schedule": ITS_DEFAULT}), 0)
+    with pytest.raises(ConfigurationError, match=r"`Agent.schedule` must be its default.*@flat$"):
+        opened(tmp_path / "default", settings=SETTINGS | {"Agent.schedule": "@flat"})
+    run(opened(tmp_path / "bound", settings=SETTINGS | {"Agent.schedule": "@flat"}), 0)
+    with pytest.raises(ConfigurationError, match=r"`Agent.schedule` must be @flat.*its default$"):
+        opened(tmp_path / "bound", settings=SETTINGS | {"Agent.schedule": ITS_DEFAULT})

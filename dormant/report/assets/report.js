@@ -306,6 +306,7 @@ function drawRun() {
   const names = "method setting game seed status problem folder log command".split(" ");
   for (const name of names) fact(name, run[name]);
   fact("git commit", details.git_commit);
+  fact("dormant's commit", details.dormant_commit);
   fact("error", details.error);
   fact("versions", Object.entries(details.versions || {})
     .filter((entry) => entry[1]).map((entry) => entry.join(" ")).join(", "));

@@ -74,9 +74,15 @@ class Engine(Protocol):
         """What became of what it was given, in a line for a person; "" for nothing to say."""
 
 
+_BELOW_AN_ERROR = ("For simplicity, JAX has removed", "In call to configurable")
+
+
 def last_line(text: str) -> str:
-    """The last line with something in it, as a process ends with what went wrong; "" for none."""
-    return (text.strip().splitlines() or [""])[-1].strip()
+    """The last line with something in it, as a process ends with what went wrong; "" for none.
+    What JAX and gin add below an error is passed over."""
+    lines = [line.strip() for line in text.splitlines()]
+    told = [line for line in lines if line.strip("-") and not line.startswith(_BELOW_AN_ERROR)]
+    return told[-1] if told else ""
 
 
 def open_log(folder: Path, task: Task) -> IO[str]:
