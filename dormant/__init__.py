@@ -5,7 +5,7 @@ What the interventions are composed of is in `dormant.parts`."""
 
 from dormant import interventions as interventions
 from dormant import layers, measures, parts, regularizers
-from dormant.graph import NeuronGraph, manual_graph
+from dormant.graph import NeuronGraph
 from dormant.interventions.compose import Intervention, combine, intervene, track
 from dormant.interventions.decay import weight_decay
 from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
@@ -20,6 +20,7 @@ from dormant.interventions.step_counts import per_entry_counts
 from dormant.interventions.transformation import as_transformation
 from dormant.plasticity import plasticity_probe
 from dormant.tracing.connections import TraceError
+from dormant.tracing.manual import manual_graph
 from dormant.tracing.tracer import trace
 from dormant.version import __version__
 
