@@ -5,6 +5,7 @@
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -311,6 +312,46 @@ def some_names(names: Sequence[str]) -> str:
 def check_graph(graph: Any) -> None:
     """Raises ValueError unless `graph` is a neuron graph."""
     check(isinstance(graph, NeuronGraph), "graph", "a NeuronGraph from `dormant.trace`", graph)
+
+
+def stacking_axes(graph: NeuronGraph, path: str) -> tuple[int, ...]:
+    """The axes of a parameter array along which the members of an ensemble that is mapped over its
+    parameters lie, or blocks that are scanned over theirs, ascending; () without any.
+
+    Every hidden layer that the array feeds, or that it reads, lies in one place of such an axis,
+    and not all in the same.
+    """
+    places: dict[int, list[set[int]]] = {}
+    for layer in graph.layers:
+        for entries in (*layer.incoming, *layer.outgoing):
+            if entries.path == path:
+                held = np.nonzero(entries.index.array >= 0)
+                for axis, found in zip(entries.axes, held, strict=True):
+                    places.setdefault(axis, []).append(set(found.tolist()))
+    return tuple(
+        axis
+        for axis, found in sorted(places.items())
+        if all(len(each) == 1 for each in found) and len(set().union(*found)) > 1
+    )
+
+
+def by_member(graph: NeuronGraph, entries: Entries) -> tuple[Entries, ...]:
+    """The entries of each member or block that the array holds, whose neurons are numbered from 0.
+
+    Those of a hidden layer are of one; an output layer is one layer for all members.
+    """
+    axes, index = stacking_axes(graph, entries.path), entries.index.array
+    along = [number for number, axis in enumerate(entries.axes) if axis in axes]
+    if not along:
+        return (entries,)
+    found = []
+    for place in itertools.product(*(range(index.shape[number]) for number in along)):
+        at = np.indices(index.shape)[along]
+        is_here = (at == np.reshape(place, (-1, *[1] * index.ndim))).all(axis=0) & (index >= 0)
+        if is_here.any():
+            own = np.where(is_here, index - index[is_here].min(), -1)
+            found.append(dataclasses.replace(entries, index=IndexMap.of(own)))
+    return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import check, check_number
-from dormant.graph import NeuronGraph, check_graph
+from dormant.graph import NeuronGraph, ParameterTree, check_graph
 from dormant.interventions.actions import Action, Initializer, check_training
 from dormant.interventions.moments import reset_entries
 from dormant.interventions.recycling import entry_masks
+from dormant.interventions.structures import trained_part
 
 # masks {layer: (H,) bool} -> for every parameter a bool mask broadcastable to its shape
 EntriesOfMasks = Callable[[dict[str, jax.Array]], Any]
@@ -33,6 +34,11 @@ def blending(
     moments: str = "keep",
 ) -> Action:
     """Shrinks parameters and adds fresh ones: `W <- keep W + fresh init(key)`.
+
+    Variables beside those that the optimizer's state is of, such as running statistics of
+    BatchNorm, stay as they are, but at keep = 0 they are drawn anew too: a variance that was
+    shrunk, or that normal noise was added to, is none. Where an optimizer keeps no state, as plain
+    SGD, nothing tells them apart.
 
     With a small `fresh` it is shrink and perturb (Ash & Adams 2020, arXiv:1910.08475), whose noise
     is normal: give an `init` that draws it. With `fresh = 1 - keep` it is the interpolation of
@@ -87,6 +93,9 @@ def blending(
         del scores
         drawn = parameters.unflatten(parameters.leaves("fresh", init(key)))
         blended, whole = blended_entries(masks), redrawn_entries(masks)
+        if keep:
+            trained = _places(parameters, trained_part(optimizer, graph, opt_state)[1])
+            blended = _at(trained, blended)
         entries = jax.tree.map(jnp.logical_or, blended, whole)
         new = jax.tree.map(
             lambda is_whole, new, old: jnp.where(is_whole, _like(new, old), blend(new, old)),
@@ -114,6 +123,19 @@ def blending(
 
     hidden = tuple(name for name in graph.names if name in {*chosen, *anew})
     return Action(hidden, act, mirror=mirror)
+
+
+def _places(parameters: ParameterTree, take: Callable[[Any], Any]) -> frozenset[int]:
+    """Which leaves of a tree like the parameters are in the part that `take` takes."""
+    count = parameters.treedef.num_leaves
+    return frozenset(jax.tree.leaves(take(jax.tree.unflatten(parameters.treedef, range(count)))))
+
+
+def _at(places: Collection[int], entries: Any) -> Any:
+    """The masks of entries, without those of arrays in other places."""
+    leaves, treedef = jax.tree.flatten(entries)
+    kept = [mask if place in places else jnp.zeros_like(mask) for place, mask in enumerate(leaves)]
+    return jax.tree.unflatten(treedef, kept)
 
 
 def redrawing(

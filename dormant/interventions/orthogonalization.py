@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from dormant.checks import LARGEST_COUNT, check_choice, check_count
-from dormant.graph import Entries, NeuronGraph, check_graph
+from dormant.graph import Entries, NeuronGraph, check_graph, stacking_axes
 from dormant.interventions.actions import MOMENTS, Action
 from dormant.interventions.blending import (
     chosen_layers,
@@ -30,7 +30,7 @@ class _Axes(NamedTuple):
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    members: tuple[int, ...]  # of an ensemble: inputs and outputs
+    members: tuple[int, ...]  # of an ensemble, or blocks of a scan
     positions: tuple[int, ...]  # neither
 
 
@@ -113,13 +113,14 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     in, out) or (out, in, …); beside several axes of outputs, everything else is inputs.
     """
     shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
-    every, outputs = range(len(shapes[entries.path])), entries.axes
-    others = tuple(axis for axis in every if axis not in outputs)
+    every, stacked = range(len(shapes[entries.path])), stacking_axes(graph, entries.path)
+    outputs = tuple(axis for axis in entries.axes if axis not in stacked)
+    others = tuple(axis for axis in every if axis not in (*outputs, *stacked))
     read = [
         each.axes for layer in graph.layers for each in layer.outgoing if each.path == entries.path
     ]
     if read:
-        inputs = read[0]
+        inputs = tuple(axis for axis in read[0] if axis not in stacked)
     elif len(outputs) == 1 and len(others) > 1:
         inputs = (others[-1],) if outputs[0] == every[-1] else (others[0],)
     else:
@@ -127,7 +128,7 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     return _Axes(
         tuple(axis for axis in inputs if axis not in outputs),
         tuple(axis for axis in outputs if axis not in inputs),
-        tuple(axis for axis in inputs if axis in outputs),
+        (*stacked, *(axis for axis in inputs if axis in outputs)),
         tuple(axis for axis in others if axis not in inputs),
     )
 

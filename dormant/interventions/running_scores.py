@@ -124,7 +124,7 @@ def inter_firing_score(maximum_age: int = 1_000_000) -> Score:
         for name, activation in inputs.activations.items():
             ages[name], new = _gaps(activation, state.age[name])
             gaps[name] = state.gaps[name] + new
-            at_least = jnp.arange(_BINS) >= _bin(ages[name])[:, None]
+            at_least = jnp.arange(_BINS)[None] >= _bin(ages[name])[:, None]
             total = jnp.sum(gaps[name], axis=-1)
             longer = jnp.sum(jnp.where(at_least, gaps[name], 0.0), axis=-1)
             share = jnp.where(total > 0, longer / jnp.maximum(total, 1.0), 1.0)
@@ -195,12 +195,12 @@ def _gaps(activation: jax.Array, age: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Ages after a batch, and how many gaps of each length ended in it: (H,) and (H, K)."""
     rows, neurons = activation.shape[0] if activation.ndim > 1 else 1, activation.shape[-1]
     fired = jnp.any(activation.reshape(rows, -1, neurons) > 0, axis=1)
-    row = jnp.arange(1, rows + 1)[:, None]
+    row = jnp.arange(1, rows + 1, dtype=jnp.int32)[:, None]
     # The row of the last firing up to and with each row; before the batch it is -age.
-    last = jax.lax.cummax(jnp.where(fired, row, -age), axis=0)
+    last = jax.lax.cummax(jnp.where(fired, row, -age[None]), axis=0)
     before = jnp.concatenate([-age[None], last[:-1]])
     lengths = jnp.where(fired, row - before, 0)
-    counts = jax.nn.one_hot(_bin(lengths), _BINS) * fired[..., None]
+    counts = jax.nn.one_hot(_bin(lengths), _BINS, dtype=jnp.float32) * fired[..., None]
     return rows - last[-1], jnp.sum(counts, axis=0)
 
 

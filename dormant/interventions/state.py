@@ -105,6 +105,9 @@ class InterventionState(NamedTuple):
 
 def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:
     check_key("key", key)
+    said = "False, as a report says NaN of what has not been measured (docs/faq.md)"
+    flag = "jax_debug_nans"
+    check(not getattr(jax.config, flag), flag, said, True)
     count = len(taus)
 
     def undefined(*shape: int) -> jax.Array:

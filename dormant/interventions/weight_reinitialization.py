@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import check, check_choice, check_number
-from dormant.graph import NeuronGraph, check_graph
+from dormant.graph import NeuronGraph, check_graph, stacking_axes
 from dormant.interventions.actions import Action, Initializer, check_training
 from dormant.interventions.blending import entries_of_layers, in_whole_shapes, replaced
 from dormant.interventions.moments import reset_entries
@@ -36,10 +36,10 @@ def weight_reinitialization(
 ) -> Action:
     """Redraws the weights of least utility (Hernandez-Garcia et al. 2025, arXiv:2508.00212).
 
-    Utilities are compared within each kernel. Biases and normalization parameters stay, which the
-    paper redraws too. The optimizer's moments of redrawn weights are reset. Meant for
-    `parts.whole_layers()`; the masks that it returns are of the neurons with an incoming weight
-    redrawn. Outputs change.
+    Utilities are compared within each kernel, of an ensemble each member's. Biases and
+    normalization parameters stay, which the paper redraws too. The optimizer's moments of
+    redrawn weights are reset. Meant for `parts.whole_layers()`; the masks that it returns are
+    of the neurons with an incoming weight redrawn. Outputs change.
 
     Args:
       graph: the network's neuron graph.
@@ -90,6 +90,7 @@ def reinitializing(
         if entries.role == "kernel"
     }
     kernels = tuple(path for path in graph.parameters.paths if path in paths)
+    stacked = {path: stacking_axes(graph, path) for path in kernels}
 
     def usefulness(
         leaves: dict[str, jax.Array], gradient: Any, key: jax.Array
@@ -115,6 +116,16 @@ def reinitializing(
         chosen = jnp.zeros(useful.size, bool).at[order].set(jnp.arange(useful.size) < count)
         return chosen.reshape(useful.shape)
 
+    def least_of_each(useful: jax.Array, key: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+        """`least` of every member or block by itself."""
+        if not axes:
+            return least(useful, key)
+        first = range(len(axes))
+        moved = jnp.moveaxis(useful, axes, first)
+        members = moved.reshape(-1, *moved.shape[len(axes) :])
+        chosen = jax.vmap(least)(members, jax.random.split(key, len(members)))
+        return jnp.moveaxis(chosen.reshape(moved.shape), first, axes)
+
     def act(gradient, params, opt_state, masks, key, state, scores):
         del scores
         fresh_key, utility_key, count_key = jax.random.split(key, 3)
@@ -125,7 +136,8 @@ def reinitializing(
         for number, path in enumerate(kernels):
             new = drawn[path].astype(leaves[path].dtype)
             drawn[path] = new if values == "resample" else jnp.zeros_like(new)
-            chosen = least(useful[path], jax.random.fold_in(count_key, number))
+            own_key = jax.random.fold_in(count_key, number)
+            chosen = least_of_each(useful[path], own_key, stacked[path])
             entries[path] &= chosen & jnp.isfinite(drawn[path])
         touched = graph.parameters.unflatten(entries)
         params = replaced(touched, graph.parameters.unflatten(drawn), params)

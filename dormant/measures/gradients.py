@@ -127,7 +127,7 @@ def hessian_eigenvalue(loss: Loss, iterations: int = 10) -> Measure:
         vector, tree = flat_parameters(inputs.params)
         gradient = jax.grad(lambda vector: loss(tree(vector), *inputs.inputs).astype(jnp.float32))
         _, product = jax.linearize(gradient, vector)
-        start = jax.random.normal(jax.random.key(0), vector.shape)
+        start = jax.random.normal(jax.random.key(0), vector.shape, vector.dtype)
         start = start / jnp.linalg.norm(start)
         return _largest_eigenvalue(product, start, min(iterations, vector.size))
 

@@ -2,13 +2,15 @@
 
 """How far a layer's kernel is from an isometry."""
 
+import functools
+import operator
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.graph import Entries
+from dormant.graph import Entries, NeuronGraph, by_member
 from dormant.measures.measure import EVERY, Measure
 
 
@@ -18,14 +20,16 @@ def deviation_from_isometry() -> Measure:
     FIRE's DfI (Han et al. 2026, arXiv 2602.08040). A kernel of more columns than rows cannot have
     orthonormal columns; of such a one the rows are compared, `‖WWᵀ - I‖_F²`, which is less by the
     difference of their numbers. A convolution's W has a row for each position of the kernel and
-    channel that it reads. It needs no data, and so sees nothing of what the layer does to the
-    inputs that occur, of biases and of normalizations. It has no upper end. NaN for a layer without
-    a kernel of its own.
+    channel that it reads. Of an output layer of an ensemble it is the members' sum. It needs no
+    data, and so sees nothing of what the layer does to the inputs that occur, of biases and of
+    normalizations. It has no upper end. NaN for a layer without a kernel of its own.
     """
 
     def measure(graph, inputs):
         leaves = graph.parameters.leaves("params", inputs.params)
-        return {name: _deviation(leaves, entries) for name, entries in graph.incoming.items()}
+        return {
+            name: _deviation(graph, leaves, entries) for name, entries in graph.incoming.items()
+        }
 
     return Measure(
         "deviation_from_isometry",
@@ -59,7 +63,17 @@ def _columns(kernel: jax.Array, entries: Entries) -> jax.Array | None:
     return positions[:, np.stack(places, axis=-1)].reshape(-1, neurons)
 
 
-def _deviation(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Array:
+def _deviation(
+    graph: NeuronGraph, leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]
+) -> jax.Array:
+    members = [by_member(graph, each) for each in layer if each.role == "kernel"]
+    if len({len(each) for each in members}) > 1:  # some kernels are of all members
+        members = [(each,) for each in layer]
+    found = [_of_member(leaves, each) for each in zip(*members, strict=True)]
+    return functools.reduce(operator.add, found or [jnp.full((), jnp.nan, jnp.float32)])
+
+
+def _of_member(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Array:
     matrix = kernel_matrix(leaves, layer)
     if matrix is None:
         return jnp.full((), jnp.nan, jnp.float32)

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from dormant.checks import check_flag
-from dormant.graph import NeuronGraph, check_graph
+from dormant.graph import NeuronGraph, by_member, check_graph
 from dormant.interventions.structures import is_masked
 
 
@@ -111,18 +111,17 @@ def transform_kernels(
 
 
 def kernels_of(graph: NeuronGraph, output_layers: bool) -> tuple[Kernel, ...]:
-    """The kernels that feed the hidden layers, and the output layers too; shared ones once.
-
-    The graph takes the output layers of an ensemble that is mapped over its parameters as one.
-    """
+    """The kernels that feed the hidden layers, and the output layers too; shared ones once, and of
+    an ensemble each member's."""
     check_graph(graph)
     check_flag("output_layers", output_layers)
     shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
     hidden = {layer.name for layer in graph.layers}
     found: dict[Any, Kernel] = {}
     for name, layer in graph.incoming.items():
-        for entries in layer if output_layers or name in hidden else ():
-            if entries.role == "kernel":
+        chosen = layer if output_layers or name in hidden else ()
+        for whole in (each for each in chosen if each.role == "kernel"):
+            for entries in by_member(graph, whole):
                 own = np.flatnonzero(entries.index.array >= 0)
                 columns = None if own.size == entries.index.array.size else own
                 key = (entries.path, entries.axes, own.tobytes())

@@ -24,6 +24,7 @@ from tests.interventions.soft_networks import (
     traced,
     trained,
 )
+from tests.small_networks import convolve
 from tests.traced_networks import quick_compilation  # noqa: F401
 
 SGD = optax.sgd(0.1)
@@ -115,12 +116,31 @@ def test_every_member_of_an_ensemble_has_its_own_matrix():
     action = parts.orthogonalization(graph, SGD, iterations=40)
     masks = {layer.name: jnp.ones(layer.neurons, bool) for layer in graph.layers}
     found = jax.jit(action.act)(params, SGD.init(params), masks, KEY, (), {})[0]
-    wanted = np.stack([expected(each, polar) for each in params["two"].astype(np.float64)])
-    np.testing.assert_allclose(found["two"], wanted, rtol=1e-3, atol=1e-4)
-    # What reads the inputs is one layer of all members' neurons.
-    together = params["one"].transpose(1, 0, 2).reshape(3, 12).astype(np.float64)
-    wanted = expected(together, polar).reshape(3, 2, 6).transpose(1, 0, 2)
-    np.testing.assert_allclose(found["one"], wanted, rtol=1e-3, atol=1e-4)
+    for name in shapes:
+        wanted = np.stack([expected(each, polar) for each in params[name].astype(np.float64)])
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_every_member_has_a_matrix_of_each_position_of_its_first_convolution():
+    random = np.random.default_rng(1)
+    shapes = {"c": (2, 3, 3, 2, 4), "out": (2, 100, 1)}
+    params = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    images = jnp.ones((5, 5, 5, 2))
+
+    def member(p, x):
+        return jax.nn.relu(convolve(x, p["c"])).reshape(len(x), -1) @ p["out"]
+
+    def made(apply, params):
+        graph = dormant.trace(apply, params, images)
+        action = parts.orthogonalization(graph, SGD, iterations=40)
+        masks = {layer.name: jnp.ones(layer.neurons, bool) for layer in graph.layers}
+        return jax.jit(action.act)(params, SGD.init(params), masks, KEY, (), {})[0]
+
+    together = made(jax.vmap(member, (0, None)), params)
+    for number in range(2):
+        alone = made(member, {name: params[name][number] for name in shapes})
+        for name in shapes:
+            np.testing.assert_allclose(together[name][number], alone[name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [0.0, jnp.nan, jnp.inf, 1e30])

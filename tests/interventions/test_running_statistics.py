@@ -323,3 +323,26 @@ def test_an_optimizer_that_intervenes_is_given_parameters_alone_and_says_so():
     params = variables()["params"]
     with pytest.raises(ValueError, match="^`params` must be all variables .* `as_transformation`"):
         optimizer.update(params, optimizer.init(params), params, inputs=X)
+
+
+@pytest.mark.parametrize("noise", ["init", "normal"])
+def test_what_shrinks_and_perturbs_weights_leaves_statistics(noise):
+    """A variance that normal noise is added to may be below 0."""
+    graph = dormant.trace(lambda found, x: evaluate(found, x), variables(), X)
+    adam, before = optax.adam(1e-2), variables()
+    method = dormant.interventions.shrink_and_perturb(graph, init, adam, period=1, noise=noise)
+    opt_state = adam.init(before["params"])
+    after, *_ = jax.jit(method.update)(before, opt_state, method.init(KEY), X)
+    same_bits(after["batch_stats"], before["batch_stats"])
+    for layer in ("Dense_0", "Dense_1"):
+        assert (after["params"][layer]["kernel"] != before["params"][layer]["kernel"]).any()
+    assert jnp.isfinite(evaluate(after, X)).all()
+    # What draws layers anew draws their statistics too.
+    reset = dormant.intervene(
+        graph,
+        selection=dormant.parts.whole_layers(),
+        action=dormant.parts.redrawing(graph, init, adam, layers="all"),
+        when=dormant.parts.every(1),
+    )
+    after, *_ = jax.jit(reset.update)(before, opt_state, reset.init(KEY), X)
+    same_bits(after["batch_stats"], init(KEY)["batch_stats"])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import dormant
 from dormant import interventions, parts
 from tests.interventions.soft_networks import (
     ADAM,
@@ -175,3 +176,23 @@ def test_it_acts_on_all_layers_and_has_no_counterpart_in_a_target_network():
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         action_of("mlp", **options)
+
+
+def test_weights_of_every_member_of_an_ensemble_are_compared_by_themselves():
+    stacked = {"w": jax.random.normal(KEY, (2, 5, 8)), "out": jax.random.normal(KEY, (2, 8, 4))}
+    stacked["w"] = stacked["w"].at[1].multiply(0.01)
+
+    def member(params, states):
+        return jax.nn.relu(states @ params["w"]) @ params["out"]
+
+    graph = dormant.trace(jax.vmap(member, (0, None)), stacked, jnp.ones((6, 5)))
+    action = parts.weight_reinitialization(
+        graph, lambda key: jax.tree.map(lambda leaf: jnp.full_like(leaf, 7.0), stacked), ADAM,
+        rate=0.25,
+    )  # fmt: skip
+    masks = {layer.name: jnp.ones(layer.neurons, bool) for layer in graph.layers}
+    params, *_ = jax.jit(action.act)(stacked, ADAM.init(stacked), masks, KEY, (), {})
+    for name, count in (("w", 10), ("out", 8)):
+        for number in range(2):
+            wanted = lowest(np.abs(stacked[name][number]), count)
+            np.testing.assert_array_equal(params[name][number] == 7.0, wanted)

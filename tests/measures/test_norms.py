@@ -170,3 +170,21 @@ def test_a_member_of_an_ensemble_has_its_own_kernel():
 def test_a_threshold_that_is_not_allowed():
     with pytest.raises(ValueError, match="^`threshold` must be a number >= 0; got -0.1"):
         measures.stagnant_units(-0.1)
+
+
+def test_of_an_ensemble_every_member_is_compared_by_itself():
+    """Heads of different members need not be orthogonal to one another."""
+    random = np.random.default_rng(0)
+    shapes = {"w": (3, 4, 6), "out": (3, 6, 2)}
+    stacked = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def member(params, states):
+        return jax.nn.relu(states @ params["w"]) @ params["out"]
+
+    graph = dormant.trace(jax.vmap(member, (0, None)), stacked, jnp.ones((5, 4)))
+    measure = measures.deviation_from_isometry()
+    found = measure.measure(graph, measures.MeasureInputs(stacked, (), {}))
+    wanted = [isometry(each.astype(np.float64)) for each in stacked["w"]]
+    np.testing.assert_allclose([found[f"w[{number}]"] for number in range(3)], wanted, rtol=1e-5)
+    heads = sum(isometry(each.astype(np.float64)) for each in stacked["out"])
+    np.testing.assert_allclose(found["out"], heads, rtol=1e-5)

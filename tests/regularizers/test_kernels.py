@@ -51,23 +51,27 @@ def test_the_matrix_of_a_kernel_goes_by_the_graph_not_by_the_layout():
         assert not back[1 - number].any()
 
 
-@pytest.mark.parametrize("name", ["parseval", "projection", "clipping"])
-def test_members_of_a_mapped_network_are_regularized_by_themselves(name):
+@pytest.mark.parametrize("output_layers", [False, True])
+@pytest.mark.parametrize("name", ["parseval", "projection", "clipping", "spectral", "isometry"])
+def test_members_of_a_mapped_network_are_regularized_by_themselves(name, output_layers):
     def member(params, states):
         return jax.nn.relu(states @ params["w"]) @ params["out"]
 
     def made(graph):
+        options = {"output_layers": output_layers}
         if name == "parseval":
-            return regularizers.parseval_regularization(optax.sgd(RATE), graph, 0.1)
+            return regularizers.parseval_regularization(optax.sgd(RATE), graph, 0.1, **options)
         if name == "projection":
-            return regularizers.norm_projection(optax.sgd(RATE), graph)
-        return regularizers.weight_clipping(
-            optax.sgd(RATE), graph, 0.5, bound="initial", output_layers=False
-        )
+            return regularizers.norm_projection(optax.sgd(RATE), graph, **options)
+        if name == "spectral":
+            return regularizers.spectral_regularization(optax.sgd(RATE), graph, 0.1, **options)
+        if name == "isometry":
+            return regularizers.isometry_decay(optax.sgd(RATE), graph, 0.1, **options)
+        return regularizers.weight_clipping(optax.sgd(RATE), graph, 0.5, bound="initial", **options)
 
     stacked, slope = (
-        draw({"w": (2, 3, 4), "out": (2, 4, 1)}, 2),
-        draw({"w": (2, 3, 4), "out": (2, 4, 1)}, 3),
+        draw({"w": (2, 3, 4), "out": (2, 4, 3)}, 2),
+        draw({"w": (2, 3, 4), "out": (2, 4, 3)}, 3),
     )
     states = jax.random.normal(jax.random.key(0), (6, 3))
     whole = made(dormant.trace(jax.vmap(member, (0, None)), stacked, states))
