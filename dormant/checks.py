@@ -68,6 +68,12 @@ def is_pair(value: Any) -> bool:
     return not isinstance(value, type) and all(map(callable, parts))
 
 
+def as_inputs(inputs: Any) -> tuple[Any, ...]:
+    """The inputs of a network: a tuple is several; anything else is one, such as an array or the
+    NamedTuple of an observation."""
+    return inputs if type(inputs) is tuple else (inputs,)
+
+
 def as_names(name: str, value: Any) -> tuple[str, ...]:
     """The names in `value`, of which a string is one. Raises ValueError for anything else."""
     if isinstance(value, str):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import (
+    as_inputs,
     check,
     check_arrays,
     check_count,
@@ -118,7 +119,7 @@ def plasticity_probe(
     check_key("key", key)
     check_count("steps", steps, 1)
     check_count("seeds", seeds, 2)
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    inputs = as_inputs(inputs)
     check_arrays("inputs", inputs)
     check_rows("inputs", inputs)
     leaves = jax.tree.leaves(params)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_arrays, check_choice, check_key
+from dormant.checks import as_inputs, check, check_arrays, check_choice, check_key
 from dormant.graph import leaf_paths
 from dormant.interventions.compose import Intervention, check_intervention, state_at_start
 from dormant.interventions.step_counts import ADAM_COUNTS, per_entry_counts
@@ -104,7 +104,7 @@ def as_transformation(
         check_arrays("params", params)
         updates, opt_state = optimizer.update(gradients, state.optimizer, params, **extra)
         stepped = optax.apply_updates(params, updates)
-        scored = () if inputs is None else inputs if isinstance(inputs, tuple) else (inputs,)
+        scored = () if inputs is None else as_inputs(inputs)
         changed, opt_state, intervention_state = intervention.update(
             stepped,
             opt_state,

@@ -301,7 +301,7 @@ def step_learner(
     def after_step(
         state: LearnerState, batch: Any, score_inputs: tuple | None = None
     ) -> LearnerState:
-        if score_inputs is not None and not isinstance(score_inputs, tuple):
+        if score_inputs is not None and type(score_inputs) is not tuple:
             raise ValueError(
                 "`score_inputs` must be None or the tuple of the network's inputs, for one array"
                 f" (array,); got {type(score_inputs).__name__}"

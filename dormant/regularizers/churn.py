@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_function, check_number
+from dormant.checks import as_inputs, check, check_function, check_number
 from dormant.interventions.structures import check_optimizer
 from dormant.regularizers.kernels import check_params, precise
 
@@ -51,7 +51,7 @@ def churn_loss(
       ValueError: if `apply` is not a function or puts out nothing.
     """
     check_function("apply", apply, "(params, *inputs)")
-    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    inputs = as_inputs(inputs)
     reference = jax.lax.stop_gradient(apply(reference_params, *inputs))
     changes = jax.tree.map(
         lambda new, old: precise(new) - precise(old), apply(params, *inputs), reference

@@ -333,7 +333,7 @@ def test_what_shrinks_and_perturbs_weights_leaves_statistics(noise):
     method = dormant.interventions.shrink_and_perturb(graph, init, adam, period=1, noise=noise)
     opt_state = adam.init(before["params"])
     after, *_ = jax.jit(method.update)(before, opt_state, method.init(KEY), X)
-    same_bits(after["batch_stats"], before["batch_stats"])
+    assert same_bits(after["batch_stats"], before["batch_stats"])
     for layer in ("Dense_0", "Dense_1"):
         assert (after["params"][layer]["kernel"] != before["params"][layer]["kernel"]).any()
     assert jnp.isfinite(evaluate(after, X)).all()
@@ -345,4 +345,4 @@ def test_what_shrinks_and_perturbs_weights_leaves_statistics(noise):
         when=dormant.parts.every(1),
     )
     after, *_ = jax.jit(reset.update)(before, opt_state, reset.init(KEY), X)
-    same_bits(after["batch_stats"], init(KEY)["batch_stats"])
+    assert same_bits(after["batch_stats"], init(KEY)["batch_stats"])

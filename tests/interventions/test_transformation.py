@@ -4,6 +4,7 @@
 Nine hidden neurons, of which one is silent and stays so, and a teacher that never changes."""
 
 import functools
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -201,6 +202,27 @@ def test_several_inputs_are_a_tuple():
     assert int(found[0][1].intervention.report.recycled_total) > 0
     assert same_bits(found[1], found[2])
     assert same_bits(found[0][0], found[1][0])
+
+
+def test_an_observation_that_is_a_namedtuple_is_one_input():
+    """As environments with several arrays in an observation give it."""
+
+    class Observation(NamedTuple):
+        view: jax.Array
+        mask: jax.Array
+
+    def net(params, observation):
+        return mlp(params, jnp.where(observation.mask, observation.view, 0.0))
+
+    params, seen = network(), Observation(STATES, jnp.ones(STATES.shape, bool))
+    adam = optax.adam(1e-2)
+    graph = dormant.trace(net, params, seen)
+    tx = as_transformation(adam, dormant.redo(graph, init, adam, tau=0.1, period=1), KEY)
+    updates, state = tx.update(gradient(params), tx.init(params), params, inputs=seen)
+    again, _ = tx.update(gradient(params), tx.init(params), params, inputs=(seen,))
+    assert same_bits(updates, again)
+    assert int(state.intervention.report.recycled_total) > 0
+    assert dormant.regularizers.churn_loss(net, params, params, seen) == 0
 
 
 def test_a_tracker_is_given_the_gradient_of_the_update():
