@@ -33,17 +33,41 @@ def follow_elementwise(state: PropagationState, operation: Operation) -> None:
     leaves: dict[int, Label | None] = {}
     holders = [v for v in inputs if state.leaves_of.get(v)]
     whole = not layers and len(holders) == 1 and state.program.shapes[holders[0]] == shape
+    norm = None if layers else _norm_of_parameters(state, operation, holders)
     for leaf in state.sources(inputs, state.leaves_of):
+        labels = state.labels(inputs, leaf, state.leaves_of)
+        if norm in labels:
+            if len(labels) == 1:  # it scales all entries alike, as a vector of a power iteration
+                state.note_other_use(leaf, output, "a norm of another kernel")
+                continue
+            labels[norm] = labels[norm]._replace(statistic=True)
         if whole and state.leaves_of[holders[0]][leaf] is None:
             leaves[leaf] = None  # still the whole leaf: a cast, a scaling
         else:
-            leaves[leaf] = combined(state.labels(inputs, leaf, state.leaves_of))
+            leaves[leaf] = combined(labels)
     if layers:
         state.layers_of[output] = layers
     if any(label.single().any() for label in {id(x): x for x in layers.values()}.values()):
         _record_elementwise(state, operation, layers, leaves)
     elif leaves:
         state.leaves_of[output] = leaves
+
+
+def _norm_of_parameters(
+    state: PropagationState, operation: Operation, holders: list[int]
+) -> int | None:
+    """Which of the two values that are made of parameters alone is one number that the other is
+    scaled with, such as the spectral norm of a kernel; None where none is."""
+    if operation.name not in ("mul", "div") or len(set(holders)) != 2:
+        return None
+
+    def is_one_number(value: int) -> bool:
+        labels = state.leaves_of[value].values()
+        return all(label is not None and (lb.trim(label.index) == MIXED).all()
+                   and lb.trim(label.index).size == 1 for label in labels)  # fmt: skip
+
+    found = [value for value in holders if is_one_number(value)]
+    return found[0] if len(found) == 1 else None
 
 
 def _record_elementwise(
