@@ -51,12 +51,15 @@ class Entries:
       axes: the axes of the array along which the neuron changes, ascending.
       index: int32, shape `array.shape[axes]`; the neuron of each position, -1 for none.
       role: `"kernel"` (part of a linear map) or `"elementwise"` (bias, normalization scale).
+      window: of a kernel, the axes of the array along which the positions of a convolution's window
+        lie, ascending; () where there is none.
     """
 
     path: str
     axes: tuple[int, ...]
     index: IndexMap
     role: str = "kernel"
+    window: tuple[int, ...] = ()
 
     def mask(self, neurons: jax.Array, ndim: int) -> jax.Array:
         """Spreads a (H,) bool mask over the array: bool, broadcastable to its `ndim` dimensions."""

@@ -109,22 +109,20 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     """The axes of a kernel.
 
     Inputs lie along the axes by which the layers before are read. Where there are none, as at the
-    network's inputs, they lie next to the one axis of the outputs, as in every usual layout: (…,
-    in, out) or (out, in, …); beside several axes of outputs, everything else is inputs.
+    network's inputs, they are all that is neither outputs nor a convolution's window.
     """
     shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
-    every, stacked = range(len(shapes[entries.path])), stacking_axes(graph, entries.path)
+    stacked = stacking_axes(graph, entries.path)
     outputs = tuple(axis for axis in entries.axes if axis not in stacked)
+    every = range(len(shapes[entries.path]))
     others = tuple(axis for axis in every if axis not in (*outputs, *stacked))
     read = [
         each.axes for layer in graph.layers for each in layer.outgoing if each.path == entries.path
     ]
     if read:
         inputs = tuple(axis for axis in read[0] if axis not in stacked)
-    elif len(outputs) == 1 and len(others) > 1:
-        inputs = (others[-1],) if outputs[0] == every[-1] else (others[0],)
     else:
-        inputs = others
+        inputs = tuple(axis for axis in others if axis not in entries.window)
     return _Axes(
         tuple(axis for axis in inputs if axis not in outputs),
         tuple(axis for axis in outputs if axis not in inputs),

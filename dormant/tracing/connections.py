@@ -32,6 +32,7 @@ class EntryMap(NamedTuple):
     axes: tuple[int, ...]
     index: np.ndarray  # type: ignore[assignment]  # hides tuple's own
     shared: bool
+    window: tuple[int, ...] = ()  # of a kernel: the axes of the positions of a convolution
 
 
 class Read(NamedTuple):

@@ -194,7 +194,8 @@ class _Builder:
             index = _renumber(entries.index, local)
             if (index >= 0).any():
                 path = self.structure.paths[entries.leaf]
-                found.append(Entries(path, entries.axes, IndexMap.of(index), role))
+                index_map = IndexMap.of(index)
+                found.append(Entries(path, entries.axes, index_map, role, entries.window))
         return tuple(dict.fromkeys(found))
 
     def _sites(self, parts: Sequence[Part], local: np.ndarray) -> SitesOfParts:

@@ -2,6 +2,7 @@
 
 """A neuron graph that is written by hand."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ def manual_graph(
 
     The layout is Flax's: a neuron is the last axis of its kernel and of its bias, and the last but
     one axis of the kernels that read it. A reading kernel with more rows than the layer has
-    neurons comes after a channels-last flatten: its row `r` belongs to neuron `r % H`.
+    neurons comes after a channels-last flatten: its row `r` belongs to neuron `r % H`. All axes but
+    the last two are the window of a convolution.
 
     Args:
       params: parameter tree (arrays or `ShapeDtypeStruct`s); gives the shapes.
@@ -83,7 +85,8 @@ def manual_graph(
 def _columns(path: str, shape: tuple[int, ...]) -> Entries:
     """Entries of a kernel or bias whose last axis is the neuron."""
     role = "kernel" if len(shape) > 1 else "elementwise"
-    return _along(path, len(shape) - 1, np.arange(shape[-1]), role)
+    entries = _along(path, len(shape) - 1, np.arange(shape[-1]), role)
+    return dataclasses.replace(entries, window=tuple(range(len(shape) - 2)))
 
 
 def _along(path: str, axis: int, index: np.ndarray, role: str) -> Entries:

@@ -157,7 +157,12 @@ def _new_layer(
     owners = product.columns()
     if number in state.known_sums:
         owners = lb.compact(lb.renumber(owners, state.known_sums[number].numbers))
-    columns = tuple(_kernel_entries(state, kernel, leaf, owners) for leaf in leaves)
+    columns = tuple(
+        _kernel_entries(state, kernel, leaf, owners)._replace(
+            window=_window(state, kernel, leaf, product)
+        )
+        for leaf in leaves
+    )
     mixed = any(label is not None and label.mixing for label in leaves.values())
     neurons, found, starts = product.neurons, product.outputs(), output
     if number in state.known_sums:
@@ -170,6 +175,23 @@ def _new_layer(
     state.layers_of[output] = {number: state.one(Label(found))}
     state.leaves_of.pop(output, None)
     return number
+
+
+def _window(
+    state: PropagationState, kernel: int, leaf: int, product: DotGeneral | Convolution
+) -> tuple[int, ...]:
+    """The axes of a parameter array along which the positions of a convolution lie."""
+    if isinstance(product, DotGeneral) or kernel in state.chosen:
+        return ()
+    own = product.kernel_axes
+    label = state.leaves_of[kernel][leaf]
+    if label is None:
+        return tuple(axis for axis in range(len(product.kernel_shape)) if axis not in own)
+    positions = [0 if axis in own else slice(None) for axis in range(label.index.ndim)]
+    entries = np.unique(label.index[tuple(positions)])
+    shape = state.program.shapes[state.program.parameters[leaf]]
+    places = np.unravel_index(entries[entries >= 0], shape)
+    return tuple(axis for axis, found in enumerate(places) if len(np.unique(found)) > 1)
 
 
 def _kernel_entries(

@@ -143,6 +143,23 @@ def test_every_member_has_a_matrix_of_each_position_of_its_first_convolution():
             np.testing.assert_allclose(together[name][number], alone[name], rtol=1e-4, atol=1e-5)
 
 
+def test_what_reads_several_axes_of_the_inputs_is_one_matrix():
+    """A dense kernel of three axes has the shape of a convolution's."""
+    random = np.random.default_rng(2)
+    shapes = {"w": (2, 3, 8), "out": (8, 1)}
+    params = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def net(p, x):
+        return jax.nn.relu(jnp.einsum("bij,ijk->bk", x, p["w"])) @ p["out"]
+
+    graph = dormant.trace(net, params, jnp.ones((5, 2, 3)))
+    action = parts.orthogonalization(graph, SGD, iterations=40)
+    masks = {layer.name: jnp.ones(layer.neurons, bool) for layer in graph.layers}
+    found = jax.jit(action.act)(params, SGD.init(params), masks, KEY, (), {})[0]
+    wanted = expected(params["w"].reshape(6, 8).astype(np.float64), polar)
+    np.testing.assert_allclose(found["w"].reshape(6, 8), wanted, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("bad", [0.0, jnp.nan, jnp.inf, 1e30])
 def test_kernels_without_a_polar_factor_and_large_ones(bad):
     params, opt_state = trained("mlp")
