@@ -173,6 +173,9 @@ class NeuronGraph:
       output_incoming: for each output layer, the entries that feed it: kernel columns and biases.
       in_no_layer: paths of the parameter matrices that are in none of them, such as embeddings and
         weights that activations multiply before they are used: what these make is not measured.
+      stacked: `(path, axes)` of the arrays along which the members of an ensemble lie that is
+        mapped over its parameters, or blocks that are scanned over theirs: such as have hidden
+        layers of their own in the graph that the network was traced to.
     """
 
     layers: tuple[Layer, ...]
@@ -181,6 +184,7 @@ class NeuronGraph:
     measure: Callable[..., dict[str, jax.Array]]
     output_incoming: tuple[tuple[Entries, ...], ...] = ()
     in_no_layer: tuple[str, ...] = ()
+    stacked: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -318,24 +322,9 @@ def check_graph(graph: Any) -> None:
 
 
 def stacking_axes(graph: NeuronGraph, path: str) -> tuple[int, ...]:
-    """The axes of a parameter array along which the members of an ensemble that is mapped over its
-    parameters lie, or blocks that are scanned over theirs, ascending; () without any.
-
-    Every hidden layer that the array feeds, or that it reads, lies in one place of such an axis,
-    and not all in the same.
-    """
-    places: dict[int, list[set[int]]] = {}
-    for layer in graph.layers:
-        for entries in (*layer.incoming, *layer.outgoing):
-            if entries.path == path:
-                held = np.nonzero(entries.index.array >= 0)
-                for axis, found in zip(entries.axes, held, strict=True):
-                    places.setdefault(axis, []).append(set(found.tolist()))
-    return tuple(
-        axis
-        for axis, found in sorted(places.items())
-        if all(len(each) == 1 for each in found) and len(set().union(*found)) > 1
-    )
+    """The axes of a parameter array along which members or blocks lie, ascending; () without any:
+    `NeuronGraph.stacked`."""
+    return dict(graph.stacked).get(path, ())
 
 
 def by_member(graph: NeuronGraph, entries: Entries) -> tuple[Entries, ...]:
@@ -352,8 +341,9 @@ def by_member(graph: NeuronGraph, entries: Entries) -> tuple[Entries, ...]:
         at = np.indices(index.shape)[along]
         is_here = (at == np.reshape(place, (-1, *[1] * index.ndim))).all(axis=0) & (index >= 0)
         if is_here.any():
-            own = np.where(is_here, index - index[is_here].min(), -1)
-            found.append(dataclasses.replace(entries, index=IndexMap.of(own)))
+            numbers = np.searchsorted(np.unique(index[is_here]), index)
+            own = IndexMap.of(np.where(is_here, numbers, -1))
+            found.append(dataclasses.replace(entries, index=own))
     return tuple(found)
 
 

@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import check, check_number
-from dormant.graph import NeuronGraph, ParameterTree, check_graph
+from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, check_training
-from dormant.interventions.moments import reset_entries
+from dormant.interventions.moments import reset_entries, trained_places
 from dormant.interventions.recycling import entry_masks
-from dormant.interventions.structures import trained_part
 
 # masks {layer: (H,) bool} -> for every parameter a bool mask broadcastable to its shape
 EntriesOfMasks = Callable[[dict[str, jax.Array]], Any]
@@ -94,8 +93,7 @@ def blending(
         drawn = parameters.unflatten(parameters.leaves("fresh", init(key)))
         blended, whole = blended_entries(masks), redrawn_entries(masks)
         if keep:
-            trained = _places(parameters, trained_part(optimizer, graph, opt_state)[1])
-            blended = _at(trained, blended)
+            blended = _at(trained_places(optimizer, graph, opt_state), blended)
         entries = jax.tree.map(jnp.logical_or, blended, whole)
         new = jax.tree.map(
             lambda is_whole, new, old: jnp.where(is_whole, _like(new, old), blend(new, old)),
@@ -123,12 +121,6 @@ def blending(
 
     hidden = tuple(name for name in graph.names if name in {*chosen, *anew})
     return Action(hidden, act, mirror=mirror)
-
-
-def _places(parameters: ParameterTree, take: Callable[[Any], Any]) -> frozenset[int]:
-    """Which leaves of a tree like the parameters are in the part that `take` takes."""
-    count = parameters.treedef.num_leaves
-    return frozenset(jax.tree.leaves(take(jax.tree.unflatten(parameters.treedef, range(count)))))
 
 
 def _at(places: Collection[int], entries: Any) -> Any:

@@ -120,6 +120,25 @@ def reset_entries(
     return rewrap_as(made, opt_state)
 
 
+def trained_places(
+    optimizer: optax.GradientTransformation, graph: NeuronGraph, opt_state: Any
+) -> frozenset[int]:
+    """The places, among the leaves of the graph's parameters, of those that the optimizer's state
+    is of; all of them where it keeps none of any."""
+    taken = trained_part(optimizer, graph, opt_state)[1]
+    numbers = jax.tree.unflatten(graph.parameters.treedef, range(len(graph.parameters.shapes)))
+    part = taken(numbers)
+    # Of each a length of its own, by which its moments are known.
+    marked = jax.tree.map(lambda n: jax.ShapeDtypeStruct((_MARK + n,), jnp.float32), part)
+    try:
+        shapes = {leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(optimizer.init, marked))}
+    except Exception:  # of an optimizer that needs matrices
+        shapes = set()
+    every = jax.tree.leaves(part)
+    return frozenset([n for n in every if (_MARK + n,) in shapes] or every)
+
+
+_MARK = 100_003
 # Their states mix what belongs to several entries: an accumulator for each axis, one vector of all
 # parameters, the last steps and their products, what a line search found along all of them.
 _MIXED = frozenset(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dormant.checks import check, check_key, is_number
+from dormant.checks import ConfigurationError, check, check_key, is_number
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
 from dormant.interventions.measures import NetworkMetrics
@@ -105,9 +105,12 @@ class InterventionState(NamedTuple):
 
 def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:
     check_key("key", key)
-    said = "False, as a report says NaN of what has not been measured (docs/faq.md)"
     flag = "jax_debug_nans"
-    check(not getattr(jax.config, flag), flag, said, True)
+    if getattr(jax.config, flag):
+        raise ConfigurationError(
+            f"`{flag}` must be False, as a report says NaN of what has not been measured"
+            " (docs/faq.md); got True"
+        )
     count = len(taus)
 
     def undefined(*shape: int) -> jax.Array:

@@ -36,10 +36,10 @@ def weight_reinitialization(
 ) -> Action:
     """Redraws the weights of least utility (Hernandez-Garcia et al. 2025, arXiv:2508.00212).
 
-    Utilities are compared within each kernel, of an ensemble each member's. Biases and
-    normalization parameters stay, which the paper redraws too. The optimizer's moments of
-    redrawn weights are reset. Meant for `parts.whole_layers()`; the masks that it returns are
-    of the neurons with an incoming weight redrawn. Outputs change.
+    Utilities are compared within each kernel, of an ensemble each member's (see
+    `NeuronGraph.stacked`). Biases and normalization parameters stay, which the paper redraws too.
+    The optimizer's moments of redrawn weights are reset. Meant for `parts.whole_layers()`; the
+    masks that it returns are of the neurons with an incoming weight redrawn. Outputs change.
 
     Args:
       graph: the network's neuron graph.

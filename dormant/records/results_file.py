@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from dormant.records.results import NOT_WHOLE
+
 COLUMNS = (
     "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
 )  # fmt: skip
@@ -32,6 +34,7 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
       ValueError: it is none that a report wrote, or a line of it was changed or cut off.
     """
     found: dict[tuple[str, ...], RunEnd] = {}
+    partial: set[tuple[str, ...]] = set()
     where = str(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -47,7 +50,9 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
             for name in row.keys() - _NAMES:
                 if row[name] and not math.isfinite(float(row[name])):
                     raise ValueError(f"its {name} is no finite number")
-            if row.get(STATUS):
+            if row.get(STATUS) in NOT_WHOLE:
+                partial.add(key)
+            if not row["agent_step"] and key in partial:
                 continue
             step, before = float(row["agent_step"]), found.get(key, RunEnd(-1, -1)).last
             if step <= before:
@@ -57,4 +62,4 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
             raise ValueError("it has no end, and may be cut off")
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{where}: {error}") from error
-    return found
+    return {key: end for key, end in found.items() if key not in partial}

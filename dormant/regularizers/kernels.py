@@ -112,7 +112,7 @@ def transform_kernels(
 
 def kernels_of(graph: NeuronGraph, output_layers: bool) -> tuple[Kernel, ...]:
     """The kernels that feed the hidden layers, and the output layers too; shared ones once, and of
-    an ensemble each member's."""
+    an ensemble each member's: of one with hidden layers of its own, see `NeuronGraph.stacked`."""
     check_graph(graph)
     check_flag("output_layers", output_layers)
     shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))

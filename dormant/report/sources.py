@@ -252,10 +252,18 @@ def _of_run_folders(planned: Sequence[PlannedRun], root: Path) -> Collection:
 
 def _of_source(source: Source, name: str, root: Path | None, numbered: bool = False) -> Collection:
     """Of runs without a plan: each is as long as the longest of its method and game."""
-    runs, notes = _with_one_name(source.runs)
+    absent = [(reading.result, reading.absence) for reading in source.absent if reading.absence]
+    planned = [*map(_as_planned, source.runs), *(absence.run for _, absence in absent)]
+    named, notes = _with_one_name(planned)
+    runs = [run._replace(method=own.method, game=own.game)
+            for run, own in zip(source.runs, named, strict=False)]  # fmt: skip
     _check_different((run, str(run.folder or name)) for run in runs)
     found = [(_as_planned(run), Reading(run, None)) for run in runs]
-    found += [(reading.absence.run, reading) for reading in source.absent if reading.absence]
+    whole = {_key(run) for run in runs}
+    for run, (result, absence) in zip(named[len(runs) :], absent, strict=True):
+        if _key(run) not in whole:  # else it was made again
+            result = result and result._replace(method=run.method, game=run.game)
+            found.append((run, Reading(result, absence._replace(run=run))))
     source = source._replace(notes=(*source.notes, *notes))
     return _without_plan(found, name, root, source, numbered)
 
@@ -375,11 +383,15 @@ def _csv_files(root: Path, columns: Columns) -> Source:
             read.append((path, found))
             notes += found.notes
     _check_different((run, path.name) for path, source in read for run in source.runs)
-    absent = [reading for _, source in read for reading in source.absent]
     taus = {source.tau for _, source in read}
     tau = taus.pop() if len(taus) == 1 else DEFAULT_TAU
     runs = [at_tau(run, source.tau, tau) for _, source in read for run in source.runs]
     warnings = [warning for _, source in read for warning in source.warnings]
+    absent = [
+        reading._replace(result=reading.result and at_tau(reading.result, source.tau, tau))
+        for _, source in read
+        for reading in source.absent
+    ]
     return Source(runs, tuple(absent), tuple(notes), tuple(warnings), tau)
 
 

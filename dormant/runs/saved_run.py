@@ -190,10 +190,14 @@ def operative_settings() -> dict[str, str]:
 
 def _unwritten_defaults(selector: str) -> list[str]:
     configurable = gin.config._REGISTRY[selector]
+    try:
+        parameters = inspect.signature(configurable.wrapped).parameters
+    except (TypeError, ValueError):  # of a builtin
+        return []
     allowed, denied = configurable.allowlist, configurable.denylist or ()
     return [
         name
-        for name, parameter in inspect.signature(configurable.wrapped).parameters.items()
+        for name, parameter in parameters.items()
         if parameter.default is not inspect.Parameter.empty
         and not gin.config._is_literally_representable(parameter.default)
         and (not allowed or name in allowed)

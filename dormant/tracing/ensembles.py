@@ -1,9 +1,12 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""Which neurons of a layer belong to which member of an ensemble."""
+"""Which neurons of a layer belong to which member of an ensemble, and which arrays hold members."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from dormant.graph import Entries, Layer
 from dormant.tracing.structure import Structure
 
 
@@ -58,3 +61,28 @@ def _coordinate(index: np.ndarray, axis: int, neurons: int) -> np.ndarray | None
     coordinate[flat[flat >= 0]] = places[flat >= 0]
     unique = (coordinate[flat[flat >= 0]] == places[flat >= 0]).all()
     return coordinate if unique else None
+
+
+def stacked_arrays(
+    layers: Sequence[Layer], output_incoming: Sequence[tuple[Entries, ...]]
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """What `NeuronGraph.stacked` is of these layers.
+
+    Along such an axis lies everything that the array feeds, and every hidden layer that it feeds
+    or that reads it there lies in one place, not all in the same.
+    """
+    fed: dict[str, list[set[int]]] = {}
+    places: dict[tuple[str, int], list[set[int]]] = {}
+    for entries in (*(each for layer in layers for each in layer.incoming),
+                    *(each for layer in output_incoming for each in layer)):  # fmt: skip
+        fed.setdefault(entries.path, []).append(set(entries.axes))
+    for entries in (each for layer in layers for each in (*layer.incoming, *layer.outgoing)):
+        held = np.nonzero(entries.index.array >= 0) if entries.axes else ()
+        for axis, found in zip(entries.axes, held, strict=True):
+            places.setdefault((entries.path, axis), []).append(set(np.unique(found).tolist()))
+    axes: dict[str, tuple[int, ...]] = {}
+    for (path, axis), held_by in sorted(places.items()):
+        is_one_each = all(len(each) == 1 for each in held_by) and len(set().union(*held_by)) > 1
+        if is_one_each and all(axis in each for each in fed.get(path, [set()])):
+            axes[path] = (*axes.get(path, ()), axis)
+    return tuple(axes.items())

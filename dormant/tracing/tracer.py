@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from dormant.checks import as_names, check, check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
 from dormant.tracing.connections import TraceError
+from dormant.tracing.ensembles import stacked_arrays
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
 from dormant.tracing.layers import Analysis, SitesOfParts, build_layers
@@ -83,6 +84,7 @@ def trace(
         measure,
         analysis.output_incoming,
         analysis.in_no_layer,
+        stacked_arrays(analysis.layers, analysis.output_incoming),
     )
 
 

@@ -226,3 +226,64 @@ def test_the_method_acts_when_due():
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         parts.orthogonalization(traced("mlp"), ADAM, **options)
+
+
+def orthogonalized(apply, params, *inputs, layers="all", graph=None):
+    graph = graph or dormant.trace(apply, params, *inputs)
+    action = parts.orthogonalization(graph, SGD, layers=layers, iterations=60)
+    masks = {layer.name: jnp.ones(layer.neurons, bool) for layer in graph.layers}
+    return jax.jit(action.act)(params, SGD.init(params), masks, KEY, (), {})[0]
+
+
+def drawn(**shapes):
+    random = np.random.default_rng(3)
+    return {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_a_kernel_that_sums_over_stacked_layers_is_one_matrix():
+    def joined(p, x):
+        h = jnp.stack([jax.nn.relu(x @ p["a"]), jnp.tanh(x @ p["b"])])
+        return jax.nn.relu(jnp.einsum("nbh,nhk->bk", h, p["v"])) @ p["out"]
+
+    params = drawn(a=(4, 6), b=(4, 6), v=(2, 6, 5), out=(5, 2))
+    found = orthogonalized(joined, params, jnp.ones((5, 4)))
+    wanted = expected(params["v"].reshape(12, 5).astype(np.float64), polar)
+    np.testing.assert_allclose(found["v"].reshape(12, 5), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_layer_of_one_neuron_is_taken_as_it_is():
+    """Its kernel has no axis along which neurons lie."""
+
+    def gated(p, x):
+        return jax.nn.relu(x @ p["w"]) * jax.nn.sigmoid(x @ p["gate"]) @ p["out"]
+
+    params = drawn(w=(4, 6), gate=(4, 1), out=(6, 2))
+    found = orthogonalized(gated, params, jnp.ones((5, 4)))
+    wanted = expected(params["gate"].astype(np.float64), polar)
+    np.testing.assert_allclose(found["gate"], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_member_that_was_selected_is_taken_as_in_the_whole_graph():
+    def member(p, x):
+        return jax.nn.relu(x @ p["w"]) @ p["out"]
+
+    params = drawn(w=(3, 4, 6), out=(3, 6, 2))
+    apply = jax.vmap(member, (0, None))
+    graph = dormant.trace(apply, params, jnp.ones((5, 4)))
+    found = orthogonalized(apply, params, graph=graph.select("w[1]"), layers=["w[1]"])
+    wanted = expected(params["w"][1].astype(np.float64), polar)
+    np.testing.assert_allclose(found["w"][1], wanted, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(found["w"][0], params["w"][0])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_members_may_lie_along_any_axis(axis):
+    def member(p, x):
+        return jax.nn.relu(x @ p["w"]) @ p["out"]
+
+    params = drawn(w=(3, 4, 6), out=(3, 6, 2))
+    moved = {name: np.moveaxis(leaf, 0, axis) for name, leaf in params.items()}
+    found = orthogonalized(jax.vmap(member, (axis, None)), moved, jnp.ones((5, 4)))
+    for name, leaf in params.items():
+        wanted = np.stack([expected(each.astype(np.float64), polar) for each in leaf])
+        np.testing.assert_allclose(np.moveaxis(found[name], axis, 0), wanted, rtol=1e-3, atol=1e-4)

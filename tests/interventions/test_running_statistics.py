@@ -325,24 +325,51 @@ def test_an_optimizer_that_intervenes_is_given_parameters_alone_and_says_so():
         optimizer.update(params, optimizer.init(params), params, inputs=X)
 
 
+def frozen_statistics(variables):
+    return {name: jax.tree.map(lambda _, name=name: name, each) for name, each in variables.items()}
+
+
+OF_PARTS = {
+    "of the parameters": (optax.adam(1e-2), lambda variables: variables["params"]),
+    "multi_transform": (
+        optax.multi_transform(
+            {"params": optax.adam(1e-2), "batch_stats": optax.set_to_zero()}, frozen_statistics
+        ),
+        lambda variables: variables,
+    ),
+    "masked": (
+        optax.masked(
+            optax.adam(1e-2), lambda v: jax.tree.map(lambda name: name == "params",
+                                                     frozen_statistics(v))
+        ),
+        lambda variables: variables,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("of", OF_PARTS)
 @pytest.mark.parametrize("noise", ["init", "normal"])
-def test_what_shrinks_and_perturbs_weights_leaves_statistics(noise):
+def test_what_shrinks_and_perturbs_weights_leaves_statistics(noise, of):
     """A variance that normal noise is added to may be below 0."""
     graph = dormant.trace(lambda found, x: evaluate(found, x), variables(), X)
-    adam, before = optax.adam(1e-2), variables()
+    (adam, part), before = OF_PARTS[of], variables()
     method = dormant.interventions.shrink_and_perturb(graph, init, adam, period=1, noise=noise)
-    opt_state = adam.init(before["params"])
+    opt_state = adam.init(part(before))
     after, *_ = jax.jit(method.update)(before, opt_state, method.init(KEY), X)
     assert same_bits(after["batch_stats"], before["batch_stats"])
     for layer in ("Dense_0", "Dense_1"):
         assert (after["params"][layer]["kernel"] != before["params"][layer]["kernel"]).any()
     assert jnp.isfinite(evaluate(after, X)).all()
-    # What draws layers anew draws their statistics too.
+
+
+def test_what_draws_layers_anew_draws_their_statistics_too():
+    graph = dormant.trace(lambda found, x: evaluate(found, x), variables(), X)
+    adam, before = optax.adam(1e-2), variables()
     reset = dormant.intervene(
         graph,
         selection=dormant.parts.whole_layers(),
         action=dormant.parts.redrawing(graph, init, adam, layers="all"),
         when=dormant.parts.every(1),
     )
-    after, *_ = jax.jit(reset.update)(before, opt_state, reset.init(KEY), X)
+    after, *_ = jax.jit(reset.update)(before, adam.init(before["params"]), reset.init(KEY), X)
     assert same_bits(after["batch_stats"], init(KEY)["batch_stats"])

@@ -249,6 +249,34 @@ def test_csv_says_what_is_not_whole(tmp_path):
     assert any("whole" in note for note in again.notes)
 
 
+def test_a_run_that_was_made_again_takes_the_place_of_the_one_that_failed(tmp_path):
+    header = "method,game,seed,agent_step,return,status\n"
+    failed = "DQN,ALE/Breakout-v5,1,10,1,failed\nDQN,ALE/Breakout-v5,2,,,not started\n"
+    (tmp_path / "a.csv").write_text(
+        f"{header}DQN,ALE/Breakout-v5,0,10,1,\nDQN,ALE/Breakout-v5,0,20,1,\n{failed}", "utf-8"
+    )
+    (tmp_path / "b.csv").write_text(
+        "method,game,seed,agent_step,return\nDQN,Breakout,1,10,1\nDQN,Breakout,1,20,2\n", "utf-8"
+    )
+    found = read_folder(tmp_path)
+    name = "ALE/Breakout-v5"
+    assert {(run.seed, run.game) for run in found.runs} == {(0, name), (1, name)}
+    assert [(each.run.seed, each.run.game, each.status) for each in found.absent] == [
+        (2, name, "not started")
+    ]
+    write_csv([*found.runs, *found.partial], tmp_path / "all.csv", found.absent)
+    again = read_folder(tmp_path / "all.csv")
+    assert [run[:5] for run in again.runs] == [run[:5] for run in found.runs]
+
+
+def test_one_line_that_says_so_makes_a_run_absent_for_all_that_read_it(tmp_path):
+    path = tmp_path / "x.csv"
+    lines = ["DQN,,Pong,0,10,1,", "DQN,,Pong,0,20,1,failed", "DQN,,Pong,1,20,1,finished"]
+    path.write_text("method,setting,game,seed,agent_step,return,status\n" + "\n".join(lines) + "\n")
+    assert [run.seed for run in read_folder(path).runs] == [1]
+    assert [key[-1] for key in run_ends(path)] == ["1"]
+
+
 @pytest.mark.parametrize(
     ("status", "error", "problem"),
     [

@@ -118,6 +118,11 @@ def test_settings_are_read_whole():
     assert eval(found["made.long"]) == gin.query_parameter("made.long")
 
 
+def test_a_builtin_that_gin_calls_has_no_defaults_to_name():
+    gin.external_configurable(dict, name="settings_of_mine", module="tests")()
+    assert not [name for name in operative_settings() if name.startswith("settings_of_mine")]
+
+
 def test_a_function_in_place_of_the_default_is_another_setting(tmp_path):
     run(opened(tmp_path / "default", settings=SETTINGS | {"Agent.schedule": ITS_DEFAULT}), 0)
     with pytest.raises(ConfigurationError, match=r"`Agent.schedule` must be its default.*@flat$"):
