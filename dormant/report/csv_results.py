@@ -1,11 +1,9 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""Results as CSV, a line for each iteration of each run: what a report writes and reads again, and
-what W&B, openrlbenchmark, CleanRL and SB3 export."""
+"""Results from CSV, a line for each iteration of each run: what a report writes, and what W&B,
+openrlbenchmark, CleanRL and SB3 export."""
 
 import csv
-import io
-import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +15,6 @@ import numpy as np
 from dormant.checks import shown
 from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
 from dormant.records.per_iteration import FURTHER_COLUMNS, TAUS, dormant_column
-from dormant.records.reading import LARGEST
 from dormant.records.results import NOT_WHOLE, Absence, Reading, RunResult, Source
 from dormant.records.results_file import COLUMNS, STATUS
 from dormant.report.columns import (
@@ -29,11 +26,11 @@ from dormant.report.columns import (
     option,
     plain_name,
 )
+from dormant.report.csv_sheets import Sheet, number_of, read_sheet
 from dormant.report.names import one_name, spelled
 from dormant.report.scores import one_name_of_each
-from dormant.report.tables import inert, not_inert
+from dormant.report.tables import not_inert
 
-_DELIMITERS = (",", ";", "\t")
 _NOTHING = {"", "nan", "na", "n/a", "<na>", "none", "null"}  # as pandas writes and reads it
 # Of names, which people do call "none" or "null".
 _NO_NAME = {"", "nan", "n/a", "<na>"}
@@ -47,16 +44,6 @@ _WHAT_IS_LEFT_OPEN = (
 
 class ForeignFile(ValueError):
     """A file that is no table of results, as far as is known of its columns."""
-
-
-class _Sheet(NamedTuple):
-    """A table as text."""
-
-    path: str | Path
-    header: list[str]
-    lines: list[tuple[str, list[str]]]  # ("FILE, line N", as many fields as the header)
-    constants: dict[str, str]  # what its first line says of all others
-    warnings: list[str]
 
 
 class _Layout(NamedTuple):
@@ -82,43 +69,6 @@ class _Point(NamedTuple):
     status: str  # "" of a whole run
 
 
-def write_csv(
-    results: Iterable[RunResult], path: str | Path, absent: Sequence[Absence] = ()
-) -> None:
-    """Writes the curves of all runs, and what else was measured in any of them; what `read_csv`
-    reads is the same to the digit.
-
-    Args:
-      results: whole runs, and others as far as they came.
-      path: of the file.
-      absent: which runs are not whole; one that is not among the results has a line without steps.
-    """
-    results, text = list(results), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    further = [name for name in FURTHER_COLUMNS if any(name in run.measured for run in results)]
-    statuses = {absence.run[1:6]: absence.status for absence in absent}
-    header = [*COLUMNS, *further, *([STATUS] if statuses else [])]
-    writer.writerow(header)
-
-    def write(run: RunResult | PlannedRun, labels: tuple, *points: Iterable[float]) -> None:
-        method, setting, game = map(inert, (run.method, run.setting, run.game))
-        head = [method, setting, _text(run.value), game, run.seed]
-        end = [statuses.pop(labels, "")] if STATUS in header else []
-        middle = len(header) - len(head) - len(end)
-        for point in points or [[math.nan] * middle]:
-            writer.writerow([*head, *map(_text, point), *end])
-
-    for run in results:
-        nothing = np.full(len(run.agent_steps), math.nan)
-        more = [run.measured.get(name, nothing) for name in further]
-        points = zip(run.agent_steps, run.returns, run.dormant_percent, *more, strict=True)
-        write(run, run[:5], *points)
-    for absence in absent:
-        if absence.run[1:6] in statuses:
-            write(absence.run, absence.run[1:6])
-    Path(path).write_text(text.getvalue(), encoding="utf-8")
-
-
 def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Source:
     """Reads runs from a CSV file with the columns `COLUMNS`, in the order of their first lines.
 
@@ -140,7 +90,7 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         a run's steps do not rise; the message names the file and the line.
     """
     try:
-        sheet = _sheet(path)
+        sheet = read_sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
     sheet, named = _with_numbered_runs(sheet, columns, number)
@@ -229,65 +179,7 @@ def _result(labels: _Labels, rows: np.ndarray, layout: _Layout) -> RunResult:
     return RunResult(*labels, steps, returns, percents, measured=measured)
 
 
-def _sheet(path: str | Path) -> _Sheet:
-    """All lines, each with as many fields as the header."""
-    text = Path(path).read_bytes().decode("utf-8-sig")
-    warnings, constants, skipped = [], {}, 0
-    if text and not text.endswith(("\n", "\r")):
-        last = text.splitlines()[-1]
-        number = text.count("\n") + 1
-        warnings.append(
-            f"{path}, line {number}: the last line has no line end and may be cut off: {last[:80]}"
-        )
-    # A blank line, or what tells Excel the delimiter.
-    while (first := text.partition("\n")[0]) != text and (
-        not first.strip() or re.fullmatch(r'"?sep=.?"?', first.strip(), re.IGNORECASE)
-    ):
-        text, skipped = text.partition("\n")[2], skipped + 1
-    if text.startswith("#"):  # SB3's monitor says there what the environment is
-        first, _, text = text.partition("\n")
-        skipped, constants = skipped + 1, _monitor(first)
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True,
-                      strict=True)  # fmt: skip
-    header = [name.strip() for name in next(rows, [])]
-    lines = []
-    for fields in rows:
-        if not any(field.strip() for field in fields) and len(fields) < 2:
-            continue  # a blank line
-        where = f"{path}, line {rows.line_num + skipped}"
-        if len(fields) != len(header):
-            why = "a comma in a number?" if len(fields) > len(header) else "is it cut off?"
-            raise ValueError(
-                f"{where} must have the {len(header)} fields of the header; got {len(fields)}"
-                f" ({why}): {delimiter.join(fields)[:80]}"
-            )
-        lines.append((where, fields))
-    if constants and "r" in header and "l" in header:
-        return _of_episodes(_Sheet(path, header, lines, constants, warnings))
-    return _Sheet(path, header, lines, constants, warnings)
-
-
-def _monitor(line: str) -> dict[str, str]:
-    try:
-        said = json.loads(line.removeprefix("#"))
-    except ValueError:
-        return {}
-    game = said.get("env_id") if isinstance(said, dict) else None
-    return {"game": game} if isinstance(game, str) else {"game": ""}
-
-
-def _of_episodes(sheet: _Sheet) -> _Sheet:
-    """A line an episode, whose length `l` becomes the steps until its end; `r` is its return."""
-    at, step, lines = sheet.header.index("l"), 0.0, []
-    for where, fields in sheet.lines:
-        step += _number(fields[at], "l", where, least=0)
-        lines.append((where, [*fields[:at], repr(step), *fields[at + 1 :]]))
-    return sheet._replace(lines=lines)
-
-
-def _with_numbered_runs(sheet: _Sheet, columns: Columns, number: int) -> tuple[_Sheet, list[str]]:
+def _with_numbered_runs(sheet: Sheet, columns: Columns, number: int) -> tuple[Sheet, list[str]]:
     """The seeds of a column that `columns` calls seed and that holds names of runs alone.
 
     They are what all names tell, and method and game with them, or else numbers from `number` on.
@@ -313,7 +205,7 @@ def _with_numbered_runs(sheet: _Sheet, columns: Columns, number: int) -> tuple[_
     return sheet._replace(header=[*sheet.header, *added], lines=lines), notes
 
 
-def _layout(sheet: _Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
+def _layout(sheet: Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
     """Where everything is, and what has to be said of it."""
     plain = [plain_name(name) for name in sheet.header]
     places: dict[str, int] = {}
@@ -409,12 +301,14 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
     for name in ("method", "game"):
         if _is_nothing(row[name], _NO_NAME):
             raise ValueError(f"{where}: {name} must be given; got {row[name]!r}")
-    seed = _number(row["seed"], "seed", where)
+    seed = number_of(row["seed"], "seed", where)
     if seed != int(seed):
         raise ValueError(f"{where}: seed must be a whole number; got {row['seed']!r}")
 
     def optional(name: str, *limits: float) -> float:
-        return math.nan if _is_nothing(row.get(name)) else _number(row[name], name, where, *limits)
+        return (
+            math.nan if _is_nothing(row.get(name)) else number_of(row[name], name, where, *limits)
+        )
 
     status = (row.get(STATUS) or "").strip()
     status = status if status in NOT_WHOLE else ""
@@ -424,14 +318,14 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
     labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
     if status and _is_nothing(row["agent_step"]):
         return _Point(where, labels, (), status)
-    step = columns.agent_steps(_number(row["agent_step"], "agent_step", where, least=0))
+    step = columns.agent_steps(number_of(row["agent_step"], "agent_step", where, least=0))
     values = (step, optional("return"), optional("dormant_percent", 0, 100))
     limits = {name: (0.0, 100.0) for name in further if name.startswith("dormant_percent")}
     more = (optional(name, *limits.get(name, ())) for name in further)
     return _Point(where, labels, (*values, *more), status)
 
 
-def _may_have_decimal_commas(sheet: _Sheet, layout: _Layout) -> bool:
+def _may_have_decimal_commas(sheet: Sheet, layout: _Layout) -> bool:
     """Whether two columns may be one number, "12,5" in a table without percentages."""
     first, second = (layout.places.get(name, -2) for name in ("return", "dormant_percent"))
     return second == first + 1 and all(
@@ -452,23 +346,5 @@ def _is_number_or_nothing(text: str) -> bool:
     return True
 
 
-def _number(
-    text: str, name: str, where: str, least: float = -LARGEST, most: float = LARGEST
-) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{where}: {name} must be a finite number; got {text!r}")
-    if not least <= number <= most:
-        raise ValueError(f"{where}: {name} must be from {least:g} to {most:g}; got {text!r}")
-    return number
-
-
 def _names(header: Sequence[Any]) -> str:
     return shown(", ".join(header))
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(float(value))

@@ -14,7 +14,7 @@ from dormant.records.lease import Lease
 from dormant.records.results import Collection
 from dormant.report.bootstrap import DEFAULT, Bootstrap
 from dormant.report.charts import Chart, all_charts, layers_of_games
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.figures import draw
 from dormant.report.looks import Looks

@@ -10,7 +10,7 @@ import pytest
 from rliable import library, metrics
 
 from dormant.report.bootstrap import Bootstrap
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.dopamine_results import read_baselines
 from dormant.report.scores import normalized
 from dormant.report.sources import read_folder

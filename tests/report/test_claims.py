@@ -11,7 +11,7 @@ from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report.bootstrap import Bootstrap, Interval
 from dormant.report.claims import main, short, tables
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.scores import normalized
 from dormant.report.tables import markdown
 from dormant.report.verdicts import (

@@ -7,7 +7,7 @@ import pytest
 
 from dormant.records.results import RunResult
 from dormant.report.command_line import main
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.sources import read_folder, with_others
 from dormant.report.statistics import Statistics

@@ -12,7 +12,8 @@ import pytest
 
 from dormant.measures import BY_NAME, CATALOG
 from dormant.records.results import RunResult
-from dormant.report.csv_results import read_csv, write_csv
+from dormant.report.csv_results import read_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.pages import (
     advice,
     every_intervention,

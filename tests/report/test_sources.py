@@ -14,7 +14,7 @@ from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.results_file import run_ends
 from dormant.records.run_folders import UNKNOWN_GAME
 from dormant.report.bootstrap import Bootstrap
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.sources import read_folder
 from dormant.report.writing import write_report
 from tests.report.hostile_runs import events, planned_runs, write_run

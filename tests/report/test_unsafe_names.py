@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dormant.records.results import RunResult
-from dormant.report.csv_results import read_csv, write_csv
+from dormant.report.csv_results import read_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.tables import Table, csv_text, markdown
 
 UNSAFE = ("=1+1", "+x", "-2+3", "@SUM(A1)", " =1", "'=1", "\t=1", "-cmd|' /C calc'!A0")

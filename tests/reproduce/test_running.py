@@ -17,7 +17,7 @@ import pytest
 from dormant.records.experiment_file import ExperimentFile, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE
 from dormant.records.run_folders import read_planned
-from dormant.report.csv_results import write_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.sources import read_folder
 from dormant.reproduce import catalog, running
 from dormant.reproduce.command_line import main
