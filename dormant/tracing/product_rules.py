@@ -157,12 +157,8 @@ def _new_layer(
     owners = product.columns()
     if number in state.known_sums:
         owners = lb.compact(lb.renumber(owners, state.known_sums[number].numbers))
-    columns = tuple(
-        _kernel_entries(state, kernel, leaf, owners)._replace(
-            window=_window(state, kernel, leaf, product)
-        )
-        for leaf in leaves
-    )
+    entries = (_kernel_entries(state, kernel, leaf, owners) for leaf in leaves)
+    columns = tuple(each._replace(window=_window(state, kernel, each, product)) for each in entries)
     mixed = any(label is not None and label.mixing for label in leaves.values())
     neurons, found, starts = product.neurons, product.outputs(), output
     if number in state.known_sums:
@@ -178,17 +174,31 @@ def _new_layer(
 
 
 def _window(
-    state: PropagationState, kernel: int, leaf: int, product: DotGeneral | Convolution
+    state: PropagationState, kernel: int, entries: EntryMap, product: DotGeneral | Convolution
 ) -> tuple[int, ...]:
-    """The axes of a parameter array along which the positions of a convolution lie."""
-    if isinstance(product, DotGeneral) or kernel in state.chosen:
+    """The axes of a parameter array along which the positions of a convolution lie, also of one
+    that is computed as a product with patches: whose kernel has rows for positions and inputs."""
+    if kernel in state.chosen:
         return ()
-    own = product.kernel_axes
-    label = state.leaves_of[kernel][leaf]
+    label = state.leaves_of[kernel][entries.leaf]
+    if isinstance(product, Convolution):
+        axes = [a for a in range(len(product.kernel_shape)) if a not in product.kernel_axes]
+        return tuple(axes) if label is None else _axes_along(state, entries.leaf, label, axes)
     if label is None:
-        return tuple(axis for axis in range(len(product.kernel_shape)) if axis not in own)
-    positions = [0 if axis in own else slice(None) for axis in range(label.index.ndim)]
-    entries = np.unique(label.index[tuple(positions)])
+        return ()
+    for axis in product.contract[product.side]:
+        rows = _axes_along(state, entries.leaf, label, [axis])
+        if len(rows) > 1:  # the inputs lie next to the outputs, as in every usual layout
+            return rows[:-1] if max(entries.axes, default=0) > rows[-1] else rows[1:]
+    return ()
+
+
+def _axes_along(
+    state: PropagationState, leaf: int, label: Label, axes: Sequence[int]
+) -> tuple[int, ...]:
+    """The axes of a parameter array along which lies what a value holds of it along its own."""
+    at = tuple(slice(None) if axis in axes else 0 for axis in range(label.index.ndim))
+    entries = np.unique(label.index[at])
     shape = state.program.shapes[state.program.parameters[leaf]]
     places = np.unravel_index(entries[entries >= 0], shape)
     return tuple(axis for axis, found in enumerate(places) if len(np.unique(found)) > 1)
