@@ -200,6 +200,8 @@ def _axes_along(
     at = tuple(slice(None) if axis in axes else 0 for axis in range(label.index.ndim))
     entries = np.unique(label.index[at])
     shape = state.program.shapes[state.program.parameters[leaf]]
+    if not shape:  # one number that scales a kernel
+        return ()
     places = np.unravel_index(entries[entries >= 0], shape)
     return tuple(axis for axis, found in enumerate(places) if len(np.unique(found)) > 1)
 
