@@ -120,6 +120,10 @@ def reset_entries(
     return rewrap_as(made, opt_state)
 
 
+# No array of a state is as long, but for those that are made so.
+_MARK = 100_003
+
+
 def trained_places(
     optimizer: optax.GradientTransformation, graph: NeuronGraph, opt_state: Any
 ) -> frozenset[int]:
@@ -138,7 +142,6 @@ def trained_places(
     return frozenset([n for n in every if (_MARK + n,) in shapes] or every)
 
 
-_MARK = 100_003
 # Their states mix what belongs to several entries: an accumulator for each axis, one vector of all
 # parameters, the last steps and their products, what a line search found along all of them.
 _MIXED = frozenset(

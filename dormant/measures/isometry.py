@@ -2,8 +2,6 @@
 
 """How far a layer's kernel is from an isometry."""
 
-import functools
-import operator
 from collections.abc import Mapping
 
 import jax
@@ -66,11 +64,12 @@ def _columns(kernel: jax.Array, entries: Entries) -> jax.Array | None:
 def _deviation(
     graph: NeuronGraph, leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]
 ) -> jax.Array:
-    members = [by_member(graph, each) for each in layer if each.role == "kernel"]
+    kernels = [each for each in layer if each.role == "kernel"]
+    members = [by_member(graph, each) for each in kernels]
     if len({len(each) for each in members}) > 1:  # some kernels are of all members
-        members = [(each,) for each in layer]
+        members = [(each,) for each in kernels]
     found = [_of_member(leaves, each) for each in zip(*members, strict=True)]
-    return functools.reduce(operator.add, found or [jnp.full((), jnp.nan, jnp.float32)])
+    return jnp.sum(jnp.stack(found)) if found else jnp.full((), jnp.nan, jnp.float32)
 
 
 def _of_member(leaves: Mapping[str, jax.Array], layer: tuple[Entries, ...]) -> jax.Array:

@@ -122,7 +122,9 @@ def _saved(run: RunFolder, number: int, saved: Mapping[str, Any]) -> Saved:
     arrays = dict(_named(learner["params"]))
     kind = "run on the device" if on_device else "run"
     checkpoint = Checkpoint(path, kind, number, arrays)
-    return Saved(checkpoint, saved["settings"], agent_step, learner, replay, on_device, runs)
+    # The rebuilt run takes the other defaults by itself.
+    settings = {name: value for name, value in saved["settings"].items() if value != ITS_DEFAULT}
+    return Saved(checkpoint, settings, agent_step, learner, replay, on_device, runs)
 
 
 def network_of(saved: Saved, rows: int) -> Network:
@@ -182,11 +184,7 @@ def _device_agent(settings: Mapping[str, str]) -> tuple[Any, Any]:
         raise ConfigurationError(
             f"{error}; what rebuilds a run is installed by: pip install 'dormant[vectorized]'"
         ) from error
-    bindings = [
-        f"{name} = {value}"
-        for name, value in settings.items()
-        if name.startswith(_DEVICE) and value != ITS_DEFAULT
-    ]
+    bindings = [f"{name} = {value}" for name, value in settings.items() if name.startswith(_DEVICE)]
     # A line of its own could import a module.
     if any("\n" in binding or "\r" in binding for binding in bindings):
         raise ConfigurationError("the run's settings must be one line each; got one of several")

@@ -306,9 +306,9 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
         raise ValueError(f"{where}: seed must be a whole number; got {row['seed']!r}")
 
     def optional(name: str, *limits: float) -> float:
-        return (
-            math.nan if _is_nothing(row.get(name)) else number_of(row[name], name, where, *limits)
-        )
+        if _is_nothing(row.get(name)):
+            return math.nan
+        return number_of(row[name], name, where, *limits)
 
     status = (row.get(STATUS) or "").strip()
     status = status if status in NOT_WHOLE else ""

@@ -80,7 +80,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     scale = known.scale or experiment.default_scale
     entry = chosen(known)
     check_count("--retries", known.retries, 0, most=_MOST_TRIES)
-    if known.parallel is not None:
+    if known.parallel is not None:  # of whichever engine
         check_count("--parallel", known.parallel, 1)
     check_count("--preemptions", known.preemptions, 0, most=_MOST_TRIES)
     check(known.base_dir != "", "--base_dir", "the name of a folder", known.base_dir)

@@ -186,10 +186,10 @@ def last_record(root: Path, run: PlannedRun) -> LastRecord:
     for line in reversed(lines):
         try:
             record = json.loads(line)
-            reached = min(int(record["agent_step"]), run.agent_steps)
-            step = step or reached
+            at = min(int(record["agent_step"]), run.agent_steps)
+            step = step or at
             if "steps_per_second" in record:
-                return LastRecord(step, float(record["steps_per_second"]), reached)
+                return LastRecord(step, float(record["steps_per_second"]), at)
         # The last line may be in the making, and the first be cut off.
         except (ValueError, KeyError, TypeError, OverflowError):
             continue

@@ -77,6 +77,7 @@ def statuses(folder: Path, experiment: ExperimentFile) -> list[RunStatus]:
 
 
 def _by_their_ends(folder: Path, experiment: ExperimentFile) -> Iterator[RunStatus]:
+    """What run.json and the last records say, without the records before."""
     starting = _starting(folder)
     for run in experiment.runs:
         last = last_record(folder, run)

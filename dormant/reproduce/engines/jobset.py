@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dormant.checks import require, require_count
+from dormant.checks import require
 from dormant.records.files import write_atomically
 from dormant.reproduce.engines.engine import (
     ENGINE_FOLDER,
@@ -237,7 +237,6 @@ def read_pod(known: argparse.Namespace) -> Pod:
     allowed = "CLAIM:PATH, with the absolute path at which the volume is mounted"
     require(bool(claim) and path.startswith("/"), "--volume", allowed, known.volume)
     if known.parallel is not None:
-        require_count("--parallel", known.parallel, 1)
         allowed = "left out with --hosts, as the run of each JobSet is a Job of its own"
         require((known.hosts or 1) == 1, "--parallel", allowed, known.parallel)
     resources = _pairs("--resource", known.resource)

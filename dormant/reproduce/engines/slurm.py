@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dormant.checks import ConfigurationError, require, require_count
+from dormant.checks import ConfigurationError, require
 from dormant.records.files import write_atomically
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task, last_line
 from dormant.reproduce.engines.hosts import HOSTS_OPTION, together
@@ -56,8 +56,6 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     is_here = shutil.which("sbatch") is not None
     require(is_here, "--engine", "slurm only where there is an sbatch", "slurm")
     words, parallel = read_options(options.slurm_options or ()), options.parallel
-    if parallel is not None:
-        require_count("--parallel", parallel, 1)
     count = options.hosts or 1
     return lambda folder, descriptor: Slurm(folder, words, (descriptor,), parallel, count)
 
