@@ -21,7 +21,7 @@ from dormant.interventions.step_counts import (
 from dormant.interventions.structures import (
     as_made_by,
     as_traced,
-    is_masked,
+    owners,
     rewrap_as,
     shapes_of_parameters,
     trained_part,
@@ -43,7 +43,7 @@ def reset_moments(
 
     That is 0 for Adam, the initial accumulator for Adagrad, the new weight for schedule-free's z.
     Works on any optax state by its structure: every copy of the parameter tree in it (first and
-    second moments, traces, accumulated gradients) is found with `optax.tree_utils.tree_map_params`.
+    second moments, traces, accumulated gradients) is found by what `optimizer.init` makes of it.
     Adam's step count is one scalar for the whole tree and is kept, so the next steps of a recycled
     entry are up to about three times the learning rate, six times those of a new optimizer.
     `dormant.per_entry_counts(optimizer)` keeps one count per entry besides, which restarts with the
@@ -84,10 +84,8 @@ def reset_entries(
     """`reset_moments` for any parameter entries: in the parameters' structure, bool masks that are
     broadcastable to the shapes of the arrays."""
 
-    def own_entries(value: Any, mask: jax.Array) -> Any:
-        if is_masked(value):
-            return value
-        return mask if _has_an_entry_each(value, mask) else False
+    def own_entries(value: jax.Array, owner: int) -> Any:
+        return each[owner] if owner >= 0 and _has_an_entry_each(value, each[owner]) else False
 
     def reset(value: jax.Array, initial: jax.Array, mask: Any) -> jax.Array:
         return value if mask is False else jnp.where(mask, initial.astype(value.dtype), value)
@@ -97,19 +95,13 @@ def reset_entries(
         optimizer = per_entry_counts(optimizer)
     _check_handled(optimizer)
     parameters, taken = trained_part(optimizer, graph, opt_state)
-    entries = taken(entries)
     made = as_made_by(optimizer, parameters, opt_state)
+    each = jax.tree.leaves(taken(entries))
     try:
-        masks = optax.tree_utils.tree_map_params(
-            optimizer,
-            own_entries,
-            made,
-            entries,
-            transform_non_params=lambda value: False,
-            is_leaf=is_masked,
-        )
-    except Exception as error:  # of optax, where a state is none that it can place
+        numbers = owners(optimizer, shapes_of_parameters(parameters), made)
+    except Exception as error:  # of an optimizer whose state has no place for each parameter
         raise _not_handled(optimizer) from error
+    masks = jax.tree.map(own_entries, made, numbers)
     if params is None:
         _check_begins_alike(optimizer, parameters, masks)
         zeros = [jnp.zeros(shape, jnp.float32) for shape in parameters.shapes]

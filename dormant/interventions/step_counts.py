@@ -2,6 +2,7 @@
 
 """Step counts of an optimizer, such as Adam's, kept for each parameter entry."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dormant.interventions.structures import check_optimizer, is_masked
+from dormant.interventions.structures import (
+    check_optimizer,
+    is_masked,
+    is_placeholder,
+    owners,
+)
 from dormant.primitives import ELEMENTWISE, apply_primitive, called_body
 
 ADAM_COUNTS = ("keep", "per_entry")
@@ -146,27 +152,31 @@ class Places(NamedTuple):
 
 def find_counts(optimizer: Any, state: optax.OptState, params: Any) -> Places:
     """Finds the counts in a state by structure: a field `count`, a whole number, beside one that
-    mirrors the parameters. `params` may be optax's placeholder for them, a tree without leaves."""
+    mirrors the parameters. `params` may be placeholders for them, also optax's for all of them."""
     kind = type(params)
-    is_placeholder = not jax.tree.leaves(params) and not isinstance(params, dict | list | tuple)
+    leaves = jax.tree.leaves(params)
+    stand_ins = filter(is_placeholder, jax.tree.leaves(params, is_leaf=is_placeholder))
+    is_one = not (leaves or any(stand_ins) or isinstance(params, dict | list | tuple))
 
     def is_leaf(value: Any) -> bool:
-        return is_masked(value) or (is_placeholder and type(value) is kind)
+        return is_masked(value) or is_placeholder(value) or (is_one and type(value) is kind)
 
     paths = [path for path, _ in jax.tree.leaves_with_path(params, is_leaf=is_leaf)]
     parts = {path[:length] for path in paths for length in range(len(path) + 1)}
-    numbers = jax.tree.unflatten(jax.tree.structure(params), range(len(jax.tree.leaves(params))))
     owned = jax.tree.map(lambda value: -1, state)
-    if not is_placeholder:
-        owned = _owners(optimizer, state, numbers)
-    owners, beside = [], set()
+    if leaves:
+        # Where a state does not mirror the parameters, as SM3's and L-BFGS's, it says so in many
+        # ways, and nothing in it is an entry's.
+        with contextlib.suppress(Exception):
+            owned = owners(optimizer, params, state)
+    mirrored, beside = [], set()
     for path, owner in jax.tree.leaves_with_path(owned, is_leaf=is_leaf):
         mirrors = is_leaf(owner) or owner >= 0
         for length in range(len(path)) if mirrors else ():
             if path[length + 1 :] in parts:  # path[length] is then the field
                 beside.add(path[:length])
         if not is_leaf(owner):
-            owners.append(int(owner) if owner >= 0 else None)
+            mirrored.append(int(owner) if owner >= 0 else None)
     counts = [
         place
         for place, (path, leaf) in enumerate(jax.tree.leaves_with_path(state))
@@ -175,23 +185,7 @@ def find_counts(optimizer: Any, state: optax.OptState, params: Any) -> Places:
         and jnp.shape(leaf) == ()
         and jnp.issubdtype(jnp.result_type(leaf), jnp.integer)
     ]
-    return Places(counts, owners)
-
-
-def _owners(optimizer: Any, state: optax.OptState, numbers: Any) -> Any:
-    """The state with the number of the parameter in the place of each leaf, or -1."""
-    try:
-        return optax.tree_utils.tree_map_params(
-            optimizer,
-            lambda value, number: value if is_masked(value) else number,
-            state,
-            numbers,
-            transform_non_params=lambda value: -1,
-            is_leaf=is_masked,
-        )
-    # Where a state does not mirror the parameters, as SM3's and L-BFGS's, it says so in many ways.
-    except Exception:
-        return jax.tree.map(lambda value: -1, state)
+    return Places(counts, mirrored)
 
 
 class _Value(NamedTuple):

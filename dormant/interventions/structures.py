@@ -2,8 +2,10 @@
 
 """Trees of one content in different wrappings, such as arrays and the variables of `flax.nnx`."""
 
+import dataclasses
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -12,7 +14,7 @@ import jax
 import numpy as np
 import optax
 
-from dormant.checks import check, is_pair
+from dormant.checks import check, is_pair, shown
 from dormant.graph import NeuronGraph, ParameterTree, leaf_paths
 
 
@@ -105,6 +107,54 @@ def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
 def is_masked(value: Any) -> bool:
     """Whether it stands for what `optax.masked` leaves out."""
     return isinstance(value, optax.MaskedNode)
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class ParameterPlaceholder:
+    """Stands for one parameter, as a tree without leaves, where an optimizer shows by its `init`
+    what its state is of; with what masks and labels may ask of an array."""
+
+    number: int  # the parameter's place among the leaves
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def is_placeholder(value: Any) -> bool:
+    """Whether it stands for one parameter."""
+    return isinstance(value, ParameterPlaceholder)
+
+
+def owners(optimizer: Any, params: Any, state: optax.OptState) -> Any:
+    """The state with, in the place of each leaf, the number of the parameter that it mirrors, or -1
+    where it mirrors none. Raises what `optimizer.init` or JAX does where it cannot be told.
+
+    As `optax.tree_utils.tree_map_params`, whose one placeholder for the whole tree has no names by
+    which the functions of labels and masks could choose.
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    stand_ins = [
+        ParameterPlaceholder(number, tuple(np.shape(leaf)), jax.dtypes.result_type(leaf))
+        for number, leaf in enumerate(leaves)
+    ]
+
+    def number(kept: Any, value: Any) -> Any:
+        if is_masked(value) or not is_placeholder(kept):
+            return value if is_masked(value) else -1
+        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(value)):
+            raise ValueError(f"several arrays in the place of one parameter: {shown(value)}")
+        return kept.number
+
+    shown_by = optimizer.init(jax.tree.unflatten(treedef, stand_ins))
+    return jax.tree.map(number, shown_by, state, is_leaf=is_placeholder)
 
 
 def trained_part(

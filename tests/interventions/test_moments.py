@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import traverse_util
 
 import dormant
 from tests.small_networks import MLP as SHAPES
@@ -56,6 +57,14 @@ def is_matrix(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+def weights_by_name(params):
+    return {name: name.startswith("w") for name, _ in params.items()}
+
+
+def weights_by_path(params):
+    return traverse_util.path_aware_map(lambda path, leaf: path[-1].startswith("w"), params)
+
+
 # Per optimizer: how to make it, and how many arrays of its state have a parameter's entries.
 OPTIMIZERS = {
     "adam": (lambda: optax.adam(1e-2), 12),
@@ -77,6 +86,8 @@ OPTIMIZERS = {
     "MultiSteps": (lambda: optax.MultiSteps(optax.adam(1e-2), every_k_schedule=2), 18),
     "masked by a tree": (lambda: optax.masked(optax.adam(1e-2), WEIGHTS_ONLY), 6),
     "masked by a function": (lambda: optax.masked(optax.adam(1e-2), is_matrix), 6),
+    "masked by names": (lambda: optax.masked(optax.adam(1e-2), weights_by_name), 6),
+    "masked by paths": (lambda: optax.masked(optax.adam(1e-2), weights_by_path), 6),
     "weight decay in a mask": (
         lambda: optax.adamw(1e-2, weight_decay=1e-3, mask=is_matrix),
         12,

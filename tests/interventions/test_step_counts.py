@@ -33,6 +33,11 @@ def is_matrix(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+def labels_by_name(params):
+    """As optax's documentation of `multi_transform` makes them."""
+    return {name: "first" if name in ("w1", "b1") else "other" for name, _ in params.items()}
+
+
 ENTRYWISE = {
     "adam": lambda: optax.adam(1e-2),
     "adam in bfloat16": lambda: optax.adam(1e-2, mu_dtype=jnp.bfloat16),
@@ -55,6 +60,9 @@ ENTRYWISE = {
     "partition": lambda: optax.partition(
         {"adam": optax.adam(1e-2), "sgd": optax.sgd(1e-2, momentum=0.9)},
         {name: "adam" if name in ("w1", "b1") else "sgd" for name in SHAPES},
+    ),
+    "partition by names": lambda: optax.partition(
+        {"first": optax.adam(1e-2), "other": optax.sgd(1e-2, momentum=0.9)}, labels_by_name
     ),
     "partition without adam": lambda: optax.partition(
         {"adam": optax.adam(1e-2), "sgd": optax.sgd(1e-2)}, dict.fromkeys(SHAPES, "sgd")
