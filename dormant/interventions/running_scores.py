@@ -93,18 +93,22 @@ _BINS_PER_OCTAVE, _BINS = 4, 96
 def inter_firing_score(maximum_age: int = 1_000_000) -> Score:
     """How usual it is for a neuron not to have fired for so long (SNR; Farias & Jozefiak 2025).
 
-    The share of the gaps between a neuron's own firings that were at least as long as the present
-    one. Self-normalized resets act where the age is beyond the (1 - eta)-quantile of the gaps:
-    `parts.below_threshold(eta)` on this score. A neuron fires on a sample where its activation is
-    above 0, of a convolution anywhere in space. The rows of a batch count as samples one after
-    another. Gaps are counted in bins, a quarter of an octave wide; those of the age's own bin count
-    as at least as long. A neuron without any gap yet scores 1 until its age is `maximum_age`.
+    Time passes in batches, as in the released code: a neuron fires where any sample of the batch,
+    in a convolution anywhere in space, has an activation above 0, and where none has it becomes
+    older by the number of samples. A gap is the time from one batch on which it fires to the next.
+    The score is `(1 + longer) / (1 + gaps)`, of all gaps so far and those that are longer than its
+    age: with the one that is added, as is usual in Monte Carlo tests, few gaps reject nothing. It
+    is 1 for a neuron that fires on this batch. Self-normalized resets act where the score is at
+    most eta: `parts.below_threshold(eta)`; after one a neuron is young, but its gaps are kept, with
+    the silence that the reset ended among them.
 
-    It cannot see what a neuron that fires is good for. What it knows is what the scorings have
-    shown: use it with `parts.every(1)`, or read ages as samples that were scored.
+    Gaps are counted in bins, a quarter of an octave wide; all of one bin count as alike. The score
+    cannot see what a neuron that fires is good for. What it knows is what the scorings have shown:
+    use it with `parts.every(1)`, or read ages as samples that were scored.
 
     Args:
       maximum_age: of which no neuron is too young to be dead: it scores 0; in samples, at least 1.
+        It alone finds the neurons that have fired on fewer than about 1 / eta batches.
 
     Raises:
       ValueError: if `maximum_age` is not a whole number >= 1.
@@ -122,18 +126,24 @@ def inter_firing_score(maximum_age: int = 1_000_000) -> Score:
     def measure(graph: NeuronGraph, inputs: ScoreInputs, state: FiringTimes):
         found, ages, gaps = {}, {}, {}
         for name, activation in inputs.activations.items():
-            ages[name], new = _gaps(activation, state.age[name])
-            gaps[name] = state.gaps[name] + new
-            at_least = jnp.arange(_BINS)[None] >= _bin(ages[name])[:, None]
-            total = jnp.sum(gaps[name], axis=-1)
+            samples = activation.shape[0] if activation.ndim > 1 else 1
+            fired = jnp.any(activation.reshape(-1, activation.shape[-1]) > 0, axis=0)
+            # Of a silence that goes on the next batch is the first that may end it.
+            length = _at_most_largest(state.age[name], samples)
+            ages[name] = jnp.where(fired, 0, length)
+            gaps[name] = state.gaps[name] + _in_its_bin(length, fired)
+            next_length = _at_most_largest(ages[name], samples)
+            at_least = jnp.arange(_BINS)[None] >= _bin(next_length)[:, None]
             longer = jnp.sum(jnp.where(at_least, gaps[name], 0.0), axis=-1)
-            share = jnp.where(total > 0, longer / jnp.maximum(total, 1.0), 1.0)
-            share = jnp.where(ages[name] >= maximum_age, 0.0, share)
+            share = (1 + longer) / (1 + jnp.sum(gaps[name], axis=-1))
+            share = jnp.where(ages[name] >= maximum_age, 0.0, jnp.where(fired, 1.0, share))
             found[name] = jnp.where(jnp.all(jnp.isfinite(activation)), share, jnp.nan)
         return found, FiringTimes(ages, gaps)
 
     def reset(state: FiringTimes, masks: dict[str, jax.Array]) -> FiringTimes:
-        return FiringTimes(_without(state.age, masks), _without(state.gaps, masks))
+        ended = {name: _in_its_bin(age, masks[name]) for name, age in state.age.items()}
+        gaps = {name: counts + ended[name] for name, counts in state.gaps.items()}
+        return FiringTimes(_without(state.age, masks), gaps)
 
     return Score(measure, init, reset)
 
@@ -182,26 +192,21 @@ def stagnation_score() -> Score:
 
 
 def _without(values: dict[str, jax.Array], masks: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Values of each neuron, (H,) or (H, K), with 0 for those of the masks."""
-
-    def cleared(value: jax.Array, mask: jax.Array) -> jax.Array:
-        mask = mask.reshape(mask.shape + (1,) * (value.ndim - 1))
-        return jnp.where(mask, jnp.zeros((), value.dtype), value)
-
-    return {name: cleared(value, masks[name]) for name, value in values.items()}
+    """Values of each neuron, (H,), with 0 for those of the masks."""
+    return {
+        name: jnp.where(masks[name], jnp.zeros((), value.dtype), value)
+        for name, value in values.items()
+    }
 
 
-def _gaps(activation: jax.Array, age: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Ages after a batch, and how many gaps of each length ended in it: (H,) and (H, K)."""
-    rows, neurons = activation.shape[0] if activation.ndim > 1 else 1, activation.shape[-1]
-    fired = jnp.any(activation.reshape(rows, -1, neurons) > 0, axis=1)
-    row = jnp.arange(1, rows + 1, dtype=jnp.int32)[:, None]
-    # The row of the last firing up to and with each row; before the batch it is -age.
-    last = jax.lax.cummax(jnp.where(fired, row, -age[None]), axis=0)
-    before = jnp.concatenate([-age[None], last[:-1]])
-    lengths = jnp.where(fired, row - before, 0)
-    counts = jax.nn.one_hot(_bin(lengths), _BINS, dtype=jnp.float32) * fired[..., None]
-    return rows - last[-1], jnp.sum(counts, axis=0)
+def _in_its_bin(length: jax.Array, counted: jax.Array) -> jax.Array:
+    """float32 (H, K): 1 in the bin of the length of each neuron that is counted."""
+    return jax.nn.one_hot(_bin(length), _BINS, dtype=jnp.float32) * counted[:, None]
+
+
+def _at_most_largest(age: jax.Array, samples: int) -> jax.Array:
+    """The age after further samples; ages are int32."""
+    return jnp.minimum(age, LARGEST_COUNT - samples) + samples
 
 
 def _bin(length: jax.Array) -> jax.Array:

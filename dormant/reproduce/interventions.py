@@ -34,13 +34,18 @@ def _network(activation: str = "relu", layer_norm: bool = False) -> Bindings:
     }
 
 
+# What draws weights anew restarts Adam's count; `replay_ratio.gin` binds the released code's one.
+_PER_ENTRY = "'per_entry'"
 # Periods in gradient steps, of which a run has 99 000. Options are their papers' where these say
-# one that has a meaning here; none was searched.
+# one that has a meaning here; none was searched. Partial resets go by the dormancy score, where
+# their authors' code goes by a running mean of every step's weight gradients.
 METHODS: Mapping[str, Bindings] = {
     "DQN": {},
-    "ReDo": _acting("ReDo"),
-    "ReDo, by contribution utility": _acting("ReDo", score="'contribution_utility'"),
-    "ReDo, by variability": _acting("ReDo", score="'variability'"),
+    "ReDo": _acting("ReDo", adam_count=_PER_ENTRY),
+    "ReDo, by contribution utility": _acting(
+        "ReDo", score="'contribution_utility'", adam_count=_PER_ENTRY
+    ),
+    "ReDo, by variability": _acting("ReDo", score="'variability'", adam_count=_PER_ENTRY),
     "ReGraMa": _acting("ReGraMa"),
     "continual backprop": _acting(
         # The article's rate of 1e-4 and maturity of 100 at every step, at every tenth.
@@ -49,12 +54,17 @@ METHODS: Mapping[str, Bindings] = {
         rate="1e-3",
         maturity="10",
     ),
-    "self-normalized resets": _acting("SelfNormalizedResets", period="10"),
+    "self-normalized resets": _acting(
+        # A thousand scorings of 64 samples, so that what has never fired is found within a run.
+        "SelfNormalizedResets",
+        period="10",
+        maximum_age="64_000",
+    ),
     "partial resets": _acting("PartialResets"),
     "ReBorn": _acting("ReBorn"),
     "selective weight reinitialization": _acting("SelectiveWeightReinitialization"),
     "pruning": _acting("Prune", tau="0.0"),
-    "reset of the last layers": _acting("Reset", period="4_000"),
+    "reset of the last layers": _acting("Reset", period="4_000", adam_count=_PER_ENTRY),
     "interpolated resets": _acting("InterpolatedReset", period="20_000"),
     "shrink and perturb": _acting("ShrinkAndPerturb", period="20_000"),
     "FIRE": _acting("FIRE", period="20_000"),

@@ -87,7 +87,7 @@ def test_contribution_is_activation_times_outgoing_weights():
 
 
 def slow_inter_firing(batches, maximum_age):
-    """The definition, sample by sample and gap by gap, with bins a quarter of an octave wide."""
+    """The definition, batch by batch and gap by gap, with bins a quarter of an octave wide."""
 
     def bin_of(length):
         return int(np.floor(4 * np.log2(np.float32(max(length, 1)))))
@@ -95,20 +95,19 @@ def slow_inter_firing(batches, maximum_age):
     neurons = batches[0].shape[1]
     age, gaps, found = [0] * neurons, [[] for _ in range(neurons)], []
     for batch in batches:
-        for row in batch:
-            for neuron, value in enumerate(row):
-                age[neuron] += 1
-                if value > 0:
-                    gaps[neuron].append(age[neuron])
-                    age[neuron] = 0
-        found.append(
-            [
-                0.0
-                if age[i] >= maximum_age
-                else np.mean([bin_of(gap) >= bin_of(age[i]) for gap in gaps[i]] or [1.0])
-                for i in range(neurons)
-            ]
-        )
+        scores = []
+        for neuron, values in enumerate(batch.T):
+            length = age[neuron] + len(values)
+            if (values > 0).any():
+                gaps[neuron].append(length)
+                age[neuron] = 0
+                scores.append(1.0)
+                continue
+            age[neuron] = length
+            longer = [bin_of(gap) >= bin_of(length + len(values)) for gap in gaps[neuron]]
+            share = (1 + sum(longer)) / (1 + len(longer))
+            scores.append(0.0 if length >= maximum_age else share)
+        found.append(scores)
     return found
 
 
@@ -124,7 +123,35 @@ def test_inter_firing_score_is_that_of_its_definition(seed, rate):
 def test_a_convolution_fires_anywhere_in_space():
     activation = jnp.zeros((3, 2, 2, 4)).at[1, 0, 1, 2].set(1.0)
     _, state = scored(parts.inter_firing_score(), [(PARAMS, activation)])
-    assert state.age["w1"].tolist() == [3, 3, 1, 3]
+    assert state.age["w1"].tolist() == [3, 3, 0, 3]
+
+
+def test_a_neuron_that_fires_on_some_of_every_batch_is_usual_and_one_that_has_died_is_not():
+    random = np.random.default_rng(0)
+    # Of 64 samples at least one; the last neuron dies after 200 batches.
+    fires = random.random((300, 64, 4)) < np.asarray([0.2, 0.5, 0.9, 0.5])
+    fires[200:, :, 3] = False
+    batches = [(PARAMS, jnp.asarray(batch, jnp.float32)) for batch in fires]
+    found, _ = scored(parts.inter_firing_score(), batches)
+    found = np.asarray(found)
+    assert (found[:, :3] == 1).all() and (found[:200, 3] == 1).all()
+    assert (found[200:, 3] <= 0.01).all()
+
+
+def test_few_gaps_reject_nothing():
+    # Two batches with a firing, then silence: no more than 1 / (1 + 2) is known.
+    batches = [(PARAMS, jnp.full((8, 4), value)) for value in (1.0, 1.0, *[0.0] * 20)]
+    found, _ = scored(parts.inter_firing_score(), batches)
+    np.testing.assert_allclose(np.asarray(found)[2:], 1 / 3, rtol=1e-6)
+
+
+def test_what_a_reset_ended_counts_as_a_gap():
+    score = parts.inter_firing_score()
+    batches = [(PARAMS, jnp.full((8, 4), value)) for value in (1.0, 0.0, 0.0)]
+    _, state = scored(score, batches)
+    after = score.reset(state, {"w1": jnp.asarray([True, False, False, False])})
+    assert after.age["w1"].tolist() == [0, 16, 16, 16]
+    assert after.gaps["w1"].sum(axis=1).tolist() == [2, 1, 1, 1]
 
 
 def test_stagnation_is_the_relative_change_of_incoming_weights():

@@ -4,6 +4,7 @@
 
 import ast
 import dataclasses
+import inspect
 import itertools
 import re
 import shlex
@@ -20,6 +21,7 @@ from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, Variant
 from dormant.reproduce.jobs import experiment_file, jobs, slug
 from dormant.reproduce.listing import listing
 from dormant.reproduce.methods import REDO, RESET, on_device
+from dormant.runs import interventions
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [experiment.name for experiment in catalog.EXPERIMENTS]
@@ -73,6 +75,23 @@ def test_it_states_how_adams_steps_are_counted(name, scale):
         text = "\n".join([*map(stated, files), *words])
         for intervention in re.findall(r"intervention = @(ReDo|Reset|FixedBudget)\(\)", text):
             assert f"{intervention}.adam_count = " in text
+
+
+def test_side_by_side_all_that_draw_weights_anew_restart_adams_count():
+    counts = {}
+    for job in jobs(catalog.find("minatar_interventions"), "mini", FOLDER):
+        words = [word for word in job.arguments if word.startswith("--gin_")]
+        files = [word[12:] for word in words if word.startswith("--gin_files=")]
+        text = "\n".join([*map(stated, files), *words])
+        for name in re.findall(r"intervention = @(\w+)\(\)", text):
+            parameters = inspect.signature(getattr(interventions, name)).parameters
+            if "adam_count" in parameters:
+                bound = re.findall(rf"{name}\.adam_count = '(\w+)'", text)
+                counts[name] = (bound or [parameters["adam_count"].default])[-1]
+    # It shrinks weights and keeps their moments.
+    assert counts.pop("ShrinkAndPerturb") == "keep"
+    assert counts.keys() >= {"ReDo", "Reset", "ReGraMa", "PartialResets"}
+    assert set(counts.values()) == {"per_entry"}
 
 
 @pytest.mark.parametrize("name", [name for name, scale in SCALED if scale == "paper"])
