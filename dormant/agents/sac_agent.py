@@ -48,7 +48,8 @@ class DormantSACAgent(LearnerAgent, SACAgent):
           action_limits: lowest and highest actions, each of that shape.
           observation_shape: shape of an observation.
           change_target_critics: whether what is recycled or reset in the critics is so in the
-            target critics too, with the same fresh weights, as in the released TensorFlow code.
+            target critics too, with the same fresh weights. The released TensorFlow code does so
+            in resets; in ReDo only with its `reset_target_models`, which is off.
           options: None for `LearnerOptions()` as gin configures it.
 
         Raises:

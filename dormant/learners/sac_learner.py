@@ -139,8 +139,9 @@ def mirror_in_target(action: Action, name: str | None = None) -> TargetIntervent
     """Does in the target network what an intervention has just done in the online one.
 
     The same neurons get the same fresh values: they are read from the online parameters, right
-    after they were written. As the released code does with SAC's target critics, which would else
-    hold on to the old network that the new one is then fitted to.
+    after they were written. As the released code does with SAC's target critics in resets, and in
+    ReDo with `reset_target_models`: they would else hold on to the old network that the new one is
+    then fitted to.
 
     Args:
       action: of the intervention, on a graph of the learner's whole parameter tree.

@@ -57,6 +57,9 @@ def low_variability_units(tau: float = 0.025) -> Measure:
 
     def of(activation: jax.Array) -> jax.Array:
         axes = tuple(range(activation.ndim - 1))
+        # Shares do not depend on the scale, and squares of small numbers would be 0.
+        largest = jnp.max(jnp.abs(activation))
+        activation = activation / jnp.where(largest > 0, largest, 1)
         # Of a constant exactly 0, whatever its mean rounds to.
         varies = jnp.max(activation, axis=axes) > jnp.min(activation, axis=axes)
         deviation = jnp.where(varies, jnp.std(activation, axis=axes), 0.0)

@@ -82,9 +82,10 @@ def churn_reduction(
 ) -> optax.GradientTransformationExtraArgs:
     """C-CHAIN as an optimizer: adds the gradient of `coefficient * churn_loss` (Tang et al., 2025).
 
-    The parameters before the latest update are state, of which recycled entries begin anew with the
-    network's, so that the loss does not ask for old neurons back. The authors choose the
-    coefficient anew at each step; here it is fixed.
+    The parameters before the latest update are state. Where an action begins moments anew, the same
+    entries of that state become the network's, so that the loss does not ask for old neurons back.
+    An action that keeps moments, such as `shrink_and_perturb`, is pulled back for one step. The
+    authors choose the coefficient anew at each step; here it is fixed.
 
     Args:
       optimizer: any optax transformation.

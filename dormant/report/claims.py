@@ -133,7 +133,7 @@ def short(claims: Sequence[Judged]) -> Table:
         by = "; ".join(_where(each) for each in of_claim)
         verdict = _verdict(found, any(each.is_partial for each in of_claim))
         rows.append((text, of_claim[0].claim.source, by, _range(found), verdict))
-    header = ("claim", "from", "tested by: on", "differences [95 % interval]", "verdict")
+    header = ("claim", "from", "experiment: games", "differences [95 % interval]", "verdict")
     return Table("Claims", header, tuple(rows))
 
 

@@ -190,8 +190,8 @@ FIGURES = (
         aliases=("fig20",),
         title="SAC: plain, reset, weight decay, ReDo",
         expected="Only ReDo does not degrade plain SAC.",
-        notes="The released code recycles the target critics with the critics:"
-        " DormantSACAgent.change_target_critics = True.",
+        notes="The released code resets the target critics with the critics, and recycles them with"
+        " `reset_target_models` alone, which is off: DormantSACAgent.change_target_critics.",
         variants=(
             Variant("SAC", "fig14_sac.gin"),
             Variant("SAC + reset", "fig14_reset.gin"),

@@ -321,7 +321,7 @@ CLAIMS = (
     ),
     Claim(
         "H19",
-        "It learns the last labels worse than the first shuffled ones",
+        "A classifier learns the last labels worse than the first shuffled ones",
         "section 1",
         "digits",
         ACCURACY,
@@ -334,7 +334,7 @@ CLAIMS = (
     ),
     Claim(
         "H20",
-        "With ReDo it learns the last labels better than without",
+        "With ReDo a classifier learns the last labels better than without",
         "figures 3, 9",
         "digits",
         ACCURACY,
@@ -411,7 +411,7 @@ CLAIMS = (
     ),
     Claim(
         "H25",
-        "It has more dormant neurons in the end than the fresh one",
+        "The trained network has more dormant neurons in the end than the fresh one",
         "figure 8",
         "minatar_distillation",
         DORMANT,

@@ -56,12 +56,12 @@ def page(root: Path) -> str:
         (
             text.paragraph(
                 "**In short:** ReDo where a convolution is trained at a replay ratio of 0.5 or more"
-                " (of which we know one game, Asterix) or where labels change again and again, with"
+                " (tested on one game, Asterix) or where labels change again and again, with"
                 " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
                 " the learning rate or widen the network first: there ReDo raised the return"
                 f" [where more updates lower it](#{text.anchor(more_updates.TITLE)}) and cost where"
                 f" they raise it, and [weight decay](#{text.anchor(WEIGHT_DECAY_QUESTION)})"
-                " did better throughout."
+                " did better at replay ratio 1."
             ),
             text.paragraph(
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"

@@ -329,8 +329,12 @@ def _index(root: Path, verdicts: dict[str, Table], measured: list[Device]) -> st
     for each in of_the_paper():
         planned = jobs(each, "paper", Path("runs"))
         found = Counter(row[-1] for row in verdicts[each.name].rows)
-        own = same_question(each)
-        run = [own.name for own in own if (root / "results" / own.name / RESULTS_FILE).is_file()]
+        paths = {own.name: results_of(root / "results", own.name) for own in same_question(each)}
+        run = [
+            f"`{name}`" if is_whole(path) else f"`{name}` (not all runs)"
+            for name, path in paths.items()
+            if path is not None
+        ]
         is_run = (root / "results" / each.name / RESULTS_FILE).is_file()
         rows += [
             (
@@ -338,7 +342,7 @@ def _index(root: Path, verdicts: dict[str, Table], measured: list[Device]) -> st
                 f"{sum(len(job.runs) for job in planned):,}",
                 ", ".join(duration(device, planned) for device in measured),
                 "yes" if is_run else "no",
-                ", ".join(f"`{name}`" for name in run) or "-",
+                ", ".join(run) or "-",
                 "; ".join(f"{verdict}: {count}" for verdict, count in found.items()) or "-",
             )
             for name in (each.name, *each.aliases)
