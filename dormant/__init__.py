@@ -6,17 +6,19 @@ What the interventions are composed of is in `dormant.parts`."""
 from dormant import interventions as interventions
 from dormant import layers, measures, parts, regularizers
 from dormant.graph import NeuronGraph
-from dormant.interventions.compose import Intervention, combine, intervene, track
+from dormant.interventions.compose import intervene
 from dormant.interventions.decay import weight_decay
 from dormant.interventions.factories import fixed_budget, layer_reset, prune, redo
+from dormant.interventions.intervention import Intervention, combine
 from dormant.interventions.masks import dormant_fraction, dormant_masks, overlap_coefficient
-from dormant.interventions.measures import network_metrics
 from dormant.interventions.moments import reset_moments
+from dormant.interventions.network_metrics import network_metrics
 from dormant.interventions.recycling import recycle
 from dormant.interventions.scores import dormancy_scores
 from dormant.interventions.selections import adaptive_tau, cosine_fraction
 from dormant.interventions.state import Report
 from dormant.interventions.step_counts import per_entry_counts
+from dormant.interventions.tracking import track
 from dormant.interventions.transformation import as_transformation
 from dormant.plasticity import plasticity_probe
 from dormant.tracing.connections import TraceError

@@ -32,8 +32,8 @@ class ConfigurationError(ValueError):
     """A mistake in what the user asked for: reported in one line, without a traceback."""
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, without what JAX, Flax or gin append to it."""
+def first_line(error: BaseException | str) -> str:
+    """The first line of an error or of its text, without what JAX, Flax or gin append to it."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -60,6 +60,12 @@ def is_count(value: Any, least: int) -> bool:
     if not is_number(value) or isinstance(value, float):
         return False
     return (isinstance(value, int) or jnp.issubdtype(value.dtype, jnp.integer)) and value >= least
+
+
+def clip_to_int32(count: Any) -> int:
+    """A whole number, at most the largest that an int32 holds."""
+    # Steps and ages are int32; none reaches a larger number.
+    return min(int(count), LARGEST_COUNT)
 
 
 def is_pair(value: Any) -> bool:
@@ -252,6 +258,22 @@ def _kind_at_a_step(function: Any) -> str | None:
         return None
     is_real = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
     return "boolean" if dtype == np.bool_ else "number" if is_real else None
+
+
+@contextlib.contextmanager
+def errors_of_network(inputs: Any) -> Iterator[None]:
+    """Reports what the user's network, or Flax, says where it does not take `inputs`.
+
+    Raises:
+      ValueError: in place of any error.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
+            f" {first_line(error)}"
+        ) from error
 
 
 def _for_the_user(checked: Callable[_Arguments, None]) -> Callable[_Arguments, None]:

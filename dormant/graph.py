@@ -31,11 +31,13 @@ class IndexMap:
 
     @classmethod
     def of(cls, array: np.ndarray) -> "IndexMap":
+        """The map of an array of whole numbers, of any shape, which is kept as int32."""
         array = np.asarray(array, np.int32)
         return cls(array.shape, array.tobytes())
 
     @property
     def array(self) -> np.ndarray:
+        """The values: int32 of shape `shape`, read-only."""
         return np.frombuffer(self.data, np.int32).reshape(self.shape)
 
     def __repr__(self) -> str:
@@ -63,12 +65,15 @@ class Entries:
 
     def mask(self, neurons: jax.Array, ndim: int) -> jax.Array:
         """Spreads a (H,) bool mask over the array: bool, broadcastable to its `ndim` dimensions."""
+        return self.spread(neurons, ndim, False)
+
+    def spread(self, values: jax.Array, ndim: int, fill: bool | float) -> jax.Array:
+        """Spreads (H,) values over the array, broadcastable to its `ndim` dimensions; positions of
+        no neuron hold `fill`."""
         index = self.index.array
-        if index.ndim == 1 and np.array_equal(index, np.arange(neurons.shape[0])):
-            spread = neurons
-        else:
-            spread = jnp.where(index >= 0, neurons[np.maximum(index, 0)], False)
-        return self.along_axes(spread, ndim)
+        if index.ndim != 1 or not np.array_equal(index, np.arange(values.shape[0])):
+            values = jnp.where(index >= 0, values[np.maximum(index, 0)], fill)
+        return self.along_axes(values, ndim)
 
     def along_axes(self, values: Any, ndim: int) -> Any:
         """`values`, an array of shape `index.shape`, broadcastable to the array's `ndim` axes."""
@@ -109,12 +114,19 @@ class ParameterTree:
 
     @classmethod
     def of(cls, params: Any) -> "ParameterTree":
+        """That of a tree of arrays, or of their shapes."""
         leaves, treedef = jax.tree.flatten(params)
         return cls(treedef, tuple(tuple(np.shape(leaf)) for leaf in leaves))
 
     @property
     def paths(self) -> tuple[str, ...]:
+        """The path of every array, such as `params/Dense_0/kernel`, in flattening order."""
         return leaf_paths(self.treedef)
+
+    @property
+    def shape_of(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array by its path, in flattening order."""
+        return dict(zip(self.paths, self.shapes, strict=True))
 
     def leaves(self, name: str, tree: Any) -> dict[str, Any]:
         """The leaves of `tree` by path; ValueError unless structure and shapes are these."""
@@ -127,6 +139,7 @@ class ParameterTree:
         return dict(zip(self.paths, jax.tree.leaves(tree), strict=True))
 
     def unflatten(self, leaves: Mapping[str, Any]) -> Any:
+        """The tree of this structure with leaves given by path, as `leaves` returns them."""
         return jax.tree.unflatten(self.treedef, [leaves[path] for path in self.paths])
 
 
@@ -158,6 +171,7 @@ class Layer:
 
     @property
     def recyclable(self) -> bool:
+        """Whether its silent neurons can be recycled without changing the network's outputs."""
         return self.obstacle is None
 
 
@@ -188,7 +202,13 @@ class NeuronGraph:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the hidden layers, in the order of `layers`."""
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def neurons(self) -> dict[str, int]:
+        """`{layer: H}` of the hidden layers: how many neurons each has."""
+        return {layer.name: layer.neurons for layer in self.layers}
 
     @property
     def penultimate(self) -> tuple[str, ...]:
@@ -203,6 +223,7 @@ class NeuronGraph:
         return {layer.name: layer.incoming for layer in self.layers} | outputs
 
     def __getitem__(self, name: str) -> Layer:
+        """The hidden layer of that name; KeyError, as of a mapping, where there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -251,8 +272,9 @@ class NeuronGraph:
 
     def select(self, names: str | Sequence[str]) -> "NeuronGraph":
         """The same graph restricted to the named layers, one or several, for measuring or recycling
-        only those."""
+        only those. Raises ValueError where a name is of no hidden layer."""
         names = as_names("names", names)
+        check_layers("names", names, self.names)
         kept = tuple(self[name] for name in names)
         measure = _Restricted(self.measure, names)
         return dataclasses.replace(self, layers=kept, measure=measure)
@@ -321,6 +343,13 @@ def check_graph(graph: Any) -> None:
     check(isinstance(graph, NeuronGraph), "graph", "a NeuronGraph from `dormant.trace`", graph)
 
 
+def check_layers(name: str, layers: Iterable[str], known: Sequence[str]) -> None:
+    """Raises ValueError unless all `layers` are among the `known` ones; it calls them `name`."""
+    for layer in layers:
+        if layer not in known:
+            raise ValueError(f"`{name}` must name layers among {', '.join(known)}; got {layer!r}")
+
+
 def stacking_axes(graph: NeuronGraph, path: str) -> tuple[int, ...]:
     """The axes of a parameter array along which members or blocks lie, ascending; () without any:
     `NeuronGraph.stacked`."""
@@ -379,13 +408,14 @@ def _pre_activation_gradients_of(measure: Any) -> Callable[..., dict[str, jax.Ar
 _LEAF_NAMES = frozenset("kernel w weight weights W bias b embedding scale".split())
 
 
+def plain_path(path: str) -> str:
+    """A parameter path without the name of the variable that `flax.nnx` wraps every array in."""
+    return path.removesuffix("/value")
+
+
 def layer_name(path: str) -> str:
     """The layer that a parameter path belongs to: `params/Dense_0/kernel` is of `Dense_0`."""
-    parts = path.split("/")
-    if len(parts) > 1 and parts[0] == "params":
-        parts = parts[1:]
-    if len(parts) > 1 and parts[-1] == "value":  # flax.nnx wraps every array in a variable
-        parts = parts[:-1]
+    parts = plain_path(path.removeprefix("params/")).split("/")
     if len(parts) > 1 and (parts[-1] in _LEAF_NAMES or parts[-1].isdigit()):
         parts = parts[:-1]
     return "/".join(parts)

@@ -106,6 +106,25 @@ def check_memory(name: str, value: Any, needed: int, what: str, available: int |
         raise ValueError(f"`{name}` must leave memory for {what}: {problem}; got {shown(value)}")
 
 
+def check_network_memory(
+    name: str, value: Any, params: Any, beside: str, available: int | None
+) -> None:
+    """Checks that a network's parameters fit with what training keeps beside them.
+
+    Args:
+      name, value: of the option that asks for the network.
+      params: tree of its parameters, or of their shapes and dtypes.
+      beside: a copy of the parameters and two moments of each, in words: "target and Adam's
+        moments".
+      available: bytes; None where they cannot be told.
+
+    Raises:
+      ValueError: when they do not, with both numbers.
+    """
+    # The parameters, their copy and the two moments.
+    check_memory(name, value, 4 * bytes_of(params), f"parameters, their {beside}", available)
+
+
 def readable(count: float) -> str:
     """So many bytes as a person reads them."""
     if count > _COUNTABLE:

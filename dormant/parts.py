@@ -11,7 +11,7 @@ from dormant.interventions.injection import (
     trainable,
     trainable_layers,
 )
-from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.network_metrics import NetworkMetrics
 from dormant.interventions.orthogonalization import orthogonalization
 from dormant.interventions.partial_recycling import partial_recycling
 from dormant.interventions.recycling import touched_entries

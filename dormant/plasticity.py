@@ -18,7 +18,7 @@ from dormant.checks import (
     check_function,
     check_key,
     check_rows,
-    first_line,
+    errors_of_network,
     shown_shapes,
 )
 from dormant.graph import ParameterTree
@@ -126,13 +126,8 @@ def plasticity_probe(
     floating = all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves)
     check(floating and len(leaves) > 0, "params", "a tree of floating arrays", shown_shapes(params))
     ParameterTree.of(params).leaves("init(key)", jax.eval_shape(init, key))
-    try:
+    with errors_of_network(inputs):
         shape = jax.eval_shape(functools.partial(_outputs, apply), params, inputs).shape
-    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
-        raise ValueError(
-            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
-            f" {first_line(error)}"
-        ) from error
     check(shape[0] > 1 and shape[1] > 0, "inputs", "a batch with floating outputs", shape)
     return _probe(apply, init, optimizer, int(steps), int(seeds), params, inputs, key)
 

@@ -2,8 +2,8 @@
 
 """What is known of JAX's primitives, by name, for everything that reads a jaxpr."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import jax.extend.core as jex
 
@@ -42,6 +42,17 @@ def called_body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:
         return None
     body = next(equation.params[name] for name in _BODIES if name in equation.params)
     return body if isinstance(body, jex.ClosedJaxpr) else jex.ClosedJaxpr(body, ())
+
+
+def is_body(value: Any) -> TypeGuard[jex.ClosedJaxpr | jex.Jaxpr]:
+    """Whether a parameter of an equation is a body, such as that of a loop."""
+    return isinstance(value, jex.ClosedJaxpr | jex.Jaxpr)
+
+
+def bodies_of(equation: jex.JaxprEqn) -> Iterator[jex.ClosedJaxpr | jex.Jaxpr]:
+    """The bodies among an equation's parameters, with those in tuples, such as branches."""
+    for value in equation.params.values():
+        yield from filter(is_body, value if isinstance(value, tuple | list) else (value,))
 
 
 def apply_primitive(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check_choice, shown
+from dormant.checks import check_choice, first_line, shown
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.moments import reset_entries, reset_moments
 from dormant.interventions.recycling import (
@@ -155,6 +155,8 @@ def actable_layers(graph: NeuronGraph, also: Sequence[str] = ()) -> tuple[str, .
 
 
 def check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) -> None:
+    """Raises ValueError unless these are valid for an action that draws parameters anew: `moments`,
+    the optimizer, and an `init(key)` that returns finite parameters of the graph's shapes."""
     check_choice("moments", moments, MOMENTS)
     check_optimizer(optimizer)
     asked = "`init` must be a function of one key that returns the graph's parameters"
@@ -163,7 +165,7 @@ def check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) 
     try:
         fresh = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
     except TypeError as error:
-        said = str(error).partition("\n")[0]
+        said = first_line(error)
         raise ValueError(f"{asked}; got {shown(init)}, which says {said}") from error
     graph.parameters.leaves("init(key)", fresh)
     # What it returns under `jax.jit` is not known; neurons are then left alone for it.

@@ -4,21 +4,24 @@
 
 import functools
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dormant.checks import check, check_number
+from dormant.checks import check_number
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, check_training
+from dormant.interventions.layer_entries import (
+    chosen_layers,
+    entries_are_finite,
+    entries_of_layers,
+    in_dtype_of,
+    replaced,
+)
 from dormant.interventions.moments import reset_entries, trained_places
-from dormant.interventions.recycling import entry_masks
-
-# masks {layer: (H,) bool} -> for every parameter a bool mask broadcastable to its shape
-EntriesOfMasks = Callable[[dict[str, jax.Array]], Any]
 
 
 def blending(
@@ -96,12 +99,12 @@ def blending(
             blended = _at(trained_places(optimizer, graph, opt_state), blended)
         entries = jax.tree.map(jnp.logical_or, blended, whole)
         new = jax.tree.map(
-            lambda is_whole, new, old: jnp.where(is_whole, _like(new, old), blend(new, old)),
+            lambda is_whole, new, old: jnp.where(is_whole, in_dtype_of(old, new), blend(new, old)),
             whole,
             drawn,
             params,
         )
-        usable = all_finite(entries, new)
+        usable = entries_are_finite(entries, new)
         entries = jax.tree.map(lambda mask: mask & usable, entries)
         masks = {name: mask & usable for name, mask in masks.items()}
         params = replaced(entries, new, params)
@@ -155,87 +158,3 @@ def redrawing(
         does not give the graph's parameters, or gives such as are not finite.
     """
     return blending(graph, init, optimizer, keep=0, fresh=1, layers=layers, moments=moments)
-
-
-def chosen_layers(graph: NeuronGraph, name: str, layers: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of hidden and output layers that `layers` stands for; ValueError, which calls it
-    `name`, unless it is valid."""
-    known = tuple(graph.incoming)
-    is_word = isinstance(layers, str) and layers in ("all", "last_hidden")
-    is_names = isinstance(layers, list | tuple) and all(isinstance(each, str) for each in layers)
-    check(is_word or is_names, name, "'last_hidden', 'all' or names of layers", layers)
-    if layers == "all":
-        chosen = known
-    else:
-        chosen = graph.penultimate if layers == "last_hidden" else tuple(layers)
-    for layer in chosen:
-        if layer not in known:
-            raise ValueError(f"`{name}` must name layers among {', '.join(known)}; got {layer!r}")
-        if not graph.incoming.get(layer) and layers != "all":
-            raise ValueError(f"`{name}` must have incoming weights of their own; got {layer!r}")
-    if not chosen:
-        raise ValueError(f"`{name}` must name at least one layer of the graph; got {layers!r}")
-    return chosen
-
-
-def entries_of_layers(
-    graph: NeuronGraph, chosen: Sequence[str], everything: bool, role: str | None = None
-) -> EntriesOfMasks:
-    """What feeds the masked neurons of the chosen hidden layers, and the chosen output layers.
-
-    Args:
-      chosen: names of hidden and output layers.
-      everything: every parameter of the tree instead, also those of no layer.
-      role: only entries of this role, such as "kernel"; None for all.
-    """
-    incoming = {
-        name: tuple(each for each in entries if role in (None, each.role))
-        for name, entries in graph.incoming.items()
-        if name in chosen
-    }
-    widths = {
-        name: max((entries.index.array.max() + 1 for entries in incoming[name]), default=0)
-        for name in incoming
-        if name in graph.output_layers
-    }
-
-    def entries(masks: dict[str, jax.Array]) -> Any:
-        # What has no scores goes with what has: where no layer's are known, nothing is done.
-        some = jnp.stack([jnp.any(mask) for mask in masks.values()]).any() if masks else True
-        if everything:
-            return jax.tree.map(lambda none: ~none & some, entry_masks(graph.parameters, ()))
-        neurons = {name: mask for name, mask in masks.items() if name in chosen}
-        neurons |= {name: jnp.full(width, some) for name, width in widths.items()}
-        pairs = [(incoming[name], mask) for name, mask in neurons.items()]
-        return entry_masks(graph.parameters, pairs)
-
-    return entries
-
-
-def all_finite(entries: Any, values: Any) -> jax.Array:
-    """bool (): whether the values of these entries are all finite."""
-
-    def are_finite(mask: jax.Array, new: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(new.dtype, jnp.inexact):
-            return jnp.ones((), bool)
-        return jnp.all(jnp.isfinite(new) | ~mask)
-
-    finite = jax.tree.map(are_finite, entries, values)
-    return jnp.stack(jax.tree.leaves(finite)).all()
-
-
-def replaced(entries: Any, values: Any, params: Any) -> Any:
-    """The parameters with the values of these entries taken from another tree."""
-    return jax.tree.map(
-        lambda mask, new, old: jnp.where(mask, _like(new, old), old), entries, values, params
-    )
-
-
-def _like(new: jax.Array, old: jax.Array) -> jax.Array:
-    """The array in the dtype of another; a key has but one."""
-    return new if new.dtype == old.dtype else new.astype(old.dtype)
-
-
-def in_whole_shapes(entries: Any, params: Any) -> Any:
-    """The masks of entries in the shapes of the parameters themselves."""
-    return jax.tree.map(lambda mask, value: jnp.broadcast_to(mask, value.shape), entries, params)

@@ -60,7 +60,7 @@ def compared_with(graph: NeuronGraph, carried: Any, params: Any) -> dict[str, An
 def _copied(graph: NeuronGraph, params: Any) -> dict[str, jax.Array]:
     parameters = graph.parameters
     if params is None:
-        shapes = zip(parameters.paths, parameters.shapes, strict=True)
+        shapes = parameters.shape_of.items()
         return {path: jnp.full(shape, jnp.nan, jnp.float32) for path, shape in shapes}
     leaves = parameters.leaves("params", as_traced(parameters, params))
     # What is no floating array, such as a key or a counter, is not compared.

@@ -10,11 +10,12 @@ import optax
 from dormant.graph import NeuronGraph
 from dormant.interventions.actions import Initializer, pruning, recycling
 from dormant.interventions.blending import redrawing
-from dormant.interventions.compose import Intervention, intervene
+from dormant.interventions.compose import intervene
+from dormant.interventions.intervention import Intervention
 from dormant.interventions.scores import Score, ScoreFunction, activation_score
 from dormant.interventions.selections import ThresholdRule, below_threshold, budget, whole_layers
-from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.timing import every
+from dormant.measures.measure import DEFAULT_TAUS
 
 
 def redo(

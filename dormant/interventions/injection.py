@@ -13,12 +13,13 @@ import optax
 from dormant.checks import LARGEST_COUNT, check, check_count, check_function
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, check_training
-from dormant.interventions.compose import Intervention, intervene
+from dormant.interventions.compose import intervene
+from dormant.interventions.intervention import Intervention
 from dormant.interventions.moments import reset_entries
 from dormant.interventions.selections import whole_layers
-from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.structures import shapes_of_parameters
 from dormant.interventions.timing import every
+from dormant.measures.measure import DEFAULT_TAUS
 
 TRAINED, OLD, COPY, INJECTED = "trained", "old", "copy", "injected"
 _PARTS = {TRAINED, OLD, COPY, INJECTED}

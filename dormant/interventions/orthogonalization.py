@@ -15,7 +15,7 @@ import optax
 from dormant.checks import LARGEST_COUNT, check_choice, check_count
 from dormant.graph import Entries, NeuronGraph, check_graph, stacking_axes
 from dormant.interventions.actions import MOMENTS, Action
-from dormant.interventions.blending import (
+from dormant.interventions.layer_entries import (
     chosen_layers,
     entries_of_layers,
     in_whole_shapes,
@@ -111,7 +111,7 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     Inputs lie along the axes by which the layers before are read. Where there are none, as at the
     network's inputs, they are all that is neither outputs nor a convolution's window.
     """
-    shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
+    shapes = graph.parameters.shape_of
     stacked = stacking_axes(graph, entries.path)
     outputs = tuple(axis for axis in entries.axes if axis not in stacked)
     every = range(len(shapes[entries.path]))

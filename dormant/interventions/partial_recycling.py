@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from dormant.checks import check_choice, check_number
 from dormant.graph import Entries, NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, actable_layers, check_training
+from dormant.interventions.layer_entries import have_finite, in_dtypes_of
 from dormant.interventions.moments import reset_moments
-from dormant.interventions.recycling import have_finite, in_dtypes_of
 
 # Of how far a score is above the threshold, times the sharpness: 1 at 0 and below.
 TRANSFORMS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -107,8 +106,6 @@ def partial_recycling(
 
 def _mixed(entries: Entries, fractions: jax.Array, value: jax.Array, fresh: jax.Array) -> jax.Array:
     """`(1 - p_i) value + p_i fresh` in the entries of each neuron; to the bit at 0 and 1."""
-    index = entries.index.array
-    spread = jnp.where(index >= 0, fractions[np.maximum(index, 0)], 0.0)
-    fraction = entries.along_axes(spread, value.ndim)
+    fraction = entries.spread(fractions, value.ndim, 0.0)
     mixed = ((1 - fraction) * value + fraction * fresh).astype(value.dtype)
     return jnp.where(fraction > 0, jnp.where(fraction < 1, mixed, fresh), value)

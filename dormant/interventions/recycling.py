@@ -17,9 +17,10 @@ from dormant.graph import (
     IndexMap,
     Layer,
     NeuronGraph,
-    ParameterTree,
     check_graph,
+    check_layers,
 )
+from dormant.interventions.layer_entries import entry_masks, have_finite, in_dtypes_of
 
 OUTGOING = ("zero", "fresh")
 INCOMING_SCALES = ("fresh", "live_norm")
@@ -76,16 +77,6 @@ def recycle(
     options: dict[str, Any] = {"flatten_layout": flatten_layout, "also": also}
     options |= {"outgoing": outgoing, "incoming_scale": incoming_scale}
     return recycle_usable(graph, params, fresh, masks, **options)[0]
-
-
-def in_dtypes_of(
-    old: Mapping[str, jax.Array], drawn: Mapping[str, jax.Array]
-) -> dict[str, jax.Array]:
-    """Fresh leaves in the dtypes of the old ones; a typed key, which is cast to none, as it is."""
-    return {
-        path: leaf if leaf.dtype == old[path].dtype else leaf.astype(old[path].dtype)
-        for path, leaf in drawn.items()
-    }
 
 
 def recycle_usable(
@@ -151,14 +142,6 @@ def check_fresh(graph: NeuronGraph, fresh: Any, name: str = "fresh") -> None:
             raise ValueError(f"`{name}` must be finite; got values that are not in {path}")
 
 
-def have_finite(values: Sequence[tuple[Entries, jax.Array]], neurons: int) -> jax.Array:
-    """bool (H,): whether all entries of a neuron are finite, of arrays with its entries in them."""
-    bad = jnp.zeros(neurons, jnp.float32)
-    for entries, value in values:
-        bad += entries.sums((~jnp.isfinite(value)).astype(jnp.float32), neurons)
-    return bad == 0
-
-
 def check_recycling(
     graph: NeuronGraph,
     outgoing: str,
@@ -177,10 +160,7 @@ def check_recycling(
 
 def _check_also(graph: NeuronGraph, also: Sequence[str]) -> None:
     check(isinstance(also, list | tuple), "also", "a list of layers", also)
-    for name in also:
-        if name not in graph.names:
-            known = ", ".join(graph.names)
-            raise ValueError(f"`also` must name layers among {known}; got {name!r}")
+    check_layers("also", also, graph.names)
 
 
 class Touched(NamedTuple):
@@ -216,26 +196,11 @@ def touched_entries(
     )
 
 
-def entry_masks(
-    parameters: ParameterTree, neurons: Sequence[tuple[tuple[Entries, ...], jax.Array]]
-) -> Any:
-    """For every parameter leaf a bool mask broadcastable to its shape, of the entries of the masked
-    neurons: pairs of a layer's entries and its (H,) mask."""
-    ndims = dict(zip(parameters.paths, map(len, parameters.shapes), strict=True))
-    found = {path: jnp.zeros((1,) * ndim, bool) for path, ndim in ndims.items()}
-    for layer, mask in neurons:
-        for entries in layer:
-            found[entries.path] |= entries.mask(mask, ndims[entries.path])
-    return parameters.unflatten(found)
-
-
 def _masked_layers(
     graph: NeuronGraph, masks: Mapping[str, jax.Array], also: Sequence[str]
 ) -> list[tuple[Layer, jax.Array]]:
     check_mapping("masks", masks, "{layer: (H,) bool}")
-    for name in masks:
-        if name not in graph.names:
-            raise ValueError(f"a layer must be one of {', '.join(graph.names)}; got {name!r}")
+    check_layers("masks", masks, graph.names)
     found = []
     for name, mask in masks.items():
         layer = graph[name]
@@ -259,8 +224,7 @@ def _scaled_to_live(
     fresh_norms = norms(fresh)
     usable = (fresh_norms > 0) & jnp.any(live) & jnp.isfinite(mean_norm)
     factor = jnp.where(usable, mean_norm / jnp.where(fresh_norms > 0, fresh_norms, 1.0), 1.0)
-    factors = factor[np.maximum(entries.index.array, 0)]
-    return fresh * entries.along_axes(factors, old.ndim).astype(fresh.dtype)
+    return fresh * entries.spread(factor, old.ndim, 1.0).astype(fresh.dtype)
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,8 +13,10 @@ import optax
 from dormant.checks import check_choice, check_number
 from dormant.graph import NeuronGraph, check_graph
 from dormant.interventions.actions import Initializer
-from dormant.interventions.blending import blending, chosen_layers
-from dormant.interventions.compose import Intervention, intervene
+from dormant.interventions.blending import blending
+from dormant.interventions.compose import intervene
+from dormant.interventions.intervention import Intervention
+from dormant.interventions.layer_entries import chosen_layers
 from dormant.interventions.orthogonalization import orthogonalization
 from dormant.interventions.partial_recycling import partial_recycling
 from dormant.interventions.scores import GRADIENT, Score, ScoreFunction, activation_score

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dormant.checks import LARGEST_COUNT, check_count, check_number
+from dormant.checks import LARGEST_COUNT, check_count, check_number, clip_to_int32
 from dormant.graph import NeuronGraph
 from dormant.interventions.scores import (
     Score,
@@ -48,7 +48,7 @@ def running_average(score: Score | ScoreFunction, decay: float = 0.99) -> Score:
     check_number("decay", decay, 0, below=1)
 
     def init(graph: NeuronGraph) -> RunningAverage:
-        sizes = {layer.name: layer.neurons for layer in graph.layers}
+        sizes = graph.neurons
         return RunningAverage(
             {name: jnp.zeros(size, jnp.float32) for name, size in sizes.items()},
             {name: jnp.zeros(size, jnp.int32) for name, size in sizes.items()},
@@ -114,10 +114,10 @@ def inter_firing_score(maximum_age: int = 1_000_000) -> Score:
       ValueError: if `maximum_age` is not a whole number >= 1.
     """
     check_count("maximum_age", maximum_age, 1)
-    maximum_age = min(int(maximum_age), LARGEST_COUNT)  # ages are int32
+    maximum_age = clip_to_int32(maximum_age)
 
     def init(graph: NeuronGraph) -> FiringTimes:
-        sizes = {layer.name: layer.neurons for layer in graph.layers}
+        sizes = graph.neurons
         return FiringTimes(
             {name: jnp.zeros(size, jnp.int32) for name, size in sizes.items()},
             {name: jnp.zeros((size, _BINS), jnp.float32) for name, size in sizes.items()},
@@ -167,7 +167,7 @@ def stagnation_score() -> Score:
     """
 
     def arrays(graph: NeuronGraph) -> dict[str, tuple[int, ...]]:
-        shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
+        shapes = graph.parameters.shape_of
         kernels = [e for layer in graph.layers for e in layer.incoming if e.role == "kernel"]
         return {entries.path: shapes[entries.path] for entries in kernels}
 

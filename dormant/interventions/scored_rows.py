@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from dormant.checks import check_arrays, check_count, check_rows, first_line, shown_shapes
+from dormant.checks import check_arrays, check_count, check_rows, errors_of_network
 from dormant.graph import NeuronGraph
 from dormant.measures.rows import first_rows, may_have_rows, rows_of
 
@@ -51,10 +51,5 @@ def activations_on(
     graph: NeuronGraph, params: Any, inputs: tuple[Any, ...]
 ) -> dict[str, jax.Array]:
     """The activations on the inputs; ValueError where the network does not take these."""
-    try:
+    with errors_of_network(inputs):
         return graph.activations(params, *inputs)
-    except Exception as error:  # of the user's network, as of Flax, when a shape is wrong
-        raise ValueError(
-            f"`inputs` must be what the network takes; got {shown_shapes(inputs)}:"
-            f" {first_line(error)}"
-        ) from error

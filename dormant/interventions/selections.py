@@ -10,18 +10,19 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import (
-    LARGEST_COUNT,
     check,
     check_choice,
     check_count,
     check_number,
     check_schedule,
+    clip_to_int32,
     is_number,
 )
 from dormant.interventions.masks import check_tau, dormant_masks
+from dormant.interventions.scores import Scores
+from dormant.interventions.timing import value_at
 
 ORDERS = ("lowest", "random", "highest")
-Scores = dict[str, jax.Array]  # {layer: (H,) float32}
 Masks = dict[str, jax.Array]  # {layer: (H,) bool}
 
 
@@ -85,16 +86,13 @@ def below_threshold(tau: float | optax.Schedule | ThresholdRule = 0.1) -> Select
     is_known = not callable(tau) and not isinstance(tau, jax.core.Tracer)
     threshold = float(tau) if is_known else tau
 
-    def at(step: jax.Array) -> float | jax.Array:
-        return threshold(step) if callable(threshold) else threshold
-
     def select(scores, state, step, key):
         del key
-        return dormant_masks(scores, at(step)), state
+        return dormant_masks(scores, value_at(threshold, step)), state
 
     def thresholds(layers, state, step):
         del state
-        return dict.fromkeys(layers, jnp.asarray(at(step), jnp.float32))
+        return dict.fromkeys(layers, jnp.asarray(value_at(threshold, step), jnp.float32))
 
     return Selection(lambda layers: (), select, thresholds, (threshold,) if is_known else ())
 
@@ -116,7 +114,7 @@ def capped(selection: Selection, max_fraction: float | optax.Schedule) -> Select
     def select(scores, state, step, key):
         masks, state = selection.select(scores, state, step, key)
         # A thousandth of a neuron, since a third of three neurons is one and float32 is not exact.
-        share = max_fraction(step) if callable(max_fraction) else max_fraction
+        share = value_at(max_fraction, step)
         most = {name: jnp.floor(share * mask.shape[0] + 1e-3) for name, mask in masks.items()}
         return {
             name: mask & (_rank(jnp.where(mask, scores[name], jnp.inf)) < most[name])
@@ -176,7 +174,7 @@ def below_quantile(fraction: float | optax.Schedule = 0.1) -> Selection:
 
     def select(scores, state, step, key):
         del key
-        order = jnp.asarray(fraction(step) if callable(fraction) else fraction, jnp.float32)
+        order = jnp.asarray(value_at(fraction, step), jnp.float32)
         # Of the scores themselves, so that rounding puts none of them on the wrong side.
         return {
             name: score <= jnp.quantile(score, order, method="lower")
@@ -210,7 +208,7 @@ def mature_and_rare(rate: float | optax.Schedule = 1e-4, maturity: int = 100) ->
     """
     _check_fraction("rate", rate)
     check_count("maturity", maturity, 0)
-    maturity = min(int(maturity), LARGEST_COUNT)  # ages are int32
+    maturity = clip_to_int32(maturity)
 
     def init(layers: Mapping[str, int]) -> Maturity:
         return Maturity(
@@ -220,7 +218,7 @@ def mature_and_rare(rate: float | optax.Schedule = 1e-4, maturity: int = 100) ->
 
     def select(scores, state, step, key):
         del key
-        share = jnp.asarray(rate(step) if callable(rate) else rate, jnp.float32)
+        share = jnp.asarray(value_at(rate, step), jnp.float32)
         known = are_known(scores)
         masks, ages, owed = {}, {}, {}
         for name, score in scores.items():
@@ -316,7 +314,7 @@ def budget(fraction: float | optax.Schedule = 0.1, order: str = "lowest") -> Sel
     check_choice("order", order, ORDERS)
 
     def select(scores, state, step, key):
-        share = jnp.asarray(fraction(step) if callable(fraction) else fraction, jnp.float32)
+        share = jnp.asarray(value_at(fraction, step), jnp.float32)
         masks = {}
         for number, (name, score) in enumerate(scores.items()):
             if order == "random":

@@ -13,11 +13,9 @@ import numpy as np
 from dormant.checks import ConfigurationError, check, check_key, is_number
 from dormant.graph import NeuronGraph, ParameterTree
 from dormant.interventions.masks import check_tau, dormant_fraction, dormant_masks, overlap
-from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.network_metrics import NetworkMetrics
 from dormant.interventions.selections import Selection, are_known
 from dormant.measures.measure import Value
-
-DEFAULT_TAUS = (0.0, 0.025, 0.1)
 
 
 class Report(NamedTuple):
@@ -104,6 +102,8 @@ class InterventionState(NamedTuple):
 
 
 def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -> InterventionState:
+    """The state before the first step, with T taus; ValueError unless `key` is one key, and
+    ConfigurationError where JAX is told to raise an error at every NaN."""
     check_key("key", key)
     flag = "jax_debug_nans"
     if getattr(jax.config, flag):
@@ -165,6 +165,7 @@ def observe(
 
 
 def nobody(graph: NeuronGraph) -> dict[str, jax.Array]:
+    """{layer: bool (H,)}, all False: the masks of a step at which no neuron is acted on."""
     return _each(graph, lambda neurons: jnp.zeros(neurons, bool))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from dormant.checks import check, is_pair, shown
-from dormant.graph import NeuronGraph, ParameterTree, leaf_paths
+from dormant.graph import NeuronGraph, ParameterTree, leaf_paths, plain_path
 
 
 def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any:
@@ -66,6 +66,11 @@ def check_optimizer(optimizer: Any) -> None:
             "`optimizer` must keep one copy of the parameters, as a recycle would leave the slow"
             " one as it was; got lookahead"
         )
+
+
+def check_params(params: Any) -> None:
+    """Raises ValueError where a transformation that reads the parameters is not given them."""
+    check(params is not None, "params", "given to `update`", params)
 
 
 def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
@@ -237,4 +242,4 @@ def _parts(opt_state: Any) -> str:
 
 def _is_same_place(one: str, other: str) -> bool:
     """Whether two paths differ by no more than what a variable of `flax.nnx` adds to its own."""
-    return one == other or f"{one}/value" == other or f"{other}/value" == one
+    return one == other or plain_path(one) == other or one == plain_path(other)

@@ -10,9 +10,9 @@ import optax
 
 from dormant.checks import as_inputs, check, check_arrays, check_choice, check_key
 from dormant.graph import leaf_paths
-from dormant.interventions.compose import Intervention, check_intervention, state_at_start
+from dormant.interventions.intervention import Intervention, check_intervention, state_at_start
 from dormant.interventions.step_counts import ADAM_COUNTS, per_entry_counts
-from dormant.interventions.structures import check_optimizer, is_masked
+from dormant.interventions.structures import check_optimizer, check_params, is_masked
 
 
 class TransformationState(NamedTuple):
@@ -95,8 +95,7 @@ def as_transformation(
         pre_activation_gradients=None,
         **extra,
     ):
-        if params is None:
-            raise ValueError("`params` must be given to `update`; got None")
+        check_params(params)
         check(isinstance(state, TransformationState), "state", "what `init` returns", state)
         same = leaf_paths(jax.tree.structure(gradients)) == leaf_paths(jax.tree.structure(params))
         check(same, "gradients", "a tree like the parameters", gradients)

@@ -8,7 +8,8 @@ import optax
 
 from dormant.graph import NeuronGraph
 from dormant.interventions.actions import Initializer, recycling
-from dormant.interventions.compose import Intervention, intervene
+from dormant.interventions.compose import intervene
+from dormant.interventions.intervention import Intervention
 from dormant.interventions.running_scores import inter_firing_score, running_average
 from dormant.interventions.scores import contribution_score, gradient_score
 from dormant.interventions.selections import (
@@ -17,8 +18,8 @@ from dormant.interventions.selections import (
     capped,
     mature_and_rare,
 )
-from dormant.interventions.state import DEFAULT_TAUS
 from dormant.interventions.timing import every
+from dormant.measures.measure import DEFAULT_TAUS
 
 
 def regrama(

@@ -13,7 +13,7 @@ import optax
 from dormant.checks import check, check_choice, check_number
 from dormant.graph import NeuronGraph, check_graph, stacking_axes
 from dormant.interventions.actions import Action, Initializer, check_training
-from dormant.interventions.blending import entries_of_layers, in_whole_shapes, replaced
+from dormant.interventions.layer_entries import entries_of_layers, in_whole_shapes, replaced
 from dormant.interventions.moments import reset_entries
 from dormant.interventions.scores import GRADIENT
 from dormant.interventions.structures import as_traced

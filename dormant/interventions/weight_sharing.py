@@ -12,8 +12,9 @@ import optax
 from dormant.checks import check, check_count, check_number, is_number
 from dormant.graph import Entries, NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, actable_layers, check_training
+from dormant.interventions.layer_entries import have_finite
 from dormant.interventions.moments import reset_moments
-from dormant.interventions.recycling import have_finite, recycle_usable
+from dormant.interventions.recycling import recycle_usable
 
 
 class _Groups(NamedTuple):

@@ -15,7 +15,7 @@ import optax
 
 from dormant.checks import check, check_function, check_init_and_update
 from dormant.graph import NeuronGraph
-from dormant.interventions.compose import Intervention, state_at_start
+from dormant.interventions.intervention import Intervention, state_at_start
 from dormant.learners.finiteness import Finiteness, after_update, all_finite
 from dormant.learners.targets import Params, TargetRule, keep_target
 

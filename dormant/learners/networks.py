@@ -129,3 +129,7 @@ class ImpalaResNet(_QNetwork):
             )(x)
         x = _ACTIVATIONS[self.activation](x)
         return _dense_head(x, self.num_actions, self.width, self.activation)
+
+
+# By their names in gin. Both take images of uint8 and scale the pixels themselves.
+NETWORKS = {"nature": NatureCNN, "impala": ImpalaResNet}

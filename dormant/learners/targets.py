@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from dormant.checks import LARGEST_COUNT, check, check_number, is_count
+from dormant.checks import check, check_number, clip_to_int32, is_count
 
 Params = Any
 # (params, target_params, gradient_step) -> target_params; the update just made is counted.
@@ -29,9 +29,7 @@ def periodic_target(period: int) -> TargetRule:
     """
     allowed = "None or a whole number of gradient steps >= 1"
     check(is_count(period, 1), "target_period", allowed, period)
-    period = min(
-        int(period), LARGEST_COUNT
-    )  # steps are int32, which larger numbers are not taken with
+    period = clip_to_int32(period)
 
     def target_rule(params: Params, target_params: Params, gradient_step: jax.Array) -> Params:
         return optax.periodic_update(params, target_params, gradient_step, period)

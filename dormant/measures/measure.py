@@ -17,6 +17,9 @@ from dormant.measures.spectra import feature_shape, singular_values
 # A measure's value: {layer: float32 ()}, or one float32 () of the whole network.
 Value = dict[str, jax.Array] | jax.Array
 
+# The dormancy thresholds that are reported where no others are asked for.
+DEFAULT_TAUS = (0.0, 0.025, 0.1)
+
 # What a measure may need besides the activations, the parameters and the inputs.
 GRADIENT = "gradient"
 SINGULAR_VALUES = "singular values"

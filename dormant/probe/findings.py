@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from dormant.measures.measure import DEFAULT_TAUS
 from dormant.plasticity import Fits
-from dormant.probe.levels import CANNOT_SHOW, GRADIENT_TAUS, LEVELS, TAUS, pooled
+from dormant.probe.levels import CANNOT_SHOW, GRADIENT_TAUS, LEVELS, pooled
 from dormant.probe.pipeline import Probe, Request
 from dormant.probe.weights import NEAR_ZERO
 from dormant.report.tables import Table
@@ -153,7 +154,7 @@ def _plain(value: Any) -> Any:
 def _layers(found: Probe) -> Table:
     layers = found.measured.layers or {}
     header = (
-        "layer", "units", *(f"dormant %, tau {tau:g}" for tau in TAUS), "low variability %",
+        "layer", "units", *(f"dormant %, tau {tau:g}" for tau in DEFAULT_TAUS), "low variability %",
         "active %", "feature norm", "srank", "effective rank", "stable rank", "no incoming %",
         "no outgoing %", "recyclable",
     )  # fmt: skip
@@ -161,7 +162,7 @@ def _layers(found: Probe) -> Table:
     for name, row in layers.items():
         ranks = (f"{_number(row['srank'])} of {row['rank_cap']}", _number(row["effective_rank"]),
                  _number(row["stable_rank"])) if "srank" in row else ("", "", "")  # fmt: skip
-        shares = [row["dormant"][f"{tau:g}"] for tau in TAUS]
+        shares = [row["dormant"][f"{tau:g}"] for tau in DEFAULT_TAUS]
         shares += [row["low_variability_units"], row["fau"]]
         empty = (row["no_incoming"], row["no_outgoing"])
         rows.append((
@@ -169,8 +170,9 @@ def _layers(found: Probe) -> Table:
             *map(_percent, empty), "yes" if row["recyclable"] else "no",
         ))  # fmt: skip
     scores = found.measured.scores or {}
-    pools = " / ".join(_percent(pooled(scores, tau)) for tau in TAUS)
-    note = f"dormant over all layers: {pools} % at tau {' / '.join(f'{tau:g}' for tau in TAUS)}"
+    pools = " / ".join(_percent(pooled(scores, tau)) for tau in DEFAULT_TAUS)
+    taus = " / ".join(f"{tau:g}" for tau in DEFAULT_TAUS)
+    note = f"dormant over all layers: {pools} % at tau {taus}"
     return Table("Layers on the inputs", header, tuple(rows), (note,))
 
 

@@ -18,11 +18,11 @@ from dormant import interventions, measures
 from dormant.checks import check, first_line
 from dormant.graph import Entries
 from dormant.interventions.scores import ScoreInputs, gradient_score
+from dormant.measures.measure import DEFAULT_TAUS
 from dormant.plasticity import PlasticityProbe, plasticity_probe
 from dormant.probe.networks import Network
 
 LEVELS = ("weights", "activations", "gradients", "plasticity")
-TAUS = (0.0, 0.025, 0.1)
 _MEASURES = (
     measures.srank(),
     measures.effective_rank(),
@@ -89,7 +89,7 @@ def measure_activations(network: Network, params: Any, measured: Measured) -> Me
             "neurons": layer.neurons,
             "recyclable": layer.recyclable,
             "obstacle": layer.obstacle,
-            "dormant": {f"{tau:g}": _share(scores[name], tau) for tau in TAUS},
+            "dormant": {f"{tau:g}": _share(scores[name], tau) for tau in DEFAULT_TAUS},
             "saturated": _saturated(np.asarray(activations[name], np.float32)),
             "no_incoming": _without(leaves, layer.incoming, layer.neurons),
             "no_outgoing": _without(leaves, layer.outgoing, layer.neurons),
@@ -199,7 +199,7 @@ def what_if(network: Network, params: Any, name: str, options: Mapping[str, Any]
         {layer: int(count) for layer, count in state.report.recycled.items()},
         float(max(changes, default=0.0)),
         float(max(sizes, default=0.0)),
-        tuple(first_line(each.message) for each in caught),  # type: ignore[arg-type]
+        tuple(first_line(each.message) for each in caught),
     )
 
 
@@ -227,10 +227,10 @@ def compared(
         return found
     others = dormant.dormancy_scores(jax.jit(network.graph.activations)(params[1], *network.inputs))
     found["dormant"] = {f"{tau:g}": pooled({n: np.asarray(s) for n, s in others.items()}, tau)
-                        for tau in TAUS}  # fmt: skip
+                        for tau in DEFAULT_TAUS}  # fmt: skip
     overlaps: dict[str, Any] = {}
     own_scores = jax.tree.map(jnp.asarray, measured.scores)
-    for tau in TAUS:
+    for tau in DEFAULT_TAUS:
         masks = [dormant.dormant_masks(scores, tau) for scores in (own_scores, others)]
         by_layer = dormant.overlap_coefficient(*masks)
         overlaps[f"{tau:g}"] = {name: float(value) for name, value in by_layer.items()}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.checks import ConfigurationError, first_line
+from dormant.measures.measure import DEFAULT_TAUS
 from dormant.probe import levels, run_folders
 from dormant.probe.checkpoints import (
     EQUINOX,
@@ -277,7 +278,7 @@ def _in_short(measured: Measured) -> dict[str, float]:
         found["kernels' effective rank, share of the highest"] = float(np.mean(ranks))
     if measured.scores is not None:
         found |= {f"dormant %, tau {tau:g}": 100 * levels.pooled(measured.scores, tau)
-                  for tau in levels.TAUS}  # fmt: skip
+                  for tau in DEFAULT_TAUS}  # fmt: skip
         sranks = [row["srank"] for row in (measured.layers or {}).values() if "srank" in row]
         found |= {"srank": float(np.mean(sranks))} if sranks else {}
     return found

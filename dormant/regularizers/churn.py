@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 
 from dormant.checks import as_inputs, check, check_function, check_number
-from dormant.interventions.structures import check_optimizer
-from dormant.regularizers.kernels import check_params, precise
+from dormant.interventions.structures import check_optimizer, check_params
+from dormant.regularizers.kernels import precise
 
 
 def churn_loss(

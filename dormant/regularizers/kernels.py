@@ -12,8 +12,8 @@ import numpy as np
 import optax
 
 from dormant.checks import check_flag
-from dormant.graph import NeuronGraph, by_member, check_graph
-from dormant.interventions.structures import is_masked
+from dormant.graph import NeuronGraph, by_member, check_graph, plain_path
+from dormant.interventions.structures import check_params, is_masked
 
 
 class Kernel(NamedTuple):
@@ -115,7 +115,7 @@ def kernels_of(graph: NeuronGraph, output_layers: bool) -> tuple[Kernel, ...]:
     an ensemble each member's: of one with hidden layers of its own, see `NeuronGraph.stacked`."""
     check_graph(graph)
     check_flag("output_layers", output_layers)
-    shapes = dict(zip(graph.parameters.paths, graph.parameters.shapes, strict=True))
+    shapes = graph.parameters.shape_of
     hidden = {layer.name for layer in graph.layers}
     found: dict[Any, Kernel] = {}
     for name, layer in graph.incoming.items():
@@ -134,12 +134,6 @@ def precise(array: Any) -> jax.Array:
     return jnp.asarray(array, jnp.promote_types(jnp.result_type(array), jnp.float32))
 
 
-def check_params(params: Any) -> None:
-    """Raises ValueError where a transformation that reads the parameters is not given them."""
-    if params is None:
-        raise ValueError("`params` must be given to `update`; got None")
-
-
 def _arrays(
     graph: NeuronGraph, kernels: tuple[Kernel, ...], params: Any
 ) -> dict[str, tuple[int, jax.Array]]:
@@ -148,8 +142,8 @@ def _arrays(
     leaves = jax.tree.leaves_with_path(params, is_leaf=is_masked)
     if not leaves:
         return {}
-    given = [_plain(jax.tree_util.keystr(p, simple=True, separator="/")) for p, _ in leaves]
-    known = {_plain(path): path for path in graph.parameters.paths}
+    given = [plain_path(jax.tree_util.keystr(p, simple=True, separator="/")) for p, _ in leaves]
+    known = {plain_path(path): path for path in graph.parameters.paths}
     shapes = {kernel.path: kernel.shape for kernel in kernels}
     for prefix in [path.removesuffix(given[0]) for path in known if path.endswith(given[0])]:
         arrays = {
@@ -166,8 +160,3 @@ def _arrays(
         "`params` must be those that the graph was traced with, or a part with the kernels"
         f" {wanted}; got {', '.join(got)}"
     )
-
-
-def _plain(path: str) -> str:
-    """A path without what a variable of `flax.nnx` adds to it."""
-    return path.removesuffix("/value")

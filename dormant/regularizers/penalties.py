@@ -11,13 +11,9 @@ import optax
 from dormant.checks import check_count, check_number
 from dormant.graph import NeuronGraph
 from dormant.interventions.decay import check_decay
-from dormant.interventions.structures import check_optimizer
-from dormant.regularizers.kernels import (
-    Kernel,
-    check_params,
-    precise,
-    transform_kernels,
-)
+from dormant.interventions.structures import check_optimizer, check_params
+from dormant.interventions.timing import value_at
+from dormant.regularizers.kernels import Kernel, precise, transform_kernels
 
 
 class L2InitState(NamedTuple):
@@ -244,6 +240,4 @@ def _plus(update: jax.Array, term: jax.Array) -> jax.Array:
 
 
 def _rate(learning_rate: float | optax.Schedule | None, step: jax.Array) -> Any:
-    if learning_rate is None:
-        return 1.0
-    return learning_rate(step) if callable(learning_rate) else learning_rate
+    return value_at(1.0 if learning_rate is None else learning_rate, step)

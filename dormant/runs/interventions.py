@@ -18,7 +18,7 @@ import dormant
 from dormant import interventions as published
 from dormant import parts
 from dormant.checks import LARGEST_COUNT, check_choice, check_count, errors_of, require
-from dormant.interventions.measures import check_rank_threshold
+from dormant.interventions.network_metrics import check_rank_threshold
 from dormant.interventions.step_counts import ADAM_COUNTS
 from dormant.measures.catalog import resolved
 from dormant.runs.registered import registered
@@ -349,7 +349,7 @@ class Tracker:
         return parts.every(self.tracking_period)
 
     def intervention(self, graph: dormant.NeuronGraph) -> dormant.Intervention:
-        """The pure tracker `dormant.track` with these options and the taus 0, 0.025 and 0.1."""
+        """The pure tracker `dormant.track` with these options and the default taus."""
         with self._told():
             return dormant.track(
                 graph,

@@ -17,7 +17,7 @@ import numpy as np
 from jax.tree_util import PyTreeDef
 
 from dormant.checks import check_arrays, first_line, shown_shapes
-from dormant.primitives import apply_primitive, called_body
+from dormant.primitives import apply_primitive, bodies_of, called_body
 from dormant.tracing.connections import TraceError
 
 
@@ -291,7 +291,7 @@ def _parameter_key(value: Any) -> Hashable:
     """A parameter of an equation; two traces of one function give the same text of a body."""
     if isinstance(value, jex.ClosedJaxpr):
         consts = tuple(map(_constant_key, value.consts))
-        return (str(value.jaxpr), consts, _inner_constants(value.jaxpr))
+        return (str(value.jaxpr), consts, _inner_constants(value))
     if isinstance(value, jex.Jaxpr):
         return (str(value), _inner_constants(value))
     if isinstance(value, tuple | list):
@@ -299,16 +299,14 @@ def _parameter_key(value: Any) -> Hashable:
     return value
 
 
-def _inner_constants(jaxpr: jex.Jaxpr) -> tuple:
+def _inner_constants(jaxpr: jex.ClosedJaxpr | jex.Jaxpr) -> tuple:
     """The constants of bodies within a body, whose values its text does not show."""
     found: list[Hashable] = []
     for eqn in jaxpr.eqns:
-        for value in eqn.params.values():
-            for body in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(body, jex.ClosedJaxpr):
-                    found += [*map(_constant_key, body.consts), *_inner_constants(body.jaxpr)]
-                elif isinstance(body, jex.Jaxpr):
-                    found += _inner_constants(body)
+        for body in bodies_of(eqn):
+            if isinstance(body, jex.ClosedJaxpr):
+                found += map(_constant_key, body.consts)
+            found += _inner_constants(body)
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 
+from dormant.primitives import bodies_of
 from dormant.tracing.jaxpr import Abstract, Flattener, Operation, Program, read_program
 from dormant.tracing.labels import COLLECTIVES
 from dormant.tracing.schedule import Branches, Scan, While, read_by
@@ -215,7 +216,7 @@ class _OpeningFlattener(Flattener):
         return any(
             eqn.primitive.name == "dynamic_slice"
             and getattr(eqn.invars[0].aval, "shape", None) in shapes
-            for eqn in _equations(body.jaxpr)
+            for eqn in _equations(body)
         )
 
     def _unrolled(self, body, consts, carry, xs, length, reverse) -> list[int]:
@@ -285,13 +286,9 @@ class _OpeningFlattener(Flattener):
         return outputs
 
 
-def _equations(jaxpr: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
+def _equations(jaxpr: jex.ClosedJaxpr | jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
     """The equations of a jaxpr and of the bodies in it."""
     for eqn in jaxpr.eqns:
         yield eqn
-        for value in eqn.params.values():
-            for body in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(body, jex.ClosedJaxpr):
-                    yield from _equations(body.jaxpr)
-                elif isinstance(body, jex.Jaxpr):
-                    yield from _equations(body)
+        for body in bodies_of(eqn):
+            yield from _equations(body)

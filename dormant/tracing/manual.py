@@ -39,7 +39,7 @@ def manual_graph(
         layer has no parameters.
     """
     parameters = ParameterTree.of(params)
-    shapes = dict(zip(parameters.paths, parameters.shapes, strict=True))
+    shapes = parameters.shape_of
 
     def shape_of(path: str) -> tuple[int, ...]:
         check(path in shapes, "wiring", f"of parameters among {', '.join(sorted(shapes))}", path)

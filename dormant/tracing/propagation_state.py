@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dormant.primitives import is_body
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Elementwise, LinearMap, OtherUse, Read, cannot_follow
 from dormant.tracing.constants import bounds
@@ -165,8 +166,8 @@ class PropagationState:
         """The primitive is unknown: what goes in cannot be followed any further."""
         name = operation.name
         leaves = self.sources(operation.inputs, self.leaves_of)
-        body = any(hasattr(p, "eqns") or hasattr(p, "jaxpr") for p in operation.params.values())
-        if leaves and (body or self.data.intersection(operation.outputs)):
+        has_body = any(map(is_body, operation.params.values()))
+        if leaves and (has_body or self.data.intersection(operation.outputs)):
             used = ", ".join(repr(self.names[leaf]) for leaf in leaves)
             raise cannot_follow(f"the parameters {used}", f"through the primitive '{name}'")
         for target in operation.outputs:

@@ -10,7 +10,7 @@ import pytest
 
 import dormant
 from dormant import interventions, measures, parts
-from dormant.interventions.compose import state_at_start
+from dormant.interventions.intervention import state_at_start
 from dormant.measures.catalog import BY_NAME
 
 ADAM = optax.adam(1e-2)

@@ -212,7 +212,7 @@ def test_flatten_layout_and_also_follow_the_recycle():
     "call, named, ending",
     [
         ({"flatten_layout": "repeat"}, "`flatten_layout`", "got 'repeat'"),
-        ({"masks": {"w3": np.ones(2, bool)}}, "one of w1, w2", "got 'w3'"),
+        ({"masks": {"w3": np.ones(2, bool)}}, "among w1, w2", "got 'w3'"),
         ({"masks": {"w1": np.ones(3, bool)}}, "boolean array of shape (4,)", "got bool (3,)"),
         ({"masks": {"w1": np.ones(4, int)}}, "boolean array of shape (4,)", "got int64 (4,)"),
         ({"also": ["b1"]}, "`also` must name layers among w1, w2", "got 'b1'"),

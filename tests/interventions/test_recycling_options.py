@@ -164,7 +164,7 @@ MASK = "`masks['w1']` must be a boolean array"
         ({"incoming_scale": None}, "`incoming_scale` must be one of", "got None"),
         ({"flatten_layout": "tile"}, "`flatten_layout` must be one of", "got 'tile'"),
         ({"also": ("w9",)}, "`also` must name layers among w1, w2", "got 'w9'"),
-        ({"masks": {"w3": mask(2)}}, "one of w1, w2", "got 'w3'"),
+        ({"masks": {"w3": mask(2)}}, "`masks` must name layers among w1, w2", "got 'w3'"),
         ({"masks": {"w1": mask(5)}}, f"{MASK} of shape (4,)", "got bool (5,)"),
         ({"masks": {"w1": np.True_}}, f"{MASK} of shape (4,)", "got bool ()"),
         ({"masks": {"w1": np.ones(4)}}, f"{MASK} of shape (4,)", "got float64 (4,)"),

@@ -247,7 +247,7 @@ def test_select_keeps_the_given_order_and_can_be_repeated():
     assert graph.names == ("second", "first")
     assert list(graph.activations(mlp_init(KEY), STATES)) == ["second", "first"]
     assert graph.select(["first"]).names == ("first",)
-    with pytest.raises(KeyError, match="'first'"):
+    with pytest.raises(ValueError, match="`names` must name layers among second; got 'first'"):
         graph.select(["second"]).select(["first"])
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from dormant.checks import check, check_mapping, check_number
 from dormant.graph import NeuronGraph, check_graph
-from dormant.measures.norms import feature_norm_of, norm_of
+from dormant.measures.norms import feature_norm_of, layer_norms, norm_of
 from dormant.measures.spectra import singular_values, srank_of
 
 
@@ -86,13 +86,11 @@ def metrics_of(
     rank_threshold: float,
 ) -> NetworkMetrics:
     """`network_metrics` of features whose singular values are known."""
-    incoming = graph.incoming
-    together = tuple(entries for layer in incoming.values() for entries in layer)
+    together = tuple(entries for layer in graph.incoming.values() for entries in layer)
 
     def norms(name: str, tree: Any) -> tuple[dict[str, jax.Array], jax.Array]:
         leaves = graph.parameters.leaves(name, tree)
-        by_layer = {layer: norm_of(leaves, entries) for layer, entries in incoming.items()}
-        return by_layer, norm_of(leaves, together)
+        return layer_norms(graph, name, tree), norm_of(leaves, together)
 
     weight_norm, weight_norm_total = norms("params", params)
     if gradient is None:
@@ -111,7 +109,7 @@ def metrics_of(
     return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
 
-def unmeasured(graph: NeuronGraph) -> NetworkMetrics:
+def nan_metrics(graph: NeuronGraph) -> NetworkMetrics:
     """The metrics before the first measurement: the same structure, all NaN."""
 
     def each(names: Any) -> dict[str, jax.Array]:
