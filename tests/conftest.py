@@ -5,6 +5,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import jax
 import pytest
@@ -23,6 +24,27 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of some megabytes: its folder, and `change(*options)`, which mounts it anew."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options):
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", folder],
+            check=True,
+            capture_output=True,
+        )
+
+    try:
+        mount("size=64m")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user may mount no file system")
+    yield folder, lambda *options: mount("remount", *options)
+    subprocess.run(["umount", folder], check=True)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -9,15 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dormant.agents.inherited_options import inherited_option, inherited_value, option_name
 from dormant.checks import LARGEST_COUNT, is_count, require, require_count, require_number
 from dormant.memory import machine_memory, shortage
-from dormant.runs.options import (
-    LARGEST_SEED,
-    LearnerOptions,
-    inherited_option,
-    inherited_value,
-    option_name,
-)
+from dormant.runs.options import LARGEST_SEED, LearnerOptions
 
 
 def options_of(agent: type, given: Any) -> LearnerOptions:

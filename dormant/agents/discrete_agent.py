@@ -12,11 +12,12 @@ import jax
 import numpy as np
 
 from dormant.agents.agent_options import check_observations, options_of
+from dormant.agents.inherited_options import inherited_option, option_name
 from dormant.agents.learner_agent import LearnerAgent
 from dormant.checks import require, require_choice
 from dormant.learners import WeightedBatch
 from dormant.replay import importance_weights
-from dormant.runs.options import LearnerOptions, inherited_option, option_name
+from dormant.runs.options import LearnerOptions
 
 # Dopamine's, so that no transition that was drawn has priority 0.
 _EPSILON = 1e-10

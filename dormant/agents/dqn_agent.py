@@ -15,9 +15,8 @@ from dopamine.jax.agents.dqn.dqn_agent import JaxDQNAgent
 from dormant import learners
 from dormant.agents.discrete_agent import DiscreteAgent
 from dormant.checks import errors_of, require
+from dormant.learners.networks import NETWORKS
 from dormant.runs.options import LearnerOptions, bound_in_gin
-
-_NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
 
 
 @gin.configurable
@@ -85,14 +84,15 @@ class DormantDQNAgent(DiscreteAgent, JaxDQNAgent):
 
 def _network(network: Any, width: Any, activation: Any) -> Callable[..., Any]:
     """What makes the network: called with num_actions."""
-    if isinstance(network, str) and network in _NETWORKS:
-        module = functools.partial(_NETWORKS[network], width=width, activation=activation)
+    if isinstance(network, str) and network in NETWORKS:
+        module = functools.partial(NETWORKS[network], width=width, activation=activation)
         with errors_of("DormantDQNAgent"):
             module(num_actions=1)  # checks its options
         return module
-    allowed = "'nature', 'impala' or a Flax module such as @networks.ClassicControlDQNNetwork"
+    names = list(map(repr, NETWORKS))
+    allowed = f"{', '.join(names)} or a Flax module such as @networks.ClassicControlDQNNetwork"
     require(callable(network), "DormantDQNAgent.network", allowed, network)
     for option, value, default in (("width", width, 1), ("activation", activation, "relu")):
-        allowed = "left out unless the network is 'nature' or 'impala'"
+        allowed = f"left out unless the network is {' or '.join(names)}"
         require(value == default, f"DormantDQNAgent.{option}", allowed, value)
     return network

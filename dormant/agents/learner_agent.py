@@ -19,21 +19,17 @@ from dormant import learners
 from dormant.agents import replay_sampling
 from dormant.agents.agent_options import check_inherited, check_observations, options_of, seed_of
 from dormant.agents.burst import make_burst
+from dormant.agents.inherited_options import check_no_dead_bindings, option_name
 from dormant.agents.optimizers import create_optimizer
 from dormant.checks import NotFinite, errors_of, require
 from dormant.learners.finiteness import check_finite, of_all, places
 from dormant.learners.targets import target_rule_of
-from dormant.memory import bytes_of, check_memory, device_memory
+from dormant.memory import bytes_of, check_memory, check_network_memory, device_memory
 from dormant.records import metrics
 from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import placed
 from dormant.runs.host_arrays import forms_of
-from dormant.runs.options import (
-    LearnerOptions,
-    check_no_dead_bindings,
-    option_name,
-    updates_per_burst,
-)
+from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.xla_cpu import is_cpu
 
 # What the host keeps of an update while its burst is under way.
@@ -139,9 +135,8 @@ class LearnerAgent:
         intervention = self._options.intervention
         self._traced.append(apply)
         params = jax.eval_shape(init, jax.random.key(0))
-        needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
-        available = device_memory()
-        check_memory("network", self.network_def, needed, what, available)
+        available, beside = device_memory(), "target and Adam's moments"
+        check_network_memory("network", self.network_def, params, beside, available)
         graph = dormant.trace(apply, params, *inputs)
         optimizer = self._create_optimizer(graph)
         self._options.check_score_batches(graph, init, inputs, available)

@@ -20,6 +20,7 @@ from dopamine.metrics import collector_dispatcher
 
 from dormant.agents import environments
 from dormant.agents.dopamine_compat import seed_environment
+from dormant.agents.inherited_options import option_name
 from dormant.agents.scalars import tracking_scalars
 from dormant.agents.threaded_atari import ThreadedAtari, can_step_in_thread
 from dormant.checks import ConfigurationError, NotFinite, require_count, require_counter
@@ -27,8 +28,8 @@ from dormant.records import metrics
 from dormant.records.files import CHECKPOINTS_FOLDER
 from dormant.records.run_file import RunRecord
 from dormant.runs.checkpoints import Checkpoints
-from dormant.runs.options import bound_in_gin, option_name
-from dormant.runs.progress import Progress, iterations_left
+from dormant.runs.options import bound_in_gin
+from dormant.runs.progress import Progress, dormant_text, iterations_left
 from dormant.runs.saved_run import SavedRun, operative_settings
 
 
@@ -132,6 +133,7 @@ class RunnerMixin:
             side_by_side=side_by_side,
             changed=self._saved.changed,
             is_over=self._start_iteration >= self._num_iterations,
+            confirm=self._saved.confirm,
         )
 
     def _create_directories(self) -> None:
@@ -168,7 +170,8 @@ class RunnerMixin:
             require_counter(name, self._agent.gradient_steps(training), "gradient step")
 
     def _checkpoint_experiment(self, iteration: int) -> None:
-        if iteration % self._save_every != 0:
+        is_last = iteration == self._num_iterations - 1
+        if iteration % self._save_every != 0 and not is_last:
             return
         bundle = self._agent.bundle_and_checkpoint(self._checkpoint_dir, iteration)
         logs = json.dumps(self._logger.data, default=float) if self._use_legacy_logger else ""
@@ -238,12 +241,11 @@ class RunnerMixin:
     def _write_tracking(self, record: metrics.Record) -> None:
         self._saved.files[0].write(record)
         self._collector_dispatcher.write(tracking_scalars(record))
-        tau, percent = record["taus"][-1], record["dormant_percent_pooled"][-1]
-        known = "unknown" if percent is None else f"{percent:.1f} %"
-        self._progress.show(dormant=f"{known} (tau {tau:g})")
+        self._progress.show(dormant=dormant_text([record]))
 
     def run_experiment(self) -> None:
-        """Runs the iterations that are left, with a checkpoint after each."""
+        """Runs the iterations that are left, with a checkpoint after each `checkpoint_frequency`
+        and after the last."""
         with self.held(), self._progress, contextlib.closing(self._saved.files[0]):
             if self._start_iteration < self._num_iterations:
                 self._saved.start()

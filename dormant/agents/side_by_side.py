@@ -14,9 +14,9 @@ import gin
 
 from dormant.agents import dispatch
 from dormant.agents.lockstep import Execute, Lockstep
-from dormant.checks import ConfigurationError, RunFailed, require
+from dormant.checks import ConfigurationError, RunFailed, first_line, require
 from dormant.records.run_file import RunRecords
-from dormant.replay import shortage
+from dormant.replay import replay_shortage
 from dormant.runs.members import Member
 from dormant.runs.progress import Progress
 from dormant.xla_cpu import is_cpu
@@ -226,7 +226,7 @@ def _check_names(members: Sequence[Member]) -> None:
 def _check_memory(agents: Sequence[Any]) -> None:
     # An agent of somebody else's may have another replay.
     replays = [agent.replay.options for agent in agents if hasattr(agent, "replay")]
-    problem = shortage(*replays)
+    problem = replay_shortage(*replays)
     if problem is not None:
         capacities = sorted({options.capacity for options in replays})
         raise ConfigurationError(
@@ -253,7 +253,7 @@ def _bound(member: Member) -> Iterator[None]:
                 try:
                     gin.bind_parameter(name, value)
                 except ValueError as error:
-                    text = str(error).split("\n")[0].rstrip(".")
+                    text = first_line(error).rstrip(".")
                     raise ConfigurationError(
                         f"create_dormant_runner.side_by_side: {text}; got {name!r}"
                     ) from error

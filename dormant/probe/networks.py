@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from dormant import trace
 from dormant.checks import ConfigurationError, first_line, shown_shapes
-from dormant.graph import NeuronGraph, ParameterTree
+from dormant.graph import NeuronGraph, ParameterTree, plain_path
 from dormant.probe.checkpoints import read_checkpoint
 
 _FACTORY = (
@@ -115,9 +115,8 @@ def fitted(init: Callable[[jax.Array], Any], arrays: Mapping[str, np.ndarray], w
     template = jax.eval_shape(init, jax.random.key(0))
     tree = ParameterTree.of(template)
     wanted = dict(zip(tree.paths, jax.tree.leaves(template), strict=True))
-    # Networks of flax.nnx have a variable around every array.
-    bare = {_bare(name): array for name, array in arrays.items()}
-    shortened = {path: _bare(path) for path in wanted}
+    bare = {plain_path(name): array for name, array in arrays.items()}
+    shortened = {path: plain_path(path) for path in wanted}
     if all(path.startswith("params/") for path in shortened.values()):
         dropped = {path: name.removeprefix("params/") for path, name in shortened.items()}
     else:
@@ -148,10 +147,6 @@ def fitted(init: Callable[[jax.Array], Any], arrays: Mapping[str, np.ndarray], w
     return tree.unflatten(
         {path: jnp.asarray(leaf, wanted[path].dtype) for path, leaf in leaves.items()}
     )
-
-
-def _bare(path: str) -> str:
-    return path.removesuffix("/value")
 
 
 def load_inputs(text: str) -> tuple[dict[str, np.ndarray], list[str]]:

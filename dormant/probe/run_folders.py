@@ -3,7 +3,6 @@
 """Our own run folders: network, replay and loss are rebuilt from what a run left."""
 
 import ast
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,20 +10,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict
 
 from dormant import learners
 from dormant.checks import ConfigurationError, first_line
+from dormant.learners.networks import NETWORKS
 from dormant.probe.checkpoints import Checkpoint
 from dormant.probe.networks import Network, fitted, traced
 from dormant.records.files import CHECKPOINTS_FOLDER
-from dormant.replay import ReplayBuffer, ReplayOptions
+from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import Checkpoints, Damaged
 from dormant.runs.members import members_of
 from dormant.runs.saved_run import ITS_DEFAULT
 
 # What a network and its loss are made of, in the settings of a run on the device.
 _DEVICE = ("VectorizedDQN.", "GameSequence.")
-_NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
 
 
 class RunFolder(NamedTuple):
@@ -119,7 +119,7 @@ def _saved(run: RunFolder, number: int, saved: Mapping[str, Any]) -> Saved:
     if "params" not in learner:
         raise ConfigurationError(f"RUN_OR_CHECKPOINT must be of one network; {run.base} has none")
     path = run.base / CHECKPOINTS_FOLDER / "process_0" / str(number)
-    arrays = dict(_named(learner["params"]))
+    arrays = _named(learner["params"])
     kind = "run on the device" if on_device else "run"
     checkpoint = Checkpoint(path, kind, number, arrays)
     # The rebuilt run takes the other defaults by itself.
@@ -202,17 +202,17 @@ def _host_network(saved: Saved, rows: int) -> Network:
              for name, default in (("network", "nature"), ("width", 1), ("activation", "relu"),
                                    ("loss", None))}  # fmt: skip
     is_dqn = any(name.startswith("DormantDQNAgent.") for name in settings)
-    if not is_dqn or known["network"] not in _NETWORKS:
+    if not is_dqn or known["network"] not in NETWORKS:
+        names = " or ".join(map(repr, NETWORKS))
         raise ConfigurationError(
             "--network and --inputs must name the network of this run and what it takes, as its"
-            " records tell them of DQN with the network 'nature' or 'impala' and of runs on the"
+            f" records tell them of DQN with the network {names} and of runs on the"
             " device alone"
         )
     batch = _host_batch(saved, rows)
     actions = int(np.shape(saved.learner["params"]["params"]["final_layer"]["bias"])[0])
-    module = _NETWORKS[known["network"]](
-        actions, width=known["width"], activation=known["activation"]
-    )
+    make = NETWORKS[known["network"]]
+    module = make(actions, width=known["width"], activation=known["activation"])
     gamma = _literal(settings.get("JaxDQNAgent.gamma"), 0.99)
     horizon = _literal(settings.get("JaxDQNAgent.update_horizon"), 1)
 
@@ -229,8 +229,7 @@ def _host_batch(saved: Saved, rows: int) -> learners.Batch:
     if not isinstance(state, Mapping) or "fixed" not in state:
         raise ConfigurationError("--inputs must be given, as this run has no replay")
     try:
-        buffer = ReplayBuffer(ReplayOptions(**json.loads(state["fixed"])), 0)
-        buffer.restore(state)
+        buffer = ReplayBuffer.from_state(state)
         keys = buffer.draw_uniformly(np.random.default_rng(0), rows)
         return buffer.gather(keys)
     except (KeyError, TypeError, ValueError) as error:
@@ -246,7 +245,7 @@ def _gradient(
 
     def gradient(params: Any) -> Any:
         state = learner.init(jax.random.key(0))
-        target = fitted(init, dict(_named(saved.learner["target_params"])), "the target network")
+        target = fitted(init, _named(saved.learner["target_params"]), "the target network")
         state = state._replace(params=params, target_params=target)
         return jax.jit(learner.step)(state, batch)[0].opt_state.trace
 
@@ -290,11 +289,10 @@ def _part(state: Mapping[str, Any], member: int) -> tuple[Mapping[str, Any], int
     raise ConfigurationError("the run's folder must be of one of the members in its checkpoint")
 
 
-def _named(tree: Any, path: str = "") -> list[tuple[str, np.ndarray]]:
-    if not isinstance(tree, Mapping):
-        return [(path, np.asarray(tree))]
-    return [each for name, child in tree.items()
-            for each in _named(child, f"{path}/{name}" if path else name)]  # fmt: skip
+def _named(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of nested dicts by their paths; that of one array alone is empty."""
+    leaves = flatten_dict(tree, sep="/") if isinstance(tree, dict) else {"": tree}
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 def _literal(text: str | None, default: Any) -> Any:

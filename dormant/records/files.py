@@ -3,6 +3,7 @@
 """The files of a run and of an experiment: their names, and how they are written and read."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ FINISHED_FILE = "finished.csv"
 LEASE_FILE = "lease.json"
 RESULTS_FILE = "results.csv"  # of a report
 CHECKPOINTS_FOLDER = "checkpoints"
+# What a file system says that is full, or whose server or disk does not answer.
+_PASSING = (
+    errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT,
+)  # fmt: skip
 
 
 def process_folder(process: int) -> str:
@@ -42,6 +47,12 @@ def write_atomically(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether it may pass without the command being put right, as a path that was mistyped does
+    not."""
+    return error.errno in _PASSING
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 """One writer a folder: a lease, held by the process that works there.
 
 On one machine the kernel holds it, by flock, and lets go of it when the process ends, however it
-does. From another machine it is held as long as its holder renews it. (The package filelock has the
-former alone, and keeps to itself the descriptor that the runs of an experiment inherit.)
+does. From another machine, or by way of another mount, it is held as long as its holder renews it.
+(The package filelock has the former alone, and keeps to itself the descriptor that the runs of an
+experiment inherit.)
 """
 
 import collections
@@ -19,11 +20,12 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dormant.checks import ConfigurationError, RunFailed
-from dormant.records.files import LEASE_FILE
+from dormant.records.files import LEASE_FILE, is_passing, naming
 
 # Seconds between two renewals, and without one until a holder on another machine counts as dead.
 _RENEWED_EVERY = 10.0
@@ -46,7 +48,8 @@ class Lease:
     """Of a folder: who works there, `lease.json`, which stays when it is released.
 
     Its entries are the number of the attempt, counted from 1, whether it is held, and the holder's
-    host, machine, process and time of start.
+    host, machine, process with the namespace in which that number counts, file system (the number
+    of its mount on that machine) and time of start.
     """
 
     def __init__(self, folder: Path, held: Path | None = None):
@@ -85,7 +88,7 @@ class Lease:
         except OSError:
             return  # `acquire` says what is wrong
         try:
-            self._check_dead(self._lock(descriptor, fcntl.LOCK_SH))
+            self._check_dead(descriptor, self._lock(descriptor, fcntl.LOCK_SH))
         finally:
             os.close(descriptor)
 
@@ -95,14 +98,13 @@ class Lease:
         Raises:
           ConfigurationError: when another process holds it, or has worked there since this object
             was made; or the folder cannot be written.
+          OSError: when that may pass, such as a full disk; it names the file.
         """
-        try:
+        with _writable(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise ConfigurationError(f"{self._folder} cannot be written: {error}") from error
         try:
-            self._check_dead(self._lock(descriptor, fcntl.LOCK_EX))
+            self._check_dead(descriptor, self._lock(descriptor, fcntl.LOCK_EX))
             before = self._read()
             if before != self._seen:
                 raise ConfigurationError(
@@ -114,14 +116,14 @@ class Lease:
                 "held": True,
                 "host": platform.node(),
                 "machine": _machine(),
+                "file_system": _file_system(descriptor),
                 "process": os.getpid(),
+                "process_namespace": _process_namespace(),
                 "start_time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "token": _TOKEN,
             }
-            try:
+            with _writable(self._path):
                 _write(descriptor, self._own)
-            except OSError as error:
-                raise ConfigurationError(f"{self._path} cannot be written: {error}") from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -183,7 +185,8 @@ class Lease:
         """
         for _ in range(_TRIES):
             try:
-                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+                with naming(self._path):
+                    fcntl.flock(descriptor, how | fcntl.LOCK_NB)
                 return True
             except BlockingIOError:
                 time.sleep(_BETWEEN_TRIES)
@@ -193,17 +196,20 @@ class Lease:
                 raise
         raise self._refused(_entries(self._read()))
 
-    def _check_dead(self, unlocked: bool) -> None:
+    def _check_dead(self, descriptor: int, unlocked: bool) -> None:
         """Checks that whoever wrote what stands there works no more.
 
         Args:
-          unlocked: whether nobody on this machine has locked it.
+          descriptor: of the open file.
+          unlocked: whether nobody on this machine has locked it there.
 
         Raises:
           ConfigurationError: when it is renewed while it is watched.
         """
         found = _entries(self._read())
-        here = found.get("machine") == _machine()
+        # Of two mounts, such as those of two containers, each may have locks of its own.
+        mount = (_machine(), _file_system(descriptor))
+        here = (found.get("machine"), found.get("file_system")) == mount
         if not found.get("held") or (here and unlocked) or found.get("token") in _dead:
             return
         # No two machines have the same clock: what counts is whether it is renewed meanwhile.
@@ -261,7 +267,10 @@ def holder_of(lease: Path) -> Holder | None:
         return None
     known = collections.defaultdict(lambda: "?", found)
     is_alive = bool(found.get("held")) and age < _STALE_AFTER
-    if known["machine"] == _machine():
+    # The containers of one machine count their processes each for themselves.
+    namespace = _process_namespace()
+    where = (known["machine"], known["process_namespace"])
+    if namespace is not None and where == (_machine(), namespace):
         is_alive = is_alive and Path(f"/proc/{known['process']}").exists()
     return Holder(known["host"], known["process"], _attempt(found), known["start_time"], is_alive)
 
@@ -272,6 +281,36 @@ def _machine() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return platform.node()
+
+
+def _process_namespace() -> str | None:
+    """In which the numbers of this process and of those beside it count; None where the system
+    does not tell."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
+def _file_system(descriptor: int) -> int:
+    """What holds an open file, a number for each mounted file system of this machine."""
+    return os.fstat(descriptor).st_dev
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Says of what cannot be written that it cannot.
+
+    Raises:
+      ConfigurationError: in place of an OSError that does not pass by itself.
+    """
+    try:
+        with naming(path):
+            yield
+    except OSError as error:
+        if is_passing(error):
+            raise
+        raise ConfigurationError(f"{path} cannot be written: {error}") from error
 
 
 def _entries(text: bytes) -> dict[str, Any]:

@@ -5,7 +5,6 @@ No agent is known here; everything comes in as states, episodes and counters."""
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,15 +55,15 @@ def tracking_record(
 ) -> Record:
     """The "tracking" record of the last scoring: what the schema finds, then metrics' scalars.
 
+    That the loss is finite the learner's state tells, `learners.finiteness`; a run looks at that
+    before it asks for the record.
+
     Args:
       tracker: state of `dormant.track`, or {network: state} where an agent has several networks.
       intervention: state of an intervention, in the same form; None where there is none.
       metrics: those of the update after which was scored: `loss` and other scalars.
       agent_step: training agent steps taken so far.
       schema: what is recorded.
-
-    Raises:
-      FloatingPointError: when the loss is not finite; a run that diverged stops.
     """
     scalars = {name: value for name, value in metrics.items() if np.ndim(value) == 0}
     acting = tracker if intervention is None else intervention
@@ -80,9 +79,6 @@ def tracking_record(
     networks_of, scalars = jax.device_get((list(found.values()), scalars))
     values = {each.name: joined(each, of) for each, of in zip(found, networks_of, strict=True)}
     values = {name: value for name, value in values.items() if value is not None} | scalars
-    if not math.isfinite(scalars["loss"]):
-        step = int(values["gradient_step"])
-        raise FloatingPointError(f"the loss is {scalars['loss']} at gradient step {step}")
     return {"kind": "tracking", **_entries(schema.tracking, values)}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dormant.measures.measure import DEFAULT_TAUS
 from dormant.records.reading import Run, values_at
 from dormant.records.schema import SCHEMA
 
@@ -14,13 +15,12 @@ GRADIENT_STEP, EVALUATION = "gradient_step", "evaluation_return"
 ACCURACY = "train_accuracy"
 OVERLAP, RANK = "overlap_history", "effective_rank"
 _DORMANT = "dormant_percent_tau_"
-TAUS = (0.0, 0.025, 0.1)  # those with a column of their own
 # Every column there can be, in the order of the file.
 FURTHER_COLUMNS = (
     GRADIENT_STEP,
     EVALUATION,
     ACCURACY,
-    *(f"{_DORMANT}{tau:g}" for tau in TAUS),
+    *(f"{_DORMANT}{tau:g}" for tau in DEFAULT_TAUS),
     OVERLAP,
     RANK,
 )
@@ -51,7 +51,7 @@ def measured_per_iteration(run: Run, tau: float) -> dict[str, np.ndarray]:
         ACCURACY: [mean([record.train_accuracy]) for record in run.iterations],
     }
     measures = {measure.name: measure for measure in SCHEMA.tracking}
-    places = [(dormant_column(at), "dormant_percent_pooled", at) for at in {*TAUS, tau}]
+    places = [(dormant_column(at), "dormant_percent_pooled", at) for at in {*DEFAULT_TAUS, tau}]
     for column, name, at in (*places, (OVERLAP, OVERLAP, tau), (RANK, RANK, tau)):
         found = [[values_at(record, measures[name], at) for record in each] for each in inside]
         columns[column] = [

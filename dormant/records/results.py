@@ -48,6 +48,11 @@ class RunResult(NamedTuple):
     measured: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
+def run_key(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:
+    """What tells a run from the others of its experiment."""
+    return run.method, run.setting, run.game, run.seed
+
+
 class Absence(NamedTuple):
     """A planned run that is not whole, and so in no table."""
 

@@ -10,7 +10,7 @@ import json
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -30,9 +30,14 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+# What of a process decides the numbers that it computes, beside its settings.
+_MAKERS = ("git_commit", "dormant_commit", "versions", "device")
+
+
 class RunRecord:
     """run.json: versions, seed, git commits, command, device, times, what was compiled, and the
-    status of the last process that had something to do.
+    status of the last process that had something to do; what made the iterations before, where that
+    was another.
 
     The status is "running" until `finish` or `fail` is called; a process that was killed leaves it.
     """
@@ -48,6 +53,7 @@ class RunRecord:
         side_by_side: Mapping[str, float] | None = None,
         changed: Mapping[str, tuple[str, str]] = MappingProxyType({}),
         is_over: bool = False,
+        confirm: Callable[[], object] = lambda: None,
     ):
         """Writes config.gin and run.json into an existing folder.
 
@@ -62,9 +68,13 @@ class RunRecord:
             is resumed was saved.
           is_over: whether nothing is left to be done. Then both files of a run that ended as it
             should stay as they are: they tell of the process that made it.
+          confirm: raises LeaseLost where another process has taken the run over, whose record it is
+            then.
         """
+        self._confirm = confirm
         self._path = Path(base_dir) / RUN_FILE
-        self._stays = is_over and _is_finished(self._path)
+        before = _read(self._path)
+        self._stays = is_over and before.get("status") == FINISHED
         if not self._stays:
             write_atomically(Path(base_dir) / CONFIG_FILE, config)
         device = jax.devices()[0]
@@ -87,6 +97,7 @@ class RunRecord:
             "end_time": None,
             "error": None,
         }
+        self._entries["earlier"] = _earlier(before, self._entries)
         self._write()
 
     @property
@@ -95,19 +106,25 @@ class RunRecord:
         return "{count} {platform} ({kind})".format(**self._entries["device"])
 
     def finish(self) -> None:
-        """Records that the run ended as it should."""
-        self._write(status=FINISHED, end_time=_now(), error=None)
+        """Records that the run ended as it should; nothing where another process has taken it
+        over."""
+        self._end(FINISHED, None)
 
     def fail(self, error: BaseException) -> None:
         """Records that the run ended with an error, or was interrupted; nothing where another
-        process has taken it over, whose record it is then."""
+        process has taken it over."""
         if isinstance(error, LeaseLost):
             return
         if isinstance(error, KeyboardInterrupt):
-            self._write(status=INTERRUPTED, end_time=_now(), error=str(error) or "interrupted")
-            return
-        text = f"{type(error).__name__}: {error}".strip(": ")
-        self._write(status=FAILED, end_time=_now(), error=text)
+            self._end(INTERRUPTED, str(error) or "interrupted")
+        else:
+            self._end(FAILED, f"{type(error).__name__}: {error}".strip(": "))
+
+    def _end(self, status: str, error: str | None) -> None:
+        # Whatever ended this process: it may have been thought dead, and have a successor.
+        with contextlib.suppress(LeaseLost):
+            self._confirm()
+            self._write(status=status, end_time=_now(), error=error)
 
     def _write(self, **changed: Any) -> None:
         self._entries |= changed | {"compilation": compilation.so_far()._asdict()}
@@ -115,12 +132,33 @@ class RunRecord:
             write_atomically(self._path, json.dumps(self._entries, indent=2) + "\n")
 
 
-def _is_finished(path: Path) -> bool:
-    """Whether a run.json says that its run ended as it should."""
+def _read(path: Path) -> dict[str, Any]:
+    """What a run.json says; {} for none that can be read."""
     try:
-        return read_object(path).get("status") == FINISHED
+        return read_object(path)
     except (OSError, ValueError):
-        return False
+        return {}
+
+
+def _earlier(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What made the iterations that a process goes on from, where that was not always the same as
+    now: each up to, and without, its `end_iteration`.
+
+    Args:
+      before, now: the entries of the process before and of this one.
+    """
+    start, reached = now["start_iteration"], 0
+    found, listed = [], before.get("earlier")
+    last = {name: before.get(name) for name in _MAKERS} | {"end_iteration": start}
+    for each in [*(listed if isinstance(listed, list) else ()), *([last] if before else ())]:
+        end = each.get("end_iteration") if isinstance(each, dict) else None
+        # Of what came after the checkpoint that is gone on from nothing is left.
+        if isinstance(end, int) and reached < (end := min(end, start)):
+            found.append(each | {"end_iteration": end})
+            reached = end
+    if found and all(found[-1].get(name) == now[name] for name in _MAKERS):
+        found.pop()
+    return found
 
 
 class RunRecords:

@@ -143,7 +143,7 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
         details = read_details(folder)
     except ValueError:
         details = {}  # `read_planned` says so
-    game, path = _game(read_config(folder)), folder.relative_to(root)
+    game, path = game_of(read_config(folder)), folder.relative_to(root)
     numbered = _SEED_FOLDER.match(folder.name)
     seed = details.get("seed")
     if type(seed) is not int:
@@ -155,7 +155,8 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
     return PlannedRun(path.as_posix(), method, "", None, game, seed, 0, command)
 
 
-def _game(config: str) -> str:
+def game_of(config: str) -> str:
+    """The game, or other environment, of a run's config.gin; `UNKNOWN_GAME` where it names none."""
     # A study on Atari has other options, too, which name an environment that it does not play.
     found = _ATARI_STUDY.search(config) or _GAME.search(config)
     if not found:

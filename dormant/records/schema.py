@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.measures.catalog import CATALOG
-from dormant.measures.measure import NETWORK
+from dormant.measures.measure import DEFAULT_TAUS, NETWORK
 from dormant.measures.measure import Measure as NetworkMeasure
 
 # The axes of an entry, from the outside in: names are an object in JSON, the others are a list.
@@ -192,13 +192,15 @@ GRADIENT_STEP = Measure(
 POOLED = "all hidden layers"
 DORMANT = "dormant neurons (%)"
 
+_TAUS = ", ".join(f"{tau:g}" for tau in DEFAULT_TAUS[:-1]) + f" and {DEFAULT_TAUS[-1]:g}"
+
 TRACKING = (
     GRADIENT_STEP,
     AGENT_STEP,
     Measure(
         "taus",
         PER_TAU,
-        "the thresholds of the lists below: 0, 0.025 and 0.1",
+        f"the thresholds of the lists below: {_TAUS}",
         find=operator.attrgetter("report.taus"),
         join=_decimals,
         **_ALWAYS,
@@ -282,8 +284,7 @@ TRACKING = (
             "Effective rank of the penultimate features, last measurement", asked_as="rank"
         ),
     ),
-    _of_layers("feature_norm", "Euclidean norm of a layer's activations, batch mean"),
-    _of_layers("weight_norm", "Euclidean norm of a layer's parameters"),
+    *(_of_layers(name, CATALOG[name].meaning) for name in ("feature_norm", "weight_norm")),
     _of_layers(
         "gradient_norm",
         "Euclidean norm of the loss's gradient at the scored parameters; null where the learner"

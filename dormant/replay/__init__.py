@@ -6,10 +6,9 @@ when sampled; uniform or prioritized. Pure but for NumPy and the learners' `Batc
 from dormant.replay.buffer import ReplayBuffer, Sample, importance_weights
 from dormant.replay.memory import (
     bytes_needed,
-    check_memory,
+    check_replay_memory,
     describe_memory,
-    machine_memory,
-    shortage,
+    replay_shortage,
 )
 from dormant.replay.options import ReplayOptions
 from dormant.replay.sum_tree import SumTree
@@ -22,9 +21,8 @@ __all__ = (
     "SumTree",
     "TransitionStore",
     "bytes_needed",
-    "check_memory",
+    "check_replay_memory",
     "describe_memory",
     "importance_weights",
-    "machine_memory",
-    "shortage",
+    "replay_shortage",
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from dormant.checks import check
 from dormant.learners.batches import Batch
-from dormant.replay.memory import check_memory
+from dormant.replay.memory import check_replay_memory
 from dormant.replay.options import ReplayOptions
 from dormant.replay.sum_tree import SumTree
 from dormant.replay.transitions import TransitionStore
@@ -41,7 +41,7 @@ class ReplayBuffer(TransitionStore):
         Raises:
           ValueError: when the full buffer would not fit into the machine's memory.
         """
-        self.bytes_needed = check_memory(options)
+        self.bytes_needed = check_replay_memory(options)
         super().__init__(options)
         self._tree = SumTree(options.capacity) if options.prioritized else None
         self._generator = np.random.default_rng(seed)
@@ -136,6 +136,22 @@ class ReplayBuffer(TransitionStore):
         self._highest = max(self._highest, values.max(initial=0.0))
 
     # Checkpoints.
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "ReplayBuffer":
+        """A buffer like the one whose `state` this is, and in that state.
+
+        The discount and the batch size of a draw are not stored: they are the defaults of
+        `ReplayOptions`.
+
+        Raises:
+          KeyError, TypeError, ValueError: when it is not what `state` returned; the last one also
+            when the full buffer would not fit into the machine's memory.
+        """
+        # The generator's state is restored: the seed does not matter.
+        buffer = cls(ReplayOptions(**json.loads(state["fixed"])), seed=0)
+        buffer.restore(state)
+        return buffer
 
     def state(self) -> dict[str, Any]:
         """All that later draws depend on: arrays, the filled part of them as views, and values."""

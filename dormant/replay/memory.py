@@ -4,8 +4,7 @@
 
 import math
 
-from dormant import memory
-from dormant.memory import machine_memory, readable
+from dormant.memory import machine_memory, may_be_used, readable, shortage
 from dormant.replay.options import ReplayOptions
 from dormant.replay.sum_tree import SumTree
 
@@ -17,8 +16,8 @@ def bytes_needed(options: ReplayOptions) -> int:
     return total + (SumTree.bytes_needed(options.capacity) if options.prioritized else 0)
 
 
-def check_memory(options: ReplayOptions, available: int | None = None) -> int:
-    """Checks that a replay can become full in 90 % of this machine's memory.
+def check_replay_memory(options: ReplayOptions, available: int | None = None) -> int:
+    """Checks that a full replay fits into what `memory.may_be_used` allows on this machine.
 
     Args:
       options: of the replay.
@@ -31,10 +30,10 @@ def check_memory(options: ReplayOptions, available: int | None = None) -> int:
       ValueError: when it cannot, with both numbers.
     """
     available = machine_memory() if available is None else available
-    problem = shortage(options, available=available)
+    problem = replay_shortage(options, available=available)
     needed = bytes_needed(options)
     if problem is not None and available is not None:
-        fits = options.capacity * memory.may_be_used(available) // needed
+        fits = options.capacity * may_be_used(available) // needed
         raise ValueError(
             f"`capacity` must fit into this machine's memory: {problem}, enough for {fits}"
             f" transitions; got {options.capacity}"
@@ -42,15 +41,16 @@ def check_memory(options: ReplayOptions, available: int | None = None) -> int:
     return needed
 
 
-def shortage(*replays: ReplayOptions, available: int | None = None) -> str | None:
-    """Why replays cannot all become full in 90 % of this machine's memory; None where they can.
+def replay_shortage(*replays: ReplayOptions, available: int | None = None) -> str | None:
+    """Why full replays do not all fit into what `memory.may_be_used` allows on this machine; None
+    where they do.
 
     Args:
       *replays: of one process.
       available: bytes; None for `machine_memory()`.
     """
     available = machine_memory() if available is None else available
-    return memory.shortage(sum(map(bytes_needed, replays)), available)
+    return shortage(sum(map(bytes_needed, replays)), available)
 
 
 def describe_memory(*replays: ReplayOptions) -> str:

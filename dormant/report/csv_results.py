@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dormant.checks import shown
+from dormant.measures.measure import DEFAULT_TAUS
 from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
-from dormant.records.per_iteration import FURTHER_COLUMNS, TAUS, dormant_column
+from dormant.records.per_iteration import FURTHER_COLUMNS, dormant_column
 from dormant.records.results import NOT_WHOLE, Absence, Reading, RunResult, Source
 from dormant.records.results_file import COLUMNS, STATUS
 from dormant.report.columns import (
@@ -157,7 +158,7 @@ def _tau_of(runs: Sequence[RunResult]) -> float:
             for column, run in zip(of_tau, runs, strict=True)
         )
 
-    return next(filter(is_same, (DEFAULT_TAU, *TAUS)), DEFAULT_TAU)
+    return next(filter(is_same, (DEFAULT_TAU, *DEFAULT_TAUS)), DEFAULT_TAU)
 
 
 def _not_whole(

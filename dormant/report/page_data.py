@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dormant.records.experiment_file import PlannedRun, log_path
-from dormant.records.results import FINISHED, Absence, RunResult
+from dormant.records.results import FINISHED, Absence, RunResult, run_key
 from dormant.records.run_folders import read_config, read_details
 from dormant.report.charts import POINTS, Chart, Curve
 from dormant.report.looks import COLOURS, DASHES, SYMBOLS, Line, Looks
@@ -51,10 +51,10 @@ def page_data(statistics: Statistics, charts: Sequence[Chart]) -> dict[str, Any]
     means = [curve for chart in charts for of in chart.panels.values() for curve in of.values()]
     left = NUMBERS_OF_A_PAGE - sum(3 * len(curve.values) for curve in means)
     points = max(2, min(POINTS, left // max(1, sum(map(len, measured)))))
-    absences = {_which(absence.run): absence for absence in collection.absent}
+    absences = {run_key(absence.run): absence for absence in collection.absent}
     runs = []
     for run, series in zip(shown, measured, strict=True):
-        runs.append(_run(run, absences.pop(_which(run), None), collection.folder, texts))
+        runs.append(_run(run, absences.pop(run_key(run), None), collection.folder, texts))
         for (quantity, layer), (*over, values) in series.items():
             kept = places(len(values), points)
             at = [None if of is None else steps.place(_numbers(of[kept])) for of in over]
@@ -146,11 +146,6 @@ def _curve(line: int, curve: Curve, steps: Pool) -> dict[str, Any]:
     if curve.each:
         found["each"] = [_numbers(values) for values in curve.each]
     return found | {"runs": curve.runs, "planned": curve.planned}
-
-
-def _which(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:
-    """What tells a run from the others of its experiment."""
-    return run.method, run.setting, run.game, run.seed
 
 
 def _without_records(run: PlannedRun, root: Path | None) -> RunResult:

@@ -29,6 +29,7 @@ from dormant.records.results import (
     Reading,
     RunResult,
     Source,
+    run_key,
 )
 from dormant.records.run_folders import check_places, find_runs, judged, read_planned
 from dormant.report.columns import OWN, Columns
@@ -126,23 +127,23 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         default = name if first.experiment.setting_name else ""
         taus = other.experiment.tau, first.experiment.tau
         whole = [run for run in other.partial if end_of(run) >= longest]
-        reach = {_key(run) for run in whole}
+        reach = {run_key(run) for run in whole}
         added = _cut(_renamed((*other.runs, *whole), games, known, default, name), longest, *taus)
         if not added:
             raise ValueError(
                 f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
                 f" steps; got none in {name}"
             )
-        left = [run for run in other.partial if _key(run) not in reach]
+        left = [run for run in other.partial if run_key(run) not in reach]
         partial += _cut(_renamed(left, games, known, default, name), longest, *taus)
-        short = [absence for absence in other.absent if _key(absence.run) not in reach]
+        short = [absence for absence in other.absent if run_key(absence.run) not in reach]
         lacking = [
             # Its folder is one of the other's, and may be the name of one here too.
             absence._replace(run=run._replace(folder=f"{name}: {run.folder}"))
             for absence in short
             for run in _renamed([absence.run], games, known, default, name)
         ]
-        there = {_key(run)[:3] for run in added} | {_key(each.run)[:3] for each in lacking}
+        there = {run_key(run)[:3] for run in added} | {run_key(each.run)[:3] for each in lacking}
         first_of_each = {(run.method, run.setting): run for run in reversed(added)}.values()
         for run, game in itertools.product(first_of_each, games.values()):
             if (run.method, run.setting, game) not in there:
@@ -232,10 +233,10 @@ def _with_finished(
     found: Sequence[tuple[PlannedRun, Reading]], finished: Sequence[RunResult]
 ) -> list[tuple[PlannedRun, Reading]]:
     """With the runs that have no folder here but were made elsewhere."""
-    by_key = {_key(result): result for result in finished}
+    by_key = {run_key(result): result for result in finished}
     taken = []
     for run, reading in found:
-        result = by_key.get(_key(run))
+        result = by_key.get(run_key(run))
         if result is not None and reading.absence and reading.absence.status == NOT_STARTED:
             reading = judged(result, run)
         taken.append((run, reading))
@@ -259,9 +260,9 @@ def _of_source(source: Source, name: str, root: Path | None, numbered: bool = Fa
             for run, own in zip(source.runs, named, strict=False)]  # fmt: skip
     _check_different((run, str(run.folder or name)) for run in runs)
     found = [(_as_planned(run), Reading(run, None)) for run in runs]
-    whole = {_key(run) for run in runs}
+    whole = {run_key(run) for run in runs}
     for run, (result, absence) in zip(named[len(runs) :], absent, strict=True):
-        if _key(run) not in whole:  # else it was made again
+        if run_key(run) not in whole:  # else it was made again
             result = result and result._replace(method=run.method, game=run.game)
             found.append((run, Reading(result, absence._replace(run=run))))
     source = source._replace(notes=(*source.notes, *notes))
@@ -276,11 +277,11 @@ def _without_plan(
     numbered: bool,
 ) -> Collection:
     judged = with_lengths(found, numbered)
-    before = {_key(run) for run, (_, absence) in found if absence}
+    before = {run_key(run) for run, (_, absence) in found if absence}
     short = [
         f"{_where(run)} {absence.problem}: it is not whole, and in no average"
         for run, (_, absence) in judged
-        if absence and _key(run) not in before
+        if absence and run_key(run) not in before
     ]
     experiment = _experiment([run for run, _ in judged], name)._replace(tau=source.tau)
     return _collection(experiment, judged, root, source._replace(notes=(*source.notes, *short)))
@@ -331,10 +332,6 @@ def _as_planned(run: RunResult) -> PlannedRun:
 def _where(run: RunResult | PlannedRun) -> str:
     setting = f"{run.setting}, " if run.setting else ""
     return f"{run.method}, {setting}{run.game}, seed {run.seed}"
-
-
-def _key(run: RunResult | PlannedRun) -> tuple[str, str, str, int]:
-    return run.method, run.setting, run.game, run.seed
 
 
 def _experiment(planned: Sequence[PlannedRun], name: str) -> ExperimentFile:
@@ -419,7 +416,7 @@ def _logs(root: Path, columns: Columns) -> Source:
 def _check_different(runs: Iterable[tuple[PlannedRun | RunResult, str]]) -> None:
     seen: dict[tuple, str] = {}
     for run, where in runs:
-        key = _key(run)
+        key = run_key(run)
         if key in seen:
             raise ValueError(
                 "runs of one method, setting and game must have different seeds; got seed"

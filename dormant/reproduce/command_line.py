@@ -20,6 +20,7 @@ from dormant.records.results import FINISHED, UNREADABLE
 from dormant.reproduce import catalog, status
 from dormant.reproduce.compiling import compile_jobs
 from dormant.reproduce.engines.catalog import add_options, chosen
+from dormant.reproduce.engines.engine import Budgets
 from dormant.reproduce.engines.hosts import check_hosts
 from dormant.reproduce.engines.worker import write_tasks
 from dormant.reproduce.experiment_folder import check_plan, held, write_plan
@@ -29,10 +30,10 @@ from dormant.reproduce.listing import listing
 from dormant.reproduce.merging import check_parts, merge
 from dormant.reproduce.progress import Verified, check_finished_file
 from dormant.reproduce.running import (
-    Budgets,
     Failure,
     left_of_packs,
     log_of,
+    packed_as_submitted,
     run_jobs,
     state_of_job,
     tasks_of,
@@ -116,14 +117,15 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     make_engine = None if merges else entry.prepare(known)
     with held(folder) as descriptor:
         check_plan(folder, file)
+        engine = None if make_engine is None else make_engine(folder, descriptor)
+        if engine is not None:
+            planned = packed_as_submitted(engine, verified, planned)
         write_plan(folder, file)
         if known.finished is not None:
             write_atomically(folder / FINISHED_FILE, known.finished.read_text(encoding="utf-8"))
-        if make_engine is None:
+        if engine is None:
             return _merge(folder, planned, known.merge)
-        planned = left_of_packs(verified, planned)
         write_tasks(folder, tasks_of(planned))
-        engine = make_engine(folder, descriptor)
         budgets = Budgets(known.retries, known.preemptions)
         wait = bool(known.wait) or not engine.outlives
         failures = run_jobs(planned, folder, engine, budgets, wait=wait)
@@ -136,7 +138,10 @@ def _without_merge(arguments: Sequence[str]) -> list[str]:
     """The command that goes on with an experiment, which parts were put into."""
     kept, skipping = [], False
     for word in arguments:
-        skipping = word.startswith("--merge") or (skipping and not word.startswith("--"))
+        if word.partition("=")[0] == "--merge":
+            skipping = word == "--merge"  # --merge=DIR has no more than one
+            continue
+        skipping = skipping and not word.startswith("-")
         if not skipping:
             kept.append(word)
     return kept
@@ -267,9 +272,11 @@ def _parser() -> CommandParser:
         help="of the agents on Dopamine's runners, side by side in one process (1)",
     )
     parser.add_argument("--games", nargs="+", default=(), help="some of the scale's games")
-    parser.add_argument("--retries", type=int, default=1, help="of a process that failed (1)")
-    parser.add_argument(
-        "--preemptions", type=int, default=100, help="of one that was evicted or lost (100)"
-    )
+    usual = Budgets()
+    for name, default, what in (
+        ("--retries", usual.retries, "of a process that failed"),
+        ("--preemptions", usual.preemptions, "of one that was evicted or lost"),
+    ):
+        parser.add_argument(name, type=int, default=default, help=f"{what} ({default})")
     add_options(parser)
     return parser

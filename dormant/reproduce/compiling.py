@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dormant.hardware import Chip, Hardware
+from dormant.reproduce.families import ATARI_GAME
 from dormant.reproduce.jobs import Job
 
 # What decides nothing of a run's programs but how many actions the last layer has, 3 to 18: runs on
 # Atari differ by no more than these from one game and seed to the next.
 _NAMES = (
     "LearnerOptions.seed",
-    "atari_lib.create_atari_environment.game_name",
+    ATARI_GAME,
     "Atari.game",
     "Distillation.teacher_run",
     "Distillation.student_run",

@@ -19,7 +19,7 @@ from dormant.records.files import (
     process_folder,
     write_atomically,
 )
-from dormant.records.lease import Lease
+from dormant.records.lease import Lease, LeaseLost
 from dormant.reproduce.engines.engine import ENGINE_FOLDER
 from dormant.reproduce.jobs import SEED_PARAMETERS, gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
@@ -73,7 +73,9 @@ def held(folder: Path) -> Iterator[int]:
     try:
         yield lease.fileno()
     except (OSError, ValueError):
-        _take_back(folder, before)
+        with contextlib.suppress(LeaseLost):  # then the plan is another process's
+            lease.confirm()
+            _take_back(folder, before)
         raise
     finally:
         lease.release()

@@ -29,7 +29,7 @@ MINI_GAMES = ("DemonAttack", "Asterix", "Seaquest")
 # decay.
 DEVICE_FILE = "vectorized/replay_ratio.gin"
 DEVICE_GAME = "VectorizedDQN.environment"
-_ATARI = "atari_lib.create_atari_environment.game_name"
+ATARI_GAME = "atari_lib.create_atari_environment.game_name"
 _GYM = "create_gym_environment.environment_name"
 _ITERATION = 250_000
 
@@ -86,7 +86,7 @@ def atari(iterations: int, games: tuple[str, ...] | None = None, speed: str = "n
     """
     mini = max(1, iterations // 5)
     shorter = {"Runner.num_iterations": str(mini)}
-    runs = functools.partial(Family, TRAIN, _ATARI, speed=speed)
+    runs = functools.partial(Family, TRAIN, ATARI_GAME, speed=speed)
     return {
         "paper": runs(games or GAMES_17, 5, iterations * _ITERATION),
         "mini": runs(games or MINI_GAMES, 2, mini * _ITERATION, shorter),
@@ -98,7 +98,7 @@ def drq_eps() -> Families:
     """DrQ(eps): ten seeds of 400 000 agent steps on 26 games."""
     mini = {"Runner.num_iterations": "10", "MaxEpisodeEvalRunner.num_eval_episodes": "10"}
     smoke = {**_SMOKE_ATARI, "MaxEpisodeEvalRunner.num_eval_episodes": "1"}
-    runs = functools.partial(Family, TRAIN, _ATARI, speed="drq_eps", replay_ratio=1)
+    runs = functools.partial(Family, TRAIN, ATARI_GAME, speed="drq_eps", replay_ratio=1)
     return {
         "paper": runs(GAMES_26, 10, 400_000),
         "mini": runs(("Pong", "Breakout", "MsPacman"), 2, 100_000, mini),

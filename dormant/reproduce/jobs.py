@@ -38,7 +38,7 @@ class Job:
       arguments: after the interpreter's name.
       runs: in the order of their seeds.
       speed, replay_ratio: what its hours are estimated from.
-      needs: names of the jobs whose runs it reads.
+      needs: folders of the runs that it reads, relative to the experiment's.
       data: what it reads of a data set, as its command would name it; None for nothing.
     """
 
@@ -109,17 +109,12 @@ def jobs(
     for game in games:
         check_choice("--games", game, known)
     plan = _Plan(folder, data, {cell.variant.method: cell.folder for cell in cells})
-    found = [
+    return [
         _job(plan, cell, game, each)
         for cell in cells
         for game in cell.family.games
         if not games or game in games
         for each in _processes(cell.family, seeds or range(cell.family.seeds), seeds_per_process)
-    ]
-    owners = {run.folder: job.name for job in found for run in job.runs}
-    return [
-        dataclasses.replace(job, needs=tuple(owners.get(need, need) for need in job.needs))
-        for job in found
     ]
 
 

@@ -71,7 +71,7 @@ def merge(folder: Path, planned: Sequence[Job], parts: Sequence[Path]) -> Merged
             left.append(f"{job.name}: of its {len(job.runs)} seeds the parts have {seeds} alone")
             continue
         for run, part in whole.items():
-            _copy(part / run.folder, folder / run.folder, with_checkpoints=job.name in read)
+            _copy(part / run.folder, folder / run.folder, with_checkpoints=run.folder in read)
             taken += 1
     return Merged(taken, tuple(left))
 

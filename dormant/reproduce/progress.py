@@ -19,7 +19,7 @@ from dormant.records.files import (
     read_object,
     write_atomically,
 )
-from dormant.records.results import FINISHED, UNREADABLE
+from dormant.records.results import FINISHED, NOT_STARTED, UNREADABLE, run_key
 from dormant.records.results_file import RunEnd, run_ends
 from dormant.records.run_folders import read_planned
 from dormant.reproduce.engines.engine import ENGINE_FOLDER
@@ -49,7 +49,7 @@ def state_of(root: Path, run: PlannedRun, finished: Path | None = None) -> State
     except FileNotFoundError:
         if _is_finished_in(finished or root / FINISHED_FILE, run):
             return State(FINISHED, "")
-        return State("not started", "it has no run.json")
+        return State(NOT_STARTED, "it has no run.json")
     except ValueError as error:
         return State(UNREADABLE, str(error))
     if details.get("status") != FINISHED:
@@ -123,8 +123,8 @@ def _ends_at(path: Path, _: int) -> dict[tuple[str, ...], RunEnd]:
 
 
 def _key(run: PlannedRun) -> tuple[str, ...]:
-    """How a results.csv names a run."""
-    return run.method, run.setting, run.game, str(run.seed)
+    """How a results.csv, where all is text, names a run."""
+    return tuple(map(str, run_key(run)))
 
 
 def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> None:

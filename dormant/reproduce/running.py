@@ -20,8 +20,9 @@ from dormant.records.results import FINISHED, INTERRUPTED, RUNNING, UNREADABLE
 from dormant.reproduce.engines.engine import (
     ENGINE_FOLDER,
     EVICTED,
-    HELD,
     MISTAKE,
+    TEMPFAIL,
+    Budgets,
     Ended,
     Engine,
     Task,
@@ -39,18 +40,6 @@ _SPENT_FILE = f"{ENGINE_FOLDER}/spent.json"
 _HELD_SECONDS = 60.0
 
 
-class Budgets(NamedTuple):
-    """How often a job is started again, in all.
-
-    Attributes:
-      retries: after it failed.
-      preemptions: after its worker was lost or taken away, or another process held its runs.
-    """
-
-    retries: int = 1
-    preemptions: int = 100
-
-
 class Failure(NamedTuple):
     """A process whose runs are not whole, although it was tried as often as allowed."""
 
@@ -65,18 +54,36 @@ def state_of_job(verified: Verified, job: Job) -> State:
     return min(states, key=lambda state: order.get(state.status, 1))
 
 
-def left_of_packs(verified: Verified, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, with those that have some of several runs whole replaced by the runs that are not,
-    each alone: a whole run need not have its checkpoint, without which it could not be among others
-    again."""
+def left_of_packs(
+    verified: Verified, jobs: Sequence[Job], submitted: Collection[str] = ()
+) -> list[Job]:
+    """The jobs, with those that have one of several runs whole replaced by the runs, each alone: a
+    whole run need not have its checkpoint, without which it could not be among others again. Those
+    whose task is submitted stay, as it makes their runs."""
     found = []
     for job in jobs:
-        whole = {run for run in job.runs if verified.state(run).status == FINISHED}
-        if len(job.folders) < len(job.runs) or not whole or len(whole) == len(job.runs):
-            found.append(job)
-        else:
+        is_pack = len(job.folders) == len(job.runs) > 1 and job.name not in submitted
+        if is_pack and any(verified.state(run).status == FINISHED for run in job.runs):
             found += [alone(job, run) for run in job.runs]
+        else:
+            found.append(job)
     return found
+
+
+def packed_as_submitted(engine: Engine, verified: Verified, jobs: Sequence[Job]) -> list[Job]:
+    """`left_of_packs`, by what still waits or runs of the tasks that earlier calls submitted.
+
+    Raises:
+      ValueError: one of another packing does: its runs would be made twice.
+    """
+    known = {job.name for job in left_of_packs(verified, jobs)}
+    others = {name: handle for name, handle in engine.handles().items() if name not in known}
+    # What has ended under another name is left to the folders of its runs.
+    submitted = [name for name, handle in others.items() if engine.poll(handle) is None]
+    strange = sorted(set(submitted) - {job.name for job in jobs})
+    allowed = "that of the call whose tasks were submitted, until they have ended"
+    check(not strange, "--seeds_per_process", allowed, f"others than for {', '.join(strange[:3])}")
+    return left_of_packs(verified, jobs, submitted)
 
 
 def tasks_of(jobs: Sequence[Job]) -> list[Task]:
@@ -125,13 +132,6 @@ def run_jobs(
     return driver.lasting_failures()
 
 
-def check_known(submitted: Collection[str], jobs: Sequence[Job]) -> None:
-    """Checks that no task of another packing waits or runs: its runs would be made twice."""
-    strange = sorted(set(submitted) - {job.name for job in jobs})
-    allowed = "that of the call whose tasks were submitted, until they have ended"
-    check(not strange, "--seeds_per_process", allowed, f"others than for {', '.join(strange[:3])}")
-
-
 class _Driver:
     """What has become of each job: it waits, runs, is whole, or is among the failures."""
 
@@ -140,19 +140,19 @@ class _Driver:
         self.failures: list[Failure] = []
         self.running: dict[Job, Hashable] = {}
         self._waiting: list[Job] = []
-        self._whole: set[str] = set()
+        self._whole: set[str] = set()  # folders of runs that no process will work on any more
         self._spent = self._read_spent()
         self._not_before: dict[str, float] = {}  # of jobs that others hold, by this clock
         self._verified = Verified(folder)
         submitted = engine.handles()
-        check_known(submitted, jobs)
         games = list(dict.fromkeys(job.runs[0].game for job in jobs))
         for job in sorted(jobs, key=lambda job: games.index(job.runs[0].game)):
             state = state_of_job(self._verified, job)
             if state.status == UNREADABLE:
                 self.failures.append(Failure(job, f"{state.problem}; {_anew(folder, job)}"))
+                self._lay_to_rest(job)
             elif state.status == FINISHED:
-                self._whole.add(job.name)
+                self._lay_to_rest(job)
             elif job.name in submitted:
                 self.running[job] = submitted[job.name]
             else:
@@ -208,6 +208,11 @@ class _Driver:
         self._waiting = [job for job in self._waiting if job.name not in taken]
         return ready
 
+    def _lay_to_rest(self, job: Job) -> None:
+        """Lets others read those of its runs that are whole."""
+        whole = (run for run in job.runs if self._verified.state(run).status == FINISHED)
+        self._whole.update(run.folder for run in whole)
+
     def _read_spent(self) -> dict[str, collections.Counter[str]]:
         """{budget: {job: how often}}."""
         path = self._folder / _SPENT_FILE
@@ -225,10 +230,10 @@ class _Driver:
     def _settle(self, job: Job, ended: Ended) -> None:
         state = state_of_job(self._verified, job)
         if state.status == FINISHED:
-            self._whole.add(job.name)
+            self._lay_to_rest(job)
             return
         problem = ended.problem or _problem(self._folder, job, ended.code, state)
-        is_held = ended.code == HELD
+        is_held = ended.code == TEMPFAIL
         # A run that finds its folder held calls it a mistake; held it is by a worker elsewhere.
         is_held |= ended.code == MISTAKE and works_on(self._folder, job.folders) != ""
         # Where nobody knows how it ended, its record shows whether it came to say so.
@@ -243,6 +248,7 @@ class _Driver:
         has_failed = self._spent[spent][job.name] > budget or is_mistake
         if has_failed:
             self.failures.append(Failure(job, problem))
+            self._lay_to_rest(job)
             for each in self._spent.values():  # asked again, it is tried again
                 del each[job.name]
         self._write_spent()

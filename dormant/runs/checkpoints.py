@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 
 from dormant.checks import ConfigurationError
@@ -172,14 +173,12 @@ class Checkpoints:
                 self._verified.add(number)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Damaged(f"checkpoint {folder} is damaged ({error})") from error
-        found: dict[str, Any] = {}
-        for path, value in content["values"]:
-            _put(found, path, value)
+        found = {tuple(path): value for path, value in content["values"]}
         size = os.path.getsize(folder / _ARRAYS)
         data = np.memmap(folder / _ARRAYS, np.uint8, "r") if size else np.zeros(0, np.uint8)
         for path, *stored in content["arrays"]:
-            _put(found, path, _view(data, Stored(*stored)))
-        return found
+            found[tuple(path)] = _view(data, Stored(*stored))
+        return unflatten_dict(found)
 
     def load_like(self, number: int, template: Any) -> Any:
         """The tree that was saved, placed as the template says.
@@ -214,7 +213,9 @@ def placed(found: dict[str, Any], template: Any, where: str) -> Any:
     Raises:
       ConfigurationError: when it is not such a tree.
     """
-    named, stored = _named(template), dict(_flat(found))
+    # A tree of another kind may have an array here.
+    stored = flatten_dict(found) if isinstance(found, dict) else {(): found}
+    named = _named(template)
     try:
         if stored.keys() != {path for path, _ in named}:
             raise ValueError("other arrays")
@@ -279,21 +280,6 @@ def _named(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
     leaves = jax.tree.leaves_with_path(tree, is_leaf=lambda node: node is None or is_form(node))
     return [(tuple(jax.tree_util.keystr((key,), simple=True) for key in path), leaf)
             for path, leaf in leaves]  # fmt: skip
-
-
-def _flat(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Nested dicts as their leaves, with the names on the way to each."""
-    if not isinstance(found, dict):
-        yield path, found
-        return
-    for name, inner in found.items():
-        yield from _flat(inner, (*path, name))
-
-
-def _put(found: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for name in path[:-1]:
-        found = found.setdefault(name, {})
-    found[path[-1]] = value
 
 
 def _view(data: np.ndarray, stored: Stored) -> np.ndarray:

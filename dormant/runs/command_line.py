@@ -15,13 +15,13 @@ import jax
 from absl import flags
 
 from dormant import hardware
-from dormant.checks import ConfigurationError, RunFailed
+from dormant.checks import ConfigurationError, RunFailed, first_line
 from dormant.interruption import Interrupted, interruptible, last_words
+from dormant.records.files import is_passing
 from dormant.runs.compiling import Part, print_compiled
 from dormant.runs.gin_files import (
     check_base_dir,
     find_gin_files,
-    one_line,
     parse_gin,
     unread_bindings,
 )
@@ -56,8 +56,8 @@ def run_command(
     Returns:
       The exit code: 0; 2 where a flag, a gin file or an option is wrong, for which `prepare` raises
       ConfigurationError, or another process works on the folder; 1 where the run raised RunFailed,
-      or the disk ended one that had started; 130 or 143 where SIGINT or SIGTERM did. For all but 0
-      a line on stderr says why. After 2 nothing was created.
+      or the disk ended one that had started, or was full or away before; 130 or 143 where SIGINT
+      or SIGTERM did. For all but 0 a line on stderr says why. After 2 nothing was created.
     """
     run = None
 
@@ -109,14 +109,14 @@ def _ended(error: BaseException, started: bool) -> tuple[int, str] | None:
         case Interrupted():
             return error.exit_code, _INTERRUPTED.format(error)
         case ConfigurationError():
-            return CONFIGURATION_ERROR, f"error: {one_line(error)}"
+            return CONFIGURATION_ERROR, f"error: {first_line(error)}"
         case TypeError() if not started and _UNBOUND in str(error):
-            return CONFIGURATION_ERROR, f"error: gin: {one_line(error)}"
+            return CONFIGURATION_ERROR, f"error: gin: {first_line(error)}"
         case RunFailed():
             return FAILED, "\n".join(f"error: {line}" for line in str(error).splitlines())
         # One that names no file is none of the disk's.
         case OSError(filename=str() | bytes() as path) if error.strerror:
-            code = FAILED if started else CONFIGURATION_ERROR
+            code = FAILED if started or is_passing(error) else CONFIGURATION_ERROR
             return code, f"error: {os.fsdecode(path)}: {error.strerror}"
         case Exception() if not started and (problem := _device_problem()):
             # The device may be held by another process, and free later.
@@ -131,7 +131,7 @@ def _device_problem() -> str | None:
     except Exception as error:  # of no common base
         platforms = os.environ.get("JAX_PLATFORMS", "")
         asked = f" with JAX_PLATFORMS={platforms}" if platforms else ""
-        said = one_line(error)
+        said = first_line(error)
         return f"JAX cannot start a device{asked}{said and ': '}{said}"
     return None
 

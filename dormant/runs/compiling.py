@@ -5,7 +5,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from jax.sharding import Sharding, SingleDeviceSharding
 
 from dormant.checks import first_line
 from dormant.hardware import Hardware, devices
+from dormant.primitives import is_body
 
 _EXCHANGE = re.compile(
     r"\s(all-reduce|all-gather|all-to-all|ragged-all-to-all|collective-permute|reduce-scatter"
@@ -104,6 +105,7 @@ def flops_at_least(jaxpr: Any) -> int:
     counts as often. What is not sure to run counts nothing: what nothing depends on, loops of
     unknown length, and all branches but the cheapest.
     """
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)  # that of a closed one
     total, (jaxpr, _) = 0, partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     for equation in jaxpr.eqns:
         name, params = equation.primitive.name, equation.params
@@ -119,16 +121,8 @@ def flops_at_least(jaxpr: Any) -> int:
             per_output = outputs * math.prod(params["lhs_dilation"])
             total += 2 * kernel.size * equation.outvars[0].aval.size // per_output
         elif name == "cond":
-            total += min(map(flops_at_least, _bodies(params["branches"])))
+            total += min(map(flops_at_least, params["branches"]))
         elif name != "while":
             times = params["length"] if name == "scan" else 1
-            total += times * sum(map(flops_at_least, _bodies(params.values())))
+            total += times * sum(map(flops_at_least, filter(is_body, params.values())))
     return total
-
-
-def _bodies(values: Iterable[Any]) -> Iterator[Any]:
-    """The jaxprs among an operation's parameters."""
-    for value in values:
-        inner = getattr(value, "jaxpr", value)
-        if hasattr(inner, "eqns"):
-            yield inner

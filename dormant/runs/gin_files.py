@@ -16,8 +16,9 @@ from typing import Any, TextIO
 
 import gin
 
-from dormant.checks import ConfigurationError, require
+from dormant.checks import ConfigurationError, RunFailed, first_line, require
 from dormant.data_files import data_folder
+from dormant.records.files import is_passing
 
 GIN_CONFIGS = "gin_configs"
 # Bytes of a path that the files of a run take below its folder.
@@ -35,6 +36,7 @@ def check_base_dir(base_dir: str | None) -> str:
 
     Raises:
       ConfigurationError: when it cannot.
+      RunFailed: when that may pass, as on a full disk.
     """
     given = base_dir or ""
     require(given != "", "--base_dir", "given: the folder of the run", base_dir)
@@ -55,7 +57,8 @@ def check_base_dir(base_dir: str | None) -> str:
         with tempfile.TemporaryFile(dir=ancestor):
             pass
     except OSError as error:
-        raise ConfigurationError(
+        kind = RunFailed if is_passing(error) else ConfigurationError
+        raise kind(
             f"--base_dir {base_dir} cannot be written: {ancestor}: {error.strerror}"
         ) from error
     return path
@@ -138,7 +141,7 @@ def parse_gin(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
         with _includes_beside(paths):
             gin.parse_config_files_and_bindings([], list(gin_bindings))
     except ConfigurationError as error:
-        raise ConfigurationError(one_line(error)) from None  # gin has told where it stood
+        raise ConfigurationError(first_line(error)) from None  # gin has told where it stood
     except _UNPARSED as error:
         raise ConfigurationError(_explain_gin_error(error)) from error
     _check_no_circles()
@@ -244,11 +247,6 @@ def unread_bindings(gin_bindings: Sequence[str]) -> list[str]:
     return unread
 
 
-def one_line(error: BaseException | str) -> str:
-    """The first line of an error's text; gin appends lines that say where it was called from."""
-    return str(error).strip().split("\n")[0]
-
-
 def _explain_gin_error(error: Exception) -> str:
     text = str(error.args[0]) if type(error).__name__ == "KeyError" and error.args else str(error)
     if isinstance(error, RecursionError | MemoryError):
@@ -261,14 +259,14 @@ def _explain_gin_error(error: Exception) -> str:
         if token := re.search(r"Failed to parse token '(.*)'", problem):
             allowed = "a number, a quoted text, True, False, None, a list of these, @name or %name"
             problem = f"a value must be {allowed}; got {token[1]}"
-        return f"gin: {one_line(problem)} {where}, line {error.lineno}: {text}"
+        return f"gin: {first_line(problem)} {where}, line {error.lineno}: {text}"
     location = re.search(r'\n  In (?:file "(?P<file>.*)",|bindings.*) line (?P<line>\d+)', text)
     where = ""
     if location:
         file = location["file"]
         where = f' in "{file}", line {location["line"]}' if file else " in --gin_bindings"
     # A KeyError prints its text in quotes.
-    problem = one_line(error).partition(". Searched config paths")[0].strip('".')
+    problem = first_line(error).partition(". Searched config paths")[0].strip('".')
     missing = "No module named 'minatar'" in text
     install = "; MinAtar is installed by: pip install 'dormant[minatar]'" if missing else ""
     return f"gin: {problem}{where}{_gin_suggestion(text)}{install}"

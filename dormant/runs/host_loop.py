@@ -25,7 +25,7 @@ from dormant.records.run_file import RunRecord, RunRecords, ending
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.members import Member
 from dormant.runs.options import LearnerOptions
-from dormant.runs.progress import Progress, iterations_left
+from dormant.runs.progress import Progress, dormant_text, iterations_left
 from dormant.runs.saved_run import SavedRun, operative_settings
 
 State = Any  # what a run carries on, a pytree of arrays; M members of this process
@@ -142,6 +142,10 @@ class HostLoop:
         """Steps that are over."""
         return self.start_iteration * self._length.training_steps
 
+    def confirm(self) -> None:
+        """Checks that the run is still this process's own; see `SavedRun.confirm`."""
+        self._saved.confirm()
+
     def left(self) -> str:
         """What is left of the run, in words."""
         return iterations_left(self.start_iteration, self._length.num_iterations)
@@ -198,6 +202,7 @@ class HostLoop:
                     side_by_side=member.values,
                     changed=self._saved.changed,
                     is_over=is_over,
+                    confirm=self._saved.confirm,
                 )
                 each.append(record)
             records = RunRecords(each)
@@ -254,7 +259,7 @@ class HostLoop:
                         records = _tracking_records(work, state, call, step, going)
                         _write(files, records)
                         if records:
-                            progress.show(dormant=_dormant(list(records.values())))
+                            progress.show(dormant=dormant_text(list(records.values())))
                 speed = length.training_steps / (time.monotonic() - start)
                 going = note(self._new_failures(work.finiteness(state), work.places))
                 found, text = work.summarize(state, iteration, brought, going)
@@ -320,14 +325,6 @@ def _tracking_records(
         )
         for number in members
     }
-
-
-def _dormant(records: Sequence[metrics.Record]) -> str:
-    """Dormant neurons at the last tau, over all members whose scores are numbers."""
-    percents = [record["dormant_percent_pooled"][-1] for record in records]
-    known = [percent for percent in percents if percent is not None]
-    text = f"{np.mean(known):.1f} %" if known else "unknown"
-    return f"{text} (tau {records[0]['taus'][-1]:g})"
 
 
 def _allow_open_files(count: int) -> None:

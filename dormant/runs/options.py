@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
@@ -122,10 +122,8 @@ class LearnerOptions:
         )
         allowed = "a tuple of regularizers such as (@L2Init(),), with their parentheses"
         require(are_options, f"{name}regularizers", allowed, regularizers)
-        acts = self.intervention is None or _has(self.intervention, "period")
-        allowed = "None or an intervention such as @ReDo(), with its parentheses"
-        require(acts, f"{name}intervention", allowed, self.intervention)
-        tracks = self.tracker is None or _has(self.tracker, "tracking_period")
+        require_intervention(f"{name}intervention", self.intervention)
+        tracks = self.tracker is None or is_configured(self.tracker, "tracking_period")
         allowed = "None or @Tracker(), with its parentheses"
         require(tracks, f"{name}tracker", allowed, self.tracker)
         if self.seed is not None:
@@ -228,73 +226,18 @@ class LearnerOptions:
         )
 
 
-def _has(value: Any, attribute: str) -> bool:
+def is_configured(value: Any, attribute: str) -> bool:
+    """Whether `value` is what gin made of a reference with its parentheses, such as `@ReDo()`.
+
+    Args:
+      value: of an option.
+      attribute: that all of the kind asked for have.
+    """
     # A class has it too: in gin, @ReDo without parentheses.
     return hasattr(value, attribute) and not inspect.isclass(value)
 
 
-def _bases_with(agent: type, parameter: str) -> Iterator[tuple[type, inspect.Parameter]]:
-    """The bases of an agent whose own constructor has such a parameter, the nearest first."""
-    for base in inspect.getmro(agent)[1:]:
-        if "__init__" in vars(base):
-            found = inspect.signature(base).parameters.get(parameter)
-            if found is not None:
-                yield base, found
-
-
-def option_name(agent: type, parameter: str) -> str:
-    """Where gin sets an option of the Dopamine agent that `agent` extends: `JaxDQNAgent.gamma`."""
-    names = (f"{base.__name__}.{parameter}" for base, _ in _bases_with(agent, parameter))
-    return next(names, parameter)
-
-
-def inherited_value(agent: type, parameter: str) -> Any:
-    """The value of an option of the Dopamine agent that `agent` extends, whatever it is.
-
-    What gin binds to the nearest base with such a parameter, else that parameter's default;
-    `inspect.Parameter.empty` where no base has it.
-    """
-    for base, found in _bases_with(agent, parameter):
-        return bound_in_gin(f"{base.__name__}.{parameter}", found.default)
-    return inspect.Parameter.empty
-
-
-def inherited_option(agent: type, parameter: str, default: Any) -> Any:
-    """The value of an option of the Dopamine agent that `agent` extends.
-
-    What gin binds to the nearest base with such a parameter, else that parameter's default; the
-    given default where no base has it or where it is None.
-    """
-    for base, found in _bases_with(agent, parameter):
-        value = bound_in_gin(f"{base.__name__}.{parameter}", found.default)
-        if value is not None and value is not inspect.Parameter.empty:
-            return value
-    return default
-
-
-def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str]) -> None:
-    """Checks that nothing is bound in gin which would silently do nothing.
-
-    Rainbow, C51 and the quantile agents hand options of their own to the constructor of
-    `JaxDQNAgent`, so that `JaxDQNAgent.min_replay_history` does nothing for them.
-
-    Args:
-      agent: the class that is created.
-      host: the class whose bindings may be dead, `JaxDQNAgent`.
-      replaced: {option of Dopamine: the one of this package that takes its place}.
-
-    Raises:
-      ConfigurationError: naming the binding that has the effect.
-    """
-    for option, place in replaced.items():
-        value = bound_in_gin(option, None)
-        allowed = f"left out with {agent.__name__}: bind {place} instead"
-        require(value is None, option, allowed, value)
-    bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
-    for parameter, value in bound.items():
-        nearest = next((base for base, _ in _bases_with(agent, parameter)), host)
-        # The seed is read from wherever it is bound.
-        if nearest is not host and parameter != "seed":
-            place = f"{nearest.__name__}.{parameter}"
-            allowed = f"left out with {agent.__name__}, on which it has no effect: bind {place}"
-            require(False, f"{host.__name__}.{parameter}", allowed, value)
+def require_intervention(option: str, value: Any) -> None:
+    """Raises ConfigurationError unless an option is None or an intervention such as `@ReDo()`."""
+    acts = value is None or is_configured(value, "period")
+    require(acts, option, "None or an intervention such as @ReDo(), with its parentheses", value)

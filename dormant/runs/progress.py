@@ -5,9 +5,13 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, TextIO
 
+import numpy as np
 import tqdm
+
+from dormant.records.metrics import Record
 
 # Seconds between two lines where there is no terminal to redraw.
 _LINE_PERIOD = 30.0
@@ -92,6 +96,19 @@ class Progress:
             else:
                 self._bar.write(text, file=self._stream)
         self._mark = (now, self._step)
+
+
+def dormant_text(records: Sequence[Record]) -> str:
+    """Dormant neurons at the last tau, as a run shows them.
+
+    Args:
+      records: at least one "tracking" record, of runs side by side; the mean is over those whose
+        scores are numbers.
+    """
+    percents = [record["dormant_percent_pooled"][-1] for record in records]
+    known = [percent for percent in percents if percent is not None]
+    text = f"{np.mean(known):.1f} %" if known else "unknown"
+    return f"{text} (tau {records[0]['taus'][-1]:g})"
 
 
 def iterations_left(start: int, end: int) -> str:

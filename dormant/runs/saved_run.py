@@ -56,8 +56,8 @@ class SavedRun:
 
         Raises:
           ConfigurationError: when another process works on the run, when there are records that no
-            checkpoint accounts for, when the checkpoint was saved with other settings, or the
-            records are not those of then.
+            checkpoint accounts for, when the checkpoint was saved with other settings or another
+            number of members, or the records are not those of then.
         """
         self._lease = Lease(checkpoints.own_folder, checkpoints.folder.parent)
         self._lease.check_free()
@@ -78,6 +78,12 @@ class SavedRun:
                 ) from error
             self._check_settings(self._saved["settings"])
             records = self._saved["records"]
+            if len(records) != len(folders):
+                raise ConfigurationError(
+                    f"the runs side by side in each process must be as many as {self.where} was"
+                    f" saved with, {len(records)}: continue with as many processes and hosts as"
+                    f" before, or give another --base_dir; got {len(folders)}"
+                )
             positions = [Position(**records[str(index)]) for index in range(len(folders))]
         elif not self._none_yet.exists():
             _check_no_records(folders)
@@ -126,12 +132,25 @@ class SavedRun:
             self._leave()
 
     def start(self) -> None:
-        """Makes the run's folder ready for records that no checkpoint accounts for yet."""
+        """Makes the run's folder ready for records that no checkpoint accounts for yet.
+
+        Raises:
+          LeaseLost: when another process has taken the run over; then nothing is removed.
+        """
+        self.confirm()  # what is made before a run's first step may take hours
         if self.number is None:
             self._none_yet.touch()
             self._checkpoints.drop_all()
         for file in self.files:
             file.open()
+
+    def confirm(self) -> None:
+        """Checks that the run is still this process's own, where it is held.
+
+        Raises:
+          LeaseLost: when another process has taken it over; then nothing may be written.
+        """
+        self._lease.confirm()
 
     def save(self, iteration: int, state: Any) -> None:
         """Saves a checkpoint after an iteration, when all records are on disk.
@@ -140,7 +159,7 @@ class SavedRun:
           LeaseLost: when another process has taken the run over; then nothing is written.
           OSError: when it cannot be written; the checkpoints before it stay.
         """
-        self._lease.confirm()
+        self.confirm()
         records = {str(index): file.position()._asdict() for index, file in enumerate(self.files)}
         saved = {"settings": self._settings, "records": records, "state": state}
         self._checkpoints.save(iteration, saved)
@@ -149,7 +168,7 @@ class SavedRun:
     def _leave(self) -> None:
         # What cannot be removed stands in nobody's way, and what another process writes stays.
         with contextlib.suppress(OSError, LeaseLost):
-            self._lease.confirm()
+            self.confirm()
             self._checkpoints.clean()
         self._lease.release()
 

@@ -4,7 +4,6 @@
 by a fresh one."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from dormant import learners
 from dormant.checks import errors_of, require, require_choice, require_count
 from dormant.learners import LearnerState
 from dormant.learners.losses import LOSSES
-from dormant.runs.options import LearnerOptions
+from dormant.runs.options import LearnerOptions, require_intervention
 from dormant.studies.atari import Atari
 from dormant.studies.episodes import evaluation_entries, mean_return
 from dormant.studies.experience import Source, check_batches, given_once, online_experience
@@ -114,10 +113,7 @@ class Distillation:
         for option in ("teacher_steps", "student_steps"):
             require_count(f"{name}{option}", getattr(self, option), 1, "agent steps")
         require_count(f"{name}evaluation_episodes", self.evaluation_episodes, 1)
-        acting = self.teacher_intervention
-        acts = acting is None or (hasattr(acting, "period") and not inspect.isclass(acting))
-        allowed = "None or an intervention such as @ReDo(), with its parentheses"
-        require(acts, f"{name}teacher_intervention", allowed, acting)
+        require_intervention(f"{name}teacher_intervention", self.teacher_intervention)
 
     def study(self, options: LearnerOptions, run: StudyRun) -> Study:
         """The study; what trained runs left is read here.

@@ -3,6 +3,7 @@
 """Steps of Atari episodes with one frame each, from which stacks are made when they are drawn.
 Arrays of the device, whole for a study: where they came from no longer matters."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -11,13 +12,12 @@ import numpy as np
 
 from dormant.checks import require
 from dormant.learners import Batch
-from dormant.replay import machine_memory
+from dormant.memory import device_memory, machine_memory, may_be_used
+from dormant.xla_cpu import is_cpu
 
 STACK = 4  # frames of a state
 FRAME_SHAPE = (84, 84)
-_STEP_BYTES = 84 * 84 + 4 + 4 + 1 + 4 + 4  # of `Frames`
-# Of a memory that frames may take up; the network and its batches need some, too.
-_SHARE = 0.9
+_STEP_BYTES = math.prod(FRAME_SHAPE) + 4 + 4 + 1 + 4 + 4  # of `Frames`
 
 
 class Frames(NamedTuple):
@@ -84,12 +84,12 @@ def check_steps(
     """
     machine = machine_memory() if machine is None else machine
     if device is None:
-        # A CPU does not say; it has what was read and its own copy at one time.
-        device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+        # A CPU has what was read and its own copy at one time, in the machine's memory.
+        device = None if is_cpu() else device_memory()
     machine = machine and (machine if device else machine // 2)
     for memory, whose in ((machine, "machine's"), (device, "device's")):
         if memory is not None:
-            most = int(_SHARE * memory / _STEP_BYTES)
+            most = may_be_used(memory) // _STEP_BYTES
             require(count <= most, name, f"at most {most} steps in this {whose} memory", count)
 
 

@@ -3,13 +3,13 @@
 """How long a study runs, and which it is: `StudyRun.*` in gin."""
 
 import dataclasses
-import inspect
 from typing import Any, ClassVar
 
 import gin
 
 from dormant.checks import require
 from dormant.runs.host_loop import RunLength
+from dormant.runs.options import is_configured
 
 
 @gin.configurable
@@ -29,6 +29,6 @@ class StudyRun(RunLength):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        is_study = hasattr(self.study, "study") and not inspect.isclass(self.study)
+        is_study = is_configured(self.study, "study")
         allowed = "@Supervised(), @OfflineDQN() or @Distillation(), with its parentheses"
         require(is_study, "StudyRun.study", allowed, self.study)

@@ -125,6 +125,7 @@ class StudyRunner:
         say = functools.partial(print, file=sys.stderr, flush=True)
         data = self._study.prepare(self._key(_PREPARE), say)
         if self._study.prepared is not None:
+            self._loop.confirm()
             self._prepared.save(0, _Prepared(jnp.asarray(to_host(self._key(_PREPARE))), data))
         return data
 

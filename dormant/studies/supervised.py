@@ -22,7 +22,7 @@ from dormant.checks import (
     require_number,
 )
 from dormant.learners import Learner, LearnerState, NatureCNN, gradient_learner
-from dormant.memory import bytes_of, check_memory, device_memory
+from dormant.memory import check_memory, check_network_memory, device_memory
 from dormant.runs.options import LearnerOptions
 from dormant.studies.fitting import Study
 from dormant.studies.images import CLASSES, Images
@@ -188,11 +188,11 @@ class Supervised:
             return network.init(key, jnp.zeros(shape, jnp.uint8))
 
         params = jax.eval_shape(init, jax.random.key(0))
-        needed, what = 4 * bytes_of(params), "parameters, their gradient and its moments"
-        check_memory("network", self.network, needed, what, device_memory())
+        available, beside = device_memory(), "gradient and its moments"
+        check_network_memory("network", self.network, params, beside, available)
         image = jax.ShapeDtypeStruct((1, *shape), jnp.uint8)
         graph = dormant.trace(apply, params, image)
-        options.check_score_batches(graph, init, (image,), device_memory())
+        options.check_score_batches(graph, init, (image,), available)
         if self.optimizer == "sgd":
             descent = optax.sgd(self.learning_rate, self.momentum)
         else:

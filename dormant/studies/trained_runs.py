@@ -2,21 +2,18 @@
 
 """What a run of `dormant.train` on Atari left: its network and its replay. No Dopamine."""
 
-import json
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dormant.checks import ConfigurationError, require
-from dormant.records.files import CHECKPOINTS_FOLDER, CONFIG_FILE
-from dormant.replay import ReplayBuffer, ReplayOptions
+from dormant.records.files import CHECKPOINTS_FOLDER
+from dormant.records.run_folders import UNKNOWN_GAME, game_of, read_config
+from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.host_arrays import forms_of
 from dormant.studies import frames
-
-_GAME = re.compile(r"create_atari_environment\.game_name\s*=\s*\\?\s*['\"]([^'\"]+)['\"]")
 
 
 class TrainedRun(NamedTuple):
@@ -53,10 +50,7 @@ class TrainedRun(NamedTuple):
           ConfigurationError: when it is no replay of Atari, or does not fit into memory.
         """
         try:
-            # The discount and the batch size of a draw are not stored, and no matter here.
-            state = self.agent["replay"]
-            replay = ReplayBuffer(ReplayOptions(**json.loads(state["fixed"])), 0)
-            replay.restore(state)
+            replay = ReplayBuffer.from_state(self.agent["replay"])
             found = replay.contents()
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
@@ -98,9 +92,7 @@ def trained_run(option: str, folder: str, game: str) -> TrainedRun:
     allowed = "the folder of a run of dormant.train, with a checkpoint"
     if agent is None:
         raise ConfigurationError(f"`{option}` must be {allowed}; got {folder!r}")
-    config = path / CONFIG_FILE
-    text = config.read_text("utf-8", errors="replace") if config.is_file() else ""
-    found = _GAME.search(text)
-    if found is not None:
-        require(found[1] == game, option, f"a run on {game}, which Atari.game names", found[1])
+    found = game_of(read_config(path))
+    if found != UNKNOWN_GAME:
+        require(found == game, option, f"a run on {game}, which Atari.game names", found)
     return TrainedRun(option, path, agent)

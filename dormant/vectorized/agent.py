@@ -24,14 +24,14 @@ from dormant.checks import (
     require_count,
     require_number,
 )
-from dormant.memory import bytes_of, check_memory, device_memory
+from dormant.learners.networks import NETWORKS
+from dormant.memory import check_memory, check_network_memory, device_memory
 from dormant.runs.options import LearnerOptions, updates_per_burst
 from dormant.vectorized.networks import check_activation
 from dormant.xla_cpu import is_cpu
 
-# The last two take images of uint8, such as Atari's in a study, and scale their pixels themselves.
-_IMAGE_NETWORKS = {"nature": learners.NatureCNN, "impala": learners.ImpalaResNet}
-NETWORKS = ("minatar", "mlp", *_IMAGE_NETWORKS)
+# Those of `vectorized.networks`; the other names are of networks for images, as Atari's in a study.
+_OWN_NETWORKS = ("minatar", "mlp")
 # What may differ between seeds that run side by side, by its name in gin.
 SIDE_BY_SIDE = ("ReDo.tau", "Prune.tau", "VectorizedDQN.learning_rate")
 
@@ -98,14 +98,14 @@ class VectorizedDQN(vectorized.Settings):
             require_number(f"{name}{option}", getattr(self, option), above=0)
         require_number(f"{name}churn_coefficient", self.churn_coefficient, 0)
         if not callable(self.network):
-            require_choice(f"{name}network", self.network, NETWORKS)
-        allowed = "1: only 'nature' and 'impala' have another width"
-        has_width = self.width == 1 or self.network in tuple(_IMAGE_NETWORKS)
+            require_choice(f"{name}network", self.network, (*_OWN_NETWORKS, *NETWORKS))
+        allowed = f"1: only {' and '.join(map(repr, NETWORKS))} have another width"
+        has_width = self.width == 1 or self.network in tuple(NETWORKS)
         require(has_width, f"{name}width", allowed, self.width)
         allowed = "{!r}: only 'minatar' and 'mlp' have another one"
         for option, default in (("activation", "relu"), ("layer_norm", False)):
             value = getattr(self, option)
-            has_it = value == default or self.network in ("minatar", "mlp")
+            has_it = value == default or self.network in _OWN_NETWORKS
             require(has_it, f"{name}{option}", allowed.format(default), value)
         is_environment = isinstance(self.environment, str | vectorized.Environment)
         allowed = "a name such as 'Breakout-MinAtar'"
@@ -218,8 +218,8 @@ class VectorizedDQN(vectorized.Settings):
         if wrap is not None:
             q_function, init = wrap(q_function, init)
         params = jax.eval_shape(init, jax.random.key(0))
-        needed, what = 4 * bytes_of(params), "parameters, their target and Adam's moments"
-        check_memory("network", self.network, needed, what, device_memory(devices))
+        beside = "target and Adam's moments"
+        check_network_memory("network", self.network, params, beside, device_memory(devices))
         jax.eval_shape(q_function, params, observation)
         graph = dormant.trace(jax.vmap(q_function, in_axes=(None, 0)), params, batch)
         if wrap is not None:
@@ -231,13 +231,14 @@ class VectorizedDQN(vectorized.Settings):
         if callable(self.network):
             return self.network(num_actions=actions)
         are_images = len(shape) == 3 and environment.observation_dtype == np.uint8
-        allowed = f"'nature' or 'impala' for {environment.name}, whose observations are images"
+        names = " or ".join(map(repr, NETWORKS))
+        allowed = f"{names} for {environment.name}, whose observations are images"
         if not are_images:
             allowed = f"'mlp' or 'minatar' for {environment.name}, which has no images of uint8"
-        fits = are_images == (self.network in _IMAGE_NETWORKS)
+        fits = are_images == (self.network in NETWORKS)
         require(fits, "VectorizedDQN.network", allowed, self.network)
         if are_images:
-            return _IMAGE_NETWORKS[self.network](actions, width=self.width)
+            return NETWORKS[self.network](actions, width=self.width)
         options: dict[str, Any] = {"activation": self.activation, "layer_norm": self.layer_norm}
         options["on_cpu"] = on_cpu
         if self.dense is not None:

@@ -17,9 +17,8 @@ import jax.numpy as jnp
 
 from dormant.checks import check_count
 
-# A program is here a NamedTuple with `init`, `fill`, `advance` and `evaluate`, such as
-# `vectorized.Program`;
-# progress is what the last two return beside the state. (state of one seed) -> (state, progress)
+# A turn is a call of `fill` or `advance` of a program, a NamedTuple such as `vectorized.Program`:
+# state of one seed -> (state, what the call returns beside it).
 _Turn = Callable[[Any], tuple[Any, Any]]
 
 

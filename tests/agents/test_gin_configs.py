@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from dormant.agents import preflight
+from dormant.agents.inherited_options import option_name
 from dormant.records.reading import read_run
 from dormant.reproduce import catalog
 from dormant.runs.interventions import FixedBudget, Prune, ReDo, Reset, Tracker
-from dormant.runs.options import LearnerOptions, option_name
+from dormant.runs.options import LearnerOptions
 
 GIN_CONFIGS = Path(__file__).resolve().parents[2] / "gin_configs"
 FILES = sorted(path.name for path in GIN_CONFIGS.glob("*.gin"))

@@ -6,13 +6,13 @@ import gin
 import pytest
 
 import dormant.agents  # noqa: F401  (makes Dopamine import)
-from dormant.checks import ConfigurationError
-from dormant.runs.options import (
-    LearnerOptions,
+from dormant.agents.inherited_options import (
     check_no_dead_bindings,
     inherited_option,
     option_name,
 )
+from dormant.checks import ConfigurationError
+from dormant.runs.options import LearnerOptions
 
 
 @pytest.fixture

@@ -261,6 +261,21 @@ def test_how_long_a_run_is_may_change_and_is_recorded(recycled, train, tmp_path)
     assert changed == {"Runner.num_iterations": ["2", "3"]}
 
 
+def test_a_run_that_was_taken_over_leaves_its_successors_record(recycled, load_gin, tmp_path):
+    base_dir = tmp_path / "run"
+    shutil.copytree(recycled.base_dir, base_dir)
+    load_gin(Runner__num_iterations=3)
+    from dormant.agents.runner import create_dormant_runner, recorded
+
+    runner = create_dormant_runner(str(base_dir))
+    with pytest.raises(OSError, match="gone"), recorded(runner, ["dormant"]):
+        successors = '{"attempt": 2, "held": true, "token": "the successor"}'
+        (base_dir / CHECKPOINTS / "lease.json").write_text(successors, "utf-8")
+        (base_dir / "run.json").write_text('{"status": "finished"}', "utf-8")
+        raise OSError(5, "gone", "x")
+    assert (base_dir / "run.json").read_text("utf-8") == '{"status": "finished"}'
+
+
 def test_a_run_may_go_on_from_an_earlier_checkpoint(recycled, train, tmp_path):
     base_dir = tmp_path / "run"
     shutil.copytree(recycled.base_dir, base_dir)
@@ -274,8 +289,11 @@ def test_a_run_may_go_on_from_an_earlier_checkpoint(recycled, train, tmp_path):
 def test_checkpoint_frequency_leaves_out_replays_too(train, tmp_path):
     base_dir = tmp_path / "run"
     changes = {"Checkpointer__checkpoint_frequency": 2, "Runner__training_steps": 10}
-    train(base_dir, Runner__num_iterations=2, **changes)
-    assert sorted(path.name for path in (base_dir / CHECKPOINTS).iterdir()) == ["0", "lease.json"]
+    train(base_dir, Runner__num_iterations=4, **changes)
+    # The last one too, whatever the frequency: nothing of a run that is over is trained again.
+    names = sorted(path.name for path in (base_dir / CHECKPOINTS).iterdir())
+    assert names == ["2", "3", "lease.json"]
+    assert train(base_dir, Runner__num_iterations=4, **changes).runner.start_iteration == 4
 
 
 def test_dopamines_own_logger_still_works(train, tmp_path):

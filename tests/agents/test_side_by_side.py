@@ -15,7 +15,8 @@ import pytest
 from dormant import train as command
 from dormant.agents.lockstep import MemberFailed
 from dormant.checks import ConfigurationError
-from dormant.replay import bytes_needed, machine_memory
+from dormant.memory import machine_memory
+from dormant.replay import bytes_needed
 from tests.host_states import numpy_state
 
 FAMILY = "dqn_cartpole"

@@ -41,15 +41,16 @@ def folder(tmp_path):
     return tmp_path / "runs" / "run"
 
 
-@pytest.fixture
-def elsewhere(folder, monkeypatch):
-    """A lease that a process on another machine holds; what is watched is watched for a moment."""
+@pytest.fixture(params=[{"machine": "another"}, {"file_system": -1}, {"file_system": None}])
+def elsewhere(folder, monkeypatch, request):
+    """A lease that a process on another machine holds, or on this one by way of another mount (an
+    older version does not say which); what is watched is watched for a moment."""
     monkeypatch.setattr(module, "_RENEWED_EVERY", 0.01)
     monkeypatch.setattr(module, "_STALE_AFTER", 0.3)
     other = Lease(folder)
     other.acquire()
     other.release()
-    change(folder, held=True, machine="another", token="its own", host="far", process=7)
+    change(folder, held=True, token="its own", host="far", process=7, **request.param)
     return folder
 
 
@@ -122,7 +123,7 @@ def test_that_of_a_killed_process_is_taken_over(folder):
     lease.release()
 
 
-def test_that_of_another_machine_is_held_while_it_is_renewed(elsewhere):
+def test_that_of_another_machine_or_mount_is_held_while_it_is_renewed(elsewhere):
     ended = threading.Event()
 
     def renew():
@@ -141,7 +142,7 @@ def test_that_of_another_machine_is_held_while_it_is_renewed(elsewhere):
         renewing.join()
 
 
-def test_that_of_another_machine_is_taken_over_where_it_is_not_renewed(elsewhere, capsys):
+def test_that_of_another_machine_or_mount_is_taken_over_where_it_is_not_renewed(elsewhere, capsys):
     module._dead.clear()
     lease = Lease(elsewhere)
     lease.check_free()
@@ -216,3 +217,15 @@ def test_a_folder_that_cannot_be_written_is_named(in_the_way, folder, tmp_path):
     lease.check_free()
     with pytest.raises(ConfigurationError, match=f"{tmp_path}/runs/run cannot be written: "):
         lease.acquire()
+
+
+def test_a_full_disk_is_no_mistake(small_disk):
+    disk, change = small_disk
+    lease = Lease(disk / "run")
+    lease.acquire()
+    lease.release()
+    change("size=4k")
+    (disk / "run" / LEASE_FILE).write_text("")
+    (disk / "filler").write_bytes(bytes(4096))
+    with pytest.raises(OSError, match=f"No space left on device: '{disk}/run/{LEASE_FILE}'"):
+        Lease(disk / "run").acquire()

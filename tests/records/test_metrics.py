@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dormant.interventions.measures import NetworkMetrics
+from dormant.interventions.network_metrics import NetworkMetrics
 from dormant.interventions.state import Report
 from dormant.records.files import write_atomically
 from dormant.records.metrics import Episodes, MetricsFile, iteration_record, tracking_record
@@ -44,9 +44,9 @@ def state(recycled=0, total=0, layer="Dense_0", gradient=6.0):
     return SimpleNamespace(report=report, dormant=dormant)
 
 
-def losses(loss=0.5):
+def losses():
     return {
-        "loss": jnp.float32(loss), "q_mean": jnp.float32(-1.5), "sample_loss": jnp.zeros(4)
+        "loss": jnp.float32(0.5), "q_mean": jnp.float32(-1.5), "sample_loss": jnp.zeros(4)
     }  # fmt: skip
 
 
@@ -102,12 +102,6 @@ def test_a_learner_without_gradient_or_q_values_leaves_them_undefined():
 def test_without_recycling_the_counts_are_zero():
     record = tracking_record(state(), None, losses(), agent_step=160)
     assert (record["recycled"], record["recycled_total"]) == ({"Dense_0": 0}, 0)
-
-
-@pytest.mark.parametrize("loss", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_stops_the_run(loss):
-    with pytest.raises(FloatingPointError, match=f"the loss is {loss} at gradient step 40"):
-        tracking_record(state(), None, losses(loss), agent_step=160)
 
 
 def test_what_only_one_learner_returns_is_recorded_under_its_name():

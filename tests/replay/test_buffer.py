@@ -139,6 +139,13 @@ def test_a_resumed_buffer_goes_on_as_if_it_had_not_stopped(steps, prioritized):
         assert_same_draws(buffer, resumed)
 
 
+def test_a_buffer_is_made_from_its_state_alone():
+    buffer = fill(ReplayBuffer(options(prioritized=True, batch_size=32), seed=1), 130)
+    assert_same_draws(buffer, ReplayBuffer.from_state(buffer.state()))
+    with pytest.raises(KeyError, match="fixed"):
+        ReplayBuffer.from_state({"other": 1})
+
+
 def test_only_the_filled_part_is_its_state():
     buffer = fill(ReplayBuffer(options(capacity=10_000, prioritized=True), seed=0), 10)
     arrays = buffer.state()["arrays"]

@@ -5,17 +5,16 @@
 import numpy as np
 import pytest
 
-from dormant.memory import resident_bytes
+from dormant.memory import machine_memory, resident_bytes
 from dormant.replay import (
     ReplayBuffer,
     ReplayOptions,
     SumTree,
     TransitionStore,
     bytes_needed,
-    check_memory,
+    check_replay_memory,
     describe_memory,
-    machine_memory,
-    shortage,
+    replay_shortage,
 )
 
 
@@ -44,19 +43,20 @@ def test_a_size_that_does_not_fit_names_both_numbers():
         r" 127172 transitions; got 1000000$"
     )
     with pytest.raises(ValueError, match=message):
-        check_memory(options, available=10**9)
-    assert check_memory(options, available=8 * 10**9) == bytes_needed(options)
+        check_replay_memory(options, available=10**9)
+    assert check_replay_memory(options, available=8 * 10**9) == bytes_needed(options)
     # Some is left to the rest of the process.
     with pytest.raises(ValueError, match=r"7\.08 GB are needed, 6\.48 GB may be used"):
-        check_memory(options, available=72 * 10**8)
+        check_replay_memory(options, available=72 * 10**8)
     with pytest.raises(ValueError, match="must fit into this machine's memory"):
         ReplayBuffer(atari(10**12), seed=0)
 
 
 def test_replays_must_fit_together():
     one, other = atari(1_000_000), atari(500_000)
-    assert shortage(one, available=10**10) is shortage(other, available=10**10) is None
-    problem = shortage(one, other, available=10**10)
+    for each in (one, other):
+        assert replay_shortage(each, available=10**10) is None
+    problem = replay_shortage(one, other, available=10**10)
     assert problem == "10.62 GB are needed, 9.00 GB may be used (90 % of 10.00 GB)"
 
 

@@ -18,7 +18,7 @@ from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.lease import Lease
 from dormant.reproduce import running
 from dormant.reproduce.engines import worker
-from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task, last_line
+from dormant.reproduce.engines.engine import MISTAKE, TEMPFAIL, Ended, Task, last_line
 from dormant.reproduce.engines.places import held_cores
 from dormant.reproduce.engines.worker import TASKS_FILE, worker_arguments, write_tasks
 from dormant.reproduce.jobs import Job
@@ -87,7 +87,7 @@ LOST, OK, FAILED = Ended(None, True, "its node died"), Ended(0), Ended(1, proble
         ([LOST] * 5 + [OK], (0, 5), 6, None),
         ([LOST] * 3, (9, 2), 3, "its node died"),
         ([Ended(143), Ended(130), FAILED, OK], (1, 2), 4, None),
-        ([Ended(HELD, problem="held"), OK], (0, 1), 2, None),
+        ([Ended(TEMPFAIL, problem="held"), OK], (0, 1), 2, None),
         ([Ended(MISTAKE, problem="a flag")], (9, 9), 1, "a flag"),
     ],
 )
@@ -174,7 +174,6 @@ def test_a_worker_keeps_its_task_to_cores_that_no_other_has(tmp_path, all_cores)
     "change, said",
     [
         ({"version": "0.0.1"}, "dormant must be version 0.0.1 here, with which "),
-        ({"directory": "/nowhere"}, "the folder in which it was planned must be seen here"),
         ({"tasks": {}}, "a task must be one of "),
     ],
 )
@@ -187,11 +186,30 @@ def test_a_worker_refuses_what_is_not_as_planned(tmp_path, change, said, capsys)
     assert err.startswith(f"worker: {said}") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("lacks", ["the folder", "the directory", "the names", "the log"])
+def test_a_worker_that_cannot_read_or_write_a_file_may_succeed_elsewhere(tmp_path, lacks, capsys):
+    folder, run = planned(tmp_path, "")
+    arguments = [str(folder), run.folder]
+    if lacks == "the folder":  # it is not mounted on this machine
+        arguments[0] = str(tmp_path / "shared")
+    if lacks == "the directory":
+        entries = json.loads((folder / TASKS_FILE).read_text("utf-8"))
+        text = json.dumps(entries | {"directory": "/nowhere"})
+        (folder / TASKS_FILE).write_text(text, "utf-8")
+    if lacks == "the names":
+        arguments = [str(folder), f"--names={tmp_path / '1.names'}", "0"]
+    if lacks == "the log":
+        running.log_of(folder, job(run)).mkdir(parents=True)
+    assert worker.main(arguments) == TEMPFAIL
+    err = capsys.readouterr().err
+    assert err.startswith("worker: [Errno ") and err.count("\n") == 1
+
+
 def test_a_worker_leaves_runs_alone_that_another_process_holds(tmp_path):
     folder, run = planned(tmp_path, "raise SystemExit(1)")
     lease = Lease(folder / run.folder / "checkpoints" / "process_0")
     lease.acquire()
-    assert code_of(work(folder, run.folder)) == HELD
+    assert code_of(work(folder, run.folder)) == TEMPFAIL
     lease.release()
 
 

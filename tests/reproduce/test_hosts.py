@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""One program on several hosts, where no cluster is needed. test_ray_hosts.py and
+"""One program on several hosts, where no cluster is needed. test_ray.py and
 tests/slurm/test_several_hosts.py have those on real ones."""
 
 import subprocess
@@ -14,7 +14,7 @@ from dormant.records.files import EXPERIMENT_FILE
 from dormant.records.lease import Lease
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines import slurm
-from dormant.reproduce.engines.engine import HELD, MISTAKE, Ended, Task
+from dormant.reproduce.engines.engine import MISTAKE, TEMPFAIL, Ended, Task
 from dormant.reproduce.engines.hosts import Part, together
 from dormant.reproduce.engines.slurm import Report
 from dormant.reproduce.engines.worker import worker_arguments, write_tasks
@@ -58,7 +58,7 @@ def test_a_ray_group_of_nothing_is_refused(tmp_path, monkeypatch, capsys):
     [
         ([Ended(0), Ended(0)], Ended(0)),
         ([Ended(143), LOST, Ended(1), Ended(MISTAKE)], Ended(MISTAKE)),
-        ([Ended(143), LOST, Ended(HELD)], Ended(HELD)),
+        ([Ended(143), LOST, Ended(TEMPFAIL)], Ended(TEMPFAIL)),
         ([Ended(1), LOST, Ended(0)], LOST),
         ([Ended(143), Ended(137), Ended(0)], Ended(137)),
         ([Ended(0), Ended(143)], Ended(143)),
@@ -77,6 +77,10 @@ def test_slurm_is_told_by_the_ranks_how_they_ended():
     problem = "worker of rank 1: exit code 2: dormant must be version 3 here"
     assert slurm._ended(Report("FAILED", 143), log) == Ended(MISTAKE, problem=problem)
     assert slurm._ended(Report("NODE_FAIL", 0), log).was_lost
+    for code in (MISTAKE, TEMPFAIL):
+        problem = f"exit code {code}: worker: [Errno 5] gone"
+        ended = slurm._ended(Report("FAILED", code), "worker: [Errno 5] gone\n")
+        assert ended == Ended(code, problem=problem)
 
 
 def test_each_node_gets_a_worker_with_its_cores_and_all_its_gpus(tmp_path):
@@ -146,9 +150,9 @@ def test_a_rank_leaves_alone_only_what_is_held_of_its_own(planned):
     lease = Lease(planned / "a.b" / "checkpoints" / "process_1")
     lease.acquire()
     try:
-        for rank, code in ((0, 0), (1, HELD)):
+        for rank, code in ((0, 0), (1, TEMPFAIL)):
             done = work(planned, rank)
             assert done.returncode == code, done.stderr
     finally:
         lease.release()
-    assert done.stderr.startswith(f"worker of rank 1: exit code {HELD}: ")
+    assert done.stderr.startswith(f"worker of rank 1: exit code {TEMPFAIL}: ")

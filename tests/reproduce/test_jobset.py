@@ -3,6 +3,7 @@
 """The manifests: what is in them, and that Kubernetes would take them. No cluster is asked."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,11 @@ import yaml
 
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines import jobset, worker
-from dormant.reproduce.engines.engine import MISTAKE, Task
+from dormant.reproduce.engines.engine import TEMPFAIL, Budgets, Task
 from dormant.reproduce.engines.jobset import JobSet, Pod
 from tests.report.hostile_runs import planned_runs, write_run
 
-ODD = 'it\'s; $(JOB_COMPLETION_INDEX) "x": {y} #\n- z\t'
+ODD = 'it\'s; $(JOB_COMPLETION_INDEX) $$(x) $$ "x": {y} #\n- z\t'
 TASKS = [Task(name, ("-m", "dormant.train", ODD), "log", (name,)) for name in ("a/x", "b/x", "c/x")]
 ON_DEVICE = [Task("a/x", ("-m", "dormant.train_vectorized", ODD), "log", ("a/x",))]
 
@@ -26,8 +27,8 @@ def made(tmp_path, monkeypatch):
 
     def make(tasks, **changes):
         pod = Pod("image:1", "claim", tmp_path, {"google.com/tpu": "4"}, {"a/b": "4x4"}, **changes)
-        folder = tmp_path / "Runs $(x) of Fig_10"
-        JobSet(folder, pod, retries=3).submit(tasks)
+        folder = tmp_path / "Runs $$(x) of Fig_10"
+        JobSet(folder, pod, Budgets(3, 7)).submit(tasks)
         (path,) = (folder / "engine" / "jobset").glob("*.yaml")
         return list(yaml.safe_load_all(path.read_text("utf-8")))
 
@@ -50,17 +51,28 @@ def validate(document):
 def test_a_job_runs_a_process_of_each_index(made, tmp_path):
     (job,) = made(TASKS, at_once=2)
     spec = job["spec"]
-    assert job["metadata"]["name"] == "dormant-runs-x-of-fig-10-1"
+    assert re.fullmatch(r"dormant-runs-x-of-fig-10-[0-9a-f]{6}-1", job["metadata"]["name"])
     assert (spec["completions"], spec["parallelism"], spec["backoffLimitPerIndex"]) == (3, 2, 3)
     container = container_of(spec["template"])
     folder, names, index = container["args"][-3:]
     assert index == "$(JOB_COMPLETION_INDEX)"
-    # Kubernetes writes $( for $$(.
-    assert folder == str(tmp_path / "Runs $$(x) of Fig_10") and "$$(x)" in names
-    path = names.removeprefix("--names=").replace("$$(", "$(")
+    # Kubernetes writes $ for $$.
+    assert folder == str(tmp_path / "Runs $$$$(x) of Fig_10") and "$$$$(x)" in names
+    path = names.removeprefix("--names=").replace("$$", "$")
     assert Path(path).read_text("utf-8") == "a/x\nb/x\nc/x\n"
     assert container["resources"] == {"limits": {"google.com/tpu": "4"}}
     assert spec["template"]["spec"]["nodeSelector"] == {"a/b": "4x4"}
+
+
+def test_jobs_of_two_folders_have_two_names_and_room_for_what_is_appended(tmp_path):
+    pod, names = Pod("image:1", "claim", tmp_path, {}, {}, hosts=2), []
+    for place in ("a", "b"):
+        engine = JobSet(tmp_path / place / ("long" * 20), pod)
+        engine.submit(ON_DEVICE * 12)
+        path = engine.report().partition(": ")[2]
+        documents = yaml.safe_load_all(Path(path).read_text("utf-8"))
+        names += [document["metadata"]["name"] for document in documents]
+    assert len(set(names)) == 24 and max(map(len, names)) + len("-run-0-1234-abcde") <= 63
 
 
 def test_kubernetes_would_take_a_job(made):
@@ -71,16 +83,19 @@ def test_kubernetes_would_take_a_job(made):
 def test_several_hosts_run_one_program(made, capsys):
     (document,) = made(ON_DEVICE, hosts=4)
     assert document["kind"] == "JobSet"
+    assert document["spec"]["failurePolicy"]["maxRestarts"] == 10  # of either kind
     (replicated,) = document["spec"]["replicatedJobs"]
     job = replicated["template"]["spec"]
     assert (job["completions"], job["parallelism"], job["backoffLimit"]) == (4, 4, 0)
     # As Kubernetes would have them in the second pod: each goes through a worker of its rank.
     told = container_of(job["template"])["args"]
     index = "$(JOB_COMPLETION_INDEX)"
-    assert [word for word in told if index in word.replace("$$(", "")] == [f"--rank={index}"]
-    _, module, *arguments = [word.replace(f"={index}", "=1").replace("$$(", "$(") for word in told]
-    assert module == worker.__name__ and worker.main(arguments) == MISTAKE
-    assert capsys.readouterr().err.startswith(f"worker of rank 1: exit code {MISTAKE}: [Errno 2] ")
+    assert [word for word in told if index in word.replace("$$", "")] == [f"--rank={index}"]
+    _, module, *arguments = [word.replace(f"={index}", "=1").replace("$$", "$") for word in told]
+    # The folder is not seen here, which the next node may do.
+    assert module == worker.__name__ and worker.main(arguments) == TEMPFAIL
+    said = f"worker of rank 1: exit code {TEMPFAIL}: [Errno 2] "
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_kubernetes_would_take_the_jobs_of_a_jobset(made):
@@ -104,10 +119,13 @@ def test_asked_again_it_writes_what_is_not_whole(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = ["minatar_prune", f"--volume=claim:{tmp_path}", "--base_dir=runs/x", *FLAGS]
     own = tmp_path / "runs" / "x" / "engine" / "jobset"
-    for _ in range(2):
+    for number in (1, 2):  # the Job of the first may have ended, and would not run again
         assert main(command) == 0
         out = capsys.readouterr().out
-        assert "0 of 4 runs are whole" in out and f"2 tasks are to be applied: {own}/1.yaml" in out
+        said = f"2 tasks are to be applied: {own}/{number}.yaml"
+        assert "0 of 4 runs are whole" in out and said in out
+    first, second = (yaml.safe_load((own / f"{n}.yaml").read_text("utf-8")) for n in (1, 2))
+    assert first["metadata"]["name"] != second["metadata"]["name"]
     from dormant.records.experiment_file import read_experiment
 
     runs = read_experiment(tmp_path / "runs" / "x").runs
@@ -115,7 +133,7 @@ def test_asked_again_it_writes_what_is_not_whole(tmp_path, monkeypatch, capsys):
         write_whole(tmp_path / "runs" / "x", run)
     assert main(command) == 0
     assert "2 of 4 runs are whole" in capsys.readouterr().out
-    assert (own / "2.names").read_text("utf-8") == "dqn_pruning/Breakout-MinAtar\n"
+    assert (own / "3.names").read_text("utf-8") == "dqn_pruning/Breakout-MinAtar\n"
     tasks = json.loads((tmp_path / "runs/x/engine/tasks.json").read_text("utf-8"))["tasks"]
     assert len(tasks) == 2  # pods of the first manifest may still run
 
@@ -137,6 +155,10 @@ def write_whole(folder, run):
         (
             (*FLAGS, "--volume=c:/", "--hosts=2", "--parallel=2"),
             "`--parallel` must be left out with --hosts, as",
+        ),
+        (
+            (*FLAGS, "--volume=c:/", "--preemptions=0"),
+            "`--preemptions` must be left at 100 without --hosts, as Kubernetes counts none then;",
         ),
         ((*FLAGS, "--volume=c:/", "--resource=x"), "`--resource` must be NAME=VALUE; got 'x'"),
         (

@@ -120,9 +120,11 @@ def test_a_part_that_a_process_works_on_is_left_alone(tmp_path, capsys):
     assert main(flags) == 0
 
 
-def test_the_plan_keeps_the_command_that_goes_on(tmp_path):
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_plan_keeps_the_command_that_goes_on(tmp_path, joined):
     part(tmp_path / "a")
-    flags = [*FLAGS, "--merge", str(tmp_path / "a"), f"--base_dir={tmp_path / 'whole'}"]
-    assert main(flags) == 0
+    merged, base = str(tmp_path / "a"), f"--base_dir={tmp_path / 'whole'}"
+    flags = [f"--merge={merged}", *FLAGS] if joined else [*FLAGS, "--merge", merged]
+    assert main([*flags, base]) == 0
     command = read_experiment(tmp_path / "whole").command
     assert command == f"python -m dormant.reproduce {' '.join(FLAGS)} --base_dir={tmp_path}/whole"

@@ -2,7 +2,6 @@
 
 """Where processes go on a machine with accelerators, and how seeds are packed into them."""
 
-import collections
 import dataclasses
 import json
 import os
@@ -29,9 +28,13 @@ from tests.report.hostile_runs import planned_runs, write_run
 FOLDER = Path("runs/x")
 
 
+FRACTIONS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+
+
 @pytest.fixture(autouse=True)
 def no_gpu_chosen(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("CUDA_VISIBLE_DEVICES", *FRACTIONS):
+        monkeypatch.delenv(name, raising=False)
 
 
 def variables_of(accelerators):
@@ -95,6 +98,13 @@ def test_processes_share_a_gpu_by_memory(monkeypatch):
         read_accelerators("gpu:3", 1)
 
 
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_the_users_own_share_of_a_gpus_memory_stands(monkeypatch, name):
+    monkeypatch.setenv(name, "0.3")
+    places = variables_of(read_accelerators("gpu:1", 2))
+    assert places == [{"CUDA_VISIBLE_DEVICES": "0"}] * 2
+
+
 @pytest.mark.parametrize(
     "flags, said",
     [
@@ -129,6 +139,17 @@ def test_each_process_has_a_place_of_its_own_while_it_runs(tmp_path):
     assert seen == [{"0", "1"}] * 2
 
 
+def test_what_was_started_ends_where_the_next_cannot_be(tmp_path):
+    (tmp_path / "logs" / "b").mkdir(parents=True)
+    engine = Local(tmp_path, [Place()] * 2)
+    code = "import time; time.sleep(60)"
+    tasks = [Task(name, ("-c", code), Path(f"logs/{name}"), ()) for name in "ab"]
+    with pytest.raises(IsADirectoryError):
+        engine.submit(tasks)
+    (process,) = engine._taken
+    assert process.returncode is not None
+
+
 def test_seeds_are_packed_and_each_run_stays_what_it_is():
     alone = jobs(catalog.find("fig1"), "paper", FOLDER, 5, ["Pong"])
     packed = jobs(catalog.find("fig1"), "paper", FOLDER, 5, ["Pong"], seeds_per_process=3)
@@ -147,11 +168,15 @@ def test_seeds_are_packed_and_each_run_stays_what_it_is():
         )
 
 
-def test_what_reads_a_packed_run_needs_its_process():
-    packed = jobs(catalog.find("fig8"), "paper", FOLDER, 2, ["Asterix"], seeds_per_process=2)
-    names = {job.name for job in packed}
-    needs = collections.Counter(need for job in packed for need in job.needs)
-    assert needs and names.issuperset(needs)
+def test_what_reads_a_packed_run_needs_it_however_it_is_packed():
+    alone, packed = (
+        jobs(catalog.find("fig8"), "paper", FOLDER, 2, ["Asterix"], seeds_per_process=size)
+        for size in (1, 2)
+    )
+    needs = [{job.name: job.needs for job in each if job.needs} for each in (alone, packed)]
+    assert needs[0] == needs[1] != {}
+    folders = {run.folder for job in packed for run in job.runs}
+    assert folders.issuperset(need for each in needs[1].values() for need in each)
 
 
 @pytest.mark.slow
@@ -198,13 +223,28 @@ def test_a_pack_of_which_some_runs_are_whole_is_split(tmp_path):
     found = running.left_of_packs(Verified(tmp_path), [pack, device])
     assert [job.name for job in found] == [run.folder for run in (first, *others)] + [device.name]
     assert found[1].arguments == ("-m", "dormant.train", "--base_dir=a b")
+    assert running.left_of_packs(Verified(tmp_path), [pack], ["pack"]) == [pack]
     untouched = Job("pack", (), tuple(others), "", 1)
     assert running.left_of_packs(Verified(tmp_path), [untouched]) == [untouched]
 
 
-def test_tasks_of_another_packing_are_not_made_twice():
-    (run, *_) = planned_runs()
-    job = Job(run.folder, (), (run,), "", 1)
-    running.check_known([job.name], [job])
-    with pytest.raises(ValueError, match="`--seeds_per_process` must be .*; got .*seed_0_to_1"):
-        running.check_known([job.name, "dqn/Pong/seed_0_to_1"], [job])
+def test_what_reads_a_run_of_a_pack_starts_when_no_process_works_on_that_any_more(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(running, "_POLL_SECONDS", 0.02)
+    command = "python -c 'raise SystemExit(3)'"
+    whole, broken, *reading = (run._replace(command=command) for run in planned_runs()[:4])
+    write_run(tmp_path, whole)
+    pack = Job("pack", ("-c", "raise SystemExit(3)"), (whole, broken), "", 1)
+    readers = [
+        Job(run.folder, ("-c", ""), (run,), "", 1, needs=(need.folder,))
+        for run, need in zip(reading, (whole, broken), strict=True)
+    ]
+    for each in ([pack], running.left_of_packs(Verified(tmp_path), [pack])):
+        engine = Local(tmp_path, [Place()] * 3)
+        jobs = [*readers, *each]
+        failures = running.run_jobs(jobs, tmp_path, engine, running.Budgets(1))
+        problems = {failure.job: failure.problem for failure in failures}
+        assert problems.pop(readers[1]) == f"it was not started: it needs {broken.folder}"
+        assert problems.pop(readers[0]).startswith("it has no run.json")  # it was started
+        assert len(problems) == 1 and not running.log_of(tmp_path, readers[1]).exists()

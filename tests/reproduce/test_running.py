@@ -15,7 +15,7 @@ import time
 import pytest
 
 from dormant.records.experiment_file import ExperimentFile, read_experiment, to_json
-from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE
+from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE, LEASE_FILE
 from dormant.records.run_folders import read_planned
 from dormant.report.csv_writing import write_csv
 from dormant.report.sources import read_folder
@@ -238,6 +238,18 @@ def test_a_run_that_outlives_its_sweep_holds_the_folder(tmp_path):
         child.wait()
     with held(tmp_path):
         pass
+
+
+def test_a_sweep_that_was_taken_over_leaves_its_successors_plan(tmp_path):
+    for is_own in (True, False):
+        folder = tmp_path / str(is_own)
+        with pytest.raises(ValueError, match="a mistake"), held(folder):
+            (folder / EXPERIMENT_FILE).write_text("{}", "utf-8")
+            if not is_own:
+                successors = '{"attempt": 2, "held": true, "token": "the successor"}'
+                (folder / LEASE_FILE).write_text(successors, "utf-8")
+            raise ValueError("a mistake")
+        assert folder.exists() != is_own
 
 
 def test_the_processes_of_a_sweep_hold_its_lease(prepared):

@@ -4,7 +4,7 @@
 
 import io
 
-from dormant.runs.progress import Progress
+from dormant.runs.progress import Progress, dormant_text
 
 
 class Terminal(io.StringIO):
@@ -12,6 +12,17 @@ class Terminal(io.StringIO):
 
     def isatty(self):
         return True
+
+
+def test_the_dormant_percentage_is_the_mean_of_those_that_are_known():
+    def text(*percents):
+        return dormant_text(
+            [{"taus": [0.0, 0.025], "dormant_percent_pooled": [0.0, each]} for each in percents]
+        )
+
+    assert text(12.5) == "12.5 % (tau 0.025)"
+    assert text(10.0, None, 20.0) == "15.0 % (tau 0.025)"
+    assert text(None) == text(None, None) == "unknown (tau 0.025)"
 
 
 def test_a_log_gets_plain_lines():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dormant.checks import ConfigurationError
+from dormant.records.lease import LeaseLost
 from dormant.runs.checkpoints import Checkpoints
 from dormant.runs.saved_run import ITS_DEFAULT, SavedRun, operative_settings
 
@@ -80,13 +81,35 @@ def test_a_run_starts_anew_only_before_its_first_checkpoint(tmp_path):
     assert len(records(tmp_path)[0]) == 2
 
 
+def test_one_that_was_taken_over_before_it_began_removes_nothing(tmp_path):
+    late = opened(tmp_path)
+    with late.held():
+        own = tmp_path / "checkpoints" / "process_0"
+        (own / "lease.json").write_text('{"attempt": 2, "held": true, "token": "another"}')
+        (own / "0").mkdir()  # the successor's
+        (tmp_path / "seed_0" / "metrics.jsonl").write_text("{}\n")
+        with pytest.raises(LeaseLost):
+            late.start()
+    assert (own / "0").is_dir()
+    assert (tmp_path / "seed_0" / "metrics.jsonl").read_text() == "{}\n"
+
+
 def test_another_runs_checkpoints_are_refused(tmp_path):
     run(opened(tmp_path / "one"), 0)
-    run(opened(tmp_path / "other", members=2), 0, 1)
+    run(opened(tmp_path / "other"), 0, 1)
     shutil.rmtree(tmp_path / "one" / "checkpoints")
     shutil.copytree(tmp_path / "other" / "checkpoints", tmp_path / "one" / "checkpoints")
     with pytest.raises(ConfigurationError, match="metrics.jsonl must begin with the"):
         opened(tmp_path / "one")
+
+
+@pytest.mark.parametrize("before, now", [(1, 2), (3, 2)])
+def test_another_number_of_members_is_refused(before, now, tmp_path):
+    # As of a process of fewer hosts, or of more.
+    run(opened(tmp_path, members=before), 0)
+    said = rf"as many as checkpoint 0 in .* was saved with, {before}: .*; got {now}$"
+    with pytest.raises(ConfigurationError, match=said):
+        opened(tmp_path, members=now)
 
 
 def test_the_first_other_setting_is_named(tmp_path):

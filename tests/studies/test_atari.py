@@ -128,6 +128,12 @@ def test_a_checkpoint_that_is_none_is_named(damaged, study_of):
     find_run(OPTION, str(damaged), "Asterix").frames(9)
     with pytest.raises(ConfigurationError, match="a run on Pong, which Atari.game names; got"):
         find_run(OPTION, str(damaged), "Pong")
+    config = damaged / "config.gin"
+    text = config.read_text()
+    config.write_text("create_minatar_env.game_name = 'asterix'")
+    with pytest.raises(ConfigurationError, match=r"a run on Asterix, .* got 'asterix .MinAtar 1.0"):
+        find_run(OPTION, str(damaged), "Asterix")
+    config.write_text(text)
     replay = saved["state"]["agent"]["replay"]
     fixed = json.loads(replay["fixed"]) | {"stack_size": 2}
     problem = "a run on Atari, whose frames are uint8 .84, 84. in stacks of four"

@@ -8,12 +8,17 @@ import subprocess
 import sys
 
 import gin
+import jax
+import numpy as np
 import pytest
 
+from dormant.records.lease import LeaseLost
 from dormant.records.reading import read_run
 from dormant.records.run_folders import find_runs
 from dormant.runs.gin_files import parse_gin
 from dormant.runs.options import LearnerOptions
+from dormant.studies.options import StudyRun
+from dormant.studies.runner import StudyRunner
 from tests.studies.conftest import GIN_CONFIGS, SMALL
 
 FIGURES = pytest.mark.parametrize("name", SMALL)
@@ -202,6 +207,30 @@ def test_a_folder_of_another_run_is_refused(finished, run_study, tmp_path, capfd
     (tmp_path / "prepared").symlink_to(folder / "prepared")
     assert run_study("fig04", tmp_path, {"LearnerOptions.seed": 7}) == 2
     assert "was prepared with another seed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("error", [None, OSError(5, "gone", "x")])
+def test_one_that_was_taken_over_while_it_prepared_writes_nothing(error, study_flags, tmp_path):
+    files, bindings = (
+        [flag.split("=", 1)[1] for flag in study_flags("fig04", tmp_path) if flag.startswith(name)]
+        for name in ("--gin_files", "--gin_bindings")
+    )
+    parse_gin(files, bindings)
+    runner = StudyRunner(str(tmp_path), StudyRun(), LearnerOptions())
+
+    def prepare(key, say):
+        path = tmp_path / "checkpoints" / "process_0" / "lease.json"
+        path.write_text('{"attempt": 2, "held": true, "token": "the successor"}', "utf-8")
+        (tmp_path / "run.json").write_text("the successor's", "utf-8")
+        if error is not None:
+            raise error
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), runner._study.prepared)
+
+    runner._study = runner._study._replace(prepare=prepare)
+    with pytest.raises(LeaseLost if error is None else OSError):
+        runner.run_experiment(["it"])
+    assert (tmp_path / "run.json").read_text("utf-8") == "the successor's"
+    assert not (tmp_path / "prepared").exists() and not (tmp_path / "metrics.jsonl").exists()
 
 
 @FIGURES

@@ -68,7 +68,10 @@ def _introduction() -> str:
         " section is the function's own docstring, and says which values are healthy. The cost is"
         " that of one measurement of the nature CNN on 64 observations, as a share of the 1 000 DQN"
         " updates between two measurements, on two CPU cores that other programs used too: it tells"
-        " 0.1 % from 2 %, not more ([benchmarks](benchmarks.md))."
+        " 0.1 % from 2 %, not more ([benchmarks](benchmarks.md)). Three that the literature has are"
+        " not here: the effective rank of the Hessian, whose largest eigenvalue is; a kernel's"
+        " squared distance from the nearest isometry, which `deviation_from_isometry` bounds from"
+        " above; and cloned units, which repeat others of their layer."
     )
 
 

@@ -5,14 +5,31 @@
 import shlex
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 # In an experiment's folder: what its engine keeps there.
 ENGINE_FOLDER = "engine"
+PARALLEL_OPTION: dict[str, dict[str, Any]] = {
+    "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+}
 # Exit codes of a worker, beside those of the commands themselves (0, 1, 2, 130, 143).
 MISTAKE = 2  # in what is asked for: it stays one however often it is tried
-HELD = 75  # another process works on the same runs; sysexits.h calls it a temporary failure
+# It passes: another process works on the same runs, or a file cannot be read, as that of a shared
+# folder that is not mounted. sysexits.h calls it a temporary failure, EX_TEMPFAIL.
+TEMPFAIL = 75
 EVICTED = (130, 143)  # ended by SIGINT or SIGTERM, from its last checkpoint it goes on
+
+
+class Budgets(NamedTuple):
+    """How often a job is started again, in all.
+
+    Attributes:
+      retries: after it failed.
+      preemptions: after its worker was lost or taken away, or another process held its runs.
+    """
+
+    retries: int = 1
+    preemptions: int = 100
 
 
 class Task(NamedTuple):

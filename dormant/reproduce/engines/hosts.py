@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dormant.checks import require, require_count
-from dormant.reproduce.engines.engine import EVICTED, HELD, MISTAKE, Ended
+from dormant.reproduce.engines.engine import EVICTED, MISTAKE, TEMPFAIL, Ended
+from dormant.reproduce.experiments import TRAIN_VECTORIZED
 from dormant.reproduce.jobs import Job
 
 HOSTS_OPTION: dict[str, dict[str, Any]] = {
     "hosts": {"type": int, "help": "of each run, one program on all of them (1)"},
 }
-ON_DEVICE = "dormant.train_vectorized"
 DISTRIBUTED = "--gin_bindings=VectorizedRun.distributed = True"
 
 
@@ -61,7 +61,7 @@ def check_hosts(hosts: int | None, jobs: Sequence[Job]) -> None:
     if hosts is None:
         return
     require_count("--hosts", hosts, 1)
-    others = [job.name for job in jobs if ON_DEVICE not in job.arguments]
+    others = [job.name for job in jobs if TRAIN_VECTORIZED not in job.arguments]
     allowed = f"1, as {', '.join(others[:1])} is no run on the device"
     require(hosts == 1 or not others, "--hosts", allowed, hosts)
     # The number of devices, of which each host has at least one, divides that of the seeds too.
@@ -75,7 +75,7 @@ def together(parts: Sequence[Ended]) -> Ended:
     """How a program ended whose processes ended so: as the one that the others ended for."""
 
     def order(part: Ended) -> int:
-        if part.code in (MISTAKE, HELD):
+        if part.code in (MISTAKE, TEMPFAIL):
             return 0 if part.code == MISTAKE else 1
         if part.was_lost:
             return 2

@@ -7,7 +7,9 @@ The folders of the runs alone say what has become of them: nothing here asks a c
 """
 
 import argparse
+import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +20,10 @@ from dormant.records.files import write_atomically
 from dormant.reproduce.engines.engine import (
     ENGINE_FOLDER,
     EVICTED,
-    HELD,
     MISTAKE,
+    PARALLEL_OPTION,
+    TEMPFAIL,
+    Budgets,
     Ended,
     Engine,
     Task,
@@ -34,11 +38,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "resource": _PAIRS | {"help": "of a pod, such as google.com/tpu=1; repeatable"},
     "node_selector": _PAIRS | {"help": "a label of the nodes; repeatable"},
     **HOSTS_OPTION,
-    "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+    **PARALLEL_OPTION,
 }
 _INDEX = "$(JOB_COMPLETION_INDEX)"  # which Kubernetes itself replaces
-# What a pod, or a whole slice, may lose to preemption; a JobSet cannot tell it from a failure.
-_RESTARTS = 100
 _CONTAINER = "dormant"
 # Words that YAML takes for other things than texts.
 _NOT_TEXTS = ("y", "yes", "on", "true", "n", "no", "off", "false", "null")
@@ -51,7 +53,12 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     for each in (Path.cwd(), Path(options.base_dir or "").resolve()):
         allowed = f"mounted where {each} lies, which the pods must see"
         require(each.is_relative_to(pod.path), "--volume", allowed, str(pod.path))
-    return lambda folder, descriptor: JobSet(folder, pod, options.retries)
+    budgets = Budgets(options.retries, options.preemptions)
+    # A disruption costs a pod of an indexed Job nothing.
+    allowed = f"left at {Budgets().preemptions} without --hosts, as Kubernetes counts none then"
+    counts = pod.hosts > 1 or budgets.preemptions == Budgets().preemptions
+    require(counts, "--preemptions", allowed, budgets.preemptions)
+    return lambda folder, descriptor: JobSet(folder, pod, budgets)
 
 
 class Pod(NamedTuple):
@@ -81,16 +88,18 @@ class JobSet:
     outlives = True
     at_once: int | None = None
 
-    def __init__(self, folder: Path, pod: Pod, retries: int = 1):
+    def __init__(self, folder: Path, pod: Pod, budgets: Budgets = Budgets()):  # noqa: B008
         """Writes nothing.
 
         Args:
           folder: the experiment's, which the pods see under this path.
           pod: what all pods have in common.
-          retries: how often Kubernetes starts a pod again that failed.
+          budgets: how often Kubernetes starts a pod again that failed, or all of a slice.
         """
-        self._folder, self._pod, self._retries = folder.resolve(), pod, retries
+        self._folder, self._pod, self._budgets = folder.resolve(), pod, budgets
         self._own = self._folder / ENGINE_FOLDER / "jobset"
+        # Another one than before: pods of that may still run, and an ended Job is not run again.
+        self._number = 1 + max((int(path.stem) for path in self._own.glob("*.names")), default=0)
         self._tasks: list[Task] = []
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
@@ -98,14 +107,13 @@ class JobSet:
         self._tasks += tasks
         names = "".join(f"{task.name}\n" for task in self._tasks)
         self._own.mkdir(parents=True, exist_ok=True)
-        number = self._number(names)
         if self._pod.hosts == 1:
-            documents = [self._job(number)]
+            documents = [self._job()]
         else:
-            documents = [self._slice(number, index) for index in range(len(self._tasks))]
+            documents = [self._slice(index) for index in range(len(self._tasks))]
         # The names last: they say that there is such a manifest.
-        write_atomically(self._own / f"{number}.yaml", "---\n".join(map(yaml, documents)))
-        write_atomically(self._own / f"{number}.names", names)
+        write_atomically(self._path("yaml"), "---\n".join(map(yaml, documents)))
+        write_atomically(self._path("names"), names)
         return list(tasks)
 
     def poll(self, handle: Hashable) -> Ended | None:
@@ -121,22 +129,14 @@ class JobSet:
     def report(self) -> str:
         if not self._tasks:
             return "nothing is left to apply"
-        number = max(self._numbers())
-        return f"{len(self._tasks)} tasks are to be applied: {self._own / f'{number}.yaml'}"
+        return f"{len(self._tasks)} tasks are to be applied: {self._path('yaml')}"
 
-    def _numbers(self) -> list[int]:
-        return [int(path.stem) for path in self._own.glob("*.names")]
+    def _path(self, kind: str) -> Path:
+        return self._own / f"{self._number}.{kind}"
 
-    def _number(self, names: str) -> int:
-        """Of the manifest for these names: another one than before, whose pods may still run."""
-        last = max(self._numbers(), default=0)
-        before = self._own / f"{last}.names"
-        is_same = before.is_file() and before.read_text(encoding="utf-8") == names
-        return last if is_same else last + 1
-
-    def _job(self, number: int) -> dict[str, Any]:
+    def _job(self) -> dict[str, Any]:
         """An indexed Job: a process each, whichever node has room."""
-        count, names = len(self._tasks), self._own / f"{number}.names"
+        count, names = len(self._tasks), self._path("names")
         at_once = count if self._pod.at_once is None else min(count, self._pod.at_once)
         arguments = [
             *map(_literal, worker_arguments(self._folder, "")[:-1]),
@@ -146,19 +146,19 @@ class JobSet:
         return {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": self._name(number)},
+            "metadata": {"name": self._name()},
             "spec": {
                 "completionMode": "Indexed",
                 "completions": count,
                 "parallelism": at_once,
-                "backoffLimitPerIndex": self._retries,
+                "backoffLimitPerIndex": self._budgets.retries,
                 "maxFailedIndexes": count,  # the others go on
                 "podFailurePolicy": {"rules": _RULES},
                 "template": self._template(arguments),
             },
         }
 
-    def _slice(self, number: int, index: int) -> dict[str, Any]:
+    def _slice(self, index: int) -> dict[str, Any]:
         """A JobSet: one program on all hosts, which are started again together."""
         arguments = [
             *map(_literal, worker_arguments(self._folder, self._tasks[index].name)),
@@ -181,11 +181,12 @@ class JobSet:
             "apiVersion": "jobset.x-k8s.io/v1alpha2",
             "kind": "JobSet",
             "metadata": {
-                "name": f"{self._name(number)}-{index}",
+                "name": f"{self._name()}-{index}",
                 "annotations": {_SLICE: "cloud.google.com/gke-nodepool"},
             },
             "spec": {
-                "failurePolicy": {"maxRestarts": self._retries + _RESTARTS, "rules": [mistake]},
+                # A JobSet cannot tell a preemption from a failure.
+                "failurePolicy": {"maxRestarts": sum(self._budgets), "rules": [mistake]},
                 "replicatedJobs": [
                     {"name": "run", "replicas": 1, "template": {"spec": job}},
                 ],
@@ -208,10 +209,12 @@ class JobSet:
         spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
         return {"spec": spec | ({"nodeSelector": dict(pod.selector)} if pod.selector else {})}
 
-    def _name(self, number: int) -> str:
-        """A name that Kubernetes allows, with room for what it appends itself."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self._folder.name.lower())[:30].strip("-")
-        return f"dormant-{slug or 'runs'}-{number}"
+    def _name(self) -> str:
+        """A name that no other folder's Job has, with room for what is appended: Kubernetes allows
+        a pod 63 characters, -12345-run-0-1234-abcde included."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self._folder.name.lower())[:18].strip("-")
+        own = hashlib.sha256(os.fsencode(self._folder)).hexdigest()[:6]
+        return f"dormant-{slug or 'runs'}-{own}-{self._number}"
 
 
 def _on_exit(action: str, *codes: int) -> dict[str, Any]:
@@ -222,7 +225,7 @@ def _on_exit(action: str, *codes: int) -> dict[str, Any]:
 _RULES: list[dict[str, Any]] = [
     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     _on_exit("FailIndex", MISTAKE),
-    _on_exit("Ignore", HELD, *EVICTED),
+    _on_exit("Ignore", TEMPFAIL, *EVICTED),
 ]
 
 
@@ -255,7 +258,7 @@ def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 def _literal(word: str) -> str:
     """An argument in which Kubernetes replaces nothing."""
-    return word.replace("$(", "$$(")
+    return word.replace("$", "$$")
 
 
 def yaml(value: Any, indent: str = "") -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dormant.checks import check, check_count
 from dormant.interruption import GRACE
-from dormant.reproduce.engines.engine import Ended, Engine, Task, open_log
+from dormant.reproduce.engines.engine import PARALLEL_OPTION, Ended, Engine, Task, open_log
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.places import (
     Place,
@@ -24,7 +24,7 @@ from dormant.reproduce.engines.places import (
 )
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "parallel": {"type": int, "help": "processes at once (1)"},
+    **PARALLEL_OPTION,
     "accelerators": {"metavar": "KIND:NUMBER", "help": "a process on each: gpu:8, tpu:4"},
     "processes_per_accelerator": {"type": int, "help": "that share a GPU (1)"},
 }
@@ -79,7 +79,13 @@ class Local:
         self._folder, self._inherited = folder, tuple(inherited)
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
-        return [self._start(task) for task in tasks]
+        before = set(self._taken)
+        try:
+            return [self._start(task) for task in tasks]
+        except BaseException:
+            # Of these nobody else knows.
+            self.cancel([handle for handle in self._taken if handle not in before])
+            raise
 
     def poll(self, handle: Hashable) -> Ended | None:
         assert isinstance(handle, subprocess.Popen)
@@ -121,6 +127,6 @@ class Local:
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
-        bind(process.pid, place.cores)
         self._taken[process] = place
+        bind(process.pid, place.cores)
         return process

@@ -130,7 +130,9 @@ def share_of_gpu(share: float) -> Variables:
 
 
 def _gpu(number: str, processes: int) -> Variables:
-    return {"CUDA_VISIBLE_DEVICES": number, **share_of_gpu(1 / processes)}
+    # The user's own stands; jaxlib refuses to be told by both of the names that it knows.
+    is_told = any(name.endswith("CLIENT_MEM_FRACTION") for name in os.environ)
+    return {"CUDA_VISIBLE_DEVICES": number, **({} if is_told else share_of_gpu(1 / processes))}
 
 
 def _chip(number: str) -> Variables:

@@ -5,24 +5,37 @@
 A submission is an array, and in `FOLDER/engine/slurm` a few files of one number: `1.names`, the
 tasks' names, one a line; `1.id`, the array's, which sbatch itself writes there, so that it is known
 also where the process that called sbatch was killed; `1.ended`, the tasks of which it was told how
-they ended; `1_0.log`, what the worker of task 0 says itself.
+they ended; `1_0.log`, what the worker of task 0 says itself. No number is given twice: the tasks of
+an array of which sbatch said that it was refused, although it was submitted, find no names.
 """
 
 import argparse
 import collections
+import contextlib
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dormant.checks import ConfigurationError, require
 from dormant.records.files import write_atomically
-from dormant.reproduce.engines.engine import ENGINE_FOLDER, MISTAKE, Ended, Engine, Task, last_line
+from dormant.reproduce.engines.engine import (
+    ENGINE_FOLDER,
+    MISTAKE,
+    PARALLEL_OPTION,
+    TEMPFAIL,
+    Ended,
+    Engine,
+    Task,
+    last_line,
+)
 from dormant.reproduce.engines.hosts import HOSTS_OPTION, together
 from dormant.reproduce.engines.worker import RANK
 
@@ -43,12 +56,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "of sbatch, such as --slurm_options=--time=1-0, or a file of them; repeatable",
     },
     "wait": {"action": "store_true", "default": None, "help": "stay until all has ended"},
-    "parallel": {"type": int, "help": "processes at once (local: 1, others: all)"},
+    **PARALLEL_OPTION,
     **HOSTS_OPTION,
 }
 _QUEUE = ("--array", "--states=all", "--noheader", "--me")
 _QUEUE_FORMAT = "ArrayJobID:20,ArrayTaskID:20,State:30,exit_code:20,Reason:60"
 _ACCOUNTS = ("--noheader", "--parsable2", "--allocations", "--format=JobID,State,ExitCode")
+# A line of sbatch --parsable; slurm_task.sh looks for the same.
+_ANSWER = re.compile(r"([0-9]+)(?:;(\S+))?")
+# Calls of sbatch that have not ended: Python complains of a child that is forgotten before.
+_late: list[subprocess.Popen] = []
 
 
 def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
@@ -60,11 +77,23 @@ def prepare(options: argparse.Namespace) -> Callable[[Path, int], Engine]:
     return lambda folder, descriptor: Slurm(folder, words, (descriptor,), parallel, count)
 
 
+class Array(NamedTuple):
+    """A job array: its id, and the cluster that it was submitted to; "" for the default one."""
+
+    id: str
+    cluster: str = ""
+
+    @property
+    def on_cluster(self) -> tuple[str, ...]:
+        """What squeue, sacct and scancel are told to find it."""
+        return (f"--clusters={self.cluster}",) if self.cluster else ()
+
+
 class Handle(NamedTuple):
-    """A task of a submission: the array's id, and its number there."""
+    """A task of a submission: the array, and its number there."""
 
     submission: int
-    array: str
+    array: Array
     task: int
 
 
@@ -104,9 +133,9 @@ class Slurm:
         several = (f"--nodes={hosts}", "--ntasks-per-node=1") if hosts > 1 else ()
         self._options, self._inherited = (*options, *several), tuple(inherited)
         self._hosts = hosts
-        self._queue: dict[tuple[str, int], Report] | None = None  # None: it does not answer
-        self._ended: dict[str, dict[tuple[str, int], Report]] = {}  # by array: of the accounting
-        self._asked_at = -float("inf")
+        # When each cluster was asked, and what it said; None: it does not answer.
+        self._queues: dict[str, tuple[float, dict[tuple[str, int], Report] | None]] = {}
+        self._ended: dict[Array, dict[tuple[str, int], Report]] = {}  # of the accounting
 
     def submit(self, tasks: Sequence[Task]) -> list[Hashable]:
         parts = [tasks[at : at + _LARGEST_ARRAY] for at in range(0, len(tasks), _LARGEST_ARRAY)]
@@ -114,10 +143,10 @@ class Slurm:
 
     def poll(self, handle: Hashable) -> Ended | None:
         assert isinstance(handle, Handle)
-        queue = self._ask()
+        queue = self._ask(handle.array)
         if queue is None:
             return None
-        report = queue.get((handle.array, handle.task)) or self._account(handle)
+        report = queue.get((handle.array.id, handle.task)) or self._account(handle)
         if report.state and report.state not in _ENDED:
             return None
         with self._path(handle.submission, "ended").open("a", encoding="utf-8") as file:
@@ -125,20 +154,19 @@ class Slurm:
         return _ended(report, _read(self._own / f"{handle.submission}_{handle.task}.log"))
 
     def cancel(self, handles: Sequence[Hashable]) -> None:
-        names = [f"{each.array}_{each.task}" for each in handles if isinstance(each, Handle)]
-        if names:
-            _run(["scancel", *names])
         left = {each for each in handles if isinstance(each, Handle)}
+        for option, each in _by_cluster(left):
+            _run(["scancel", *option, *(f"{one.array.id}_{one.task}" for one in each)])
         while left:
-            self._asked_at = -float("inf")
+            self._queues.clear()
             left = {each for each in left if self.poll(each) is None}
             time.sleep(1.0 if left else 0.0)
 
     def handles(self) -> dict[str, Hashable]:
         found: dict[str, Hashable] = {}
-        for submission in self._submissions():
-            array = _read(self._path(submission, "id")).partition(";")[0].strip()
-            if not array:  # sbatch refused it, or was never called
+        for submission in self._numbers("names"):
+            array = read_answer(_read(self._path(submission, "id")))
+            if array is None:  # sbatch was never called, or has not answered
                 continue
             ended = set(_read(self._path(submission, "ended")).split())
             names = _read(self._path(submission, "names")).splitlines()
@@ -149,25 +177,29 @@ class Slurm:
         return found
 
     def report(self) -> str:
-        queue = self._ask() or {}
-        submitted = self.handles().values()
-        keys = [(each.array, each.task) for each in submitted if isinstance(each, Handle)]
-        left = {key: queue[key] for key in keys if key in queue and queue[key].state not in _ENDED}
+        left = {}
+        for handle in self.handles().values():
+            assert isinstance(handle, Handle)
+            report = (self._ask(handle.array) or {}).get((handle.array.id, handle.task))
+            if report is not None and report.state not in _ENDED:
+                left[handle] = report
         if not left:
             return ""
         waiting = [each for each in left.values() if each.state == "PENDING"]
         why = collections.Counter(each.reason for each in waiting if each.reason != "None")
         reasons = ", ".join(f"{count} for {reason}" for reason, count in why.most_common())
-        arrays = ",".join(dict.fromkeys(array for array, _ in left))
+        shown = " and ".join(
+            " ".join(["squeue", *option, f"--jobs={','.join(sorted({h.array.id for h in each}))}"])
+            for option, each in _by_cluster(left)
+        )
         return (
             f"{len(waiting)} tasks wait{f' ({reasons})' if reasons else ''},"
-            f" {len(left) - len(waiting)} run: squeue --jobs={arrays}; the same command settles"
-            " what has ended"
+            f" {len(left) - len(waiting)} run: {shown}; the same command settles what has ended"
         )
 
     def _submit(self, tasks: Sequence[Task]) -> list[Hashable]:
         self._own.mkdir(parents=True, exist_ok=True)
-        number = max(self._submissions(), default=0) + 1
+        number = 1 + max((*self._numbers("names"), *self._numbers("id")), default=0)
         text = "".join(f"{task.name}\n" for task in tasks)
         write_atomically(self._path(number, "names"), text)
         command = [
@@ -179,43 +211,49 @@ class Slurm:
             str(self._hosts),
         ]
         try:
-            with self._path(number, "id").open("w", encoding="utf-8") as answer:
-                _run(command, stdout=answer, pass_fds=self._inherited)
-            array = _read(self._path(number, "id")).partition(";")[0].strip()
-            require(bool(array), "sbatch", "a command that prints the array's id", array)
-        except (ConfigurationError, OSError):
-            for kind in ("names", "id"):
-                self._path(number, kind).unlink(missing_ok=True)
+            _submit_array(command, self._path(number, "id"), self._inherited)
+            said = _read(self._path(number, "id")).strip()
+            array = read_answer(said)
+            require(array is not None, "sbatch", "a command that prints the array's id", said)
+        except _Late:
             raise
-        self._asked_at = -float("inf")
+        except (ConfigurationError, OSError):
+            self._path(number, "names").unlink(missing_ok=True)
+            raise
+        assert array is not None
+        self._queues.clear()
         return [Handle(number, array, index) for index in range(len(tasks))]
 
-    def _submissions(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._own.glob("*.names"))
+    def _numbers(self, kind: str) -> list[int]:
+        return sorted(int(path.stem) for path in self._own.glob(f"*.{kind}"))
 
     def _path(self, submission: int, kind: str) -> Path:
         return self._own / f"{submission}.{kind}"
 
-    def _ask(self) -> dict[tuple[str, int], Report] | None:
-        """What the queue says, or said just now; None where its controller is away."""
-        if time.monotonic() - self._asked_at > _FRESH_SECONDS:
+    def _ask(self, array: Array) -> dict[tuple[str, int], Report] | None:
+        """What the queue of its cluster says, or said just now; None where its controller is
+        away."""
+        asked_at, queue = self._queues.get(array.cluster, (-float("inf"), None))
+        if time.monotonic() - asked_at > _FRESH_SECONDS:
+            words = ["squeue", *array.on_cluster, *_QUEUE, f"--Format={_QUEUE_FORMAT}"]
             try:
-                self._queue = read_queue(_run(["squeue", *_QUEUE, f"--Format={_QUEUE_FORMAT}"]))
+                queue = read_queue(_run(words))
             except ConfigurationError as error:
                 print(f"dormant.reproduce: {error}; nothing is taken for ended", file=sys.stderr)
-                self._queue = None
-            self._asked_at, self._ended = time.monotonic(), {}
-        return self._queue
+                queue = None
+            self._queues[array.cluster], self._ended = (time.monotonic(), queue), {}
+        return queue
 
     def _account(self, handle: Handle) -> Report:
         """What the accounting says of a task that has left the queue; no state for nothing."""
         if handle.array not in self._ended:
             try:
-                text = _run(["sacct", *_ACCOUNTS, f"--jobs={handle.array}"])
+                words = ["sacct", *handle.array.on_cluster, *_ACCOUNTS]
+                text = _run([*words, f"--jobs={handle.array.id}"])
             except ConfigurationError:
                 text = ""
             self._ended[handle.array] = read_accounts(text)
-        report = self._ended[handle.array].get((handle.array, handle.task))
+        report = self._ended[handle.array].get((handle.array.id, handle.task))
         return report if report and report.state in _ENDED else Report("", 0)
 
 
@@ -244,11 +282,21 @@ def read_options(given: Iterable[str]) -> list[str]:
     return words
 
 
+def read_answer(text: str) -> Array | None:
+    """The array of which sbatch --parsable tells, last of all where a site's own lines come first;
+    None for none."""
+    found = [match for line in text.splitlines() if (match := _ANSWER.fullmatch(line.strip()))]
+    return Array(found[-1][1], found[-1][2] or "") if found else None
+
+
 def read_queue(text: str) -> dict[tuple[str, int], Report]:
     """{(array, index): what squeue says}, from lines in `_QUEUE_FORMAT`."""
     found = {}
     for line in text.splitlines():
-        array, index, state, code, *reason = line.split(maxsplit=4)
+        words = line.split(maxsplit=4)
+        if len(words) < 4:  # CLUSTER: NAME, where one was named
+            continue
+        array, index, state, code, *reason = words
         if index.isdecimal():  # not of a job that is no array's
             found[array, int(index)] = Report(state, _exit_code(code), " ".join(reason).strip())
     return found
@@ -258,6 +306,8 @@ def read_accounts(text: str) -> dict[tuple[str, int], Report]:
     """{(array, index): what sacct says}, from lines such as `12_0|CANCELLED by 0|0:15`."""
     found = {}
     for line in text.splitlines():
+        if line.count("|") != 2:  # a site's own
+            continue
         name, state, code = line.split("|")
         array, _, index = name.partition("_")
         if index.isdecimal():  # not a range of tasks that wait
@@ -283,8 +333,9 @@ def _ended(report: Report, log: str) -> Ended:
         ranks = re.finditer(rf"^{RANK}\d+: exit code (\d+): .*$", log, re.MULTILINE)
         if parts := [Ended(int(rank[1]), problem=rank[0]) for rank in ranks]:
             return together(parts)
-        is_workers = report.code == MISTAKE and said.startswith("worker: ")
-        return Ended(report.code, problem=f"exit code {MISTAKE}: {said}" if is_workers else "")
+        # Of what a worker says itself nothing is in the log of the job.
+        is_workers = report.code in (MISTAKE, TEMPFAIL) and said.startswith("worker: ")
+        return Ended(report.code, problem=f"exit code {report.code}: {said}" if is_workers else "")
     if not report.state:  # neither the queue nor the accounting knows it any more
         return Ended(None, problem=said)
     problem = f"Slurm says {report.state}"
@@ -295,35 +346,88 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def _run(command: Sequence[str], **options) -> str:
+def _by_cluster(handles: Iterable[Handle]) -> list[tuple[tuple[str, ...], list[Handle]]]:
+    """The handles of each cluster, and the option that names it."""
+    ordered = sorted(handles, key=lambda handle: handle.array.cluster)
+    groups = itertools.groupby(ordered, lambda handle: handle.array.on_cluster)
+    return [(option, sorted(each)) for option, each in groups]
+
+
+class _Late(ConfigurationError):
+    """A command of Slurm did not answer in time."""
+
+    def __init__(self, command: Sequence[str]):
+        super().__init__(
+            f"{command[0]} must answer within {_PATIENCE_SECONDS:g} s; got nothing so far"
+        )
+
+
+@contextlib.contextmanager
+def _installed(command: Sequence[str]) -> Iterator[None]:
+    """Says of a command that is called inside that there is none."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"`--engine=slurm` must be given where Slurm is; got no {command[0]} here"
+        ) from None
+
+
+def _check_code(command: Sequence[str], code: int, said: str) -> None:
+    """Raises ConfigurationError, with what it said on stderr, where it did not end with 0."""
+    if code:
+        raise ConfigurationError(
+            f"{command[0]} must succeed; got exit code {code}: {' '.join(said.split())}"
+        )
+
+
+def _submit_array(command: Sequence[str], answer: Path, inherited: Sequence[int]) -> None:
+    """Calls sbatch, and has it write its answer into a file. Whatever becomes of this process it
+    comes to its end: killed, it might leave an array that nobody knows.
+
+    Raises:
+      ConfigurationError: it refuses, or there is none.
+      _Late: it does not answer in time.
+    """
+    # Files, as a pipe would break under it with this process.
+    with answer.open("w", encoding="utf-8") as file, tempfile.TemporaryFile() as errors:
+        with _installed(command):
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=errors,
+                pass_fds=inherited,
+                start_new_session=True,  # Ctrl-C reaches this process alone
+            )
+        _late.append(process)
+        try:
+            code = process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise _Late(command) from None
+        _late.remove(process)
+        errors.seek(0)
+        _check_code(command, code, errors.read().decode(errors="replace"))
+
+
+def _run(command: Sequence[str]) -> str:
     """The output of one of Slurm's commands.
 
     Raises:
       ConfigurationError: there is no such command, or it says that something is wrong.
     """
-    options = {"stdout": subprocess.PIPE} | options
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_PATIENCE_SECONDS,
-            check=False,
-            **options,
-        )
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"`--engine=slurm` must be given where Slurm is; got no {command[0]} here"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ConfigurationError(
-            f"{command[0]} must answer within {_PATIENCE_SECONDS:g} s; got nothing"
-        ) from None
-    if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise ConfigurationError(
-            f"{command[0]} must succeed; got exit code {done.returncode}: {said}"
-        )
-    return done.stdout or ""
+    with _installed(command):
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_PATIENCE_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise _Late(command) from None
+    _check_code(command, done.returncode, done.stderr)
+    return done.stdout

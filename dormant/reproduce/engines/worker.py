@@ -10,12 +10,14 @@ several hosts, each host runs one, with `--hosts=N --rank=R`, and with `--coordi
 where JAX cannot find that itself. With `--cores=N` the job keeps to so many cores of this machine,
 which no other worker of this user keeps to, where there are as many. It reads what the job is from
 `FOLDER/engine/tasks.json`, refuses a package of another version than the one that planned it, and
-passes the signals that it gets on to the job. The exit code is that of the job, `HELD` where
-another process works on its runs, and 2 where something is not as planned.
+passes the signals that it gets on to the job. The exit code is that of the job, `TEMPFAIL` where
+another process works on its runs or a file or folder cannot be read or written here, which may be
+the fault of this machine alone, and 2 where something is not as planned.
 """
 
 import argparse
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -30,7 +32,14 @@ from typing import Any
 from dormant.records.experiment_file import read_experiment
 from dormant.records.files import read_object, write_atomically
 from dormant.records.results import FINISHED
-from dormant.reproduce.engines.engine import ENGINE_FOLDER, HELD, MISTAKE, Task, last_line, open_log
+from dormant.reproduce.engines.engine import (
+    ENGINE_FOLDER,
+    MISTAKE,
+    TEMPFAIL,
+    Task,
+    last_line,
+    open_log,
+)
 from dormant.reproduce.engines.environment import process_environment
 from dormant.reproduce.engines.hosts import Part
 from dormant.reproduce.engines.places import Cores, bind, held_cores
@@ -92,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with held_cores(known.cores, taken) if known.cores else nullcontext() as cores:
             code, said = _work(known.folder, name, part, cores)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        code, said = MISTAKE, " ".join(str(error).split())
+        code = TEMPFAIL if isinstance(error, OSError) else MISTAKE
+        said = " ".join(str(error).split())
     if part.hosts > 1 and code:
         print(f"{RANK}{part.rank}: exit code {code}: {said}", file=sys.stderr)
     elif said:
@@ -105,7 +115,7 @@ def _work(folder: Path, name: str, part: Part, cores: Cores) -> tuple[int, str]:
     task, directory = _read(folder, name)
     task = task._replace(arguments=tuple(part.arguments(task.arguments)), log=part.log(task.log))
     if said := works_on(folder, task.folders, part.rank):
-        return HELD, said
+        return TEMPFAIL, said
     if is_whole(folder, task):
         return 0, ""
     code = _run(folder, task, directory, cores)
@@ -140,7 +150,8 @@ def _read(folder: Path, name: str) -> tuple[Task, Path]:
         raise ValueError(f"a task must be one of {folder / TASKS_FILE}; got {name!r}")
     directory = Path(found["directory"])
     if not directory.is_dir():
-        raise ValueError(f"the folder in which it was planned must be seen here; got {directory}")
+        said = "the folder in which it was planned must be seen here"
+        raise NotADirectoryError(errno.ENOTDIR, said, str(directory))
     task = found["tasks"][name]
     arguments, folders = tuple(task["arguments"]), tuple(task["folders"])
     return Task(name, arguments, Path(task["log"]), folders), directory
