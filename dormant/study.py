@@ -19,12 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # They register what gin files bind.
         from dormant.studies import distillation, offline, supervised  # noqa: F401
         from dormant.studies.options import StudyRun
-        from dormant.studies.runner import StudyRunner, parts
+        from dormant.studies.runner import StudyRunner, compiled_functions
 
         def make_runner(base_dir: str) -> StudyRunner:
             return StudyRunner(base_dir, StudyRun(), LearnerOptions())
 
-        return make_runner, lambda: parts(StudyRun(), LearnerOptions())
+        return make_runner, lambda: compiled_functions(StudyRun(), LearnerOptions())
 
     return run_compiled("dormant.study", __doc__, arguments, load)
 

@@ -41,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def prepare(given, base_dir):
         with quiet_stderr():
-            from dormant.agents import parts, preflight
+            from dormant.agents import preflight
 
             preflight.load_gin(given.gin_files, given.gin_bindings)
             preflight.check_runner()
             preflight.check_environment()
             import tensorflow as tf
 
+            from dormant.agents.compiled_functions import compiled_functions
             from dormant.agents.runner import create_dormant_runner
 
             # Dopamine and orbax warn of things that a user can do nothing about.
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             require(
                 alone, "--compile_for", "left out where several runs are in lockstep", target.name
             )
-            return functools.partial(print_compiled, parts.parts(runner.agent), target)
+            return functools.partial(print_compiled, compiled_functions(runner.agent), target)
         warn_of_unread(_PROGRAM, given.gin_bindings)
         return functools.partial(_run, runner, base_dir, command_line(_PROGRAM, arguments))
 

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def load():
         from dormant.vectorized.agent import VectorizedDQN
         from dormant.vectorized.options import VectorizedRun, initialize_distributed
-        from dormant.vectorized.runner import VectorizedRunner, parts
+        from dormant.vectorized.runner import VectorizedRunner, compiled_functions
 
         def make_runner(base_dir: str) -> VectorizedRunner:
             run = VectorizedRun()
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     raise RunFailed(f"initialize_distributed: {first_line(error)}") from error
             return VectorizedRunner(base_dir, run, VectorizedDQN(), LearnerOptions())
 
-        return make_runner, lambda: parts(VectorizedRun(), VectorizedDQN(), LearnerOptions())
+        return make_runner, lambda: compiled_functions(
+            VectorizedRun(), VectorizedDQN(), LearnerOptions()
+        )
 
     return run_compiled("dormant.train_vectorized", __doc__, arguments, load)
 

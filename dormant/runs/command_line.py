@@ -18,7 +18,7 @@ from dormant import hardware
 from dormant.checks import ConfigurationError, RunFailed, first_line
 from dormant.interruption import Interrupted, interruptible, last_words
 from dormant.records.files import is_passing
-from dormant.runs.compiling import Part, print_compiled
+from dormant.runs.compiling import CompiledFunction, print_compiled
 from dormant.runs.gin_files import (
     check_base_dir,
     find_gin_files,
@@ -140,7 +140,7 @@ def run_compiled(
     program: str,
     description: str,
     arguments: Sequence[str] | None,
-    load: Callable[[], tuple[Callable[[str], Any], Callable[[], Sequence[Part]]]],
+    load: Callable[[], tuple[Callable[[str], Any], Callable[[], Sequence[CompiledFunction]]]],
 ) -> int:
     """`run_command` for a run whose training is compiled, without Dopamine: `load` imports what gin
     files bind and returns what makes a runner for a folder, and what lists what that run compiles,

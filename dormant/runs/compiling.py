@@ -23,7 +23,7 @@ _EXCHANGE = re.compile(
 )
 
 
-class Part(NamedTuple):
+class CompiledFunction(NamedTuple):
     """One compiled function of a run.
 
     Attributes:
@@ -58,32 +58,33 @@ def on_one_chip(tree: Any) -> Any:
     return on_hardware(tree, SingleDeviceSharding(devices()[0]))
 
 
-def print_compiled(parts: Iterable[Part], hardware: Hardware) -> None:
-    """Compiles one part after the other and prints a line of JSON for each: `described`."""
-    for part in parts:
-        print(json.dumps(described(part, hardware)), flush=True)
+def print_compiled(functions: Iterable[CompiledFunction], hardware: Hardware) -> None:
+    """Compiles one function after the other and prints a line of JSON for each: `described`."""
+    for function in functions:
+        print(json.dumps(described(function, hardware)), flush=True)
 
 
-def described(part: Part, hardware: Hardware) -> dict[str, Any]:
-    """What the compiler says of a part.
+def described(program: CompiledFunction, hardware: Hardware) -> dict[str, Any]:
+    """What the compiler says of a compiled function.
 
     Returns:
-      For "cuda", for which the part is lowered only: "module_bytes". For TPUs, of one chip:
+      For "cuda", for which the function is lowered only: "module_bytes". For TPUs, of one chip:
       "argument_bytes", "temporary_bytes", "peak_bytes", and "exchanges", how many instructions send
       or receive anything; or "refused", why the compiler made no program. Always "program",
       "runs", "steps", "counted", "chips" and "flops": see `flops_at_least`; of one call on a chip.
     """
-    traced = part.function.trace(*part.arguments)
+    traced = program.function.trace(*program.arguments)
     found = {
-        "program": part.name,
-        "runs": part.runs,
-        "steps": part.steps,
-        "counted": part.counted,
-        "chips": len(jax.tree.leaves(part.arguments)[0].sharding.device_set),
+        "program": program.name,
+        "runs": program.runs,
+        "steps": program.steps,
+        "counted": program.counted,
+        "chips": len(jax.tree.leaves(program.arguments)[0].sharding.device_set),
         "flops": flops_at_least(traced.jaxpr.jaxpr),
     }
     if not hardware.chip:
-        module = export.export(part.function, platforms=(hardware.platform,))(*part.arguments)
+        exported = export.export(program.function, platforms=(hardware.platform,))
+        module = exported(*program.arguments)
         return found | {"module_bytes": len(module.mlir_module_serialized)}
     try:
         compiled = traced.lower().compile()

@@ -16,7 +16,7 @@ from dormant.checks import ConfigurationError, require
 from dormant.learners import Finiteness
 from dormant.learners.finiteness import of_all, places
 from dormant.runs.checkpoints import Checkpoints
-from dormant.runs.compiling import Part, on_one_chip
+from dormant.runs.compiling import CompiledFunction, on_one_chip
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
@@ -161,7 +161,7 @@ def _planned(run: StudyRun, options: LearnerOptions) -> tuple[Study, Fit, int, i
     return study, make_fit(study, options.score_batch), due_every, unit
 
 
-def parts(run: StudyRun, options: LearnerOptions) -> list[Part]:
+def compiled_functions(run: StudyRun, options: LearnerOptions) -> list[CompiledFunction]:
     """What a run of a study compiles to fit its data, for the hardware that is compiled for; the
     runs that come before it and its measurements are left out.
 
@@ -174,12 +174,12 @@ def parts(run: StudyRun, options: LearnerOptions) -> list[Part]:
     if data is None:
         data = jax.eval_shape(lambda key: study.prepare(key, print), key)
     key, data, state = on_one_chip((key, data, jax.eval_shape(fit.init, key, data)))
-    found = [Part("init", fit.init, (key, data), 1, 0, "")]
+    found = [CompiledFunction("init", fit.init, (key, data), 1, 0, "")]
     for name, scored in (("steps", False), ("steps, neurons scored", True)):
         # Where every call ends with something due there are no others.
         if scored or unit < due_every:
             arguments = (state, data, unit, scored)
-            found.append(Part(name, fit.advance, arguments, 1, unit, "gradient step"))
+            found.append(CompiledFunction(name, fit.advance, arguments, 1, unit, "gradient step"))
     return found
 
 

@@ -18,7 +18,7 @@ from dormant.learners import Finiteness, LearnerState
 from dormant.learners.finiteness import of_all, places
 from dormant.memory import check_memory, device_memory, readable
 from dormant.records import metrics
-from dormant.runs.compiling import Part
+from dormant.runs.compiling import CompiledFunction
 from dormant.runs.host_arrays import forms_of, to_host
 from dormant.runs.host_loop import Call, HostLoop, Summary, Work
 from dormant.runs.members import Member
@@ -181,7 +181,9 @@ def _planned(run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions) 
     return _Plan(members, devices, program, settings, environment, unit, replay)
 
 
-def parts(run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions) -> list[Part]:
+def compiled_functions(
+    run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions
+) -> list[CompiledFunction]:
     """What a run compiles, for the hardware that `hardware.target` says.
 
     Raises:
@@ -194,13 +196,15 @@ def parts(run: VectorizedRun, agent: VectorizedDQN, options: LearnerOptions) -> 
     state, *given = shapes_on_devices(program.init, keys, values, plan.devices)
     steps = plan.unit * settings.update_period
     found = [
-        Part("init", jax.jit(program.init), tuple(given), runs, 0, ""),
-        Part("fill", program.fill, (state,), runs, settings.warm_up_steps, "agent step"),
-        Part("advance", program.advance, (state, plan.unit), runs, steps, "agent step"),
+        CompiledFunction("init", jax.jit(program.init), tuple(given), runs, 0, ""),
+        CompiledFunction(
+            "fill", program.fill, (state,), runs, settings.warm_up_steps, "agent step"
+        ),
+        CompiledFunction("advance", program.advance, (state, plan.unit), runs, steps, "agent step"),
     ]
     if run.evaluation_episodes:
         arguments = (state, run.evaluation_episodes)
-        found.append(Part("evaluate", program.evaluate, arguments, runs, 0, ""))
+        found.append(CompiledFunction("evaluate", program.evaluate, arguments, runs, 0, ""))
     return found
 
 

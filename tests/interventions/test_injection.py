@@ -292,13 +292,20 @@ def test_a_head_that_normalizes_gives_its_encoder_a_gradient():
 
 @pytest.mark.parametrize("name", ["projected", "by batch"])
 def test_optimizers_that_read_shapes_or_a_batch_are_taken(name):
-    apply, _, _, graph = made("MLP")
+    apply, init, x, graph = made("MLP")
     trained = parts.trainable_layers(graph)
-    injection(
-        optimizer=dormant.regularizers.norm_projection(ADAM, trained)
+    optimizer = (
+        dormant.regularizers.norm_projection(ADAM, trained)
         if name == "projected"
         else dormant.regularizers.churn_reduction(ADAM, apply, 0.1, lambda batch: batch)
     )
+    intervention, params = injection(optimizer=optimizer), init(KEY)
+    update = jax.jit(intervention.update)
+    carry = params, optimizer.init(params), intervention.init(KEY)
+    for _ in range(STEP):
+        assert carry[0]["injected"] == 0
+        carry = update(*carry, x)
+    assert carry[0]["injected"] == 1 and not same_bits(carry[0]["trained"], params["trained"])
 
 
 def test_a_target_network_keeps_its_outputs_and_gets_the_same_fresh_weights():

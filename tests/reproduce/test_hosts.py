@@ -15,7 +15,7 @@ from dormant.records.lease import Lease
 from dormant.reproduce.command_line import main
 from dormant.reproduce.engines import slurm
 from dormant.reproduce.engines.engine import MISTAKE, TEMPFAIL, Ended, Task
-from dormant.reproduce.engines.hosts import Part, together
+from dormant.reproduce.engines.hosts import Process, together
 from dormant.reproduce.engines.slurm import Report
 from dormant.reproduce.engines.worker import worker_arguments, write_tasks
 
@@ -119,7 +119,7 @@ def planned(tmp_path):
 
 
 def work(folder, rank, *more):
-    words = [*worker_arguments(folder, "a.b", Part(rank, 2)), *more]
+    words = [*worker_arguments(folder, "a.b", Process(rank, 2)), *more]
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
 
 

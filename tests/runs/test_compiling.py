@@ -19,7 +19,7 @@ from dormant.runs.compiling import flops_at_least
 from dormant.runs.options import LearnerOptions
 from dormant.vectorized.agent import VectorizedDQN
 from dormant.vectorized.options import VectorizedRun
-from dormant.vectorized.runner import parts
+from dormant.vectorized.runner import compiled_functions
 from dormant.xla_cpu import is_cpu
 
 A_TPU = Hardware("a chip", "tpu", chip=CHIPS["v5e"])
@@ -100,7 +100,7 @@ def test_memory_is_that_of_the_chip_and_nothing_is_known_of_its_machine():
         assert device_memory() == 16 * 10**9 and machine_memory() is None and not is_cpu()
         with pytest.raises(ValueError, match="`VectorizedRun.seeds` must leave memory for"):
             agent = VectorizedDQN(environment="CartPole-v1", network="mlp", replay_capacity=10**6)
-            parts(VectorizedRun(seeds=1_000), agent, LearnerOptions())
+            compiled_functions(VectorizedRun(seeds=1_000), agent, LearnerOptions())
     with compiling_for(Hardware("cuda", "cuda")):
         assert device_memory() is None and not is_cpu()
     assert machine_memory() > 0 and is_cpu()

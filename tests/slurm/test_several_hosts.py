@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -108,9 +107,8 @@ def test_where_one_host_dies_the_other_ends_and_both_go_on(cluster, tmp_path, wh
     process = program.start()
     cluster.wait(program.has_saved, "checkpoints of both", 200)
     os.kill(ranks()[rank], 9)
-    killed = time.monotonic()
     output, _ = process.communicate(timeout=MINUTE)
-    assert process.returncode != 0 and time.monotonic() - killed < MINUTE, output
+    assert process.returncode != 0, output
     cluster.wait(lambda: not ranks(), "the other's end", 10)
     output, code = program.run()
     assert code == 0 and program.statuses() == ["finished", "finished"], output

@@ -327,15 +327,13 @@ def test_a_host_that_is_gone_ends_the_other_within_a_minute_and_both_go_on(
         assert all(process.poll() is None for process in processes)
         time.sleep(0.1)
     processes[lost].send_signal(signal.SIGSTOP)  # as a machine that no longer answers
-    stopped = time.monotonic()
     try:
-        processes[1 - lost].communicate(timeout=180)
+        processes[1 - lost].communicate(timeout=60)
     finally:
-        took = time.monotonic() - stopped
         for process in processes:
             process.kill()
             process.communicate()
-    assert processes[1 - lost].returncode != 0 and took < 60
+    assert processes[1 - lost].returncode != 0
     newest = [
         max(int(each.name) for each in place.parent.iterdir() if each.name.isdigit())
         for place in places

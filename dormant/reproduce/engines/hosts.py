@@ -17,7 +17,7 @@ HOSTS_OPTION: dict[str, dict[str, Any]] = {
 DISTRIBUTED = "--gin_bindings=VectorizedRun.distributed = True"
 
 
-class Part(NamedTuple):
+class Process(NamedTuple):
     """One of the processes of a program, each on a host of its own.
 
     Attributes:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from dormant.checks import check, check_number, first_line
 from dormant.interruption import GRACE
 from dormant.reproduce.engines.engine import Ended, Engine, Task, last_line
-from dormant.reproduce.engines.hosts import HOSTS_OPTION, Part, together
+from dormant.reproduce.engines.hosts import HOSTS_OPTION, Process, together
 from dormant.reproduce.engines.places import Variables, share_of_gpu
 from dormant.reproduce.engines.worker import worker_arguments
 
@@ -124,7 +124,7 @@ class RayCluster:
         address = self._meet.options(scheduling_strategy=places[0]).remote()
         handle = tuple(
             self._run.options(scheduling_strategy=place).remote(
-                worker_arguments(self._folder, task.name, Part(rank, self._hosts)),
+                worker_arguments(self._folder, task.name, Process(rank, self._hosts)),
                 environment,
                 self._resources.cores,
                 address,

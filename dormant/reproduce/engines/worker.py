@@ -41,7 +41,7 @@ from dormant.reproduce.engines.engine import (
     open_log,
 )
 from dormant.reproduce.engines.environment import process_environment
-from dormant.reproduce.engines.hosts import Part
+from dormant.reproduce.engines.hosts import Process
 from dormant.reproduce.engines.places import Cores, bind, held_cores
 from dormant.reproduce.experiment_folder import works_on
 from dormant.reproduce.progress import state_of
@@ -77,9 +77,13 @@ def _tasks_before(folder: Path) -> dict[str, Any]:
     return tasks if is_same and isinstance(tasks, dict) else {}
 
 
-def worker_arguments(folder: Path, name: str, part: Part = Part()) -> list[str]:  # noqa: B008
+def worker_arguments(
+    folder: Path,
+    name: str,
+    process: Process = Process(),  # noqa: B008
+) -> list[str]:
     """What starts the worker of a task, after the interpreter's name."""
-    several = [f"--hosts={part.hosts}", f"--rank={part.rank}"] if part.hosts > 1 else []
+    several = [f"--hosts={process.hosts}", f"--rank={process.rank}"] if process.hosts > 1 else []
     return ["-m", "dormant.reproduce.engines.worker", str(folder.resolve()), name, *several]
 
 
@@ -94,33 +98,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--coordinator")
     parser.add_argument("--cores", type=int)
     known = parser.parse_args(arguments)
-    part = Part(known.rank, known.hosts, known.coordinator)
+    process = Process(known.rank, known.hosts, known.coordinator)
     try:
         name = known.name if known.names is None else _line(known.names, known.name)
         taken = Path(tempfile.gettempdir()) / f"dormant-cores-{os.getuid()}"
         with held_cores(known.cores, taken) if known.cores else nullcontext() as cores:
-            code, said = _work(known.folder, name, part, cores)
+            code, said = _work(known.folder, name, process, cores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         code = TEMPFAIL if isinstance(error, OSError) else MISTAKE
         said = " ".join(str(error).split())
-    if part.hosts > 1 and code:
-        print(f"{RANK}{part.rank}: exit code {code}: {said}", file=sys.stderr)
+    if process.hosts > 1 and code:
+        print(f"{RANK}{process.rank}: exit code {code}: {said}", file=sys.stderr)
     elif said:
         print(f"worker: {said}", file=sys.stderr)
     return code
 
 
-def _work(folder: Path, name: str, part: Part, cores: Cores) -> tuple[int, str]:
+def _work(folder: Path, name: str, process: Process, cores: Cores) -> tuple[int, str]:
     """The exit code of a job, and what there is to say of it."""
     task, directory = _read(folder, name)
-    task = task._replace(arguments=tuple(part.arguments(task.arguments)), log=part.log(task.log))
-    if said := works_on(folder, task.folders, part.rank):
+    arguments = tuple(process.arguments(task.arguments))
+    task = task._replace(arguments=arguments, log=process.log(task.log))
+    if said := works_on(folder, task.folders, process.rank):
         return TEMPFAIL, said
     if is_whole(folder, task):
         return 0, ""
     code = _run(folder, task, directory, cores)
     # The driver looks for what a job said last in the log of rank 0 alone.
-    if not code or part.hosts == 1:
+    if not code or process.hosts == 1:
         return code, ""
     return code, last_line((folder / task.log).read_text(encoding="utf-8", errors="replace"))
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dormant.agents.burst import compiled_scan_of
-from dormant.runs.compiling import Part, on_one_chip
+from dormant.runs.compiling import CompiledFunction, on_one_chip
 
 
-def parts(agent: Any) -> list[Part]:
+def compiled_functions(agent: Any) -> list[CompiledFunction]:
     """The compiled functions of a new `LearnerAgent`, for the hardware that is compiled for.
 
     Its replay, which must be empty, gets some transitions of zeros: what is drawn from it says what
@@ -32,6 +32,6 @@ def parts(agent: Any) -> list[Part]:
     }
     steps = {"agent step": 1, "gradient step": len(batches)}
     return [
-        Part(name, function, on_one_chip(arguments), 1, steps[counted], counted)
+        CompiledFunction(name, function, on_one_chip(arguments), 1, steps[counted], counted)
         for name, (function, arguments, counted) in called.items()
     ]

@@ -5,7 +5,7 @@
 import jax
 import pytest
 
-from dormant.agents.parts import parts
+from dormant.agents.compiled_functions import compiled_functions
 from dormant.hardware import Hardware, compiling_for
 
 
@@ -22,7 +22,7 @@ def shapes(tree):
 
 
 @pytest.mark.parametrize("family", ["dqn", "der", "sac"])
-def test_the_parts_of_an_agent_are_what_its_run_calls(family, load_family, tmp_path):
+def test_the_compiled_functions_of_an_agent_are_what_its_run_calls(family, load_family, tmp_path):
     load_family(
         family, LearnerOptions__replay_ratio=2, Tracker__tracking_period=16, ReDo__period=16
     )
@@ -30,9 +30,9 @@ def test_the_parts_of_an_agent_are_what_its_run_calls(family, load_family, tmp_p
 
     with compiling_for(Hardware("cuda", "cuda")):
         agent = create_dormant_runner(str(tmp_path)).agent
-        found = {part.name: part for part in parts(agent)}
+        found = {each.name: each for each in compiled_functions(agent)}
     updates = 2 * agent.update_period
-    assert [part.steps for part in found.values()] == [1, 1, updates, updates]
+    assert [each.steps for each in found.values()] == [1, 1, updates, updates]
     agent._burst = burst
     # Neurons are scored at gradient step 16, in another burst than the first.
     for step, name in ((0, "updates"), (16 - updates, "updates, neurons scored")):
