@@ -430,7 +430,7 @@ CLAIMS = (
         tuple(
             Comparison(method, Cell(method), Cell(DQN), LESS, games=INTERVENTION_GAMES)
             for method, bindings in METHODS.items()
-            if "LearnerOptions.intervention" in bindings
+            if bindings.get("LearnerOptions.intervention") not in (None, "@Prune()")
         ),
     ),
     Claim(

@@ -54,12 +54,7 @@ METHODS: Mapping[str, Bindings] = {
         rate="1e-3",
         maturity="10",
     ),
-    "self-normalized resets": _acting(
-        # A thousand scorings of 64 samples, so that what has never fired is found within a run.
-        "SelfNormalizedResets",
-        period="10",
-        maximum_age="64_000",
-    ),
+    "self-normalized resets": _acting("SelfNormalizedResets", period="10"),
     "partial resets": _acting("PartialResets"),
     "ReBorn": _acting("ReBorn"),
     "selective weight reinitialization": _acting("SelectiveWeightReinitialization"),

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 
+import dormant.studies.runner
+import dormant.vectorized.runner  # noqa: F401  (what the gin files name)
 from dormant.records.experiment_file import PlannedRun
 from dormant.report.scores import normalization
 from dormant.reproduce import catalog
 from dormant.reproduce.command_line import main
 from dormant.reproduce.experiment_folder import identity
-from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, Variant
+from dormant.reproduce.experiments import SCALES, STUDY, TRAIN, TRAIN_VECTORIZED, Variant
 from dormant.reproduce.jobs import experiment_file, jobs, slug
 from dormant.reproduce.listing import listing
 from dormant.reproduce.methods import REDO, RESET, on_device
 from dormant.runs import interventions
+from dormant.runs.gin_files import parse_gin
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [experiment.name for experiment in catalog.EXPERIMENTS]
@@ -64,6 +67,18 @@ def stated(gin_file):
     text = (ROOT / "gin_configs" / gin_file).read_text("utf-8")
     included = re.findall(r"^include '(.+)'", text, flags=re.MULTILINE)
     return "\n".join([*map(stated, included), re.sub(r"#.*", "", text)])
+
+
+@pytest.mark.parametrize("name, scale", SCALED)
+def test_gin_knows_every_option_that_it_binds(name, scale):
+    bound = {}  # {gin file: {option: a line that binds it}}
+    for job in jobs(catalog.find(name), scale, FOLDER):
+        if job.arguments[1] in (TRAIN_VECTORIZED, STUDY):  # the others need Dopamine
+            (file,) = [word[12:] for word in job.arguments if word.startswith("--gin_files=")]
+            lines = [word[15:] for word in job.arguments if word.startswith("--gin_bindings=")]
+            bound.setdefault(file, {}).update({line.partition(" = ")[0]: line for line in lines})
+    for file, lines in bound.items():
+        parse_gin([file], list(lines.values()))
 
 
 @pytest.mark.parametrize("name, scale", SCALED)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dormant.records.per_iteration import ACCURACY
-from dormant.report.bootstrap import Interval
+from dormant.report.bootstrap import Bootstrap, Interval
 from dormant.report.claims import names_of
 from dormant.report.pages import every_intervention, more_updates, text
 from dormant.report.pages.advice import (
@@ -20,9 +20,9 @@ from dormant.report.pages.advice import (
     Measured,
 )
 from dormant.report.pages.differences import difference, interval_and_side, link, value_text
-from dormant.report.verdicts import is_whole, results_of
+from dormant.report.verdicts import judged
 from dormant.reproduce.comparisons import SCORE
-from dormant.reproduce.hypotheses import CLAIMS, DORMANT
+from dormant.reproduce.hypotheses import DORMANT
 
 _WORDS = {SCORE: "score", DORMANT: "dormant %", ACCURACY: "accuracy"}
 _TERMS = (
@@ -123,11 +123,10 @@ def _rows(advice: Sequence[Advice], results: Path) -> list[tuple[str, ...]]:
 
 def _not_run(results: Path) -> str:
     absent: dict[str, list[str]] = {}
-    for claim in CLAIMS:
-        path = results_of(results, claim.experiment)
-        if not is_whole(path):
-            begun = "" if path is None else " (begun)"
-            absent.setdefault(f"`{claim.experiment}`{begun}", []).append(claim.text)
+    for each in judged(results, Bootstrap(repetitions=1)):  # no interval is read
+        if each.is_partial or not each.found:
+            begun = " (begun)" if each.found else ""
+            absent.setdefault(f"`{each.claim.experiment}`{begun}", []).append(each.claim.text)
     return text.bullets(f"{name}: {'; '.join(texts)}." for name, texts in absent.items())
 
 

@@ -58,7 +58,10 @@ _TIMES = (
 _CELLS = (
     "In a cell of the tables below: the value, its 95 % interval, and in parentheses the number of"
     " runs. IQM is the interquartile mean over games and seeds; what DQN, ReDo, reset and weight"
-    " decay are here, [the page of evidence](../evidence.md#settings-of-all-of-them) says."
+    " decay are here, [the page of evidence](../evidence.md#settings-of-all-of-them) says. In"
+    " `minatar_replay_ratio`, `minatar_fixed_budget`, `minatar_utility` and `minatar_prune`, which"
+    " are older, ReDo has Adam's one step count, resets come every 5 000 gradient steps, and the"
+    " last three are at tau 0.025 and act every 250."
 )
 _RETURNS = "returns and ranks of other games and networks are not set beside the paper's"
 
@@ -306,7 +309,7 @@ def _ours(value: PaperValue, settings: Sequence[str], collection: Collection, ta
                 values = values_of(collection.runs, cell, (game,), columns[value.measure])
                 if values is not None:
                     mean = stratified.of_mean(values[:, 0], stratified.DEFAULT)
-                    which = setting if "replay ratio" not in setting else game
+                    which = setting if setting and "replay ratio" not in setting else game
                     found.append(f"{which}: {interval_text(mean, sign='')}")
     return "; ".join(found) or "-"
 
