@@ -25,8 +25,8 @@ class AtariEnvironment(atari_lib.AtariPreprocessing):
     `environment`, `lives`, `game_over`, `screen_buffer` and what gin binds keep their meaning. An
     episode also ends after the 100 000 frames that Dopamine gives to the emulator, 25 000 agent
     steps; that is before the 27 000 of `Runner.max_steps_per_episode`. Such an episode is cut off:
-    over (`game_over`) without being terminal, so that its last value is still bootstrapped.
-    Dopamine's wrapper calls it terminal.
+    over (`game_over`) without being terminal, and its last n steps are not learned from. Dopamine's
+    wrapper calls it terminal.
     """
 
     def __init__(self, wrapped: atari_lib.AtariPreprocessing):

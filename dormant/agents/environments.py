@@ -35,8 +35,9 @@ class GymnasiumEnvironment(gym_lib.GymPreprocessing):
 
     Dopamine's wrapper hides that an episode was truncated: past its limit the environment would be
     stepped on, and nothing would ever be terminal again. Here a truncated episode is over
-    (`game_over`) without being terminal, so that its last value is still bootstrapped. Observations
-    are float32, which halves the replay; MuJoCo's are float64.
+    (`game_over`) without being terminal: as of every episode that Dopamine cuts off, its last
+    n steps are not learned from. Observations are float32, which halves the replay; MuJoCo's are
+    float64.
     """
 
     @property

@@ -4,7 +4,7 @@
 and to what."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import gin
@@ -55,7 +55,9 @@ def _inherited_values(agent: type, parameter: str) -> Iterator[Any]:
         yield bound_in_gin(f"{base.__name__}.{parameter}", found.default)
 
 
-def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str]) -> None:
+def check_no_dead_bindings(
+    agent: type, host: type, replaced: Mapping[str, str], unread: Collection[str] = ()
+) -> None:
     """Checks that nothing is bound in gin which would silently do nothing.
 
     Rainbow, C51 and the quantile agents hand options of their own to the constructor of
@@ -64,11 +66,16 @@ def check_no_dead_bindings(agent: type, host: type, replaced: Mapping[str, str])
     Args:
       agent: the class that is created.
       host: the class whose bindings may be dead, `JaxDQNAgent`.
-      replaced: {option of Dopamine: the one of this package that takes its place}.
+      replaced: {option of Dopamine: the one that takes its place}.
+      unread: options of Dopamine, such as `JaxDQNAgent.loss_type`, that the agent does not read.
 
     Raises:
-      ConfigurationError: naming the binding that has the effect.
+      ConfigurationError: naming the binding that has the effect, where there is one.
     """
+    for option in unread:
+        value = bound_in_gin(option, None)
+        allowed = f"left out with {agent.__name__}, which does not read it"
+        require(value is None, option, allowed, value)
     for option, place in replaced.items():
         value = bound_in_gin(option, None)
         allowed = f"left out with {agent.__name__}: bind {place} instead"

@@ -73,6 +73,7 @@ class LearnerAgent:
 
     # {option of Dopamine: the one that takes its place}: refused, as it would do nothing.
     replaced_options: Mapping[str, str] = types.MappingProxyType({})
+    unread_options: tuple[str, ...] = ()  # refused, too
     # Options of the Dopamine agent that are whole numbers, with the least of each, and numbers in
     # [0, 1]: checked before its constructor computes with them.
     counts: Mapping[str, int] = types.MappingProxyType(
@@ -99,7 +100,7 @@ class LearnerAgent:
         Raises:
           ConfigurationError: when an option is not allowed.
         """
-        check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options)
+        check_no_dead_bindings(type(self), JaxDQNAgent, self.replaced_options, self.unread_options)
         self._options = options_of(type(self), options)
         self._tracker = self._options.tracker
         check_inherited(self, inherited)
@@ -346,7 +347,9 @@ class LearnerAgent:
         if any(due):
             # Each of the two scores on the first rows, so neither depends on the other's size.
             sizes = [tracker.score_batch, getattr(intervention, "score_batch", 0)]
-            score_inputs = self._score_inputs(steps[due.index(True)], max(sizes))
+            # By the intervention's step where there is one: tracking changes no batch of it.
+            first_due = (acting_due if any(acting_due) else tracking_due).index(True)
+            score_inputs = self._score_inputs(steps[first_due], max(sizes))
         batches = (self._training_batch() for _ in steps)
         self._learner_state, self._metrics = self._burst(
             self._learner_state, batches, score_inputs, due, self._after_update

@@ -110,8 +110,10 @@ def _check_atari() -> None:
     from dormant.runs.atari_games import atari_games
 
     _check_flags("AtariPreprocessing")
-    for option in ("frame_skip", "screen_size"):
-        _check_count(f"AtariPreprocessing.{option}", 1, 1)
+    # With a frame_skip of 1 its agent sees the first screen of each episode alone, see
+    # https://github.com/google/dopamine/issues/177.
+    _check_count("AtariPreprocessing.frame_skip", 4, 2)
+    _check_count("AtariPreprocessing.screen_size", 84, 1)
     _check_name("create_atari_environment.game_name", "game", "Pong", "the ALE", atari_games())
 
 

@@ -14,8 +14,21 @@ from dopamine.labs.atari_100k.atari_100k_rainbow_agent import drq_image_augmenta
 from dormant import learners
 from dormant.agents import replay_sampling
 from dormant.agents.discrete_agent import PrioritizedAgent
-from dormant.checks import require_flag
+from dormant.agents.inherited_options import inherited_value, option_name
+from dormant.checks import require, require_flag
 from dormant.runs.options import LearnerOptions
+
+# Networks scale their own inputs here.
+_UNREAD = (
+    "JaxDQNAgent.preprocess_fn",
+    "JaxFullRainbowAgent.preprocess_fn",
+)
+
+
+def _check_vmin(agent: type) -> None:
+    """Checks that the support begins where gin says: Dopamine takes 0 for None, which is -vmax."""
+    vmin = inherited_value(agent, "vmin")
+    require(vmin is None or vmin != 0, option_name(agent, "vmin"), "None or other than 0", vmin)
 
 
 @gin.configurable
@@ -26,7 +39,10 @@ class DormantRainbowAgent(PrioritizedAgent, JaxRainbowAgent):
     replay ratio, weight decay and the intervention.
     """
 
+    unread_options = (*_UNREAD, "JaxDQNAgent.loss_type")
+
     def __init__(self, num_actions: int, options: LearnerOptions | None = None):
+        _check_vmin(type(self))
         super().__init__(num_actions, options=options)
 
     def _build_learner(self) -> learners.Learner:
@@ -63,8 +79,10 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
         {
             "JaxFullRainbowAgent.num_updates_per_train_step": "LearnerOptions.replay_ratio",
             "Atari100kRainbowAgent.data_augmentation": "DormantFullRainbowAgent.data_augmentation",
+            "JaxDQNAgent.loss_type": "JaxFullRainbowAgent.mse_loss",
         }
     )
+    unread_options = _UNREAD
 
     def __init__(
         self,
@@ -84,6 +102,7 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
           ConfigurationError: when an option is not allowed.
         """
         require_flag("DormantFullRainbowAgent.data_augmentation", data_augmentation)
+        _check_vmin(type(self))
         self._augment = _augmentation if data_augmentation else None
         super().__init__(num_actions, options=options)
 

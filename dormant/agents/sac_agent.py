@@ -32,6 +32,14 @@ class DormantSACAgent(LearnerAgent, SACAgent):
     """
 
     control = "continuous"
+    # Dopamine's SAC has none of them either: it explores by its policy.
+    unread_options = tuple(
+        f"JaxDQNAgent.{name}"
+        for name in (
+            *("epsilon_fn", "epsilon_train", "epsilon_eval", "epsilon_decay_period"),
+            *("loss_type", "preprocess_fn"),
+        )
+    )
 
     def __init__(
         self,

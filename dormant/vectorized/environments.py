@@ -161,7 +161,9 @@ def from_gymnax(
             f" got {jax.tree.map(_shape, after.state)} of {name}"
         )
     if storage_dtype is None:
-        storage_dtype = bool if str(name).endswith(MINATAR) else observation.dtype
+        # gymnax's MinAtar has observations of 0 and 1.
+        is_minatar = str(name).endswith(MINATAR) and type(environment).__module__[:7] == "gymnax."
+        storage_dtype = bool if is_minatar else observation.dtype
     return Environment(
         str(name),
         reset,

@@ -241,6 +241,16 @@ def test_recycling_acts_and_tracking_tells(make_agent):
     assert records[0]["recycled_total"] == 0 < records[1]["recycled_total"]
 
 
+def test_when_one_tracks_changes_no_recycle(make_agent):
+    learned = []
+    for period in (3, 1_000):  # with two updates a burst the first is due beside ReDo's
+        agent = make_agent(ReDo__tau=0.9, ReDo__period=4, Tracker__tracking_period=period)
+        play(agent, steps=40)
+        assert int(agent.learner_state.intervention.report.recycled_total) > 0
+        learned.append(jax.tree.map(np.array, agent.online_params))
+    jax.tree.map(np.testing.assert_array_equal, *learned)
+
+
 def changed_entries(agent, steps):
     before = jax.tree.map(np.array, agent.online_params)
     play(agent, steps=steps)

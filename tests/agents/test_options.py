@@ -93,6 +93,31 @@ def test_a_binding_that_ours_replaces_is_refused_with_the_one_that_works(agents)
             check_no_dead_bindings(agent, agents["host"], agent.replaced_options)
 
 
+@pytest.mark.parametrize(
+    ("name", "binding"),
+    [
+        ("rainbow", "JaxDQNAgent.loss_type = 'mse'"),
+        ("rainbow", "JaxDQNAgent.preprocess_fn = 1"),
+        ("full_rainbow", "JaxFullRainbowAgent.preprocess_fn = 1"),
+        ("sac", "JaxDQNAgent.epsilon_train = 0.5"),
+    ],
+)
+def test_a_binding_that_the_agent_does_not_read_is_refused(agents, name, binding):
+    gin.parse_config(binding)
+    agent = agents[name]
+    option, _, value = binding.partition(" = ")
+    with pytest.raises(ConfigurationError, match=f"`{option}` must be left out with Dormant"):
+        check_no_dead_bindings(agent, agents["host"], agent.replaced_options, agent.unread_options)
+
+
+@pytest.mark.parametrize("option", ["JaxRainbowAgent.vmin", "JaxFullRainbowAgent.vmin"])
+def test_a_support_from_0_which_dopamine_takes_for_none_is_refused(agents, option):
+    gin.parse_config(f"{option} = 0.0")
+    name = "rainbow" if "Full" not in option else "full_rainbow"
+    with pytest.raises(ConfigurationError, match=f"`{option}` must be None or other than 0; got 0"):
+        agents[name](num_actions=2)
+
+
 @pytest.mark.parametrize("option", ["intervention", "tracker"])
 def test_a_reference_without_its_parentheses_is_refused(load_gin, option):
     from dormant.runs.interventions import ReDo, Tracker
