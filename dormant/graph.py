@@ -251,7 +251,8 @@ class NeuronGraph:
         non-linearity; its gradient is that of its bias, for each row and position apart. Where the
         loss is a mean over the batch, so many times smaller than each row's own (Liu et al. 2025,
         arXiv:2505.24061, score neurons with it). It is the derivative of what the network computes,
-        without the rules of `jax.custom_jvp`: that of `relu` at exactly 0 is a half.
+        without the rules of `jax.custom_jvp` and `jax.custom_vjp`: that of `relu` at exactly 0 is a
+        half. Warns where there are functions of the latter.
 
         Args:
           loss: `loss(outputs) -> float ()`, of what the traced `apply` returns, with `None` for

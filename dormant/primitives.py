@@ -55,6 +55,14 @@ def bodies_of(equation: jex.JaxprEqn) -> Iterator[jex.ClosedJaxpr | jex.Jaxpr]:
         yield from filter(is_body, value if isinstance(value, tuple | list) else (value,))
 
 
+def equations_of(jaxpr: jex.ClosedJaxpr | jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
+    """The equations of a jaxpr and of the bodies in it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for body in bodies_of(equation):
+            yield from equations_of(body)
+
+
 def apply_primitive(
     primitive: jex.Primitive, params: Mapping[str, Any], operands: Sequence[Any]
 ) -> Sequence[Any]:

@@ -19,7 +19,7 @@ from dormant.interventions.recycling import (
     recycle_usable,
     touched_entries,
 )
-from dormant.interventions.structures import check_optimizer
+from dormant.interventions.structures import check_optimizer, frozen_parameters
 
 MOMENTS = ("reset", "keep")
 Initializer = Callable[[jax.Array], Any]
@@ -170,3 +170,27 @@ def check_training(graph: NeuronGraph, init: Any, optimizer: Any, moments: str) 
     graph.parameters.leaves("init(key)", fresh)
     # What it returns under `jax.jit` is not known; neurons are then left alone for it.
     check_fresh(graph, jax.jit(init)(jax.random.key(0)), "init(key)")
+    _warn_of_frozen(graph, optimizer)
+
+
+def _warn_of_frozen(graph: NeuronGraph, optimizer: optax.GradientTransformation) -> None:
+    """Warns of recyclable layers with kernels that the optimizer never changes: what is drawn anew
+    there, or set to 0, would stay so."""
+    frozen = frozen_parameters(optimizer, graph.parameters)
+    found = {
+        layer.name: [
+            entries.path
+            for entries in (*layer.incoming, *layer.outgoing)
+            if entries.role == "kernel" and entries.path in frozen
+        ]
+        for layer in graph.layers
+        if frozen and layer.recyclable
+    }
+    found = {name: paths for name, paths in found.items() if paths}
+    if found:
+        paths = ", ".join(dict.fromkeys(path for each in found.values() for path in each))
+        warnings.warn(
+            f"`optimizer` never changes {paths}, so that what is drawn anew there, or set to 0,"
+            f" would not be trained: leave out {', '.join(found)} with `graph.select`",
+            stacklevel=5,
+        )

@@ -73,7 +73,8 @@ def intervene(
       taus: the thresholds to report; a fixed one of the selection is reported besides.
 
     Returns:
-      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
+      An `Intervention` whose state is an `InterventionState`; jit, vmap and scan safe,
+      and sharding safe by `NamedSharding`; inside `pmap` every device needs the same inputs.
 
     Raises:
       ValueError: if an argument is not valid.

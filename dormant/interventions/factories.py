@@ -1,7 +1,7 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """The paper's interventions, each composed of a score, a selection, an action and their timing.
-All are what `dormant.intervene` returns: jit, vmap, scan and sharding safe."""
+All are what `dormant.intervene` returns: jit, vmap and scan safe."""
 
 from collections.abc import Sequence
 
@@ -57,7 +57,8 @@ def redo(
       taus: the thresholds to report; a fixed `tau` is reported besides.
 
     Returns:
-      An `Intervention` whose state is an `InterventionState`; jit, vmap, scan and sharding safe.
+      An `Intervention` whose state is an `InterventionState`; jit, vmap and scan safe, and sharding
+      safe by `NamedSharding`; inside `pmap` every device needs the same inputs.
 
     Raises:
       ValueError: if an option is not valid.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
+import jax.extend.core as jex
 import numpy as np
 import optax
 
@@ -112,6 +113,28 @@ def transformations_in(optimizer: Any, counted: bool = True) -> tuple[str, ...]:
 def is_masked(value: Any) -> bool:
     """Whether it stands for what `optax.masked` leaves out."""
     return isinstance(value, optax.MaskedNode)
+
+
+def frozen_parameters(optimizer: Any, parameters: ParameterTree) -> frozenset[str]:
+    """Paths of the parameters that `optax.set_to_zero` within the optimizer keeps as they are,
+    whatever their gradients; none where that cannot be told."""
+    if "set_to_zero" not in transformations_in(optimizer):
+        return frozenset()
+    params = shapes_of_parameters(parameters)
+    try:
+        state = jax.eval_shape(optimizer.init, params)
+        program = jax.make_jaxpr(optimizer.update)(params, state, params).jaxpr
+    except Exception:  # of an optimizer that needs more than gradients, or is of a part of them
+        return frozenset()
+    read = set(program.invars[: len(parameters.shapes)])  # the gradients, and what depends on them
+    for equation in program.eqns:
+        if any(isinstance(value, jex.Var) and value in read for value in equation.invars):
+            read.update(equation.outvars)
+    updates = program.outvars[: len(parameters.shapes)]
+    places = zip(parameters.paths, updates, strict=True)
+    return frozenset(
+        path for path, update in places if not (isinstance(update, jex.Var) and update in read)
+    )
 
 
 @jax.tree_util.register_static

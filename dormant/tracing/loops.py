@@ -16,7 +16,7 @@ import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 
-from dormant.primitives import bodies_of
+from dormant.primitives import equations_of
 from dormant.tracing.jaxpr import Abstract, Flattener, Operation, Program, read_program
 from dormant.tracing.labels import COLLECTIVES
 from dormant.tracing.schedule import Branches, Scan, While, read_by
@@ -216,7 +216,7 @@ class _OpeningFlattener(Flattener):
         return any(
             eqn.primitive.name == "dynamic_slice"
             and getattr(eqn.invars[0].aval, "shape", None) in shapes
-            for eqn in _equations(body)
+            for eqn in equations_of(body)
         )
 
     def _unrolled(self, body, consts, carry, xs, length, reverse) -> list[int]:
@@ -284,11 +284,3 @@ class _OpeningFlattener(Flattener):
             self._derive(chosen, (output,))
         self.schedule.append(Branches(index, tuple(branches), tuple(outputs), inside))
         return outputs
-
-
-def _equations(jaxpr: jex.ClosedJaxpr | jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
-    """The equations of a jaxpr and of the bodies in it."""
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for body in bodies_of(eqn):
-            yield from _equations(body)

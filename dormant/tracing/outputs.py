@@ -12,6 +12,7 @@ import numpy as np
 from dormant.checks import first_line, shown_shapes
 from dormant.tracing.connections import Connections, TraceError
 from dormant.tracing.jaxpr import Abstract, Program
+from dormant.tracing.labels import Label, along_varying_axes
 
 # What Flax returns beside the outputs for `mutable=[…]`: state and logs.
 _COLLECTIONS = frozenset("batch_stats intermediates losses perturbations".split())
@@ -77,8 +78,8 @@ def kept_outputs(
 ) -> tuple[Output, ...]:
     """The outputs that a recycle must keep: those that were chosen, or all but state and logs.
 
-    State and logs are Flax's collections of that kind, and running statistics: means over inputs
-    that come back in the place of an array of the same shape among the inputs.
+    State and logs are Flax's collections of that kind, and running statistics: means over inputs,
+    of each neuron, that come back in the place of an array of the same shape among the inputs.
     """
     _, inputs = arguments.restored(arguments.arrays(arguments.leaves))
     returning = {
@@ -95,7 +96,7 @@ def kept_outputs(
         comes_back = bool(rest) and any(
             (tuple(rest[start:]), program.shapes[value]) in returning for start in (0, 1)
         )
-        is_statistic = comes_back and all(label.statistic for label in labels)
+        is_statistic = comes_back and all(map(_is_of_each_neuron, labels))
         output = Output(value, jax.tree_util.keystr(tuple(rest)))
         if chosen or not (is_collection or is_statistic):
             kept.append(output)
@@ -103,3 +104,11 @@ def kept_outputs(
             statistics.append(output)
     # A network that returned statistics alone would have no outputs: those are its outputs.
     return tuple(kept or statistics)
+
+
+def _is_of_each_neuron(label: Label) -> bool:
+    """Whether a value is a statistic of each neuron and the same for all inputs, unlike a number
+    for each row, such as a log-probability."""
+    varying = along_varying_axes(label.index)[0]
+    sizes = enumerate(label.index.shape)
+    return label.statistic and all(size == 1 or axis in varying for axis, size in sizes)

@@ -3,15 +3,19 @@
 """How the layers of a program hang together: their uses, their readers, and what acts on them."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from dormant.graph import plain_path
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, Elementwise, EntryMap, Read
 from dormant.tracing.jaxpr import Program
 from dormant.tracing.layer_names import unique_names
 from dormant.tracing.uses import group_uses
+
+_MASKS = ("mask", "masks")
 
 
 class Structure:
@@ -42,7 +46,7 @@ class Structure:
     def is_mask(self, leaf: int) -> bool:
         """Whether an array is a mask, by its dtype or its name: what is pruned stays so."""
         is_number = self.program.holds_numbers(self.program.parameters[leaf])
-        return not is_number or "mask" in self.paths[leaf].lower()
+        return not is_number or _is_named_a_mask(self.paths[leaf])
 
     def of_neurons(self, uses: Iterable[int], neurons: np.ndarray) -> Connections:
         """The connections as if uses of one layer had these neurons alone, bool (H,)."""
@@ -92,3 +96,10 @@ class Structure:
                 if value in self.producer:
                     pending += self.producer[value].inputs
         return found
+
+
+def _is_named_a_mask(path: str) -> bool:
+    """By its own name, such as `kernel_mask`, or that of its tree; a layer may be called
+    `mask_encoder`."""
+    parts = plain_path(path).lower().split("/")
+    return parts[0] in _MASKS or any(word in _MASKS for word in re.split("[^a-z]+", parts[-1]))

@@ -4,6 +4,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 
 from dormant.checks import as_names, check, check_function
 from dormant.graph import NeuronGraph, ParameterTree, layer_name, leaf_paths
+from dormant.primitives import equations_of
 from dormant.tracing.connections import TraceError
 from dormant.tracing.ensembles import stacked_arrays
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
@@ -116,6 +118,7 @@ class _TracedMeasure:
         ]
         allowed = "of a network without loops and branches over its layers: their pre-activations"
         check(not inside, "graph", f"{allowed} are not followed, those of its weights are", inside)
+        _warn_of_own_gradients(self.apply, params, inputs)
         zeros = {
             number: jnp.zeros(program.shapes[number], program.dtypes[number])
             for number in _values_of(analysis.products)
@@ -131,6 +134,22 @@ class _TracedMeasure:
 
         gradients = jax.grad(perturbed)(zeros)
         return {name: measured(parts, gradients) for name, parts in analysis.products.items()}
+
+
+def _warn_of_own_gradients(apply: Observed, params: Any, inputs: Sequence[Any]) -> None:
+    """Warns of functions with gradients of their own, which are not those of what they compute."""
+    called = [
+        str(equation.params["call_jaxpr"].jaxpr.debug_info.func_src_info)
+        for equation in equations_of(jax.make_jaxpr(apply)(params, *inputs))
+        if equation.primitive.name == "custom_vjp_call"
+    ]
+    if called:
+        names = ", ".join(dict.fromkeys(called))
+        warnings.warn(
+            f"pre-activation gradients are the derivatives of what the network computes, without"
+            f" the rules of its `jax.custom_vjp`: {names}",
+            stacklevel=4,
+        )
 
 
 def _values_of(sites: dict[str, SitesOfParts]) -> list[int]:

@@ -231,3 +231,20 @@ def test_the_optax_face_passes_them_on():
 
     _, state = update(params, tx.init(params))
     assert state.intervention.masks["w2"].tolist() == [False, False, True, False]
+
+
+@jax.custom_vjp
+def spike(x):
+    """A step with the gradient of something smooth."""
+    return (x > 0).astype(x.dtype)
+
+
+spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + x * x),))
+
+
+def test_a_gradient_of_its_own_that_is_not_followed_is_warned_of():
+    params = {"first": jnp.ones((3, 4)), "head": jnp.ones((4, 2))}
+    states = jnp.ones((5, 3))
+    graph = dormant.trace(lambda p, x: spike(x @ p["first"]) @ p["head"], params, states)
+    with pytest.warns(UserWarning, match="custom_vjp`: spike at "):
+        graph.pre_activation_gradients(jnp.sum, params, states)

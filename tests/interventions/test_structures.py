@@ -4,6 +4,7 @@
 One network of six hidden neurons, whose parameters are also called `value` as nnx's own arrays."""
 
 import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import dormant
-from tests.small_networks import same_bits
+from tests.interventions.test_moments import SHAPES
+from tests.small_networks import draw, mlp_graph, same_bits
 
 KEY = jax.random.key(3)
 STATES = jax.random.normal(jax.random.key(4), (8, 3))
@@ -203,3 +205,21 @@ def test_a_gradient_of_another_network_is_named_as_such():
     track, params = dormant.track(bare_graph(), period=1), bare_init(KEY)
     with pytest.raises(ValueError, match="^`gradient` must have the structure and shapes that"):
         track.update(params, (), track.init(KEY), STATES, gradient=wider(params))
+
+
+def frozen_in_part(params):
+    return {name: "frozen" if name == "w1" else "trained" for name, _ in params.items()}
+
+
+@pytest.mark.parametrize("labels", [frozen_in_part, frozen_in_part(SHAPES)])
+def test_layers_that_the_optimizer_freezes_are_warned_of(labels):
+    optimizer = optax.multi_transform(
+        {"trained": optax.adam(1e-2), "frozen": optax.set_to_zero()}, labels
+    )
+    graph = mlp_graph()
+    with pytest.warns(UserWarning, match="never changes w1, .* leave out w1 with"):
+        dormant.redo(graph, lambda key: draw(SHAPES, 0), optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dormant.redo(graph.select("w2"), lambda key: draw(SHAPES, 0), optimizer)
+        dormant.redo(graph, lambda key: draw(SHAPES, 0), optax.adam(1e-2))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 import dormant
 from tests.traced_networks import check_promise
@@ -157,3 +158,33 @@ def test_a_kernel_that_is_a_sum_or_product_of_many_arrays():
     assert {entries.path for entries in graph["first"].outgoing} == set(names)
     graph = dormant.trace(network(multiplied), init_many(jax.random.key(0)), INPUTS)
     assert len({entries.path for entries in graph["first"].outgoing}) == 1
+
+
+@pytest.mark.parametrize("name", ["mask_encoder", "MaskedDense_0", "unmasked", "mask"])
+def test_a_layer_may_be_called_after_a_mask(name):
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name="head")(nn.relu(nn.Dense(6, name=name)(x)))
+
+    params = Network().init(jax.random.key(0), INPUTS)
+    (layer,) = dormant.trace(Network().apply, params, INPUTS).layers
+    assert [entries.path.split("/")[-1] for entries in layer.incoming] == ["kernel", "bias"]
+
+
+class MaskedDense(nn.Module):
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (x.shape[-1], self.features)
+        weights = self.param("weights", nn.initializers.normal(), shape)
+        return x @ (weights * self.param("mask", nn.initializers.ones, shape))
+
+
+def test_a_kernel_is_cut_and_the_mask_beside_it_is_not():
+    network = nn.Sequential([MaskedDense(6), nn.relu, MaskedDense(2)])
+    params = network.init(jax.random.key(0), INPUTS)
+    (layer,) = dormant.trace(network.apply, params, INPUTS).layers
+    for entries in (*layer.incoming, *layer.outgoing):
+        assert entries.path.endswith("weights")

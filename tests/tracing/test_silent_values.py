@@ -84,6 +84,36 @@ def test_an_output_in_the_shape_of_an_input_is_no_statistic(name):
     assert graph.penultimate
 
 
+class ActorCritic(nn.Module):
+    """What PPO asks of it again: the actions' log-probabilities, the entropy and the value."""
+
+    @nn.compact
+    def __call__(self, x, action):
+        hidden = nn.relu(nn.LayerNorm()(nn.Dense(8, name="actor")(x)))
+        logits = jax.nn.log_softmax(nn.Dense(3, name="logits")(hidden))
+        chosen = jnp.sum(jax.nn.one_hot(action, 3) * logits, -1)
+        value = nn.Dense(1, name="value")(nn.relu(nn.Dense(8, name="critic")(x)))[..., 0]
+        return chosen, -jnp.sum(jnp.exp(logits) * logits, -1), value
+
+
+def test_numbers_of_each_row_in_the_shape_of_an_input_are_no_statistics():
+    module, action = ActorCritic(), jnp.arange(len(INPUTS)) % 3
+    params = module.init(jax.random.key(0), INPUTS, action)
+    graph = dormant.trace(module.apply, params, INPUTS, action)
+    assert graph["actor"].obstacle and not graph["critic"].obstacle
+    assert set(graph.output_layers) == {"logits", "value"}
+
+
+def test_a_memory_of_each_row_is_no_statistic():
+    def remembers(params, x, memory):
+        h = jax.nn.relu(x @ params["first"])
+        return 0.9 * memory + 0.1 * h.mean(1, keepdims=True), h @ params["head"]
+
+    params, memory = init(jax.random.key(0)), jnp.zeros((len(INPUTS), 1))
+    graph = dormant.trace(remembers, params, INPUTS, memory)
+    assert graph["first"].obstacle
+
+
 def test_complex_activations_count_by_their_magnitude():
     activations = {"layer": jnp.array([[3 + 4j, 5j, 0]], jnp.complex64)}
     scores = dormant.dormancy_scores(activations)["layer"]
