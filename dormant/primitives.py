@@ -2,7 +2,7 @@
 
 """What is known of JAX's primitives, by name, for everything that reads a jaxpr."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import jax.extend.core as jex
@@ -61,6 +61,19 @@ def equations_of(jaxpr: jex.ClosedJaxpr | jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
         yield equation
         for body in bodies_of(equation):
             yield from equations_of(body)
+
+
+def outputs_reading(jaxpr: jex.Jaxpr, inputs: Iterable[jex.Var]) -> list[bool]:
+    """Of each output, whether equations lead to it from one of the inputs."""
+    read = set(inputs)
+
+    def is_read(value: jex.Var | jex.Literal) -> bool:
+        return isinstance(value, jex.Var) and value in read
+
+    for equation in jaxpr.eqns:
+        if any(map(is_read, equation.invars)):
+            read.update(equation.outvars)
+    return list(map(is_read, jaxpr.outvars))
 
 
 def apply_primitive(

@@ -72,14 +72,11 @@ def check_no_dead_bindings(
     Raises:
       ConfigurationError: naming the binding that has the effect, where there is one.
     """
-    for option in unread:
+    refused = dict.fromkeys(unread, ", which does not read it")
+    refused |= {option: f": bind {place} instead" for option, place in replaced.items()}
+    for option, why in refused.items():
         value = bound_in_gin(option, None)
-        allowed = f"left out with {agent.__name__}, which does not read it"
-        require(value is None, option, allowed, value)
-    for option, place in replaced.items():
-        value = bound_in_gin(option, None)
-        allowed = f"left out with {agent.__name__}: bind {place} instead"
-        require(value is None, option, allowed, value)
+        require(value is None, option, f"left out with {agent.__name__}{why}", value)
     bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
     for parameter, value in bound.items():
         nearest = next((base for base, _ in _bases_with(agent, parameter)), host)

@@ -177,20 +177,17 @@ def _warn_of_frozen(graph: NeuronGraph, optimizer: optax.GradientTransformation)
     """Warns of recyclable layers with kernels that the optimizer never changes: what is drawn anew
     there, or set to 0, would stay so."""
     frozen = frozen_parameters(optimizer, graph.parameters)
-    found = {
-        layer.name: [
-            entries.path
-            for entries in (*layer.incoming, *layer.outgoing)
-            if entries.role == "kernel" and entries.path in frozen
-        ]
+    found = [
+        (entries.path, layer.name)
         for layer in graph.layers
-        if frozen and layer.recyclable
-    }
-    found = {name: paths for name, paths in found.items() if paths}
+        if layer.recyclable
+        for entries in (*layer.incoming, *layer.outgoing)
+        if entries.role == "kernel" and entries.path in frozen
+    ]
     if found:
-        paths = ", ".join(dict.fromkeys(path for each in found.values() for path in each))
+        paths, layers = (", ".join(dict.fromkeys(names)) for names in zip(*found, strict=True))
         warnings.warn(
             f"`optimizer` never changes {paths}, so that what is drawn anew there, or set to 0,"
-            f" would not be trained: leave out {', '.join(found)} with `graph.select`",
+            f" would not be trained: leave out {layers} with `graph.select`",
             stacklevel=5,
         )

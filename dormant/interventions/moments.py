@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 import optax
 
@@ -27,6 +26,7 @@ from dormant.interventions.structures import (
     trained_part,
     transformations_in,
 )
+from dormant.primitives import outputs_reading
 
 
 def reset_moments(
@@ -173,11 +173,7 @@ def _check_begins_alike(
 ) -> None:
     """Checks that entries with a mask begin alike whatever the parameters are."""
     begins = jax.make_jaxpr(optimizer.init)(shapes_of_parameters(parameters)).jaxpr
-    read = set(begins.invars)
-    for equation in begins.eqns:
-        if any(isinstance(value, jex.Var) and value in read for value in equation.invars):
-            read.update(equation.outvars)
-    copies = [isinstance(value, jex.Var) and value in read for value in begins.outvars]
+    copies = outputs_reading(begins, begins.invars)
     acts_on = [mask is not False for mask in jax.tree.leaves(masks)]
     if any(copy and acts for copy, acts in zip(copies, acts_on, strict=True)):
         raise ValueError(

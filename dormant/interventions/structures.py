@@ -11,12 +11,12 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import numpy as np
 import optax
 
 from dormant.checks import check, is_pair, shown
 from dormant.graph import NeuronGraph, ParameterTree, leaf_paths, plain_path
+from dormant.primitives import outputs_reading
 
 
 def as_traced(parameters: ParameterTree, tree: Any, name: str = "params") -> Any:
@@ -126,15 +126,10 @@ def frozen_parameters(optimizer: Any, parameters: ParameterTree) -> frozenset[st
         program = jax.make_jaxpr(optimizer.update)(params, state, params).jaxpr
     except Exception:  # of an optimizer that needs more than gradients, or is of a part of them
         return frozenset()
-    read = set(program.invars[: len(parameters.shapes)])  # the gradients, and what depends on them
-    for equation in program.eqns:
-        if any(isinstance(value, jex.Var) and value in read for value in equation.invars):
-            read.update(equation.outvars)
-    updates = program.outvars[: len(parameters.shapes)]
-    places = zip(parameters.paths, updates, strict=True)
-    return frozenset(
-        path for path, update in places if not (isinstance(update, jex.Var) and update in read)
-    )
+    count = len(parameters.shapes)  # of the gradients, and of the updates
+    is_changed = outputs_reading(program, program.invars[:count])[:count]
+    places = zip(parameters.paths, is_changed, strict=True)
+    return frozenset(path for path, changed in places if not changed)
 
 
 @jax.tree_util.register_static

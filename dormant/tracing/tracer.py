@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 
 from dormant.checks import as_names, check, check_function
@@ -118,12 +119,13 @@ class _TracedMeasure:
         ]
         allowed = "of a network without loops and branches over its layers: their pre-activations"
         check(not inside, "graph", f"{allowed} are not followed, those of its weights are", inside)
-        _warn_of_own_gradients(self.apply, params, inputs)
         zeros = {
             number: jnp.zeros(program.shapes[number], program.dtypes[number])
             for number in _values_of(analysis.products)
         }
-        outputs = jax.tree.structure(jax.eval_shape(self.apply, params, *inputs))
+        computed, made = jax.make_jaxpr(self.apply, return_shape=True)(params, *inputs)
+        _warn_of_own_gradients(computed)
+        outputs = jax.tree.structure(made)
 
         def perturbed(added: dict[int, jax.Array]) -> jax.Array:
             found = evaluate(program, program.outputs, leaves, added)
@@ -136,11 +138,11 @@ class _TracedMeasure:
         return {name: measured(parts, gradients) for name, parts in analysis.products.items()}
 
 
-def _warn_of_own_gradients(apply: Observed, params: Any, inputs: Sequence[Any]) -> None:
+def _warn_of_own_gradients(network: jex.ClosedJaxpr) -> None:
     """Warns of functions with gradients of their own, which are not those of what they compute."""
     called = [
         str(equation.params["call_jaxpr"].jaxpr.debug_info.func_src_info)
-        for equation in equations_of(jax.make_jaxpr(apply)(params, *inputs))
+        for equation in equations_of(network)
         if equation.primitive.name == "custom_vjp_call"
     ]
     if called:

@@ -69,6 +69,13 @@ def stated(gin_file):
     return "\n".join([*map(stated, included), re.sub(r"#.*", "", text)])
 
 
+def stated_by(job):
+    """The text of its gin file and of its bindings."""
+    words = [word for word in job.arguments if word.startswith("--gin_")]
+    files = [word[12:] for word in words if word.startswith("--gin_files=")]
+    return "\n".join([*map(stated, files), *words])
+
+
 @pytest.mark.parametrize("name, scale", SCALED)
 def test_gin_knows_every_option_that_it_binds(name, scale):
     bound = {}  # {gin file: {option: a line that binds it}}
@@ -85,9 +92,7 @@ def test_gin_knows_every_option_that_it_binds(name, scale):
 def test_it_states_how_adams_steps_are_counted(name, scale):
     """Nothing that it trains changes with a default."""
     for job in jobs(catalog.find(name), scale, FOLDER):
-        words = [word for word in job.arguments if word.startswith("--gin_")]
-        files = [word[12:] for word in words if word.startswith("--gin_files=")]
-        text = "\n".join([*map(stated, files), *words])
+        text = stated_by(job)
         for intervention in re.findall(r"intervention = @(ReDo|Reset|FixedBudget)\(\)", text):
             assert f"{intervention}.adam_count = " in text
 
@@ -95,9 +100,7 @@ def test_it_states_how_adams_steps_are_counted(name, scale):
 def test_side_by_side_all_that_draw_weights_anew_restart_adams_count():
     counts = {}
     for job in jobs(catalog.find("minatar_interventions"), "mini", FOLDER):
-        words = [word for word in job.arguments if word.startswith("--gin_")]
-        files = [word[12:] for word in words if word.startswith("--gin_files=")]
-        text = "\n".join([*map(stated, files), *words])
+        text = stated_by(job)
         for name in re.findall(r"intervention = @(\w+)\(\)", text):
             parameters = inspect.signature(getattr(interventions, name)).parameters
             if "adam_count" in parameters:
