@@ -57,11 +57,12 @@ def page(root: Path) -> str:
             text.paragraph(
                 "**In short:** ReDo where a convolution is trained at a replay ratio of 0.5 or more"
                 " (tested on one game, Asterix) or where labels change again and again, with"
-                " the options of the paper and a step count of Adam for each entry. Elsewhere lower"
-                " the learning rate or widen the network first: there ReDo raised the return"
-                f" [where more updates lower it](#{text.anchor(more_updates.TITLE)}) and cost where"
-                f" they raise it, and [weight decay](#{text.anchor(WEIGHT_DECAY_QUESTION)})"
-                " did better at replay ratio 1."
+                " the options of the paper and a step count of Adam for each entry. Otherwise lower"
+                " the learning rate or widen the network first. On dense layers ReDo raised the"
+                " return [where more updates lower plain"
+                f" DQN's](#{text.anchor(more_updates.TITLE)}) and lowered it where they raise it,"
+                f" and [weight decay](#{text.anchor(WEIGHT_DECAY_QUESTION)}) did better at replay"
+                " ratios 1 and 2."
             ),
             text.paragraph(
                 "**Is it worth a try for you?** Measure first: `dormant.track` in your own loop"
