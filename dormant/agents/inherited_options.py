@@ -77,6 +77,9 @@ def check_no_dead_bindings(
     for option, why in refused.items():
         value = bound_in_gin(option, None)
         require(value is None, option, f"left out with {agent.__name__}{why}", value)
+    partial = option_name(agent, "allow_partial_reload")
+    allowed = f"False with {agent.__name__}: a checkpoint holds all that a run needs, or is refused"
+    require(not bound_in_gin(partial, False), partial, allowed, True)
     bound = gin.get_bindings(host.__name__) if issubclass(agent, host) else {}
     for parameter, value in bound.items():
         nearest = next((base for base, _ in _bases_with(agent, parameter)), host)

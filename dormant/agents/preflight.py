@@ -50,6 +50,9 @@ def check_runner() -> None:
 
     control = environments.control_of(_agent())
     schedule = bound_in_gin("create_dormant_runner.schedule", "continuous_train")
+    dopamines = "create_runner.schedule"
+    unread = bound_in_gin(dopamines, None)
+    require(unread is None, dopamines, "left out: bind create_dormant_runner.schedule", unread)
     runner.runner_class(control, schedule)
     name = environments.RUNNER_NAMES[control][0]
     (other,) = {names[0] for names in environments.RUNNER_NAMES.values()} - {name}

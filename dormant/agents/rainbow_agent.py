@@ -79,6 +79,9 @@ class DormantFullRainbowAgent(PrioritizedAgent, JaxFullRainbowAgent):
         {
             "JaxFullRainbowAgent.num_updates_per_train_step": "LearnerOptions.replay_ratio",
             "Atari100kRainbowAgent.data_augmentation": "DormantFullRainbowAgent.data_augmentation",
+            "Atari100kRainbowAgent.mse_loss": "JaxFullRainbowAgent.mse_loss",
+            "Atari100kRainbowAgent.network": "JaxFullRainbowAgent.network",
+            "Atari100kRainbowAgent.seed": "LearnerOptions.seed",
             "JaxDQNAgent.loss_type": "JaxFullRainbowAgent.mse_loss",
         }
     )

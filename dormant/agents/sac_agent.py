@@ -128,7 +128,7 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         if options is None:
             return learners.Interventions(tracker)
         known = tuple(name for part in parts.values() for name in part.graph.incoming)
-        for option in ("layers", "also"):
+        for option in ("layers", "head", "also"):
             names = getattr(options, option, ())
             for name in () if isinstance(names, str) else names:
                 require_choice(f"{options.name}.{option}", name, known)
@@ -152,7 +152,8 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         options = self._of_network(graph)
         if options is None:
             options = self._options.intervention
-            timing = {name: getattr(options, name) for name in ("period", "start", "end")}
+            names = ("period", "start", "end")
+            timing = {name: getattr(options, name) for name in names if hasattr(options, name)}
             return dormant.track(graph, score_batch=options.score_batch, **timing)
         return options.intervention(graph, *traced)
 
@@ -162,12 +163,16 @@ class DormantSACAgent(LearnerAgent, SACAgent):
         if getattr(options, "also", ()):
             own = [name for name in options.also if name in graph.names]
             return dataclasses.replace(options, also=own)
-        layers = getattr(options, "layers", "last_hidden")
-        if layers == "last_hidden":
-            return options
         # Each network's own layers: they share one tree, of which "all" would be redrawn twice.
-        own = [name for name in graph.incoming if layers == "all" or name in layers]
-        return dataclasses.replace(options, layers=own) if own else None
+        named = {name: getattr(options, name, "last_hidden") for name in ("layers", "head")}
+        own = {
+            name: [layer for layer in graph.incoming if layers == "all" or layer in layers]
+            for name, layers in named.items()
+            if layers != "last_hidden"
+        }
+        if not own.get("layers", [""]):
+            return None
+        return dataclasses.replace(options, **own) if own else options
 
     # Acting.
 

@@ -187,6 +187,7 @@ def interpolated_reset(
     period: int = 20_000,
     *,
     head: str | Sequence[str] = "last_hidden",
+    layers: str | Sequence[str] = "all",
     score_batch: int | None = None,
 ) -> Intervention:
     """The resets of SR-SPR (D'Oro et al. 2023) and BBF (Schwarzer et al. 2023, arXiv:2305.19452).
@@ -200,16 +201,21 @@ def interpolated_reset(
       keep: factor of the old values, in [0, 1].
       period: gradient steps between two resets.
       head: `"last_hidden"`, the hidden layers that an output layer reads, with the output layers;
-        or names of hidden and output layers.
+        or names of hidden and output layers, which may be none.
+      layers: which others are moved: `"all"`, which is every parameter of the tree, or as in
+        `parts.redrawing`.
 
     Raises:
       ValueError: if an option is not valid, or if a layer shares its incoming weights.
     """
     check_graph(graph)
     check_number("keep", keep, 0, 1)
-    chosen_layers(graph, "head", head)
-    layers = (*graph.penultimate, *graph.output_layers) if head == "last_hidden" else head
-    action = blending(graph, init, optimizer, keep=keep, fresh=1 - keep, redrawn=layers)
+    if head:
+        chosen_layers(graph, "head", head)
+    redrawn = (*graph.penultimate, *graph.output_layers) if head == "last_hidden" else head
+    action = blending(
+        graph, init, optimizer, keep=keep, fresh=1 - keep, layers=layers, redrawn=redrawn
+    )
     return intervene(
         graph,
         selection=whole_layers(),

@@ -21,8 +21,8 @@ from dormant.measures.measure import Value
 class Report(NamedTuple):
     """What the last scoring found, before anything was done. T is the number of reported taus.
 
-    Before the first scoring fractions are 0, overlaps, thresholds, metrics and measures NaN.
-    Fractions are NaN where a layer has no scores, as an activation is not finite.
+    Before the first scoring fractions, overlaps, thresholds, metrics and measures are NaN.
+    Fractions are NaN too where a layer has no scores, as an activation is not finite.
 
     Attributes:
       step: int32 (), the gradient step of the scoring; -1 before the first.
@@ -119,8 +119,8 @@ def initial_state(graph: NeuronGraph, taus: tuple[float, ...], key: jax.Array) -
     report = Report(
         step=jnp.asarray(-1, jnp.int32),
         taus=jnp.asarray(taus, jnp.float32),
-        pooled=jnp.zeros(count, jnp.float32),
-        by_layer=_each(graph, lambda _: jnp.zeros(count, jnp.float32)),
+        pooled=undefined(count),
+        by_layer=_each(graph, lambda _: undefined(count)),
         overlap=_each(graph, lambda _: undefined(count)),
         overlap_history=_each(graph, lambda _: undefined(count)),
         threshold=_each(graph, lambda _: undefined()),

@@ -1,6 +1,6 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
-"""The optax face: an optimizer and an intervention as one gradient transformation."""
+"""As an optax optimizer: an optimizer and an intervention as one gradient transformation."""
 
 from typing import Any, NamedTuple
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dormant.measures.measure import DEFAULT_TAUS
-from dormant.records.reading import Run, values_at
+from dormant.records.reading import Run, at_penultimate, values_at
 from dormant.records.schema import SCHEMA
 
 GRADIENT_STEP, EVALUATION = "gradient_step", "evaluation_return"
@@ -36,7 +36,7 @@ def measured_per_iteration(run: Run, tau: float) -> dict[str, np.ndarray]:
 
     Gradient steps are those at the end of each iteration, the return of evaluation is the mean of
     its episodes, the accuracy is that of the iteration's record. All else is the mean over the
-    measurements within the iteration: dormant percentages, and of the last hidden layer the overlap
+    measurements within the iteration: dormant percentages, and of the penultimate layer the overlap
     with all dormant neurons before at `tau` and the effective rank of its features. NaN where there
     was none.
     """
@@ -53,9 +53,9 @@ def measured_per_iteration(run: Run, tau: float) -> dict[str, np.ndarray]:
     measures = {measure.name: measure for measure in SCHEMA.tracking}
     places = [(dormant_column(at), "dormant_percent_pooled", at) for at in {*DEFAULT_TAUS, tau}]
     for column, name, at in (*places, (OVERLAP, OVERLAP, tau), (RANK, RANK, tau)):
-        found = [[values_at(record, measures[name], at) for record in each] for each in inside]
         columns[column] = [
-            mean([list(values.values())[-1] for values in each if values]) for each in found
+            mean([at_penultimate(each, values_at(each, measures[name], at)) for each in records])
+            for records in inside
         ]
     arrays = {name: np.array(values, float) for name, values in columns.items()}
     return {name: values for name, values in arrays.items() if np.isfinite(values).any()}

@@ -151,6 +151,17 @@ def values_at(record: TrackingRecord, measure: Measure, tau: float) -> dict[str,
     return {name: values[at] for name, values in named.items() if values}
 
 
+def at_penultimate(record: TrackingRecord, values: Mapping[str, float | None]) -> float | None:
+    """Of {layer: value} that of the penultimate layer, by the layers whose rank a record has.
+
+    A record's layers are in the order of their names, not of the network: the last one tells where
+    it has no rank, or none of theirs. None where there is no value.
+    """
+    ranks = record.entries.get("effective_rank") or ()
+    names = [name for name in ranks if name in values] or list(values)
+    return values[names[-1]] if names else None
+
+
 def _json_lines(path: Path, allow_partial: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields ("FILE, line N", object) for each line that is not blank."""
     with path.open(encoding="utf-8", errors="replace") as file:

@@ -16,14 +16,23 @@ from dormant.records.per_iteration import (
     measured_per_iteration,
 )
 from dormant.records.reading import Run
-from dormant.records.results import RunResult
+from dormant.records.results import IN_EVALUATION, TRAINING, RunResult
+
+_OVERSHOOT = 0.05  # of a length, by which the last iteration may be longer
 
 
 def until(run: RunResult, longest: float) -> RunResult:
-    """The run with what was measured until so many agent steps."""
-    inside = run.agent_steps <= longest
+    """The run with what was measured until so many agent steps.
+
+    An iteration that begins before and ends a little later, as Dopamine's do with their last
+    episode, is the last.
+    """
+    begins_inside = np.concatenate([[0.0], run.agent_steps[:-1]]) < longest
+    ends_soon = run.agent_steps <= (1 + _OVERSHOOT) * longest
+    inside = (run.agent_steps <= longest) | (begins_inside & ends_soon)
     if inside.all():
         return run
+    longest = max(longest, run.agent_steps[inside].max(initial=0.0))
     records = run.records and run.records._replace(
         iterations=_until(run.records.iterations, longest),
         tracking=_until(run.records.tracking, longest),
@@ -76,24 +85,31 @@ def returns_of(records: Run, evaluation: bool) -> np.ndarray:
 
 
 def with_alike_returns(runs: Sequence[RunResult]) -> tuple[list[RunResult], tuple[str, ...]]:
-    """Runs that are shown together, all by their returns of training where some have no others, and
-    a note that says so."""
-    known = [run.records for run in runs if run.records is not None]
-    if all(map(has_evaluation, known)):
+    """Runs that are shown together, all by their returns of training where some have no others, as
+    far as they are known, and notes that say so."""
+    if not {TRAINING, IN_EVALUATION} <= {run.episodes for run in runs}:
         return list(runs), ()
     changed = [
         run
-        if run.records is None or not has_evaluation(run.records)
-        else run._replace(returns=returns_of(run.records, evaluation=False))
+        if run.records is None or run.episodes == TRAINING
+        else run._replace(returns=returns_of(run.records, evaluation=False), episodes=TRAINING)
         for run in runs
     ]
+    left = [run.method for run in changed if run.episodes == IN_EVALUATION]
     count = sum(
         not np.array_equal(now.returns, before.returns, equal_nan=True)
         for now, before in zip(changed, runs, strict=True)
     )
-    if not count:
-        return list(runs), ()
-    return changed, (
-        f"{count} runs were evaluated in each iteration and others not: the returns of all are"
-        " those of training",
-    )
+    notes = []
+    if count:
+        others = "" if left else "the returns of all are those of training"
+        notes.append(
+            f"{count} runs were evaluated in each iteration and others not:"
+            f" {others or 'their returns are those of training'}"
+        )
+    if left:
+        notes.append(
+            f"{len(left)} runs have returns of evaluation alone, and stand beside returns of"
+            f" training: {', '.join(dict.fromkeys(left))}"
+        )
+    return changed, tuple(notes)

@@ -19,6 +19,8 @@ FINISHED = "finished"
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 NOT_STARTED, UNREADABLE = "not started", "unreadable"
 NOT_WHOLE = (RUNNING, FAILED, INTERRUPTED, NOT_STARTED, UNREADABLE)
+# Of which episodes returns are.
+TRAINING, IN_EVALUATION = "training", "evaluation"
 
 
 class RunResult(NamedTuple):
@@ -46,6 +48,9 @@ class RunResult(NamedTuple):
     details: dict | None = None
     # {column: float64 (P,)}: what else was measured, as `measured_per_iteration` says.
     measured: Mapping[str, np.ndarray] = MappingProxyType({})
+    # Of which episodes the returns are, `TRAINING` or `IN_EVALUATION`; "" where its source does not
+    # say.
+    episodes: str = ""
 
 
 def run_key(run: PlannedRun | RunResult) -> tuple[str, str, str, int]:

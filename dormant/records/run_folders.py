@@ -25,9 +25,11 @@ from dormant.records.restated import has_evaluation, returns_of, until
 from dormant.records.results import (
     FAILED,
     FINISHED,
+    IN_EVALUATION,
     INTERRUPTED,
     NOT_STARTED,
     RUNNING,
+    TRAINING,
     UNREADABLE,
     Absence,
     Reading,
@@ -193,10 +195,13 @@ def _result(
     steps = [record.agent_step for record in records.iterations]
     measured = measured_per_iteration(records, tau)
     percents = measured.get(dormant_column(tau), np.full(len(steps), np.nan))
+    evaluated = has_evaluation(records)
+    returns = returns_of(records, evaluated)
+    kind = IN_EVALUATION if evaluated else TRAINING
     return RunResult(
         *run[1:6],
         agent_steps=np.array(steps, float),
-        returns=returns_of(records, has_evaluation(records)),
+        returns=returns,
         dormant_percent=percents,
         folder=Path(os.path.abspath(folder)),
         records=records,
@@ -204,4 +209,5 @@ def _result(
         command=str(details.get("command", "")),
         details=details,
         measured=measured,
+        episodes=kind if np.isfinite(returns).any() else "",
     )

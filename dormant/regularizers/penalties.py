@@ -195,7 +195,7 @@ def isometry_decay(
     Subtracts `learning_rate * coefficient * r` from the optimizer's own update, where r is the
     gradient of `||K^T K - I||_F^2`, or of `||K K^T - I||_F^2` where that is the smaller side. The
     moments see the gradient of the task alone. The formula follows a published summary of the
-    paper and public reimplementations, as the paper's own text was not at hand: what it does with
+    paper and public reimplementations, not the paper's own text: what it does with
     convolutions, here matrices (fan-in, fan-out), and with output layers is not verified.
 
     Args:

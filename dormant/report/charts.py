@@ -3,6 +3,7 @@
 """The charts of a report as numbers, computed once and drawn twice: as figures and on the page.
 Every line is a method under a setting; only whole runs are in it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from dormant.report.measurements import (
     titles,
 )
 from dormant.report.scores import final_score, normalization, normalized
-from dormant.report.statistics import Statistics, places, shared_steps
+from dormant.report.statistics import Statistics, places, shared_steps, steps_until
 from dormant.report.tables import file_name
 
 POINTS = 200  # at most, of a line
@@ -102,9 +103,14 @@ def sweep(statistics: Statistics) -> Chart:
     values = sorted({value for value in value_of.values() if value is not None})
     found, left_out = _of_each_line(statistics, lambda line: statistics.aggregate(*line))
     points: dict[str, dict[float, Interval]] = {}
+    placed = Counter((line.method, value_of[line]) for line in found)
     for line, interval in found.items():
-        if (value := value_of[line]) is not None:
-            points.setdefault(line.method, {})[value] = interval
+        if (value := value_of[line]) is None:
+            continue
+        if placed[line.method, value] > 1:
+            left_out.append(f"{line.label}: another setting has the value {value:g} too")
+            continue
+        points.setdefault(line.method, {})[value] = interval
     lines = {}
     for number, (method, of_method) in enumerate(points.items()):
         at = sorted(of_method)
@@ -229,10 +235,21 @@ def layers_of_games(charts: Sequence[Chart], tau: float) -> list[Chart]:
     ]
 
 
+def _last_of_each_gradient_step(series: Series) -> Series:
+    """Without iterations after which others have as many gradient steps, as before the first."""
+    if series.gradient_steps is None:
+        return series
+    last = np.diff(series.gradient_steps, append=np.inf) > 0
+    agent, gradient, values = series.agent_steps, series.gradient_steps, series.values
+    return Series(agent[last], gradient[last], values[last])
+
+
 def _mean_curve(
     statistics: Statistics, series: Sequence[Series], by_gradient: bool, points: int
 ) -> tuple[Curve | None, str]:
     """The mean at the steps that all runs reached, and what has to be said of it."""
+    if by_gradient:
+        series = [_last_of_each_gradient_step(each) for each in series]
     steps_of = [
         each.agent_steps if each.gradient_steps is None or not by_gradient else each.gradient_steps
         for each in series
@@ -246,9 +263,14 @@ def _mean_curve(
     if not kept.size:
         return None, "its runs share no step"
     fewer = int((counts[kept] < len(series)).sum())
-    reason = (
-        f"runs without a value at {fewer} of {len(shared)} steps; the mean there is over the others"
-    )
+    reasons = []
+    if lacking := len(steps_until(shared[-1], steps_of)) - len(shared):
+        reasons.append(f"{lacking} steps that not all of its runs have")
+    if fewer:
+        reasons.append(
+            f"runs without a value at {fewer} of {len(shared)} steps; the mean there is over the"
+            " others"
+        )
     kept = kept[places(len(kept), points)]
     steps, values = shared[kept], values[:, kept]
     if len(series) < FEW_SEEDS:
@@ -257,7 +279,7 @@ def _mean_curve(
         band = of_mean_curve(values, statistics.bootstrap)
     each = tuple(values) if 1 < len(series) < FEW_SEEDS else ()
     agent = series[0].agent_steps[np.isin(steps_of[0], steps)] if by_gradient else None
-    return Curve(steps, *band, agent, each, len(series)), reason if fewer else ""
+    return Curve(steps, *band, agent, each, len(series)), "; ".join(reasons)
 
 
 def score_thresholds(scores: np.ndarray) -> tuple[np.ndarray, str]:

@@ -31,6 +31,10 @@ _USUAL = {
         "score", "r",
     ),
 }  # fmt: skip
+EACH_AN_EPISODE = (
+    "each point is one episode, and so a run's final return is that of its last one; curves are of"
+    " the steps that all runs have"
+)
 _TIME = re.compile(r"\d{9,}")  # in seconds since 1970
 
 
@@ -74,6 +78,11 @@ def parse_columns(texts: Sequence[str], step_unit: str = STEP_UNITS[0]) -> Colum
 def plain_name(text: str) -> str:
     """A column's name without what people write differently: " Agent Step" is "agent_step"."""
     return re.sub(r"[\s_-]+", "_", text.strip().lower())
+
+
+def is_of_episodes(column: str) -> bool:
+    """Whether CleanRL and others write one return of an episode at a time under this name."""
+    return plain_name(column).rpartition("/")[2] in ("episodic_return", "episode_return")
 
 
 def labels_of_run(name: str) -> dict[str, str]:

@@ -15,14 +15,25 @@ import numpy as np
 from dormant.checks import shown
 from dormant.measures.measure import DEFAULT_TAUS
 from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
-from dormant.records.per_iteration import FURTHER_COLUMNS, dormant_column
-from dormant.records.results import NOT_WHOLE, Absence, Reading, RunResult, Source
+from dormant.records.per_iteration import EVALUATION, FURTHER_COLUMNS, dormant_column
+from dormant.records.results import (
+    IN_EVALUATION,
+    NOT_WHOLE,
+    TRAINING,
+    Absence,
+    Reading,
+    RunResult,
+    Source,
+)
 from dormant.records.results_file import COLUMNS, STATUS
 from dormant.report.columns import (
+    EACH_AN_EPISODE,
     MEASURED,
     OWN,
     REQUIRED,
+    STEP_UNITS,
     Columns,
+    is_of_episodes,
     labels_of_run,
     option,
     plain_name,
@@ -68,6 +79,7 @@ class _Point(NamedTuple):
     # Agent steps, return, percentage, and what else was measured; () of a run without iterations.
     values: tuple[float, ...]
     status: str  # "" of a whole run
+    column: int = 0  # of the run, where each run has a column of returns of its own
 
 
 def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Source:
@@ -94,6 +106,8 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         sheet = read_sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    if tuple(sheet.header[: len(COLUMNS)]) == COLUMNS:
+        columns = columns._replace(step_unit=STEP_UNITS[0])  # as a report writes them
     sheet, named = _with_numbered_runs(sheet, columns, number)
     layout, notes = _layout(sheet, columns)
     notes += named
@@ -110,9 +124,10 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     methods, of_methods = one_name("method", (point.labels[0] for point in points), spelled)
     games, of_games = one_name("game", (point.labels[3] for point in points), one_name_of_each)
     curves: dict[_Labels, list[tuple[float, ...]]] = {}
+    column_of: dict[_Labels, int] = {}
     statuses: dict[_Labels, str] = {}
     value_of: dict[tuple[str, str, str, int], float | None] = {}
-    for where, (method, setting, value, game, seed), values, status in points:
+    for where, (method, setting, value, game, seed), values, status, column in points:
         labels = (methods[method], " ".join(setting.split()), value, games[game], seed)
         run = (*labels[:2], *labels[3:])
         if value_of.setdefault(run, value) != value:
@@ -120,6 +135,9 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
             raise ValueError(
                 f"{where}: value must be the same in all lines of a run; got {' after '.join(told)}"
             )
+        if column_of.setdefault(labels, column) != column:
+            both = (sheet.header[each] for each in (column_of[labels], column))
+            raise _same_run(sheet, *both)
         curve = curves.setdefault(labels, [])
         if status:
             statuses[labels] = status
@@ -139,10 +157,19 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     absent = [
         _not_whole(labels, status, curves[labels], layout) for labels, status in statuses.items()
     ]
+    if sheet.constants or is_of_episodes(columns.named.get("return", "")):
+        notes.append(f"{path}: {EACH_AN_EPISODE}")
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
     notes += [*of_methods, *of_games]
     return Source(runs, tuple(absent), tuple(notes), tuple(sheet.warnings), _tau_of(runs))
+
+
+def _same_run(sheet: Sheet, *names: str) -> ValueError:
+    return ValueError(
+        f"{sheet.path}: each run must have a method, game and seed of its own; got the same of"
+        f" {' and '.join(map(repr, names))}: leave out the one that is not meant"
+    )
 
 
 def _tau_of(runs: Sequence[RunResult]) -> float:
@@ -177,7 +204,11 @@ def _result(labels: _Labels, rows: np.ndarray, layout: _Layout) -> RunResult:
     more = zip(layout.further, rows[3:], strict=True)
     measured = {name: values for name, values in more if np.isfinite(values).any()}
     steps, returns, percents = rows[:3]
-    return RunResult(*labels, steps, returns, percents, measured=measured)
+    run = RunResult(*labels, steps, returns, percents, measured=measured)
+    if (evaluation := measured.get(EVALUATION)) is None:
+        return run
+    is_of_evaluation = np.array_equal(evaluation, returns, equal_nan=True)
+    return run._replace(episodes=IN_EVALUATION if is_of_evaluation else TRAINING)
 
 
 def _with_numbered_runs(sheet: Sheet, columns: Columns, number: int) -> tuple[Sheet, list[str]]:
@@ -191,6 +222,10 @@ def _with_numbered_runs(sheet: Sheet, columns: Columns, number: int) -> tuple[Sh
     if at is None or any(_is_number_or_nothing(fields[at]) for _, fields in sheet.lines):
         return sheet, []
     runs = {fields[at]: labels_of_run(fields[at]) for _, fields in sheet.lines}
+    names: dict[tuple[tuple[str, str], ...], str] = {}
+    for run, of in runs.items():
+        if of and (other := names.setdefault(tuple(sorted(of.items())), run)) != run:
+            raise _same_run(sheet, other, run)
     told = set.intersection(*map(set, runs.values())) if runs else set()
     added = sorted(told - {"seed", *columns.named, *plain})
     if "seed" not in told:
@@ -295,7 +330,7 @@ def _points(
     for index, (told, at) in enumerate(layout.runs):
         if not _is_nothing(fields[at]):  # it has no value at this step
             each = {"seed": str(number + index)} | told | row | {"return": fields[at]}
-            yield _point(each, where, columns, layout.further)
+            yield _point(each, where, columns, layout.further)._replace(column=at)
 
 
 def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterable[str]) -> _Point:

@@ -16,7 +16,15 @@ import numpy as np
 
 from dormant.records.experiment_file import PlannedRun
 from dormant.records.reading import LARGEST
-from dormant.records.results import UNREADABLE, Absence, Reading, RunResult, Source
+from dormant.records.results import (
+    IN_EVALUATION,
+    TRAINING,
+    UNREADABLE,
+    Absence,
+    Reading,
+    RunResult,
+    Source,
+)
 
 AGENT_STEPS_PER_ITERATION = 250_000  # of the baselines: 1M frames
 _NUMBER = re.compile(r"(?:log|iteration)_(\d+)$")
@@ -81,15 +89,17 @@ def read_logs(folder: str | Path) -> RunResult:
         raise ValueError(f"{path} must hold {' and '.join(needed)} of each iteration")
     try:
         steps = np.cumsum([float(np.sum(each["train_episode_lengths"])) for each in iterations])
-        episodes = [
-            each.get("eval_episode_returns") or each["train_episode_returns"] or [np.nan]
-            for each in iterations
-        ]
-        returns = [float(np.mean(each)) for each in episodes]
+        kinds = "train_episode_returns", "eval_episode_returns"
+        trained, evaluated = ([each.get(kind) for each in iterations] for kind in kinds)
+        is_evaluated = all(evaluated)
+        episodes = evaluated if is_evaluated else trained
+        returns = [float(np.mean(each or [np.nan])) for each in episodes]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} must hold lists of numbers: {error}") from error
     nothing = np.full(len(iterations), np.nan)
-    return RunResult("", "", None, "", 0, steps, np.array(returns), nothing, folder=folder)
+    kind = IN_EVALUATION if is_evaluated else TRAINING
+    run = RunResult("", "", None, "", 0, steps, np.array(returns), nothing, folder=folder)
+    return run._replace(episodes=kind)
 
 
 def _numbered(named: Iterable[tuple[Any, Any]]) -> list[Any]:
@@ -149,7 +159,7 @@ def read_baseline(path: Path, agents: Iterable[str] | None = None) -> Source:
         returns = np.array([of_agent[at] for at in range(told)]).reshape(told, most)
         for number in range(most):
             curves = (steps[:told], returns[:, number], np.full(told, np.nan))
-            run = RunResult(method, "", None, game, number, *curves)
+            run = RunResult(method, "", None, game, number, *curves, episodes=TRAINING)
             if not problem:
                 runs.append(run)
                 continue

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dormant.records.experiment_file import PaperValue
 from dormant.records.per_iteration import ACCURACY, EVALUATION
-from dormant.records.reading import values_at
+from dormant.records.reading import at_penultimate, values_at
 from dormant.records.results import Collection, RunResult
 from dormant.records.schema import FinalTable, Measure
 from dormant.report.bootstrap import METRICS, Interval
@@ -86,13 +86,14 @@ def _of_measure(collection: Collection, measure: Measure, final: FinalTable) -> 
     def last(run: RunResult) -> dict[str, float | None]:
         tracking = run.records.tracking if run.records else ()
         if tracking:
-            return values_at(tracking[-1], measure, tau)
+            values = values_at(tracking[-1], measure, tau)
+            return values if final.each else {"": at_penultimate(tracking[-1], values)}
         return {"": _last(run, measure.name)} if measure.name in run.measured else {}
 
     def shown(name: str) -> Shown:
         def value(run: RunResult) -> float | None:
             values = last(run)
-            return values.get(name) if final.each else list(values.values() or [None])[-1]
+            return values.get(name)
 
         where = {"tau": tau, "layer": name, "network": name}
         paper = (final.paper or final.asked_as).format(**where)

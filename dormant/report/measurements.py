@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dormant.records import per_iteration
-from dormant.records.reading import values_at
+from dormant.records.reading import at_penultimate, values_at
 from dormant.records.results import RunResult
 from dormant.records.schema import POOLED, Schema, charts_of
 
@@ -78,9 +78,10 @@ def series_of(run: RunResult, schema: Schema, tau: float) -> dict[Measure, Serie
             for layer in dict.fromkeys(itertools.chain.from_iterable(entries)):
                 values = np.array([entry.get(layer) for entry in entries], float)
                 found[Measure(name, layer or measure.line)] = Series(agent, gradient, values)
-    overlaps = [series for each, series in found.items() if each.quantity == "overlap_history"]
-    if overlaps:
-        found[OVERLAP] = overlaps[-1]  # of the last hidden layer
+    for measure in schema.tracking:
+        if records and measure.name == per_iteration.OVERLAP:
+            overlaps = [at_penultimate(each, values_at(each, measure, tau)) for each in records]
+            found[OVERLAP] = Series(agent, gradient, np.array(overlaps, float))
     return {
         measure: series for measure, series in found.items() if np.isfinite(series.values).any()
     }

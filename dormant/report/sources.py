@@ -3,6 +3,7 @@
 """From what a person has, folders or files, to one `Collection`."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -41,6 +42,7 @@ from dormant.report.scores import game_key, one_name_of_each
 from dormant.report.strangers import with_strangers
 from dormant.report.tensorboard_results import EVENTS, read_tensorboard
 
+_MONITOR = re.compile(r"\d+\.monitor\.csv")
 _SHOWS = ("iqm", "return", "dormant_percent", "overlap")
 _Run = TypeVar("_Run", RunResult, PlannedRun)
 
@@ -107,11 +109,11 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
     """The first collection, whose plan, title and tau stay, with the runs of the others.
 
     Both are compared at one length: measurements after the longest run of the first are left out.
-    A game has the name that the first gives it; games that the first lacks are left out, and one of
-    the first's that another lacks is missing there, so that no average is of fewer games. Where the
-    first compares settings, a run without one gets its collection's name for a setting. A method
-    that both have in one setting is told apart by that name too. A run that is not whole is one
-    here if it came as far as the first's longest.
+    A game has the name that the first gives it; games and versions that the first lacks are left
+    out, and one of the first's that another lacks is missing there, so that no average is of fewer
+    games. Where the first compares settings, a run without one gets its collection's name for a
+    setting. A method that both have in one setting is told apart by that name too. A run that is
+    not whole is one here if it came as far as the first's longest.
 
     Raises:
       ValueError: a collection has no whole run of the first's games within its length.
@@ -119,10 +121,19 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
     runs, partial, absent = list(first.runs), list(first.partial), list(first.absent)
     planned = list(first.experiment.runs)
     notes = [note for each in (first, *others) for note in each.notes]
-    games = {game_key(run.game): run.game for run in planned}
+    own_games = list(dict.fromkeys(run.game for run in planned))
     longest = max(run.agent_steps for run in (*planned, *map(_as_planned, first.runs)))
     names = _different([other.experiment.name for other in others])
     for name, other in zip(names, others, strict=True):
+        called = one_name_of_each([*own_games, *(run.game for run in other.experiment.runs)])
+        games = {game: own for game, own in called.items() if own in own_games}
+        versions = sorted(
+            game
+            for game in called.keys() - games.keys()
+            if game_key(game) in map(game_key, own_games)
+        )
+        if versions:
+            notes.append(f"{name}: {', '.join(versions)} are other versions, and left out")
         known = {(run.method, run.setting) for run in planned}
         default = name if first.experiment.setting_name else ""
         taus = other.experiment.tau, first.experiment.tau
@@ -131,7 +142,7 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         added = _cut(_renamed((*other.runs, *whole), games, known, default, name), longest, *taus)
         if not added:
             raise ValueError(
-                f"--compare must name runs of {', '.join(games.values())} within {longest:,} agent"
+                f"--compare must name runs of {', '.join(own_games)} within {longest:,} agent"
                 f" steps; got none in {name}"
             )
         left = [run for run in other.partial if run_key(run) not in reach]
@@ -145,7 +156,7 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         ]
         there = {run_key(run)[:3] for run in added} | {run_key(each.run)[:3] for each in lacking}
         first_of_each = {(run.method, run.setting): run for run in reversed(added)}.values()
-        for run, game in itertools.product(first_of_each, games.values()):
+        for run, game in itertools.product(first_of_each, own_games):
             if (run.method, run.setting, game) not in there:
                 missing = _as_planned(run._replace(game=game, seed=0))._replace(agent_steps=longest)
                 lacking.append(Absence(missing, NOT_STARTED, f"{name} has no such run"))
@@ -188,7 +199,7 @@ def _renamed(
     for run in runs:
         setting = run.setting or default
         method = f"{run.method} ({source})" if (run.method, setting) in known else run.method
-        if (game := games.get(game_key(run.game))) is not None:
+        if (game := games.get(run.game)) is not None:
             found.append(run._replace(method=method, setting=setting, game=game))
     return found
 
@@ -384,6 +395,11 @@ def _csv_files(root: Path, columns: Columns) -> Source:
     tau = taus.pop() if len(taus) == 1 else DEFAULT_TAU
     runs = [at_tau(run, source.tau, tau) for _, source in read for run in source.runs]
     warnings = [warning for _, source in read for warning in source.warnings]
+    if len(monitors := [path.name for path, _ in read if _MONITOR.fullmatch(path.name)]) > 1:
+        warnings.append(
+            f"{', '.join(monitors)} are the environments of one run, as SB3 writes them, and count"
+            f" as {len(monitors)} runs here; intervals are of runs"
+        )
     absent = [
         reading._replace(result=reading.result and at_tau(reading.result, source.tau, tau))
         for _, source in read

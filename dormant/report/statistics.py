@@ -94,8 +94,9 @@ class Statistics:
             for runs in levelled
         ]
         band = stratified.of_iqm_curve(np.array(scores).transpose(1, 0, 2), self.bootstrap)
-        left_out = len(shared) - len(steps)
-        return kept, band, f"{left_out} of {len(shared)} iterations" if left_out else ""
+        total = len(steps_until(shared[-1], [run.agent_steps for run in everyone]))
+        left_out = total - len(steps)
+        return kept, band, f"{left_out} of {total} iterations" if left_out else ""
 
     def performance_profile(self, method: str, setting: str, thresholds: np.ndarray) -> Band:
         """For each of (T,) thresholds the share of runs with a final normalized score above it."""
@@ -207,6 +208,12 @@ def places(length: int, points: int) -> np.ndarray:
     if length <= points:
         return np.arange(length)
     return np.linspace(0, length - 1, points).round().astype(int)
+
+
+def steps_until(last: float, steps: Sequence[np.ndarray]) -> np.ndarray:
+    """The steps up to the last that are in any of them, rising."""
+    every = functools.reduce(np.union1d, steps)
+    return every[every <= last]
 
 
 def shared_steps(steps: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dormant.records.reading import LARGEST
 from dormant.records.results import RunResult, Source
-from dormant.report.columns import Columns, labels_of_run, option
+from dormant.report.columns import EACH_AN_EPISODE, Columns, is_of_episodes, labels_of_run, option
 
 EVENTS = "tfevents"  # in the names of its files
 # Whose steps are environment steps; Dopamine's count iterations.
@@ -48,6 +48,8 @@ def read_tensorboard(root: Path, columns: Columns) -> Source:
             without[str(place)] = sorted(scalars)
             continue
         notes += of_files
+        if is_of_episodes(tag):
+            notes.append(f"{tag}: {EACH_AN_EPISODE}")
         labels = _labels(place, root, columns)
         if missing := [name for name in ("method", "game") if not labels.get(name)]:
             raise ValueError(

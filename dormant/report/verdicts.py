@@ -101,7 +101,7 @@ def verdicts(
                 continue
             margin = _margin(comparison, claim.measure, runs, games)
             verdict = judge(difference, comparison.side, margin)
-            seeds = min(len(first), len(second))
+            seeds = min(len(of[np.isfinite(of).all(axis=1)]) for of in (first, second))
             one = Verdict(comparison, games, seeds, difference, verdict)
             if together:
                 one = one._replace(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -271,14 +272,20 @@ def experiment_file(
 
 
 def lacking(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
-    """What the runs lack of an experiment's published ones: "3 of 17 games"; "" for nothing."""
+    """What the runs lack of an experiment's published ones: "3 of 17 games"; "" for nothing.
+
+    Published are those of the methods that have runs; methods of other names may stand for any.
+    """
     if not _cells(experiment, "paper"):
         return ""
     published = [run for job in jobs(experiment, "paper", Path()) for run in job.runs]
+    methods = {run.method for run in runs}
+    if methods <= {run.method for run in published}:
+        published = [run for run in published if run.method in methods]
     ours, theirs = (
         {
             "games": len({run.game for run in each}),
-            "seeds": len({run.seed for run in each}),
+            "seeds": min(Counter((run.method, run.setting, run.game) for run in each).values()),
             "agent steps a run": max(run.agent_steps for run in each),
         }
         for each in (runs, published)
@@ -286,7 +293,7 @@ def lacking(experiment: Experiment, runs: Sequence[PlannedRun]) -> str:
     if not {run.game for run in runs} <= {run.game for run in published}:
         del ours["games"]  # games that stand for others lack none of them
     return ", ".join(
-        f"{count:,} of {theirs[what]:,} {what}"
+        f"{count:,} {'of' if count < theirs[what] else 'in place of'} {theirs[what]:,} {what}"
         for what, count in ours.items()
         if count != theirs[what]
     )

@@ -85,6 +85,8 @@ def test_a_binding_that_ours_replaces_is_refused_with_the_one_that_works(agents)
          "LearnerOptions.replay_ratio"),
         ("full_rainbow", "Atari100kRainbowAgent.data_augmentation = True",
          "DormantFullRainbowAgent.data_augmentation"),
+        ("full_rainbow", "Atari100kRainbowAgent.mse_loss = True", "JaxFullRainbowAgent.mse_loss"),
+        ("full_rainbow", "Atari100kRainbowAgent.seed = 3", "LearnerOptions.seed"),
     ):  # fmt: skip
         gin.clear_config()
         gin.parse_config(option)

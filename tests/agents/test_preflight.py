@@ -73,6 +73,12 @@ def refused(gin_configs, tmp_path, capfd):
         ("atari_lib.create_atari_environment.game_name = None",
          "`create_atari_environment.game_name` must be the name of a game, such as 'Pong';"
          " got None"),
+        ("create_runner.schedule = 'continuous_train_and_eval'",
+         "`create_runner.schedule` must be left out: bind create_dormant_runner.schedule; got"
+         " 'continuous_train_and_eval'"),
+        ("JaxDQNAgent.allow_partial_reload = True",
+         "`JaxDQNAgent.allow_partial_reload` must be False with DormantDQNAgent: a checkpoint holds"
+         " all that a run needs, or is refused; got True"),
         ("create_dormant_runner.schedule = 'train'", "`create_dormant_runner.schedule` must be one"
          " of 'continuous_train', 'continuous_train_and_eval', 'max_episode_eval'; got 'train'"),
         ("create_dormant_runner.agent = None", "`create_dormant_runner.agent` must be an agent such"

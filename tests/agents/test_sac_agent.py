@@ -235,6 +235,46 @@ def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(
             )
 
 
+def test_interpolated_resets_move_each_network_once_and_no_temperature(make_agent):
+    agent = make_agent(
+        LearnerOptions__intervention="@InterpolatedReset()",
+        InterpolatedReset__period=20,
+        InterpolatedReset__keep=1.0,
+        InterpolatedReset__head=["network/_actor/Dense_2"],
+        Tracker__tracking_period=1_000,
+    )
+    play(agent, 20)
+    while agent.gradient_step < 19:
+        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    before = copied(agent.learner_state.params)
+    while agent.gradient_step < 20:
+        agent.step(0.0, np.ones(OBSERVATION))
+    after = copied(agent.learner_state.params)
+    far = jax.tree.map(lambda new, old: np.abs(new - old).max() > 0.01, after, before)
+    assert far["network"]["_actor"].pop("Dense_2")["kernel"]
+    # With keep = 1 all else moves by one step of Adam at 3e-4, and nothing is drawn twice.
+    assert not any(jax.tree.leaves(far))
+
+
+@pytest.mark.parametrize("option", ["ShrinkAndPerturb.layers", "FIRE.layers"])
+def test_layers_of_one_network_alone_may_be_named(make_agent, option):
+    owner, name = option.split(".")
+    agent = make_agent(
+        LearnerOptions__intervention=f"@{owner}()",
+        **{f"{owner}__period": 20, f"{owner}__{name}": ["network/_actor/Dense_0"]},
+        Tracker__tracking_period=1_000,
+    )
+    play(agent, 20)
+    while agent.gradient_step < 19:
+        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    before = copied(agent.learner_state.params["network"])
+    while agent.gradient_step < 20:
+        agent.step(0.0, np.ones(OBSERVATION))
+    after = copied(agent.learner_state.params["network"])
+    moved = jax.tree.map(lambda new, old: np.abs(new - old).max() > 0.01, after, before)
+    assert moved["_actor"].pop("Dense_0")["kernel"] and not any(jax.tree.leaves(moved))
+
+
 @pytest.mark.parametrize("option", ["Reset.layers", "ReDo.also"])
 def test_a_layer_that_no_network_has_is_named_with_those_of_both(make_agent, option):
     owner, name = option.split(".")

@@ -48,6 +48,43 @@ def test_a_game_that_the_other_lacks_leaves_it_without_an_average(tmp_path):
     assert table.rows[0][1] == "-" and table.rows[0][0] != "-"
 
 
+def test_another_version_of_a_game_is_left_out_and_named(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "SAC", ["Ant-v4"]))
+    theirs = source(tmp_path, "theirs", "TD3", ["Ant-v2", "Ant-v4"])
+    both = with_others(ours, [read_folder(theirs)])
+    assert [(run.game, run.seed) for run in both.runs if run.method == "TD3"] == [
+        ("Ant-v4", seed) for seed in range(3)
+    ]
+    assert "theirs: Ant-v2 are other versions, and left out" in both.notes
+    with pytest.raises(ValueError, match="must name runs of Ant-v4"):
+        with_others(ours, [read_folder(source(tmp_path, "old", "TD3", ["Ant-v2"]))])
+
+
+def test_a_last_iteration_that_ends_an_episode_later_stays(tmp_path):
+    ours = read_folder(source(tmp_path, "ours", "ReDo", ["Pong"], (500, 1_000)))
+    later = read_folder(source(tmp_path, "later", "DQN", ["Pong"], (505, 1_030, 1_530)))
+    long = read_folder(source(tmp_path, "long", "C51", ["Pong"], (500, 1_500)))
+    steps = {run.method: list(run.agent_steps) for run in with_others(ours, [later, long]).runs}
+    assert steps["DQN"] == [505, 1_030] and steps["C51"] == [500]
+
+
+def test_returns_of_evaluation_beside_those_of_training_are_named(tmp_path):
+    runs = [run._replace(method="DQN", setting="", value=None) for run in planned_runs()[:1]]
+    write_plan(tmp_path / "ours", runs)
+    write_run(tmp_path / "ours", runs[0])
+    trained = read_folder(tmp_path / "ours")
+    assert {run.episodes for run in trained.runs} == {"training"}
+    evaluated = [
+        run._replace(method="TD3", measured={"evaluation_return": run.returns})
+        for run in trained.runs
+    ]
+    write_csv(evaluated, tmp_path / "theirs.csv")
+    theirs = read_folder(tmp_path / "theirs.csv")
+    assert {run.episodes for run in theirs.runs} == {"evaluation"}
+    (note,) = with_others(trained, [theirs]).notes[-1:]
+    assert "1 runs have returns of evaluation alone" in note and note.endswith("training: TD3")
+
+
 def test_methods_of_one_name_are_told_apart_and_settings_named(tmp_path):
     ours = read_folder(source(tmp_path, "ours", "DQN", ["Pong"]))
     theirs = read_folder(source(tmp_path, "theirs", "DQN", ["Pong"]))

@@ -57,7 +57,7 @@ def test_what_it_binds_exists():
     bindings = re.findall(r"`(\w+\.\w+\s=\s[^`]+)`", TEXT)
     bindings = [" ".join(binding.split()) for binding in bindings]
     bindings += re.findall(r"^(\w+\.\w+ = .+)$", TEXT, re.MULTILINE)
-    assert len(bindings) == 6
+    assert len(bindings) == 7
     for binding in bindings:
         parse_gin([str(CONFIGS[0])], [binding])
     gin.clear_config()

@@ -58,6 +58,23 @@ def test_a_sweep_has_its_values_and_methods(collection, charts, tmp_path):
     assert matplotlib.image.imread(tmp_path / "sweep.png").shape[1] == 1125
 
 
+def test_settings_of_one_value_have_no_point_and_are_named(collection):
+    runs = tuple(run._replace(value=1.0) for run in collection.runs)
+    chart = charts_of(collection._replace(runs=runs)).get("sweep")
+    assert chart is None or not chart.panels
+    (sweep, *_) = all_charts(Statistics(collection._replace(runs=runs), Bootstrap(20)))
+    assert any("another setting has the value 1 too" in reason for reason in sweep.left_out)
+
+
+def test_iterations_before_learning_share_their_gradient_step(tmp_path):
+    path = tmp_path / "early.csv"
+    header = "method,game,seed,agent_step,return,gradient_step,dormant_percent"
+    lines = [f"DQN,Pong,{seed},{at},1,{max(0, at - 2)},{at}" for seed in (0, 1) for at in range(5)]
+    path.write_text("\n".join([header, *lines]) + "\n")
+    (curve,) = charts_of(read_folder(path))["dormancy"].panels["Pong"].values()
+    assert list(curve.steps) == [0, 1, 2] and list(curve.values) == [2, 3, 4]
+
+
 def test_the_same_figure_is_the_same_file(collection, charts, tmp_path):
     files = [written(collection, charts["returns"], tmp_path) for _ in range(2)]
     assert files[0] == files[1]

@@ -11,6 +11,7 @@ import pytest
 from dormant.report.columns import OWN, labels_of_run, parse_columns
 from dormant.report.command_line import main
 from dormant.report.csv_results import read_csv
+from dormant.report.csv_writing import write_csv
 from dormant.report.sources import read_folder, with_others
 from tests.report.foreign import DATA, HEADER, baseline, points, read, write
 
@@ -141,6 +142,37 @@ def test_names_of_runs_in_wandbs_columns_tell_methods_games_and_seeds_where_no_l
     )
 
 
+def test_two_runs_of_one_seed_are_not_taken_for_one(tmp_path):
+    names = [f"Pong__dqn__1__{time}" for time in (1_700_000_000, 1_700_009_999)]
+    named = ["return=ret", "agent_step=Step"]
+    header = ",".join(["Step", *(f"{name} - ret" for name in names)])
+    with pytest.raises(ValueError, match=f"got the same of '{names[0]} - ret' and '{names[1]} - r"):
+        read_csv(write(tmp_path, "1,10,", "2,,20", header=header), parse_columns(named))
+    lines = [f"{name},{step},1" for name, step in zip(names, (10, 20), strict=True)]
+    path = write(tmp_path, *lines, header="Name,Step,ret")
+    with pytest.raises(ValueError, match=f"got the same of '{names[0]}' and '{names[1]}'"):
+        read_csv(path, parse_columns([*named, "seed=Name"]))
+
+
+def test_steps_of_a_reports_own_file_are_no_frames(tmp_path):
+    path = write(tmp_path, "DQN,Pong,0,1000,5", name="frames.csv")
+    (run,) = read_csv(path, parse_columns([], "frames")).runs
+    assert points(run) == [(250, 5)]
+    write_csv([run], tmp_path / "results.csv")
+    (again,) = read_csv(tmp_path / "results.csv", parse_columns([], "frames")).runs
+    assert points(again) == [(250, 5)]
+
+
+def test_points_that_are_episodes_and_environments_of_one_run_are_named(tmp_path):
+    for number in range(2):
+        shutil.copy(DATA / "monitor.csv", tmp_path / f"{number}.monitor.csv")
+    found = read_folder(tmp_path, parse_columns(["method=PPO"]))
+    assert any("0.monitor.csv, 1.monitor.csv are the environments" in w for w in found.warnings)
+    assert sum("each point is one episode" in note for note in found.notes) == 2
+    named = ("return=charts/episodic_return", "agent_step=Step", "game=Breakout")
+    assert any("each point is one episode" in note for note in read("wandb.csv", *named).notes)
+
+
 @pytest.mark.parametrize(
     ("names", "labels", "wanted"),
     [
@@ -229,7 +261,8 @@ def test_papers_values_stand_beside_a_file(tmp_path, capsys):
     path = write(tmp_path, *lines)
     assert main([str(path), "--paper=fig1", "--repetitions=20"]) == 0
     printed = capsys.readouterr().out
-    assert "; paper 0.3*, difference" in printed and "here 2 of 17 games" in printed
+    assert "; paper 0.3*, difference" in printed
+    assert "here 2 of 17 games, 2 of 5 seeds" in printed
     assert main([str(path), "--paper=fig99"]) == 2
     assert "`--paper` must be an experiment" in capsys.readouterr().err
     assert main([str(write(tmp_path, "Mine,Pong,0,1,1")), "--paper=fig1"]) == 2

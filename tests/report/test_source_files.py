@@ -63,6 +63,16 @@ def test_dopamines_logs_give_the_evaluation_over_agent_steps(tmp_path):
     assert (found.method, found.game, found.seed) == ("DQN", "Pong", 0)
     assert list(found.agent_steps) == [1000 * (number + 1) for number in range(11)]
     assert list(found.returns) == [10.0 * number for number in range(11)]
+    assert found.episodes == "evaluation"
+    # Where one iteration had none, the curve is not of the one here and of the other there.
+    log = dopamine_log(11)
+    log["iteration_3"]["eval_episode_returns"] = []
+    (logs / "log_10").write_bytes(pickle.dumps(log))
+    (found,) = read_folder(tmp_path).runs
+    assert found.episodes == "training"
+    assert list(found.returns) == [
+        np.mean(log[f"iteration_{number}"]["train_episode_returns"]) for number in range(11)
+    ]
 
 
 @pytest.mark.parametrize(
