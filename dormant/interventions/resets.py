@@ -210,7 +210,7 @@ def interpolated_reset(
     """
     check_graph(graph)
     check_number("keep", keep, 0, 1)
-    if head:
+    if not isinstance(head, list | tuple) or head:
         chosen_layers(graph, "head", head)
     redrawn = (*graph.penultimate, *graph.output_layers) if head == "last_hidden" else head
     action = blending(
