@@ -55,6 +55,9 @@ class Entries:
       role: `"kernel"` (part of a linear map) or `"elementwise"` (bias, normalization scale).
       window: of a kernel, the axes of the array along which the positions of a convolution's window
         lie, ascending; () where there is none.
+      adds: False of an elementwise array that is no summand, such as a scale or a slope.
+      groups: of a kernel, that of a grouped convolution: its outputs in as many equal parts, each
+        of which reads other inputs.
     """
 
     path: str
@@ -62,6 +65,8 @@ class Entries:
     index: IndexMap
     role: str = "kernel"
     window: tuple[int, ...] = ()
+    adds: bool = True
+    groups: int = 1
 
     def mask(self, neurons: jax.Array, ndim: int) -> jax.Array:
         """Spreads a (H,) bool mask over the array: bool, broadcastable to its `ndim` dimensions."""

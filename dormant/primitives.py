@@ -8,7 +8,9 @@ from typing import Any, TypeGuard
 import jax.extend.core as jex
 
 # Linear on single elements in each operand (a quotient in its dividend).
-LINEAR = frozenset("neg convert_element_type add add_any sub mul div".split())
+LINEAR = frozenset(
+    "neg convert_element_type add add_any sub mul div real imag conj complex".split()
+)
 PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
 # Every element of the result depends on the elements in its place alone.
 ELEMENTWISE = LINEAR | frozenset(
@@ -31,9 +33,9 @@ SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".spli
 # Inlining these does not change a value; one of their parameters holds the body.
 _CALLS = frozenset(
     "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
-    "custom_vjp_call_jaxpr".split()
+    "custom_vjp_call_jaxpr custom_vmap_call".split()
 )
-_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+_BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 
 def called_body(equation: jex.JaxprEqn) -> jex.ClosedJaxpr | None:

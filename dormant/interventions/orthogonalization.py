@@ -32,6 +32,7 @@ class _Axes(NamedTuple):
     outputs: tuple[int, ...]
     members: tuple[int, ...]  # of an ensemble, or blocks of a scan
     positions: tuple[int, ...]  # neither
+    groups: int = 1  # equal parts of the outputs' one axis, of a grouped convolution
 
 
 def orthogonalization(
@@ -116,6 +117,9 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     outputs = tuple(axis for axis in entries.axes if axis not in stacked)
     every = range(len(shapes[entries.path]))
     others = tuple(axis for axis in every if axis not in (*outputs, *stacked))
+    if entries.groups > 1:
+        inputs = tuple(axis for axis in others if axis not in entries.window)
+        return _Axes(inputs, outputs, stacked, entries.window, entries.groups)
     read = [
         each.axes for layer in graph.layers for each in layer.outgoing if each.path == entries.path
     ]
@@ -133,6 +137,15 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
 
 def _polar_factors(kernel: jax.Array, axes: _Axes, iterations: int) -> tuple[jax.Array, jax.Array]:
     """The kernel's scaled polar factors, and bool (): whether they are finite."""
+    if axes.groups > 1:
+        (axis,) = axes.outputs
+        shape = kernel.shape
+        parts = kernel.reshape((*shape[:axis], axes.groups, -1, *shape[axis + 1 :]))
+        kinds = axes.inputs, axes.outputs, axes.members, axes.positions
+        inputs, _, members, places = (tuple(at + (at > axis) for at in each) for each in kinds)
+        of_group = _Axes(inputs, (axis + 1,), (*members, axis), places)
+        found, usable = _polar_factors(parts, of_group, iterations)
+        return found.reshape(shape), usable
     order = (*axes.members, *axes.positions, *axes.inputs, *axes.outputs)
     d_in, d_out, positions = (
         math.prod(kernel.shape[axis] for axis in each)

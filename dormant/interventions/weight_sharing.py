@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from dormant.checks import check, check_count, check_number, is_number
-from dormant.graph import Entries, NeuronGraph, check_graph
+from dormant.graph import Entries, Layer, NeuronGraph, check_graph
 from dormant.interventions.actions import Action, Initializer, actable_layers, check_training
 from dormant.interventions.layer_entries import have_finite
 from dormant.interventions.moments import reset_moments
@@ -43,7 +43,9 @@ def weight_sharing(
     shares of every single entry sum to 1 (a softmax of normal numbers). So outputs stay, up to
     rounding, if the selected neurons were silent: with scales of 1 whatever the non-linearity, with
     others where it is positively homogeneous, as relu is, and no normalization lies before it.
-    Selected neurons for which there is no donor are recycled.
+    Where several kernels feed a layer, or an array that is no summand, as a scale or the slope of a
+    PReLU, `a` is 1: factors would multiply up. Selected neurons for which there is no donor are
+    recycled.
 
     As in the released code (github.com/xmu-rl-3dv/ReBorn), except that moments are reset, and that
     donors are dealt out in turn, not drawn one by one. A constant that the network multiplies
@@ -84,6 +86,7 @@ def weight_sharing(
         for name in layers
         for entries in (*graph[name].incoming, *graph[name].outgoing)
     }
+    scaled = {name for name in layers if _is_linear_in_what_feeds_it(graph[name])}
     wiring: dict[str, Any] = {"flatten_layout": "channels_last", "also": ()}
 
     def act(params, opt_state, masks, key, state, scores):
@@ -95,7 +98,8 @@ def weight_sharing(
             own = [(entries, old[entries.path]) for entries in (*layer.incoming, *layer.outgoing)]
             # A weight that is not finite is not handed on.
             donors = (scores[name] >= threshold) & ~masks[name] & have_finite(own, layer.neurons)
-            groups[name] = _drawn_groups(own_key, masks[name], donors, receivers, scales)
+            own_scales = scales if name in scaled else (1.0, 1.0)
+            groups[name] = _drawn_groups(own_key, masks[name], donors, receivers, own_scales)
         left = {name: masks[name] & ~groups[name].receives for name in layers}
         params, recycled = recycle_usable(
             graph, params, init(fresh_key), left, outgoing="zero", **wiring
@@ -141,6 +145,12 @@ def _drawn_groups(
     receives = jnp.zeros_like(selected).at[order].set(receives_by_rank)
     scale = jax.random.uniform(scale_key, (neurons,), minval=scales[0], maxval=scales[1])
     return _Groups(donor, receives, jnp.where(receives, scale, 1.0))
+
+
+def _is_linear_in_what_feeds_it(layer: Layer) -> bool:
+    """Whether its linear map is multiplied by `a` where all that feeds it is."""
+    kernels = {entries.path for entries in layer.incoming if entries.role == "kernel"}
+    return len(kernels) == 1 and all(entries.adds for entries in layer.incoming)
 
 
 def _places(name: str, entries: Entries, neurons: int) -> np.ndarray:

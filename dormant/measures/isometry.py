@@ -54,7 +54,12 @@ def _columns(kernel: jax.Array, entries: Entries) -> jax.Array | None:
     positions = kernel.transpose(*others, *entries.axes).reshape(-1, index.size)
     neurons = int(index.max()) + 1
     if np.array_equal(index, np.arange(neurons)):
-        return positions
+        if entries.groups == 1:
+            return positions
+        # A grouped convolution: the rows of all groups, each zero in the columns of the others.
+        group = np.arange(neurons) // (neurons // entries.groups)
+        own = np.arange(entries.groups)[:, None, None] == group
+        return (positions * own).reshape(-1, neurons)
     places = [np.flatnonzero(index == neuron) for neuron in range(neurons)]
     if len({len(each) for each in places}) > 1:
         return None

@@ -23,6 +23,7 @@ class Kernel(NamedTuple):
     shape: tuple[int, ...]
     axes: tuple[int, ...]  # along which the output changes
     columns: np.ndarray | None  # int, its positions along those axes; None for all of them
+    groups: int = 1  # equal parts of the columns, each of which reads other inputs
 
     @property
     def fan_in(self) -> int:
@@ -34,6 +35,19 @@ class Kernel(NamedTuple):
         moved = jnp.moveaxis(array, self.axes, range(-len(self.axes), 0))
         matrix = precise(moved).reshape(self.fan_in, -1)
         return matrix if self.columns is None else matrix[:, self.columns]
+
+    def of_each_group(self, function: Callable[[jax.Array, Any], tuple[jax.Array, Any]]):
+        """`function(matrix, kept) -> (matrix, kept)` for each group's own columns and what is kept
+        of it, with a leading axis of groups; the function itself where there is one group."""
+        if self.groups == 1:
+            return function
+
+        def of_all(matrix: jax.Array, kept: Any) -> tuple[jax.Array, Any]:
+            parts = matrix.reshape(self.fan_in, self.groups, -1).swapaxes(0, 1)
+            found, kept = jax.vmap(function)(parts, kept)
+            return found.swapaxes(0, 1).reshape(matrix.shape), kept
+
+        return of_all
 
     def array(self, matrix: jax.Array) -> jax.Array:
         """The matrix in the place that it has in the array; the rest is 0."""
@@ -125,7 +139,9 @@ def kernels_of(graph: NeuronGraph, output_layers: bool) -> tuple[Kernel, ...]:
                 own = np.flatnonzero(entries.index.array >= 0)
                 columns = None if own.size == entries.index.array.size else own
                 key = (entries.path, entries.axes, own.tobytes())
-                found[key] = Kernel(entries.path, shapes[entries.path], entries.axes, columns)
+                found[key] = Kernel(
+                    entries.path, shapes[entries.path], entries.axes, columns, entries.groups
+                )
     return tuple(found.values())
 
 

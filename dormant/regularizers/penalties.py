@@ -119,11 +119,12 @@ def spectral_regularization(
 
     def begin(kernel: Kernel, array: jax.Array) -> jax.Array:
         matrix = kernel.matrix(array)
-        return _unit(jax.random.normal(jax.random.key(0), matrix.shape[1:], matrix.dtype))
+        right = jax.random.normal(jax.random.key(0), matrix.shape[1:], matrix.dtype)
+        if kernel.groups == 1:
+            return _unit(right)
+        return jax.vmap(_unit)(right.reshape(kernel.groups, -1))
 
-    def change(kernel, right, array, update, step):
-        matrix = kernel.matrix(array)
-
+    def gradient(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
         def iterate(_: Any, right: jax.Array) -> jax.Array:
             image = _unit(matrix @ right) @ matrix
             return jnp.where(jnp.any(image != 0), _unit(image), right)  # zeros have no direction
@@ -132,9 +133,11 @@ def spectral_regularization(
         left = matrix @ right
         sigma = jnp.linalg.norm(left)
         slope = 2 * power * (sigma**power - 1) * sigma ** (power - 1)
-        return _plus(
-            update, kernel.array(coefficient * slope * jnp.outer(_unit(left), right))
-        ), right
+        return coefficient * slope * jnp.outer(_unit(left), right), right
+
+    def change(kernel, right, array, update, step):
+        pull, right = kernel.of_each_group(gradient)(kernel.matrix(array), right)
+        return _plus(update, kernel.array(pull)), right
 
     penalty = transform_kernels(graph, change, begin, output_layers=output_layers)
     return optimizer if coefficient == 0 else optax.chain(penalty, optimizer)
@@ -174,7 +177,7 @@ def parseval_regularization(
     check_number("scale", scale, above=0)
 
     def change(kernel, kept, array, update, step):
-        gradient = coefficient * _gram_gradient(kernel.matrix(array), scale)
+        gradient = coefficient * _gram_gradient(kernel, array, scale)
         return _plus(update, kernel.array(gradient)), kept
 
     penalty = transform_kernels(graph, change, output_layers=output_layers)
@@ -214,18 +217,23 @@ def isometry_decay(
 
     def change(kernel, kept, array, update, step):
         rate = coefficient * _rate(learning_rate, step)
-        return _plus(update, kernel.array(-rate * _gram_gradient(kernel.matrix(array), 1.0))), kept
+        return _plus(update, kernel.array(-rate * _gram_gradient(kernel, array, 1.0))), kept
 
     decay = transform_kernels(graph, change, output_layers=output_layers)
     return optimizer if coefficient == 0 else optax.chain(optimizer, decay)
 
 
-def _gram_gradient(matrix: jax.Array, scale: float) -> jax.Array:
+def _gram_gradient(kernel: Kernel, array: jax.Array, scale: float) -> jax.Array:
     """The gradient of ||K^T K - scale * I||_F^2, which is that of ||K K^T - scale * I||_F^2."""
-    rows, columns = matrix.shape
-    if rows < columns:
-        return _gram_gradient(matrix.T, scale).T
-    return 4 * matrix @ (matrix.T @ matrix - scale * jnp.eye(columns, dtype=matrix.dtype))
+
+    def gradient(matrix: jax.Array, kept: tuple[()]) -> tuple[jax.Array, tuple[()]]:
+        rows, columns = matrix.shape
+        if rows < columns:
+            return gradient(matrix.T, kept)[0].T, kept
+        gram = matrix.T @ matrix - scale * jnp.eye(columns, dtype=matrix.dtype)
+        return 4 * matrix @ gram, kept
+
+    return kernel.of_each_group(gradient)(kernel.matrix(array), ())[0]
 
 
 def _unit(vector: jax.Array) -> jax.Array:

@@ -6,10 +6,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from dormant.primitives import ELEMENTWISE, LINEAR
+from dormant.primitives import ELEMENTWISE, LINEAR, REDUCTIONS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
+from dormant.tracing.labels import NONE
 from dormant.tracing.loops import CARRY
 from dormant.tracing.silence import silenced_values
 
@@ -54,12 +55,12 @@ def activation_value(
         _steps(program, connections, layer, operand, position), connections, layer
     )
     for step in steps:
-        label = connections.layers_of[step.end][layer]
-        if not step.pointwise and (own or in_company or (step.softmax and not label.mixing)):
+        is_over_others = step.softmax and not _reduces_neurons(step, connections, layer)
+        if not step.pointwise and (own or in_company or is_over_others):
             break
         if own and _is_multiplied_by_others(connections, layer, step):
             break
-        in_company |= len(connections.layers_of[step.end]) > 1
+        in_company |= _has_company(connections, layer, step.end)
         if not is_whole(step.end):
             continue
         if step.nonlinear and (step.pointwise or step.softmax):
@@ -200,6 +201,30 @@ def _divides_by_sum(step: Step) -> bool:
 def _subtracts_maximum(step: Step) -> bool:
     names = {operation.name for operation in step.operations}
     return not step.pointwise and names >= {"sub", "reduce_max"}
+
+
+def _reduces_neurons(step: Step, connections: Connections, layer: int) -> bool:
+    """Whether some operation reduces an axis along which the layer's neurons lie."""
+    return any(
+        axis in lb.along_varying_axes(connections.layers_of[value][layer].index)[0]
+        for operation in step.operations
+        if operation.name in REDUCTIONS
+        for value in operation.inputs
+        if connections.holds(value, layer)
+        for axis in operation.params["axes"]
+    )
+
+
+def _has_company(connections: Connections, layer: int, value: int) -> bool:
+    """Whether elements of a value that hold the layer hold others too, as where these are added;
+    not where they lie beside each other."""
+    held = connections.layers_of[value]
+    own = lb.trim(held[layer].index) != NONE
+    return any(
+        bool((own & (lb.trim(label.index) != NONE)).any())
+        for other, label in held.items()
+        if other != layer
+    )
 
 
 def _is_multiplied_by_others(connections: Connections, layer: int, step: Step) -> bool:

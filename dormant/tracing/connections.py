@@ -33,6 +33,7 @@ class EntryMap(NamedTuple):
     index: np.ndarray  # type: ignore[assignment]  # hides tuple's own
     shared: bool
     window: tuple[int, ...] = ()  # of a kernel: the axes of the positions of a convolution
+    groups: int = 1  # of a kernel: those of a grouped convolution
 
 
 class Read(NamedTuple):
@@ -51,6 +52,7 @@ class Elementwise(NamedTuple):
     output: int
     layer: int
     entries: EntryMap
+    adds: bool  # to the neurons; else it multiplies or bounds them
 
 
 class OtherUse(NamedTuple):

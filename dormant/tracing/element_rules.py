@@ -92,7 +92,8 @@ def _record_elementwise(
                 owners = np.where(neurons.index == MIXED, np.int32(NONE), neurons.index)
                 entries = lb.scatter_entries(leaf_shape, label.index, lb.compact(owners))
                 made[id(neurons)] = EntryMap(leaf, *entries)
-            state.elementwise.append(Elementwise(output, layer, made[id(neurons)]))
+            adds = operation.name in ("add", "add_any", "sub")
+            state.elementwise.append(Elementwise(output, layer, made[id(neurons)], adds))
 
 
 def follow_move(state: PropagationState, operation: Operation) -> None:

@@ -244,7 +244,7 @@ IDENTITIES = COLLECTIVES | frozenset(
 # Followed by evaluating them on the index array itself, when their other operands are constants.
 EVALUATED_MOVES = frozenset("gather dynamic_slice tile".split())
 # All that change no element; then those whose results hold elements of their first operand alone.
-MOVING = IDENTITIES | frozenset(MOVES) | EVALUATED_MOVES | {"split"}
+MOVING = IDENTITIES | frozenset(MOVES) | EVALUATED_MOVES | {"split", "unstack"}
 REARRANGED = IDENTITIES - COLLECTIVES | frozenset(MOVES) - {"concatenate", "pad", "stack"}
 
 
@@ -262,6 +262,12 @@ def split(params: dict[str, Any], label: Label) -> list[Label]:
     """The pieces that the `split` primitive makes."""
     pieces = np.split(label.index, np.cumsum(params["sizes"])[:-1], params["axis"])
     return [label._replace(index=compact(piece)) for piece in pieces]
+
+
+def unstack(params: dict[str, Any], label: Label) -> list[Label]:
+    """The slices that the `unstack` primitive makes."""
+    slices = np.moveaxis(label.index, params["axis"], 0)
+    return [label._replace(index=compact(each)) for each in slices]
 
 
 def reduce_axes(label: Label, axes: Sequence[int], primitive: str) -> Label:

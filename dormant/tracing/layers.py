@@ -28,6 +28,14 @@ _SCALED = (
 )
 
 
+class _Role(NamedTuple):
+    """What an array is to a layer."""
+
+    role: str  # as in `Entries`
+    entries: EntryMap
+    adds: bool = True  # as there
+
+
 SitesOfParts = tuple[tuple[Site, ...], ...]  # by use, for each part of a layer; one if not split
 
 
@@ -130,7 +138,7 @@ class _Builder:
         incoming = self._incoming(number, ancestors)
         scaled = any(self.scaled.get(use, set()) & ancestors for use in uses)
         cuts = [read.rows if obstacle else self.cuts.of(read).entries for read in reads]
-        outgoing = [("kernel", entries) for cut in cuts for entries in cut]
+        outgoing = [_Role("kernel", entries) for cut in cuts for entries in cut]
         feeding = [layer for use in uses for layer in self.feeding.get(use, ())]
         linear = tuple(map(self.places.linear, parts))
         built = []
@@ -154,13 +162,13 @@ class _Builder:
             built.append((layer, sites, products))
         return built
 
-    def _incoming(self, number: int, until: set[int] | None = None) -> list[tuple[str, EntryMap]]:
+    def _incoming(self, number: int, until: set[int] | None = None) -> list[_Role]:
         """What feeds a layer, by role; of biases and scales those that lead to a value `until`."""
         structure = self.structure
         columns = structure.maps[number].columns
         drawn = [entries for entries in columns if not structure.is_mask(entries.leaf)]
-        return [("kernel", entries) for entries in drawn or columns] + [
-            ("elementwise", each.entries._replace(leaf=leaf))
+        return [_Role("kernel", entries) for entries in drawn or columns] + [
+            _Role("elementwise", each.entries._replace(leaf=leaf), each.adds)
             for use in structure.uses[number]
             for each in structure.acting_on.get(use, ())
             if not each.entries.shared and not structure.is_mask(each.entries.leaf)
@@ -188,14 +196,18 @@ class _Builder:
             names += [self.structure.names[number] + (s if count > 1 else "") for s in suffixes]
         return tuple(dict.fromkeys(names))
 
-    def _entries(self, maps: list[tuple[str, EntryMap]], local: np.ndarray) -> tuple[Entries, ...]:
+    def _entries(self, maps: Sequence[_Role], local: np.ndarray) -> tuple[Entries, ...]:
         found = []
-        for role, entries in maps:
+        for role, entries, adds in maps:
             index = _renumber(entries.index, local)
             if (index >= 0).any():
                 path = self.structure.paths[entries.leaf]
                 index_map = IndexMap.of(index)
-                found.append(Entries(path, entries.axes, index_map, role, entries.window))
+                found.append(
+                    Entries(
+                        path, entries.axes, index_map, role, entries.window, adds, entries.groups
+                    )
+                )
         return tuple(dict.fromkeys(found))
 
     def _sites(self, parts: Sequence[Part], local: np.ndarray) -> SitesOfParts:
@@ -207,7 +219,12 @@ class _Builder:
             for use, value in part.values.items() if len(neurons) else ():
                 index = _renumber(structure.labels_of[value][use].index, local)
                 axes, varying = lb.along_varying_axes(index)
-                positions = [np.flatnonzero(varying.ravel() == neuron) for neuron in neurons]
+                flat = varying.ravel()
+                by_neuron = np.argsort(flat, kind="stable")
+                starts, ends = (
+                    np.searchsorted(flat[by_neuron], neurons, s) for s in ("left", "right")
+                )
+                positions = [by_neuron[slice(*each)] for each in zip(starts, ends, strict=True)]
                 taken = equally_many([len(found) for found in positions])
                 pairs = zip(positions, taken, strict=True)
                 order = np.stack([found[places] for found, places in pairs], axis=1)

@@ -153,13 +153,17 @@ class Places:
                 yield value, neurons
 
     def _neurons(self, use: int, value: int) -> np.ndarray:
-        """bool (H,): which neurons a value holds; none where several are mixed."""
+        """bool (H,): which neurons a value holds; none where several are mixed.
+
+        A statistic over them, as that of a normalization, leaves each in its place, also where it
+        mixes into what lies beside them.
+        """
         found = np.zeros(self.structure.maps[use].neurons, bool)
         label = self.structure.labels_of.get(value, {}).get(use)
         if label is not None:
             index = lb.trim(label.index)
-            if not (index == MIXED).any():
-                found[index[index != NONE]] = True
+            if label.mixing == lb.OVER_A_STATISTIC or not (index == MIXED).any():
+                found[index[index >= 0]] = True
         return found
 
     def _joins_uses(self, use: int, value: int) -> bool:

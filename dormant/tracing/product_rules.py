@@ -147,8 +147,10 @@ def _new_layer(
     state: PropagationState, kernel: int, output: int, product: DotGeneral | Convolution
 ) -> int:
     leaves, is_chosen = state.kernel_leaves(kernel), kernel in state.chosen
-    for leaf, label in leaves.items():
-        kernel_name = f"the layer of kernel {state.names[leaf]!r}"
+    # Whichever of several makes the kernel what it is, as learned queries do, may be left out.
+    names = " and ".join(repr(state.names[leaf]) for leaf in leaves)
+    for label in leaves.values():
+        kernel_name = f"the layer of kernel {names}"
         if label is not None and label.lost:
             raise cannot_follow(kernel_name, f"through the primitive '{label.lost}'")
         if label is not None and (label.index == MIXED).all() and not is_chosen:
@@ -158,7 +160,11 @@ def _new_layer(
     if number in state.known_sums:
         owners = lb.compact(lb.renumber(owners, state.known_sums[number].numbers))
     entries = (_kernel_entries(state, kernel, leaf, owners) for leaf in leaves)
-    columns = tuple(each._replace(window=_window(state, kernel, each, product)) for each in entries)
+    groups = product.groups if isinstance(product, Convolution) else 1
+    columns = tuple(
+        each._replace(window=_window(state, kernel, each, product), groups=groups)
+        for each in entries
+    )
     mixed = any(label is not None and label.mixing for label in leaves.values())
     neurons, found, starts = product.neurons, product.outputs(), output
     if number in state.known_sums:

@@ -101,6 +101,8 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         state.copy(inputs[0], outputs[0])  # what is written over still counts as the neuron's
     elif name == "split":
         state.relabel(operation, lambda label, k: lb.split(operation.params, label)[k])
+    elif name == "unstack":
+        state.relabel(operation, lambda label, k: lb.unstack(operation.params, label)[k])
     elif name in REDUCTIONS:
         axes = operation.params["axes"]
         if name == "reduce_sum":

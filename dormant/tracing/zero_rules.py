@@ -22,10 +22,10 @@ _KEEP_ZERO = (
     | PRODUCTS
     | frozenset(
         "neg abs sign tanh sin tan asin atan sinh asinh atanh expm1 log1p sqrt cbrt square "
-        "erf floor ceil round step_input step_output".split()
+        "erf floor ceil round real imag conj step_input step_output".split()
     )
 )
-_ALL_ZERO = frozenset("add add_any sub select_n".split())
+_ALL_ZERO = frozenset("add add_any sub select_n complex".split())
 
 
 def leaves_zero(operation: Operation) -> bool:

@@ -287,3 +287,19 @@ def test_members_may_lie_along_any_axis(axis):
     for name, leaf in params.items():
         wanted = np.stack([expected(each.astype(np.float64), polar) for each in leaf])
         np.testing.assert_allclose(np.moveaxis(found[name], axis, 0), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4], ids=["whole", "grouped", "depthwise"])
+def test_each_group_of_a_convolution_has_a_matrix_at_each_position(groups):
+    params = drawn(k=(3, 3, 4 // groups, 4), w=(4, 2))
+
+    def apply(params, images):
+        hidden = jax.nn.relu(convolve(images, params["k"], groups))
+        return hidden.mean((1, 2)) @ params["w"]
+
+    found = orthogonalized(apply, params, jnp.ones((2, 5, 5, 4)))["k"]
+    for at in np.ndindex(3, 3):
+        pairs = (np.split(each[at], groups, -1) for each in (np.asarray(found), params["k"]))
+        for own, kernel in zip(*pairs, strict=True):
+            wanted = polar(kernel.astype(np.float64)) / 9
+            np.testing.assert_allclose(own, wanted, rtol=1e-3, atol=1e-4)

@@ -95,6 +95,35 @@ def test_outputs_stay_where_silent_neurons_take_over(network, scales):
         assert (np.abs(acts[name]).reshape(-1, mask.size).max(0)[np.asarray(mask)] > 0).all()
 
 
+PRODUCTS = {
+    "gated": lambda p, x: jax.nn.relu((x @ p["a"]) * (x @ p["b"])),
+    "scaled": lambda p, x: jax.nn.relu((x @ p["a"]) * p["scale"]),
+    "slope": lambda p, x: jnp.where(x @ p["a"] > 0, x @ p["a"], p["scale"] * (x @ p["a"])),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_factors_that_would_multiply_up_are_handed_on_as_they_are(name):
+    drawn = jax.random.normal(KEY, (3, 5, 8))
+    params = {"a": drawn[0], "scale": 1 + drawn[2, 0] ** 2, "out": drawn[2].T}
+    params |= {"b": drawn[1]} if name == "gated" else {}
+    states = jax.random.normal(jax.random.key(5), (6, 5))
+
+    def network(p, x):
+        return PRODUCTS[name](p, x) @ p["out"]
+
+    graph = dormant.trace(network, params, states)
+    params, silenced = silence(graph, params)
+    (layer,) = graph.names
+    action = parts.weight_sharing(
+        graph, lambda key: params, ADAM, threshold=1.0, scales=SCALES, receivers=3
+    )
+    high = {layer: jnp.full(8, 2.0)}
+    new, _, found, _ = action.act(params, ADAM.init(params), silenced, KEY, (), high)
+    assert found[layer].sum() > 0
+    np.testing.assert_allclose(network(new, states), network(params, states), 2e-5, 1e-5)
+
+
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_without_donors_the_selected_neurons_are_recycled(network):
     action = action_of(network, receivers=1, **USUAL)

@@ -2,6 +2,8 @@
 
 """What the graph says of kernels: which arrays and which parts of them, and their matrices."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -51,29 +53,79 @@ def test_the_matrix_of_a_kernel_goes_by_the_graph_not_by_the_layout():
         assert not back[1 - number].any()
 
 
+def regularized(name, graph, **options):
+    if name == "parseval":
+        return regularizers.parseval_regularization(optax.sgd(RATE), graph, 0.1, **options)
+    if name == "projection":
+        return regularizers.norm_projection(optax.sgd(RATE), graph, **options)
+    if name == "spectral":
+        return regularizers.spectral_regularization(optax.sgd(RATE), graph, 0.1, **options)
+    if name == "isometry":
+        return regularizers.isometry_decay(optax.sgd(RATE), graph, 0.1, **options)
+    return regularizers.weight_clipping(optax.sgd(RATE), graph, 0.5, bound="initial", **options)
+
+
+@pytest.mark.parametrize("groups", [3, 6], ids=["grouped", "depthwise"])
+@pytest.mark.parametrize("name", ["parseval", "isometry"])
+def test_each_group_of_a_convolution_is_a_matrix_of_its_own(name, groups):
+    images = jax.random.normal(jax.random.key(0), (2, 5, 5, 6))
+    params, slope = (draw({"k": (3, 3, 6 // groups, 6), "w": (6, 2)}, seed) for seed in (4, 5))
+
+    def grouped(params, images):
+        hidden = jax.nn.relu(convolve(images, params["k"], groups))
+        return hidden.mean((1, 2)) @ params["w"]
+
+    def apart(params, images):
+        pieces = jnp.split(images, groups, -1)
+        own = [convolve(x, k) for x, k in zip(pieces, params["k"], strict=True)]
+        return jax.nn.relu(jnp.concatenate(own, -1)).mean((1, 2)) @ params["w"]
+
+    def split(tree):
+        return tree | {"k": jnp.split(tree["k"], groups, -1)}
+
+    found, expected = (
+        change.update(*each[:1], change.init(each[1]), each[1])[0]
+        for change, each in (
+            (regularized(name, dormant.trace(grouped, params, images), output_layers=True),
+             (slope, params)),
+            (regularized(name, dormant.trace(apart, split(params), images), output_layers=True),
+             (split(slope), split(params))),
+        )
+    )  # fmt: skip
+    joined = jnp.concatenate(expected["k"], -1)
+    np.testing.assert_allclose(found["k"], joined, rtol=1e-4, atol=1e-5)
+
+
+def test_a_depthwise_identity_has_a_spectral_norm_of_one():
+    images = jax.random.normal(jax.random.key(0), (2, 5, 5, 4))
+    kernel = jnp.zeros((3, 3, 1, 4)).at[1, 1].set(1.0)
+    params = {"k": kernel, "w": jnp.ones((4, 2))}
+
+    def apply(params, images):
+        return jax.nn.relu(convolve(images, params["k"], 4)).mean((1, 2)) @ params["w"]
+
+    graph = dormant.trace(apply, params, images)
+    for change in (
+        regularizers.spectral_regularization(optax.sgd(1.0), graph, 1.0, output_layers=False),
+        regularizers.parseval_regularization(optax.sgd(1.0), graph, 1.0, scale=1.0),
+    ):
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = change.update(nothing, change.init(params), params)
+        np.testing.assert_allclose(updates["k"], 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("output_layers", [False, True])
 @pytest.mark.parametrize("name", ["parseval", "projection", "clipping", "spectral", "isometry"])
 def test_members_of_a_mapped_network_are_regularized_by_themselves(name, output_layers):
     def member(params, states):
         return jax.nn.relu(states @ params["w"]) @ params["out"]
 
-    def made(graph):
-        options = {"output_layers": output_layers}
-        if name == "parseval":
-            return regularizers.parseval_regularization(optax.sgd(RATE), graph, 0.1, **options)
-        if name == "projection":
-            return regularizers.norm_projection(optax.sgd(RATE), graph, **options)
-        if name == "spectral":
-            return regularizers.spectral_regularization(optax.sgd(RATE), graph, 0.1, **options)
-        if name == "isometry":
-            return regularizers.isometry_decay(optax.sgd(RATE), graph, 0.1, **options)
-        return regularizers.weight_clipping(optax.sgd(RATE), graph, 0.5, bound="initial", **options)
-
     stacked, slope = (
         draw({"w": (2, 3, 4), "out": (2, 4, 3)}, 2),
         draw({"w": (2, 3, 4), "out": (2, 4, 3)}, 3),
     )
     states = jax.random.normal(jax.random.key(0), (6, 3))
+    made = functools.partial(regularized, name, output_layers=output_layers)
     whole = made(dormant.trace(jax.vmap(member, (0, None)), stacked, states))
     found, _ = whole.update(slope, whole.init(stacked), stacked)
     one = jax.tree.map(lambda leaf: leaf[0], stacked)

@@ -391,3 +391,50 @@ def test_inputs_without_a_row_are_refused():
     graph = dormant.trace(apply, params, VECTOR, jnp.ones(0))
     with pytest.raises(ValueError, match="^`inputs` must have at least one row"):
         graph.activations(params, jnp.ones((0, 7)))
+
+
+def test_slices_of_one_product_are_followed_one_by_one():
+    def function(x):
+        query, key, value = jnp.unstack(Dense(12, name="all")(x).reshape(-1, 3, 4), axis=1)
+        return Dense(2)(relu(query) * key + value)
+
+    stacked = jax.random.normal(jax.random.key(3), (2, 7, 7))
+
+    def apply(params, x):
+        for kernel in jnp.unstack(params["kernels"]):
+            x = relu(x @ kernel)
+        return x @ params["out"]
+
+    graph = check_flax(function, VECTOR)
+    assert graph["all"].neurons == 12
+    graph = dormant.trace(apply, {"kernels": stacked, "out": jnp.ones((7, 2))}, VECTOR)
+    assert [layer.neurons for layer in graph.layers] == [7, 7]
+
+
+def test_complex_numbers_and_functions_with_a_rule_of_their_own_for_vmap():
+    doubled = jax.custom_batching.custom_vmap(lambda x: 2 * x)
+    doubled.def_vmap(lambda size, mapped, x: (2 * x, True))
+
+    def function(x):
+        hidden = doubled(relu(Dense(6, name="hidden")(x)))
+        return Dense(2)(jnp.real(hidden * (1 + 2j)))
+
+    graph = check_flax(function, VECTOR)
+    assert graph["hidden"].recyclable
+
+
+def test_learned_queries_are_named_among_what_may_be_left_out():
+    class Pooled(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            latents = self.param("latents", nn.initializers.normal(), (2, 8))
+            tokens = relu(Dense(8)(x))
+            queries = jnp.broadcast_to(latents, (x.shape[0], 2, 8))
+            read = nn.MultiHeadDotProductAttention(num_heads=2, name="attention")(queries, tokens)
+            return Dense(3)(flat(read))
+
+    x = jax.random.normal(jax.random.key(0), (4, 5, 3))
+    params = Pooled().init(jax.random.key(1), x)
+    with pytest.raises(dormant.TraceError, match="'params/latents'"):
+        dormant.trace(Pooled().apply, params, x)
+    assert len(dormant.trace(Pooled().apply, params, x, leave_out=["latents"]).layers) > 1
