@@ -30,6 +30,12 @@ POOLS = frozenset(
 SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".split())
 
+
+def written_by(name: str, inputs: Sequence[Any]) -> Any:
+    """Of the inputs of one of `SCATTERS` what it writes into the first."""
+    return inputs[1] if name == "dynamic_update_slice" else inputs[2]
+
+
 # Inlining these does not change a value; one of their parameters holds the body.
 _CALLS = frozenset(
     "jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "

@@ -2,14 +2,16 @@
 
 """Rules of primitives that act on single elements, move them, or choose among them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from dormant.primitives import written_by
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Elementwise, EntryMap
-from dormant.tracing.jaxpr import Operation, apply_operation
+from dormant.tracing.jaxpr import Operation, apply_operation, known_values
 from dormant.tracing.labels import MIXED, NONE, Label
 from dormant.tracing.propagation_state import PropagationState
 
@@ -203,6 +205,72 @@ def follow_choice_by_data(state: PropagationState, operation: Operation) -> bool
         state.leaves_of.pop(target, None)
         state.chosen[target] = tuple(dict.fromkeys(leaves))
     return True
+
+
+def follow_written(state: PropagationState, operation: Operation) -> bool:
+    """Follows layers that are written or added into a value, as the messages of a graph network and
+    what a memory takes up. False for what cannot be followed.
+
+    Where the places are data, neurons must lie along axes that are written whole.
+    """
+    name, (into, *others), (output,) = operation.name, operation.inputs, operation.outputs
+    written = written_by(name, operation.inputs)
+    indices = [value for value in others if value != written]
+    held = [state.layers_of.get(value, {}) for value in (into, written)]
+    has_parameters = any(state.leaves_of.get(value) for value in operation.inputs)
+    if name == "scatter-mul" or has_parameters or any(map(state.holds_any, indices)):
+        return False
+    shapes = state.program.shapes
+    is_known = state.known.issuperset(indices) and name != "scatter-add"
+    places = {} if is_known else whole_axes(operation, shapes[into], shapes[written])
+    found = {}
+    for layer, label in held[1].items():
+        before = held[0].get(layer)
+        if is_known:
+            index = _written_at(state, operation, before, label)
+        else:
+            axes, small = lb.along_varying_axes(label.index)
+            if not set(axes) <= places.keys():
+                return False
+            index = lb.spread(small, [places[axis] for axis in axes], shapes[output])
+            index = index if before is None else lb.merge([before.index, index])
+        mixing = (before and before.mixing) or label.mixing
+        if mixing is None and (lb.trim(index) == MIXED).any():
+            mixing = f"mixed by {name}"
+        found[layer] = state.one(label._replace(index=lb.compact(index), mixing=mixing))
+    state.layers_of[output] = held[0] | found
+    return True
+
+
+def _written_at(
+    state: PropagationState, operation: Operation, before: Label | None, label: Label
+) -> np.ndarray:
+    """What a value holds after a write to known places, by the primitive itself."""
+    written = written_by(operation.name, operation.inputs)
+    operands = []
+    for place, value in enumerate(operation.inputs):
+        if value == written and place:
+            operands.append(np.ascontiguousarray(label.index))
+        elif place:
+            operands += known_values(state.program, [value])
+        else:
+            nothing = np.full(state.program.shapes[value], NONE, np.int32)
+            operands.append(nothing if before is None else np.ascontiguousarray(before.index))
+    with jax.ensure_compile_time_eval():
+        (moved,) = apply_operation(operation, operands)
+    return np.asarray(moved)
+
+
+def whole_axes(operation: Operation, into: Sequence[int], written: Sequence[int]) -> dict[int, int]:
+    """{axis of what is written: that of the value it is written into}, of those that are whole."""
+    axes: Sequence[int] = range(len(into))
+    windows = axes
+    if operation.name != "dynamic_update_slice":
+        numbers = operation.params["dimension_numbers"]
+        left_out = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+        axes, windows = [axis for axis in axes if axis not in left_out], numbers.update_window_dims
+    pairs = zip(windows, axes, strict=True)
+    return {own: axis for own, axis in pairs if written[own] == into[axis]}
 
 
 def follow_evaluated_move(

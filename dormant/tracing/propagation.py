@@ -17,6 +17,7 @@ from dormant.tracing.element_rules import (
     follow_evaluated_move,
     follow_move,
     follow_ranking,
+    follow_written,
 )
 from dormant.tracing.jaxpr import Operation, Program, known_values
 from dormant.tracing.loop_rules import LOOP_RULES
@@ -99,6 +100,8 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         follow_move(state, operation)
     elif name in SCATTERS and not any(map(state.holds_any, inputs[1:])):
         state.copy(inputs[0], outputs[0])  # what is written over still counts as the neuron's
+    elif name in SCATTERS and follow_written(state, operation):
+        pass
     elif name == "split":
         state.relabel(operation, lambda label, k: lb.split(operation.params, label)[k])
     elif name == "unstack":

@@ -4,10 +4,11 @@
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from dormant.primitives import SCATTERS, written_by
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
@@ -41,6 +42,24 @@ def silenced_values(
         found = (lb.trim(np.broadcast_to(index, shape)) != NONE for index in indices)
         return functools.reduce(np.logical_or, found)  # trimmed to shapes that broadcast
 
+    def held(value: int, uses: Collection[int]) -> np.ndarray:
+        """bool, of the value's shape: which elements hold one of the uses."""
+        shape, found = program.shapes[value], connections.layers_of[value]
+        each = (lb.trim(found[use].index) != NONE for use in uses if use in found)
+        return np.broadcast_to(functools.reduce(np.logical_or, each), shape)
+
+    def is_written_as_it_is(written: int, output: int, uses: Collection[int]) -> bool:
+        """Whether what is written is the only thing in the places that hold these uses then."""
+        return bool(held(written, uses).sum() == held(output, uses).sum())
+
+    def is_written_beside(written: int, output: int) -> bool:
+        """Whether layers are written whose places are known, and none of them holds this one."""
+        others = connections.layers_of.get(written, {})
+        if not others or not held(written, others).all():
+            return False
+        is_known = is_written_as_it_is(written, output, others)
+        return is_known and not (held(output, others) & held(output, activations)).any()
+
     def holds_one(value: int) -> bool:
         """Whether the uses of the layer put the same neuron on every element that they share."""
         held = connections.layers_of[value]
@@ -68,7 +87,17 @@ def silenced_values(
     def keeps(operation: Operation, output: int) -> bool:
         if leaves_zero(operation):
             return zero.issuperset(holding.intersection(operation.inputs))
-        zeros, bounds = connections.zeros, connections.bounds
+        zeros, bounds, into = connections.zeros, connections.bounds, operation.inputs[0]
+        if operation.name in SCATTERS:
+            written = written_by(operation.name, operation.inputs)
+            if written in holding:
+                # Added to what is there, or somewhere in it: then that has to be zero as well.
+                is_set = operation.name != "scatter-add"
+                is_alone = is_set and is_written_as_it_is(written, output, activations)
+                own = into in zero and covers(into, output)
+                return written in zero and (is_alone or into in zeros or own)
+            if is_written_beside(written, output):
+                return vanishes(into, output)
         return keeps_zero(operation, lambda value: vanishes(value, output), zeros, bounds)
 
     for operation in program.operations:

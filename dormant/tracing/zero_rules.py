@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
-from dormant.primitives import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
+from dormant.primitives import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS, written_by
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
@@ -57,8 +57,7 @@ def keeps_zero(
         return low <= least and largest <= high and value in bounds
 
     if name in SCATTERS:
-        written = inputs[1] if name == "dynamic_update_slice" else inputs[2]
-        kept = name == "scatter-mul" or written in zeros
+        kept = name == "scatter-mul" or written_by(name, inputs) in zeros
         return kept and vanishes(inputs[0])
     if name in ("mul", "and"):
         return any(map(vanishes, inputs))
