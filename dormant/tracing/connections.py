@@ -75,6 +75,7 @@ class Connections(NamedTuple):
     deciding: frozenset[int]  # layers that the condition of a `while` reads
     zeros: frozenset[int]  # values that are zero whatever goes in
     bounds: dict[int, tuple[float, float]]  # of constants: the least and the largest element
+    by_constants: frozenset[int]  # parameter arrays that constants are multiplied by
 
     def holds(self, value: int, layer: int) -> bool:
         """Whether a value holds neurons of a layer."""

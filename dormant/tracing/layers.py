@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.graph import Entries, IndexMap, Layer
+from dormant.graph import Entries, IndexMap, Layer, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, EntryMap, TraceError
 from dormant.tracing.cuts import Cuts
@@ -47,6 +47,7 @@ class Analysis(NamedTuple):
     output_layers: tuple[str, ...]
     output_incoming: tuple[tuple[Entries, ...], ...]
     in_no_layer: tuple[str, ...]  # paths of the matrices that none of them holds
+    by_constants: tuple[str, ...]  # of these, paths of those that constants are multiplied by
     sites: dict[str, SitesOfParts]  # the values that the layer is measured at
     products: dict[str, SitesOfParts]  # what its linear map returns
 
@@ -60,6 +61,14 @@ def build_layers(
     """The hidden layers of a program whose parameter leaves have the given paths, and which can be
     recycled without changing the outputs `kept`. Raises TraceError if there is none."""
     return _Builder(Structure(program, connections, paths), kept).build()
+
+
+def of_constants(paths: Sequence[str]) -> str:
+    """What is to be said of parameters that multiply constants alone."""
+    return (
+        f"{some_names(paths)} multiply constants alone: make what they are of, such as a key, a"
+        " time or observations that the function closes over, an input"
+    )
 
 
 class _Builder:
@@ -95,20 +104,27 @@ class _Builder:
             raise TraceError(
                 "the network must have a hidden layer, that is a linear map by a parameter which "
                 f"another one reads; output layers found: {', '.join(output_layers) or 'none'}"
+                + (f"; {of_constants(by)}" if (by := self._multiplied_by_constants()) else "")
             )
         output_incoming = tuple(
             self._entries(self._incoming(number), np.arange(structure.maps[number].neurons))
             for number in output_numbers
         )
+        in_no_layer = self._in_no_layer(layers, output_incoming)
         return Analysis(
             structure.program,
             tuple(layers),
             output_layers,
             output_incoming,
-            self._in_no_layer(layers, output_incoming),
+            in_no_layer,
+            tuple(path for path in self._multiplied_by_constants() if path in in_no_layer),
             sites,
             products,
         )
+
+    def _multiplied_by_constants(self) -> tuple[str, ...]:
+        paths = self.structure.paths
+        return tuple(paths[leaf] for leaf in sorted(self.structure.connections.by_constants))
 
     def _in_no_layer(
         self, layers: Sequence[Layer], output_incoming: Sequence[Sequence[Entries]]

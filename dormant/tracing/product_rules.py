@@ -91,6 +91,8 @@ def _follow_plain_product(
 ) -> None:
     """A product without a parameter: attention, a fixed projection, or a second input."""
     (output,) = operation.outputs
+    if state.known.intersection(operation.inputs):
+        state.by_constants.update(state.sources(operation.inputs, state.leaves_of))
     if isinstance(product, DotGeneral):
         for side, value in enumerate(operation.inputs):
             other = operation.inputs[1 - side]

@@ -47,6 +47,7 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         frozenset(state.deciding),
         state.zeros,
         state.bounds,
+        frozenset(state.by_constants),
     )
 
 

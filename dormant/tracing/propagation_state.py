@@ -56,6 +56,7 @@ class PropagationState:
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
         self.other_uses: dict[int, list[OtherUse]] = {}
+        self.by_constants: set[int] = set()  # parameter arrays that constants are multiplied by
         self.deciding: set[int] = set()
         self.from_parameters: dict[int, str] = {}  # data that a primitive made of a parameter
         self.chosen: dict[int, tuple[int, ...]] = {}  # data that was chosen from parameter arrays

@@ -19,7 +19,7 @@ from dormant.tracing.connections import TraceError
 from dormant.tracing.ensembles import stacked_arrays
 from dormant.tracing.jaxpr import Abstract, abstract_arguments
 from dormant.tracing.joined import join_kernels
-from dormant.tracing.layers import Analysis, SitesOfParts, build_layers
+from dormant.tracing.layers import Analysis, SitesOfParts, build_layers, of_constants
 from dormant.tracing.loops import axis_sizes, open_program
 from dormant.tracing.outputs import Observed, kept_outputs
 from dormant.tracing.propagation import propagate
@@ -68,6 +68,9 @@ def trace(
         `leave_out` names no layer; if nothing is left to measure; if `apply` is not hashable; if
         `outputs` fails or chooses nothing.
       ValueError: if `apply` cannot be called.
+
+    Warns:
+      UserWarning: kernels that multiply nothing but constants make no layer.
     """
     check_function("apply", apply, "(params, *inputs)")
     try:
@@ -79,6 +82,8 @@ def trace(
     observed = Observed(apply, outputs)
     measure = _TracedMeasure(observed, as_names("leave_out", leave_out))
     _, analysis = _analyse(observed, params, inputs, measure.leave_out)
+    if analysis.by_constants:
+        warnings.warn(f"in no layer: {of_constants(analysis.by_constants)}", stacklevel=2)
     parameters = ParameterTree.of(params)
     return NeuronGraph(
         analysis.layers,

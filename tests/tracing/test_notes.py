@@ -140,3 +140,32 @@ def test_redo_warns_of_a_layer_that_it_recycles_and_of_no_other():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(graph.select(["Dense_2"]))
+
+
+class Quantiles(nn.Module):
+    """A state, and quantiles that are embedded beside it, as in IQN."""
+
+    @nn.compact
+    def __call__(self, x, key):
+        drawn = jax.random.uniform(key, (len(x), 3))
+        embedded = nn.relu(nn.Dense(6, name="quantile")(jnp.cos(drawn)))
+        return nn.Dense(2)(nn.relu(nn.Dense(6, name="state")(x)) * embedded)
+
+
+def test_a_layer_of_what_a_function_closes_over_is_said_to_be_none():
+    params = Quantiles().init(KEY, X, KEY)
+
+    def closed(params, x):
+        return Quantiles().apply(params, x, KEY)
+
+    with pytest.warns(UserWarning, match="params/quantile/kernel multiply constants alone"):
+        assert dormant.trace(closed, params, X).names == ("state",)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert set(dormant.trace(Quantiles().apply, params, X, KEY).names) == {"state", "quantile"}
+
+    def all_closed(params):
+        return closed(params, X)
+
+    with pytest.raises(dormant.TraceError, match="must have a hidden layer.*closes over, an input"):
+        dormant.trace(all_closed, params)
