@@ -2,8 +2,8 @@
 
 """The claims that docs/evidence.md tests, and their verdicts, as tables.
 
-`python -m dormant.report.claims results` prints the tables of that page, and with `--short` the
-one of the README."""
+`python -m dormant.report.claims results` prints the table of that page, and with `--short` the one
+of the README."""
 
 import sys
 from collections.abc import Sequence
@@ -146,7 +146,7 @@ def _where(one: Judged) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the tables as Markdown. Returns the exit code: 0; 2 after one line on stderr."""
+    """Prints the table as Markdown. Returns the exit code: 0; 2 after one line on stderr."""
     parser = CommandParser("dormant.report.claims", main.__doc__)
     parser.add_argument(
         "folder", type=Path, nargs="?", default=Path("results"), help="of committed results"
@@ -158,8 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dormant.report.claims: {text}", file=sys.stderr)
         return 2
     claims = judged(known.folder)
-    for table in (short(claims),) if known.short else tables(claims):
-        print(markdown(table))
+    print(markdown(short(claims) if known.short else tables(claims)[0]))
     return 0
 
 

@@ -67,8 +67,7 @@ def test_the_page_has_every_claim_and_what_the_results_say_of_it():
     for claim in CLAIMS:
         assert f"| {claim.name.partition(',')[0]} |" in text
     shown = text.partition("<!-- python -m dormant.report.claims results -->\n\n")[2]
-    expected = "\n".join(markdown(table) for table in tables(judged(ROOT / "results")))
-    assert shown.split() == expected.split()
+    assert shown.split() == markdown(tables(judged(ROOT / "results"))[0]).split()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 # Copyright 2026 The dormant Authors. SPDX-License-Identifier: Apache-2.0
 
 """`python -m dormant.report.pages` in the repository writes the pages of docs/ that are made of
-committed results: docs/paper/, docs/measures.md, docs/which-intervention.md, docs/benchmarks.md."""
+committed results: docs/paper/, docs/measures.md, docs/which-intervention.md, docs/benchmarks.md,
+docs/evidence-tables.md."""
 
 from pathlib import Path
 
-from dormant.report.pages import benchmarks, interventions, measures, paper
+from dormant.report.pages import benchmarks, evidence_tables, interventions, measures, paper
 
 
 def pages(root: Path) -> dict[str, str]:
@@ -15,6 +16,7 @@ def pages(root: Path) -> dict[str, str]:
         "docs/measures.md": measures.page(root),
         "docs/which-intervention.md": interventions.page(root),
         "docs/benchmarks.md": benchmarks.page(root),
+        "docs/evidence-tables.md": evidence_tables.page(root),
     }
 
 
