@@ -362,6 +362,12 @@ def stacking_axes(graph: NeuronGraph, path: str) -> tuple[int, ...]:
     return dict(graph.stacked).get(path, ())
 
 
+def share_of_groups(groups: int, own: np.ndarray, every: np.ndarray) -> int:
+    """How many of a kernel's groups its own positions (bool) make up, out of every one's."""
+    share, whole = int(own.sum()), max(1, int(every.sum()))
+    return max(1, -(-groups * share // whole))
+
+
 def by_member(graph: NeuronGraph, entries: Entries) -> tuple[Entries, ...]:
     """The entries of each member or block that the array holds, whose neurons are numbered from 0.
 
@@ -378,7 +384,8 @@ def by_member(graph: NeuronGraph, entries: Entries) -> tuple[Entries, ...]:
         if is_here.any():
             numbers = np.searchsorted(np.unique(index[is_here]), index)
             own = IndexMap.of(np.where(is_here, numbers, -1))
-            found.append(dataclasses.replace(entries, index=own))
+            groups = share_of_groups(entries.groups, is_here, index >= 0)
+            found.append(dataclasses.replace(entries, index=own, groups=groups))
     return tuple(found)
 
 

@@ -117,7 +117,7 @@ def _matrix_axes(graph: NeuronGraph, entries: Entries) -> _Axes:
     outputs = tuple(axis for axis in entries.axes if axis not in stacked)
     every = range(len(shapes[entries.path]))
     others = tuple(axis for axis in every if axis not in (*outputs, *stacked))
-    if entries.groups > 1:
+    if entries.groups > 1 and len(outputs) == 1:
         inputs = tuple(axis for axis in others if axis not in entries.window)
         return _Axes(inputs, outputs, stacked, entries.window, entries.groups)
     read = [

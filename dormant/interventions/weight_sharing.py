@@ -45,7 +45,8 @@ def weight_sharing(
     others where it is positively homogeneous, as relu is, and no normalization lies before it.
     Where several kernels feed a layer, or an array that is no summand, as a scale or the slope of a
     PReLU, `a` is 1: factors would multiply up. Selected neurons for which there is no donor are
-    recycled.
+    recycled, and so are all where a grouped convolution is or reads the layer: its neurons read, or
+    are read by, others.
 
     As in the released code (github.com/xmu-rl-3dv/ReBorn), except that moments are reset, and that
     donors are dealt out in turn, not drawn one by one. A constant that the network multiplies
@@ -87,6 +88,11 @@ def weight_sharing(
         for entries in (*graph[name].incoming, *graph[name].outgoing)
     }
     scaled = {name for name in layers if _is_linear_in_what_feeds_it(graph[name])}
+    grouped = {
+        name
+        for name in layers
+        if any(each.groups > 1 for each in (*graph[name].incoming, *graph[name].outgoing))
+    }
     wiring: dict[str, Any] = {"flatten_layout": "channels_last", "also": ()}
 
     def act(params, opt_state, masks, key, state, scores):
@@ -98,6 +104,7 @@ def weight_sharing(
             own = [(entries, old[entries.path]) for entries in (*layer.incoming, *layer.outgoing)]
             # A weight that is not finite is not handed on.
             donors = (scores[name] >= threshold) & ~masks[name] & have_finite(own, layer.neurons)
+            donors &= name not in grouped
             own_scales = scales if name in scaled else (1.0, 1.0)
             groups[name] = _drawn_groups(own_key, masks[name], donors, receivers, own_scales)
         left = {name: masks[name] & ~groups[name].receives for name in layers}

@@ -53,13 +53,13 @@ def _columns(kernel: jax.Array, entries: Entries) -> jax.Array | None:
     index = entries.index.array.reshape(-1)
     positions = kernel.transpose(*others, *entries.axes).reshape(-1, index.size)
     neurons = int(index.max()) + 1
-    if np.array_equal(index, np.arange(neurons)):
-        if entries.groups == 1:
-            return positions
+    if entries.groups > 1 and np.array_equal(index[index >= 0], np.arange(neurons)):
         # A grouped convolution: the rows of all groups, each zero in the columns of the others.
         group = np.arange(neurons) // (neurons // entries.groups)
         own = np.arange(entries.groups)[:, None, None] == group
-        return (positions * own).reshape(-1, neurons)
+        return (positions[:, index >= 0] * own).reshape(-1, neurons)
+    if np.array_equal(index, np.arange(neurons)):
+        return positions
     places = [np.flatnonzero(index == neuron) for neuron in range(neurons)]
     if len({len(each) for each in places}) > 1:
         return None

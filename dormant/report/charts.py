@@ -239,7 +239,8 @@ def _last_of_each_gradient_step(series: Series) -> Series:
     """Without iterations after which others have as many gradient steps, as before the first."""
     if series.gradient_steps is None:
         return series
-    last = np.diff(series.gradient_steps, append=np.inf) > 0
+    known = np.flatnonzero(np.isfinite(series.gradient_steps))
+    last = known[np.diff(series.gradient_steps[known], append=np.inf) > 0]
     agent, gradient, values = series.agent_steps, series.gradient_steps, series.values
     return Series(agent[last], gradient[last], values[last])
 

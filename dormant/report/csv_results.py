@@ -222,9 +222,13 @@ def _with_numbered_runs(sheet: Sheet, columns: Columns, number: int) -> tuple[Sh
     if at is None or any(_is_number_or_nothing(fields[at]) for _, fields in sheet.lines):
         return sheet, []
     runs = {fields[at]: labels_of_run(fields[at]) for _, fields in sheet.lines}
-    names: dict[tuple[tuple[str, str], ...], str] = {}
-    for run, of in runs.items():
-        if of and (other := names.setdefault(tuple(sorted(of.items())), run)) != run:
+    labelled = [columns.named.get(entry, entry) for entry in ("method", "setting", "value", "game")]
+    places = [plain.index(plain_name(each)) for each in labelled if plain_name(each) in plain]
+    names: dict[tuple, str] = {}
+    for _, fields in sheet.lines:
+        run = fields[at]
+        key = (*sorted(runs[run].items()), *(fields[place] for place in places))
+        if runs[run] and (other := names.setdefault(key, run)) != run:
             raise _same_run(sheet, other, run)
     told = set.intersection(*map(set, runs.values())) if runs else set()
     added = sorted(told - {"seed", *columns.named, *plain})

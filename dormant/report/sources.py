@@ -397,8 +397,8 @@ def _csv_files(root: Path, columns: Columns) -> Source:
     warnings = [warning for _, source in read for warning in source.warnings]
     if len(monitors := [path.name for path, _ in read if _MONITOR.fullmatch(path.name)]) > 1:
         warnings.append(
-            f"{', '.join(monitors)} are the environments of one run, as SB3 writes them, and count"
-            f" as {len(monitors)} runs here; intervals are of runs"
+            f"{', '.join(monitors)} may be the environments of one run, as SB3 writes them, and"
+            f" count as {len(monitors)} runs here; intervals are of runs"
         )
     absent = [
         reading._replace(result=reading.result and at_tau(reading.result, source.tau, tau))

@@ -10,7 +10,6 @@ from dormant.primitives import ELEMENTWISE, LINEAR, REDUCTIONS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
-from dormant.tracing.labels import NONE
 from dormant.tracing.loops import CARRY
 from dormant.tracing.silence import silenced_values
 
@@ -219,11 +218,9 @@ def _has_company(connections: Connections, layer: int, value: int) -> bool:
     """Whether elements of a value that hold the layer hold others too, as where these are added;
     not where they lie beside each other."""
     held = connections.layers_of[value]
-    own = lb.trim(held[layer].index) != NONE
+    own = lb.in_place(held[layer])
     return any(
-        bool((own & (lb.trim(label.index) != NONE)).any())
-        for other, label in held.items()
-        if other != layer
+        bool((own & lb.in_place(label)).any()) for other, label in held.items() if other != layer
     )
 
 

@@ -76,6 +76,7 @@ class Connections(NamedTuple):
     zeros: frozenset[int]  # values that are zero whatever goes in
     bounds: dict[int, tuple[float, float]]  # of constants: the least and the largest element
     by_constants: frozenset[int]  # parameter arrays that constants are multiplied by
+    known: frozenset[int]  # values that depend on constants alone
 
     def holds(self, value: int, layer: int) -> bool:
         """Whether a value holds neurons of a layer."""

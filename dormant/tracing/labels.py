@@ -86,6 +86,12 @@ def trim(index: np.ndarray) -> np.ndarray:
     return index[tuple(slice(None) if stride else slice(0, 1) for stride in index.strides)]
 
 
+def in_place(label: Label) -> np.ndarray:
+    """bool, trimmed: which elements hold the source itself, and not only a statistic over it."""
+    small = trim(label.index)
+    return small >= 0 if label.mixing == OVER_A_STATISTIC else small != NONE
+
+
 def renumber(index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """The array with the number of every neuron replaced by that in `numbers`, (H,)."""
     small = trim(index)

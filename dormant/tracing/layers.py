@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormant.graph import Entries, IndexMap, Layer, some_names
+from dormant.graph import Entries, IndexMap, Layer, share_of_groups, some_names
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections, EntryMap, TraceError
 from dormant.tracing.cuts import Cuts
@@ -219,10 +219,10 @@ class _Builder:
             if (index >= 0).any():
                 path = self.structure.paths[entries.leaf]
                 index_map = IndexMap.of(index)
+                # `vmap` makes one grouped convolution of those of all members.
+                groups = share_of_groups(entries.groups, index >= 0, entries.index >= 0)
                 found.append(
-                    Entries(
-                        path, entries.axes, index_map, role, entries.window, adds, entries.groups
-                    )
+                    Entries(path, entries.axes, index_map, role, entries.window, adds, groups)
                 )
         return tuple(dict.fromkeys(found))
 

@@ -146,7 +146,8 @@ class Places:
                     goes_on[entering] = goes_on.get(entering, nothing) | ahead[value]
                     if not ahead[value].any():
                         mixed.add(entering)
-        for value, held in ahead.items():
+        # The last first: squares of a norm end on the way to its variance.
+        for value, held in reversed(ahead.items()):
             neurons = held & left & ~goes_on.get(value, nothing)
             if neurons.any() and (way is None or value in mixed):
                 left &= ~neurons
@@ -170,9 +171,9 @@ class Places:
         """Whether elements of a value also hold another use of the same layer, as those of a
         siamese distance do."""
         structure = self.structure
-        own = lb.trim(structure.labels_of[value][use].index) != NONE
+        own = lb.in_place(structure.labels_of[value][use])
         return any(
-            bool((own & (lb.trim(label.index) != NONE)).any())
+            bool((own & lb.in_place(label)).any())
             for other, label in structure.labels_of[value].items()
             if other != use and structure.layer_of[other] == structure.layer_of[use]
         )

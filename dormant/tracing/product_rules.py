@@ -92,7 +92,7 @@ def _follow_plain_product(
     """A product without a parameter: attention, a fixed projection, or a second input."""
     (output,) = operation.outputs
     if state.known.intersection(operation.inputs):
-        state.by_constants.update(state.sources(operation.inputs, state.leaves_of))
+        state.of_constants[output] = frozenset(state.sources(operation.inputs, state.leaves_of))
     if isinstance(product, DotGeneral):
         for side, value in enumerate(operation.inputs):
             other = operation.inputs[1 - side]
@@ -233,8 +233,9 @@ def entries_that_read(
 ) -> tuple[tuple[EntryMap, ...], bool]:
     """The entries of a kernel that read a label, and whether one reads several neurons."""
     rows, shared = product.rows(label)
-    leaves = state.kernel_leaves(kernel)
-    return tuple(_kernel_entries(state, kernel, leaf, rows) for leaf in leaves), shared
+    groups = product.groups if isinstance(product, Convolution) else 1
+    entries = (_kernel_entries(state, kernel, leaf, rows) for leaf in state.kernel_leaves(kernel))
+    return tuple(each._replace(groups=groups) for each in entries), shared
 
 
 def add_read(

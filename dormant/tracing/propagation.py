@@ -6,7 +6,7 @@ The result are its connections: linear maps by a parameter (each makes a layer),
 reads, and which parameters act on single neurons (biases, scales).
 """
 
-from dormant.primitives import ELEMENTWISE, POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
+from dormant.primitives import ELEMENTWISE, LINEAR, POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.element_rules import (
@@ -48,6 +48,7 @@ def propagate(program: Program, names: tuple[str, ...], left_out: frozenset[int]
         state.zeros,
         state.bounds,
         frozenset(state.by_constants),
+        frozenset(state.known),
     )
 
 
@@ -68,6 +69,19 @@ def _follow_all(state: PropagationState) -> None:
             found[summed[value]] = found[summed[value]]._replace(statistic=False)
 
 
+def _follow_constants(state: PropagationState, operation: Operation) -> None:
+    """Notes what looks like a layer of constants: their product, then a non-linearity. A positional
+    table, which is only added, does not."""
+    inputs, name = operation.inputs, operation.name
+    leaves = frozenset().union(*(state.of_constants.get(value, ()) for value in inputs))
+    if not leaves or any(map(state.layers_of.get, inputs)):
+        return
+    if name in ELEMENTWISE and name not in LINEAR:
+        state.by_constants.update(leaves)
+    elif name not in PRODUCTS:
+        state.of_constants.update(dict.fromkeys(operation.outputs, leaves))
+
+
 def _follow(state: PropagationState, operation: Operation) -> None:
     inputs, outputs, name = operation.inputs, operation.outputs, operation.name
     if name in LOOP_RULES:
@@ -78,6 +92,7 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         return
     if state.data.intersection(inputs):
         state.data.update(outputs)
+    _follow_constants(state, operation)
     origin = next((state.from_parameters[v] for v in inputs if v in state.from_parameters), None)
     if origin is not None:
         state.from_parameters.update(dict.fromkeys(outputs, origin))
@@ -99,6 +114,8 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         follow_elementwise(state, operation)
     elif name in lb.MOVES:
         follow_move(state, operation)
+    elif name in SCATTERS and operation.params.get("update_jaxpr") and name == "scatter":
+        state.lose(operation)  # by any function
     elif name in SCATTERS and not any(map(state.holds_any, inputs[1:])):
         state.copy(inputs[0], outputs[0])  # what is written over still counts as the neuron's
     elif name in SCATTERS and follow_written(state, operation):

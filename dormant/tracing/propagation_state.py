@@ -56,7 +56,10 @@ class PropagationState:
         self.reads: list[Read] = []
         self.elementwise: list[Elementwise] = []
         self.other_uses: dict[int, list[OtherUse]] = {}
-        self.by_constants: set[int] = set()  # parameter arrays that constants are multiplied by
+        # What is made of constants multiplied by parameter arrays, and of which; then the arrays of
+        # what goes through a non-linearity, as that of a layer would.
+        self.of_constants: dict[int, frozenset[int]] = {}
+        self.by_constants: set[int] = set()
         self.deciding: set[int] = set()
         self.from_parameters: dict[int, str] = {}  # data that a primitive made of a parameter
         self.chosen: dict[int, tuple[int, ...]] = {}  # data that was chosen from parameter arrays

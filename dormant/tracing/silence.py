@@ -48,6 +48,12 @@ def silenced_values(
         each = (lb.trim(found[use].index) != NONE for use in uses if use in found)
         return np.broadcast_to(functools.reduce(np.logical_or, each), shape)
 
+    def sets(operation: Operation) -> bool:
+        """Whether a write certainly happens where it is followed to; one out of bounds does not."""
+        _, *others = operation.inputs
+        known = connections.known.issuperset(others[:1]) and operation.name == "scatter"
+        return known or operation.name == "dynamic_update_slice"
+
     def is_written_as_it_is(written: int, output: int, uses: Collection[int]) -> bool:
         """Whether what is written is the only thing in the places that hold these uses then."""
         return bool(held(written, uses).sum() == held(output, uses).sum())
@@ -92,11 +98,10 @@ def silenced_values(
             written = written_by(operation.name, operation.inputs)
             if written in holding:
                 # Added to what is there, or somewhere in it: then that has to be zero as well.
-                is_set = operation.name != "scatter-add"
-                is_alone = is_set and is_written_as_it_is(written, output, activations)
+                is_alone = sets(operation) and is_written_as_it_is(written, output, activations)
                 own = into in zero and covers(into, output)
                 return written in zero and (is_alone or into in zeros or own)
-            if is_written_beside(written, output):
+            if sets(operation) and is_written_beside(written, output):
                 return vanishes(into, output)
         return keeps_zero(operation, lambda value: vanishes(value, output), zeros, bounds)
 

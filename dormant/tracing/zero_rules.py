@@ -56,6 +56,8 @@ def keeps_zero(
         least, largest = bounds.get(value, (-np.inf, np.inf))
         return low <= least and largest <= high and value in bounds
 
+    if name == "scatter" and operation.params["update_jaxpr"]:  # by any function
+        return False
     if name in SCATTERS:
         kept = name == "scatter-mul" or written_by(name, inputs) in zeros
         return kept and vanishes(inputs[0])

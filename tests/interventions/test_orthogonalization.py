@@ -303,3 +303,32 @@ def test_each_group_of_a_convolution_has_a_matrix_at_each_position(groups):
         for own, kernel in zip(*pairs, strict=True):
             wanted = polar(kernel.astype(np.float64)) / 9
             np.testing.assert_allclose(own, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_depthwise_kernel_that_keeps_its_channels_on_an_axis_of_their_own():
+    params = drawn(a=(3, 3, 2, 4), k=(3, 3, 4, 2), w=(8, 2))
+
+    def apply(params, images):
+        hidden = jax.nn.relu(convolve(images, params["a"]))
+        hidden = jax.nn.relu(convolve(hidden, params["k"].reshape(3, 3, 1, 8), 4))
+        return hidden.mean((1, 2)) @ params["w"]
+
+    found = np.asarray(orthogonalized(apply, params, jnp.ones((2, 5, 5, 2)))["k"])
+    for at in np.ndindex(3, 3, 4):
+        wanted = polar(params["k"][at][None].astype(np.float64)) * np.sqrt(2) / 9
+        np.testing.assert_allclose(found[at][None], wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_every_member_of_an_ensemble_of_convolutions_has_its_own_matrices():
+    params = drawn(a=(2, 3, 3, 2, 4), b=(2, 3, 3, 4, 5), w=(2, 5, 2))
+
+    def member(params, images):
+        hidden = jax.nn.relu(convolve(images, params["a"]))
+        return jax.nn.relu(convolve(hidden, params["b"])).mean((1, 2)) @ params["w"]
+
+    images = jnp.ones((2, 5, 5, 2))
+    found = orthogonalized(jax.vmap(member, (0, None)), params, images)
+    for number in range(2):
+        alone = orthogonalized(member, {key: each[number] for key, each in params.items()}, images)
+        for key in ("a", "b"):
+            np.testing.assert_allclose(found[key][number], alone[key], rtol=1e-4, atol=1e-5)

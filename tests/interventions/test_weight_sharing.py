@@ -31,6 +31,7 @@ from tests.interventions.soft_networks import (
     traced,
     trained,
 )
+from tests.small_networks import convolve
 from tests.traced_networks import quick_compilation, silence  # noqa: F401
 
 SCALES = (0.3, 0.8)
@@ -122,6 +123,25 @@ def test_factors_that_would_multiply_up_are_handed_on_as_they_are(name):
     new, _, found, _ = action.act(params, ADAM.init(params), silenced, KEY, (), high)
     assert found[layer].sum() > 0
     np.testing.assert_allclose(network(new, states), network(params, states), 2e-5, 1e-5)
+
+
+def test_nobody_gives_where_a_grouped_convolution_reads_or_is_the_layer():
+    drawn = jax.random.normal(KEY, (3, 4, 4))
+    params = {"a": drawn[0][None, None], "d": drawn[1][:3, None, None], "out": drawn[2][:, :2]}
+    params["d"] = jnp.broadcast_to(params["d"], (3, 3, 1, 4))
+    images = jax.random.normal(jax.random.key(5), (2, 5, 5, 4))
+
+    def network(p, x):
+        hidden = jax.nn.relu(convolve(x, p["a"]))
+        return jax.nn.relu(convolve(hidden, p["d"], 4)).mean((1, 2)) @ p["out"]
+
+    graph = dormant.trace(network, params, images)
+    params, silenced = silence(graph, params)
+    action = parts.weight_sharing(graph, lambda key: params, ADAM, threshold=1.0)
+    high = {name: jnp.full(4, 2.0) for name in graph.names}
+    new, _, found, _ = action.act(params, ADAM.init(params), silenced, KEY, (), high)
+    assert_same(found, silenced)
+    np.testing.assert_allclose(network(new, images), network(params, images), 2e-5, 1e-5)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])

@@ -96,6 +96,31 @@ def test_each_group_of_a_convolution_is_a_matrix_of_its_own(name, groups):
     np.testing.assert_allclose(found["k"], joined, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("name", ["parseval", "spectral", "isometry"])
+def test_members_convolutions_are_regularized_by_themselves(name, groups):
+    """`vmap` makes one grouped convolution of those of all members."""
+    shapes = {"a": (3, 3, 2, 4), "b": (3, 3, 4 // groups, 6), "w": (6, 2)}
+    stacked, slope = (
+        draw({key: (3, *shape) for key, shape in shapes.items()}, seed) for seed in (6, 7)
+    )
+    images = jax.random.normal(jax.random.key(0), (2, 5, 5, 2))
+
+    def member(params, images):
+        hidden = jax.nn.relu(convolve(images, params["a"]))
+        hidden = jax.nn.relu(convolve(hidden, params["b"], groups))
+        return hidden.mean((1, 2)) @ params["w"]
+
+    whole = regularized(
+        name, dormant.trace(jax.vmap(member, (0, None)), stacked, images), output_layers=True
+    )
+    found, _ = whole.update(slope, whole.init(stacked), stacked)
+    one = jax.tree.map(lambda leaf: leaf[0], stacked)
+    single = regularized(name, dormant.trace(member, one, images), output_layers=True)
+    expected, _ = jax.vmap(lambda s, p: single.update(s, single.init(p), p))(slope, stacked)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-5), found, expected)
+
+
 def test_a_depthwise_identity_has_a_spectral_norm_of_one():
     images = jax.random.normal(jax.random.key(0), (2, 5, 5, 4))
     kernel = jnp.zeros((3, 3, 1, 4)).at[1, 1].set(1.0)

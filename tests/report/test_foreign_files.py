@@ -152,6 +152,11 @@ def test_two_runs_of_one_seed_are_not_taken_for_one(tmp_path):
     path = write(tmp_path, *lines, header="Name,Step,ret")
     with pytest.raises(ValueError, match=f"got the same of '{names[0]}' and '{names[1]}'"):
         read_csv(path, parse_columns([*named, "seed=Name"]))
+    # What a name does not tell may stand beside it.
+    lines = [f"{name},{rate},10,1" for name, rate in zip(names, (0.1, 0.2), strict=True)]
+    path = write(tmp_path, *lines, header="Name,lr,Step,ret")
+    found = read_csv(path, parse_columns([*named, "seed=Name", "setting=lr"]))
+    assert [run.setting for run in found.runs] == ["0.1", "0.2"]
 
 
 def test_steps_of_a_reports_own_file_are_no_frames(tmp_path):
@@ -167,7 +172,7 @@ def test_points_that_are_episodes_and_environments_of_one_run_are_named(tmp_path
     for number in range(2):
         shutil.copy(DATA / "monitor.csv", tmp_path / f"{number}.monitor.csv")
     found = read_folder(tmp_path, parse_columns(["method=PPO"]))
-    assert any("0.monitor.csv, 1.monitor.csv are the environments" in w for w in found.warnings)
+    assert any("0.monitor.csv, 1.monitor.csv may be the environments" in w for w in found.warnings)
     assert sum("each point is one episode" in note for note in found.notes) == 2
     named = ("return=charts/episodic_return", "agent_step=Step", "game=Breakout")
     assert any("each point is one episode" in note for note in read("wandb.csv", *named).notes)

@@ -169,3 +169,16 @@ def test_a_layer_of_what_a_function_closes_over_is_said_to_be_none():
 
     with pytest.raises(dormant.TraceError, match="must have a hidden layer.*closes over, an input"):
         dormant.trace(all_closed, params)
+
+
+def test_positions_that_are_only_added_are_no_layer_that_is_missed():
+    def apply(params, x):
+        places = jax.nn.one_hot(jnp.arange(8), 8) @ params["places"]
+        table = jax.image.resize(params["table"], (8, 5), "linear")
+        return nn.relu((x + places + table) @ params["w"]) @ params["out"]
+
+    shapes = {"places": (8, 5), "table": (4, 5), "w": (5, 6), "out": (6, 2)}
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dormant.trace(apply, params, X).names == ("w",)

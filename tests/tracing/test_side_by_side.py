@@ -135,3 +135,58 @@ def test_a_softmax_over_space_behind_a_norm_is_no_non_linearity_of_the_channels(
     params = Network(function).init(jax.random.key(0), IMAGE)
     found = graph.activations(params, IMAGE)["conv"]
     assert (found < 0).any()  # before the softmax
+
+
+def test_a_siamese_pair_is_measured_behind_what_follows_its_norm():
+    def function(x):
+        own = Dense(6, name="own")
+        return Dense(2)(relu(nn.LayerNorm()(beside(own(x), own(-x)))))
+
+    graph = check_flax(function, VECTOR)
+    params = Network(function).init(jax.random.key(0), VECTOR)
+    assert (graph.activations(params, VECTOR)["own"] >= 0).all()
+
+
+BEHIND = {
+    "two norms": lambda h: relu(nn.LayerNorm()(nn.LayerNorm()(h))),
+    "softmax": lambda h: nn.softmax(nn.LayerNorm()(h)),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_lies_behind_a_norm_of_two_layers_is_their_own(name):
+    def function(x):
+        both = beside(Dense(6, name="first")(x), Dense(3, name="second")(x))
+        return Dense(2)(BEHIND[name](both))
+
+    graph = check_flax(function, VECTOR)
+    params = Network(function).init(jax.random.key(0), VECTOR)
+    found = graph.activations(params, VECTOR)
+    assert all((each >= 0).all() for each in found.values())
+
+
+def test_normalized_queries_are_not_measured_at_their_squares():
+    def function(x):
+        tokens = x.reshape(-1, 7, 1)
+        attention = nn.MultiHeadDotProductAttention(
+            2, qkv_features=8, normalize_qk=True, name="att"
+        )
+        return Dense(2)(flat(attention(tokens, tokens)))
+
+    graph = check_flax(function, VECTOR)
+    params = Network(function).init(jax.random.key(0), VECTOR)
+    name = next(each for each in graph.names if "query" in each)
+    assert (graph.activations(params, VECTOR)[name] < 0).any()
+
+
+def test_layers_along_tokens_are_measured_behind_their_non_linearity():
+    def function(x):
+        tokens = jnp.stack([Dense(6, name="first")(x), Dense(6, name="second")(x)], 1)
+        return Dense(2)(relu(nn.LayerNorm(name="norm")(tokens)).mean(1))
+
+    params = Network(function).init(jax.random.key(0), VECTOR)
+    found = check_flax(function, VECTOR).activations(params, VECTOR)
+    for name in ("first", "second"):
+        linear = nn.Dense(6).apply({"params": params["params"][name]}, VECTOR)
+        expected = relu(nn.LayerNorm().apply({"params": params["params"]["norm"]}, linear))
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)

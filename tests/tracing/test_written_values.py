@@ -101,3 +101,27 @@ def test_a_normalization_of_what_nodes_received():
 
     graph = check_flax(function, NODES, SENDERS, RECEIVERS)
     assert recyclable(graph) == {"message": False}
+
+
+@pytest.mark.parametrize("at", [3, 9])
+def test_a_write_that_may_be_out_of_bounds_or_twice_in_one_place(at):
+    def once(x, memory, at):
+        said = relu(Dense(6, name="said")(x))
+        return Dense(2)(relu(Dense(4)(memory.at[:, at].set(said))).mean(1))
+
+    graph = check_flax(once, VECTOR, MEMORY[:, :1], jnp.array(at))
+    assert not graph["said"].recyclable
+
+    def rows(x, memory, places):
+        return Dense(2)(memory.at[places].set(relu(Dense(6, name="said")(x))))
+
+    graph = check_flax(rows, VECTOR, MEMORY[:, 0], jnp.array([0, 0, 1, 2, at]))
+    assert not graph["said"].recyclable
+
+
+def test_a_function_applied_in_some_places_is_not_followed():
+    def function(x):
+        return Dense(2)(relu(Dense(6, name="own")(x)).at[:, :3].apply(jnp.exp))
+
+    with pytest.raises(dormant.TraceError, match="own.*through the primitive 'scatter'"):
+        check_flax(function, VECTOR)
