@@ -2,6 +2,7 @@
 
 """Draws charts with matplotlib as PNG and SVG, without pyplot, so that nothing global changes."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,9 @@ def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
             found.setdefault(label, handle)
     inches = 0.9 + 0.07 * max(map(len, found))  # of an entry: its line and about its letters
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
+    # A few rows fit what a figure has; each further one makes it higher.
+    further = max(0, math.ceil(len(found) / columns) - 3)
+    figure.set_figheight(figure.get_figheight() + 0.21 * further)
     figure.legend(
         list(found.values()),
         list(found),

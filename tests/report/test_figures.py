@@ -227,6 +227,16 @@ def test_the_legend_fits_the_figure(collection):
         assert 0 <= extent.x0 and extent.x1 <= figure.bbox.x1
 
 
+def test_a_legend_of_many_methods_lies_under_the_panels(collection):
+    many = with_methods(collection, 30)
+    figure = new_figure(charts_of(many)["returns"], Looks(many))
+    figure.draw_without_rendering()
+    top = figure.legends[0].get_window_extent().y1
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert all(axes.get_tightbbox().y0 >= top for axes in panels)
+    assert min(axes.get_window_extent().height for axes in panels) > 100
+
+
 def test_many_games_have_a_row_each(collection):
     def more(runs):
         return tuple(run._replace(game=f"{run.game}{n}") for n in range(3) for run in runs)
