@@ -37,6 +37,13 @@ def play(agent, steps, seed=0):
     return np.stack(actions)
 
 
+def play_until(agent, gradient_step):
+    """An episode, and then steps of another one until so many updates were made."""
+    play(agent, 20)
+    while agent.gradient_step < gradient_step:
+        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+
+
 def copied(tree):
     return jax.tree.map(np.array, tree)
 
@@ -210,9 +217,7 @@ def test_resets_reach_the_layers_of_each_network_and_the_targets_on_request(
         Tracker__tracking_period=1_000,
     )
     start = copied(agent.learner_state.params["network"])
-    play(agent, 20)
-    while agent.gradient_step < 19:
-        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    play_until(agent, 19)
     before = copied(agent.learner_state.params["network"])
     while agent.gradient_step < 20:
         agent.step(0.0, np.ones(OBSERVATION))
@@ -243,9 +248,7 @@ def test_interpolated_resets_move_each_network_once_and_no_temperature(make_agen
         InterpolatedReset__head=["network/_actor/Dense_2"],
         Tracker__tracking_period=1_000,
     )
-    play(agent, 20)
-    while agent.gradient_step < 19:
-        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    play_until(agent, 19)
     before = copied(agent.learner_state.params)
     while agent.gradient_step < 20:
         agent.step(0.0, np.ones(OBSERVATION))
@@ -264,9 +267,7 @@ def test_layers_of_one_network_alone_may_be_named(make_agent, option):
         **{f"{owner}__period": 20, f"{owner}__{name}": ["network/_actor/Dense_0"]},
         Tracker__tracking_period=1_000,
     )
-    play(agent, 20)
-    while agent.gradient_step < 19:
-        agent.step(0.0, np.random.default_rng(agent.training_steps).normal(size=OBSERVATION))
+    play_until(agent, 19)
     before = copied(agent.learner_state.params["network"])
     while agent.gradient_step < 20:
         agent.step(0.0, np.ones(OBSERVATION))
