@@ -31,6 +31,11 @@ SCANS = frozenset("cumsum cumprod cummax cummin cumlogsumexp sort".split())
 SCATTERS = frozenset("scatter scatter-mul scatter-add dynamic_update_slice".split())
 
 
+def is_by_any_function(name: str, params: Mapping[str, Any]) -> bool:
+    """Whether one of `SCATTERS` applies a function of the caller's, as `array.at[...].apply`."""
+    return name == "scatter" and bool(params["update_jaxpr"])
+
+
 def written_by(name: str, inputs: Sequence[Any]) -> Any:
     """Of the inputs of one of `SCATTERS` what it writes into the first."""
     return inputs[1] if name == "dynamic_update_slice" else inputs[2]

@@ -162,9 +162,8 @@ def _new_layer(
     if number in state.known_sums:
         owners = lb.compact(lb.renumber(owners, state.known_sums[number].numbers))
     entries = (_kernel_entries(state, kernel, leaf, owners) for leaf in leaves)
-    groups = product.groups if isinstance(product, Convolution) else 1
     columns = tuple(
-        each._replace(window=_window(state, kernel, each, product), groups=groups)
+        each._replace(window=_window(state, kernel, each, product), groups=product.groups)
         for each in entries
     )
     mixed = any(label is not None and label.mixing for label in leaves.values())
@@ -233,9 +232,8 @@ def entries_that_read(
 ) -> tuple[tuple[EntryMap, ...], bool]:
     """The entries of a kernel that read a label, and whether one reads several neurons."""
     rows, shared = product.rows(label)
-    groups = product.groups if isinstance(product, Convolution) else 1
     entries = (_kernel_entries(state, kernel, leaf, rows) for leaf in state.kernel_leaves(kernel))
-    return tuple(each._replace(groups=groups) for each in entries), shared
+    return tuple(each._replace(groups=product.groups) for each in entries), shared
 
 
 def add_read(

@@ -26,6 +26,11 @@ class DotGeneral(NamedTuple):
     side: int  # of the kernel
     repeated: tuple[int, ...] = ()  # axes along which the kernel is one and the same
 
+    @property
+    def groups(self) -> int:
+        """1: those of a `Convolution` may be several."""
+        return 1
+
     @classmethod
     def of(cls, params: dict[str, Any], shapes, out_shape, side: int | None) -> "DotGeneral":
         contract, batch = (

@@ -6,7 +6,16 @@ The result are its connections: linear maps by a parameter (each makes a layer),
 reads, and which parameters act on single neurons (biases, scales).
 """
 
-from dormant.primitives import ELEMENTWISE, LINEAR, POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS
+from dormant.primitives import (
+    ELEMENTWISE,
+    LINEAR,
+    POOLS,
+    PRODUCTS,
+    REDUCTIONS,
+    SCANS,
+    SCATTERS,
+    is_by_any_function,
+)
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.element_rules import (
@@ -114,8 +123,8 @@ def _follow(state: PropagationState, operation: Operation) -> None:
         follow_elementwise(state, operation)
     elif name in lb.MOVES:
         follow_move(state, operation)
-    elif name in SCATTERS and operation.params.get("update_jaxpr") and name == "scatter":
-        state.lose(operation)  # by any function
+    elif is_by_any_function(name, operation.params):
+        state.lose(operation)
     elif name in SCATTERS and not any(map(state.holds_any, inputs[1:])):
         state.copy(inputs[0], outputs[0])  # what is written over still counts as the neuron's
     elif name in SCATTERS and follow_written(state, operation):

@@ -35,18 +35,19 @@ def silenced_values(
         if not found.keys().isdisjoint(activations)
     }
 
-    def places(value: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Where a value of that shape, or broadcast to it, holds the layer."""
+    def places(
+        value: int, shape: tuple[int, ...], uses: Collection[int] = activations
+    ) -> np.ndarray:
+        """Where a value of that shape, or broadcast to it, holds the layer, or other uses."""
         held = connections.layers_of[value]
-        indices = [held[use].index for use in activations if use in held]
+        indices = [held[use].index for use in uses if use in held]
         found = (lb.trim(np.broadcast_to(index, shape)) != NONE for index in indices)
         return functools.reduce(np.logical_or, found)  # trimmed to shapes that broadcast
 
     def held(value: int, uses: Collection[int]) -> np.ndarray:
-        """bool, of the value's shape: which elements hold one of the uses."""
-        shape, found = program.shapes[value], connections.layers_of[value]
-        each = (lb.trim(found[use].index) != NONE for use in uses if use in found)
-        return np.broadcast_to(functools.reduce(np.logical_or, each), shape)
+        """bool, of the value's whole shape: which elements hold one of the uses."""
+        shape = program.shapes[value]
+        return np.broadcast_to(places(value, shape, uses), shape)
 
     def sets(operation: Operation) -> bool:
         """Whether a write certainly happens where it is followed to; one out of bounds does not."""

@@ -9,7 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
-from dormant.primitives import POOLS, PRODUCTS, REDUCTIONS, SCANS, SCATTERS, written_by
+from dormant.primitives import (
+    POOLS,
+    PRODUCTS,
+    REDUCTIONS,
+    SCANS,
+    SCATTERS,
+    is_by_any_function,
+    written_by,
+)
 from dormant.tracing import labels as lb
 from dormant.tracing.connections import Connections
 from dormant.tracing.jaxpr import Operation, Program
@@ -56,7 +64,7 @@ def keeps_zero(
         least, largest = bounds.get(value, (-np.inf, np.inf))
         return low <= least and largest <= high and value in bounds
 
-    if name == "scatter" and operation.params["update_jaxpr"]:  # by any function
+    if is_by_any_function(name, operation.params):
         return False
     if name in SCATTERS:
         kept = name == "scatter-mul" or written_by(name, inputs) in zeros
