@@ -4,6 +4,10 @@
 #   launchers/quickstart.sh DIR [FLAG ...]   DIR: the runs' folder; flags of `dormant.reproduce`
 set -euo pipefail
 folder=${1:-runs/quickstart-mini}
+if [[ $folder == -* ]]; then
+    echo "quickstart.sh: DIR must be a folder, and flags come after it; got $folder" >&2
+    exit 2
+fi
 python=${PYTHON:-python}
 "$python" -m dormant.reproduce quickstart --base_dir="$folder" --parallel=2 "${@:2}"
 "$python" -m dormant.report "$folder"

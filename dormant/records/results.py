@@ -19,8 +19,28 @@ FINISHED = "finished"
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 NOT_STARTED, UNREADABLE = "not started", "unreadable"
 NOT_WHOLE = (RUNNING, FAILED, INTERRUPTED, NOT_STARTED, UNREADABLE)
+# What W&B calls runs of these kinds.
+_ELSEWHERE = {"crashed": FAILED, "killed": INTERRUPTED}
 # Of which episodes returns are.
 TRAINING, IN_EVALUATION = "training", "evaluation"
+
+
+def status_of(text: str, where: str) -> str:
+    """The status that a file says, in capitals or not, or in W&B's words.
+
+    Args:
+      text: what the file says.
+      where: the file, for the error.
+
+    Raises:
+      ValueError: it is no status; such a run must be taken neither for whole nor for the opposite.
+    """
+    said = " ".join(text.lower().split())
+    status = _ELSEWHERE.get(said, said)
+    if status not in (FINISHED, *NOT_WHOLE):
+        allowed = ", ".join((FINISHED, *NOT_WHOLE, *_ELSEWHERE))
+        raise ValueError(f"{where}: status must be one of {allowed}; got {text!r}")
+    return status
 
 
 class RunResult(NamedTuple):
@@ -88,6 +108,7 @@ class Collection(NamedTuple):
     warnings: tuple[str, ...] = ()  # what may be wrong in it
     # Those of the experiment's runs that it did not plan: they were put beside it.
     compared: tuple[PlannedRun, ...] = ()
+    planned_by: str = ""  # the name of the one experiment that planned all runs; "" where unknown
 
 
 class Source(NamedTuple):
@@ -98,3 +119,4 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()  # as in a `Collection`
     warnings: tuple[str, ...] = ()
     tau: float = DEFAULT_TAU  # the threshold of `dormant_percent` and of the overlap
+    planned_by: str = ""  # as in a `Collection`

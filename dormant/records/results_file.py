@@ -7,15 +7,17 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from dormant.records.results import NOT_WHOLE
+from dormant.records.results import FINISHED, status_of
 
 COLUMNS = (
     "method", "setting", "value", "game", "seed", "agent_step", "return", "dormant_percent",
 )  # fmt: skip
 # The last column where some runs are not whole: why; empty for the others.
 STATUS = "status"
+# A column of a report of a planned experiment: its name.
+EXPERIMENT = "experiment"
 _RUN = ("method", "setting", "game", "seed")
-_NAMES = {"method", "setting", "game", STATUS}
+_NAMES = {"method", "setting", "game", EXPERIMENT, STATUS}
 _NEEDED = (*_RUN, "agent_step", "return")
 
 
@@ -24,6 +26,17 @@ class RunEnd(NamedTuple):
 
     last: float  # the agent step of its last iteration
     before: float  # that of the one before; -1 without one
+
+
+def experiment_of(path: Path) -> str:
+    """The experiment that a results.csv names; "" where it names none, as older ones do.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = next(csv.DictReader(file), {})
+    return first.get(EXPERIMENT) or ""
 
 
 def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
@@ -50,7 +63,7 @@ def run_ends(path: Path) -> dict[tuple[str, ...], RunEnd]:
             for name in row.keys() - _NAMES:
                 if row[name] and not math.isfinite(float(row[name])):
                     raise ValueError(f"its {name} is no finite number")
-            if row.get(STATUS) in NOT_WHOLE:
+            if status_of(row.get(STATUS) or FINISHED, STATUS) != FINISHED:
                 partial.add(key)
             if not row["agent_step"] and key in partial:
                 continue

@@ -4,8 +4,9 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,10 @@ from dormant.records.results import (
     Absence,
     Reading,
     RunResult,
+    status_of,
 )
+from dormant.records.settings import UNKNOWN_GAME, game_of, iterations_of
 
-UNKNOWN_GAME = "unknown game"
-# The parameters that name the environment, in the operative configuration of each kind of run.
-_ATARI_STUDY = re.compile(r"^(?:\w+[./])*Atari\.game\s*=\s*['\"]([^'\"]+)['\"]", re.MULTILINE)
-_GAME = re.compile(
-    r"^(?:\w+[./])*(?:create_atari_environment\.game_name|create_gym\w*\.environment_name"
-    r"|create_minatar_env\w*\.game_name|VectorizedDQN\.environment|GameSequence\.games|Images\.source|\w+\.environment_name)"
-    r"\s*=\s*\\?\s*['\"]([^'\"]+)['\"]",
-    re.MULTILINE,
-)
 _INTERRUPT = "KeyboardInterrupt"
 _SEED_FOLDER = re.compile(r"seed_(\d+)$")
 
@@ -57,14 +51,15 @@ def read_planned(root: Path, run: PlannedRun, tau: float = DEFAULT_TAU) -> Readi
     folder = root / run.folder
     try:
         details = read_details(folder)
-        status, error = _status(details), details.get("error")
         if not details and not (folder / METRICS_FILE).is_file():
             return Reading(None, Absence(run, NOT_STARTED, "it has no folder"))
+        status, error = _status(details, folder / RUN_FILE), details.get("error")
         if type(seed := details.get("seed", run.seed)) is int and seed != run.seed:
             raise ValueError(
                 f"{folder / RUN_FILE}: seed must be the planned {run.seed}; got {seed} (a copy of"
                 " another run?)"
             )
+        _check_place(run, str(details.get("command", "")), folder / RUN_FILE)
         try:
             records = read_run(folder, allow_partial=status != FINISHED)
         except (FileNotFoundError, NoRecords) as lacking:
@@ -73,7 +68,12 @@ def read_planned(root: Path, run: PlannedRun, tau: float = DEFAULT_TAU) -> Readi
             return Reading(None, Absence(run, status, str(error or "it has no records yet")))
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
-    return judged(_result(folder, run, records, details, tau)._replace(status=status), run)
+    result = _result(folder, run, records, details, tau)._replace(status=status)
+    count, planned = len(records.iterations), iterations_of(result.config)
+    if status == FINISHED and not run.agent_steps and count < planned:
+        lost = f"it has {count} of {planned} iterations, though {RUN_FILE} says finished"
+        return Reading(result._replace(status=UNREADABLE), Absence(run, UNREADABLE, lost))
+    return judged(result, run)
 
 
 def judged(result: RunResult, run: PlannedRun) -> Reading:
@@ -117,7 +117,7 @@ def find_runs(root: Path) -> list[PlannedRun]:
     """
     # A run that failed at its start has no records, but says so in run.json.
     folders = {path.parent for name in (METRICS_FILE, RUN_FILE) for path in root.rglob(name)}
-    _check_links(root)
+    folders |= _linked_to_hidden(root)
     planned = []
     for folder in sorted(folders):
         place = folder.relative_to(root)
@@ -129,15 +129,27 @@ def find_runs(root: Path) -> list[PlannedRun]:
     return planned
 
 
-def _check_links(root: Path) -> None:
-    """Checks that no linked folder with runs, which is not looked into, leads out of root."""
+def _linked_to_hidden(root: Path) -> set[Path]:
+    """The folders of runs behind links into hidden folders of root; behind other links lies what is
+    found in its own place.
+
+    Raises:
+      ValueError: a linked folder with runs leads out of root.
+    """
+    found: set[Path] = set()
     patterns = [
         "/".join((*["*"] * depth, name)) for depth in range(4) for name in (METRICS_FILE, RUN_FILE)
     ]
     for place, folders, _ in os.walk(root):
         for path in (Path(place, folder) for folder in folders):
-            if path.is_symlink() and any(any(path.glob(pattern)) for pattern in patterns):
+            if not path.is_symlink():
+                continue
+            behind = {run.parent for pattern in patterns for run in path.glob(pattern)}
+            if behind:
                 check_inside(root, path)
+                real = path.resolve().relative_to(root.resolve())
+                found |= behind if any(part.startswith(".") for part in real.parts) else set()
+    return found
 
 
 def _as_planned(root: Path, folder: Path) -> PlannedRun:
@@ -157,19 +169,49 @@ def _as_planned(root: Path, folder: Path) -> PlannedRun:
     return PlannedRun(path.as_posix(), method, "", None, game, seed, 0, command)
 
 
-def game_of(config: str) -> str:
-    """The game, or other environment, of a run's config.gin; `UNKNOWN_GAME` where it names none."""
-    # A study on Atari has other options, too, which name an environment that it does not play.
-    found = _ATARI_STUDY.search(config) or _GAME.search(config)
-    if not found:
-        return UNKNOWN_GAME
-    # Its "asterix" is neither Atari's nor gymnax's, and must not have their reference scores.
-    return found.group(1) + (" (MinAtar 1.0)" if "create_minatar_env" in found.group(0) else "")
+def _check_place(run: PlannedRun, command: str, path: Path) -> None:
+    """Checks that what made a planned run was to write it where it lies, as far as both say it.
+
+    Raises:
+      ValueError: it was another run's.
+    """
+    planned, own = _base_dir(run.command), _base_dir(command)
+    folder = PurePath(run.folder).parts
+    # A process may make several runs, in folders of its own; folders above may have been moved.
+    shared = max(
+        (count for count in range(len(folder) + 1) if planned[-count:] == folder[:count]), default=0
+    )
+    count = min(shared, len(own))
+    if count and own[-count:] != folder[:shared][-count:]:
+        raise ValueError(
+            f"{path}: its command must write into {'/'.join(folder[:shared])}; got --base_dir="
+            f"{'/'.join(own)} (a copy of another run?)"
+        )
 
 
-def _status(details: dict[str, Any]) -> str:
-    """What run.json says; older ones call a run that was interrupted failed."""
-    status, error = str(details.get("status", RUNNING)), str(details.get("error"))
+def _base_dir(command: str) -> tuple[str, ...]:
+    """The parts of the folder that a command names; () for none."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ()
+    flag = "--base_dir"
+    for number, word in enumerate(words):
+        if word == flag:
+            return PurePath(*words[number + 1 : number + 2]).parts
+        if word.startswith(f"{flag}="):
+            return PurePath(word.removeprefix(f"{flag}=")).parts
+    return ()
+
+
+def _status(details: dict[str, Any], path: Path) -> str:
+    """What run.json says; older ones call a run that was interrupted failed.
+
+    Raises:
+      ValueError: it says what is no status.
+    """
+    status = status_of(str(details.get("status", RUNNING)), str(path))
+    error = str(details.get("error"))
     return INTERRUPTED if status == FAILED and error.startswith(_INTERRUPT) else status
 
 

@@ -22,6 +22,10 @@ experiment, any folder of runs, Dopamine's logs or its published JSON, TensorBoa
 CSV file."""
 
 
+# Above it the fifth digit of an interval no longer moves, and curves take gigabytes.
+_MOST_REPETITIONS = 100_000
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0; 2 after one line on stderr, with nothing written; 130 or 143 where
     SIGINT or SIGTERM interrupted it, with nothing written."""
@@ -38,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(known: argparse.Namespace) -> int:
-    if known.repetitions < 1:
-        raise ValueError(f"--repetitions must be at least 1; got {known.repetitions}")
+    if not 1 <= known.repetitions <= _MOST_REPETITIONS:
+        raise ValueError(
+            f"--repetitions must be in [1, {_MOST_REPETITIONS:,}]; got {known.repetitions}"
+        )
     if not 0 <= known.seed < 2**32:
         raise ValueError(f"--seed must be in [0, 2**32); got {known.seed}")
     columns = parse_columns(known.columns, known.step_unit)

@@ -17,15 +17,16 @@ from dormant.measures.measure import DEFAULT_TAUS
 from dormant.records.experiment_file import DEFAULT_TAU, PlannedRun
 from dormant.records.per_iteration import EVALUATION, FURTHER_COLUMNS, dormant_column
 from dormant.records.results import (
+    FINISHED,
     IN_EVALUATION,
-    NOT_WHOLE,
     TRAINING,
     Absence,
     Reading,
     RunResult,
     Source,
+    status_of,
 )
-from dormant.records.results_file import COLUMNS, STATUS
+from dormant.records.results_file import COLUMNS, STATUS, experiment_of
 from dormant.report.columns import (
     EACH_AN_EPISODE,
     MEASURED,
@@ -78,7 +79,7 @@ class _Point(NamedTuple):
     labels: _Labels
     # Agent steps, return, percentage, and what else was measured; () of a run without iterations.
     values: tuple[float, ...]
-    status: str  # "" of a whole run
+    status: str  # `FINISHED`, or why it is not whole
     column: int = 0  # of the run, where each run has a column of returns of its own
 
 
@@ -86,8 +87,8 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     """Reads runs from a CSV file with the columns `COLUMNS`, in the order of their first lines.
 
     Columns setting, value, dormant_percent, status and `FURTHER_COLUMNS` may be missing or empty;
-    others are passed over. A run with one of the statuses `NOT_WHOLE` is absent. Names of one
-    method or game that differ in spaces, namespace or version are one.
+    others are passed over. A run whose status, in W&B's words too, is another than finished is
+    absent. Names of one method or game that differ in spaces, namespace or version are one.
 
     Args:
       path: the file. Between its fields stand commas, semicolons or tabs.
@@ -98,15 +99,16 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
 
     Raises:
       OSError: it cannot be read.
-      ValueError: a column is missing (a `ForeignFile`), a line has other fields than the header, an
-        entry is no number or too large, a step is negative, a percentage lies outside 0 to 100, or
-        a run's steps do not rise; the message names the file and the line.
+      ValueError: a column is missing (a `ForeignFile`), a line has other fields than the header, a
+        status is none, an entry is no number or too large, a step is negative, a percentage lies
+        outside 0 to 100, or a run's steps do not rise; the message names the file and the line.
     """
     try:
         sheet = read_sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    if tuple(sheet.header[: len(COLUMNS)]) == COLUMNS:
+    is_own = tuple(sheet.header[: len(COLUMNS)]) == COLUMNS
+    if is_own:
         columns = columns._replace(step_unit=STEP_UNITS[0])  # as a report writes them
     sheet, named = _with_numbered_runs(sheet, columns, number)
     layout, notes = _layout(sheet, columns)
@@ -139,7 +141,7 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
             both = (sheet.header[each] for each in (column_of[labels], column))
             raise _same_run(sheet, *both)
         curve = curves.setdefault(labels, [])
-        if status:
+        if status != FINISHED:
             statuses[labels] = status
         if not values:
             continue
@@ -162,7 +164,9 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
     notes += [*of_methods, *of_games]
-    return Source(runs, tuple(absent), tuple(notes), tuple(sheet.warnings), _tau_of(runs))
+    planned_by = experiment_of(Path(path)) if is_own else ""
+    warnings = tuple(sheet.warnings)
+    return Source(runs, tuple(absent), tuple(notes), warnings, _tau_of(runs), planned_by)
 
 
 def _same_run(sheet: Sheet, *names: str) -> ValueError:
@@ -350,13 +354,13 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
             return math.nan
         return number_of(row[name], name, where, *limits)
 
-    status = (row.get(STATUS) or "").strip()
-    status = status if status in NOT_WHOLE else ""
+    said = row.get(STATUS) or ""
+    status = FINISHED if _is_nothing(said) else status_of(said, where)
     value = optional("value")
     setting = "" if _is_nothing(row.get("setting"), _NO_NAME) else row["setting"]
     method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
     labels = (method, setting, None if math.isnan(value) else value, game, int(seed))
-    if status and _is_nothing(row["agent_step"]):
+    if status != FINISHED and _is_nothing(row["agent_step"]):
         return _Point(where, labels, (), status)
     step = columns.agent_steps(number_of(row["agent_step"], "agent_step", where, least=0))
     values = (step, optional("return"), optional("dormant_percent", 0, 100))

@@ -13,12 +13,15 @@ import numpy as np
 from dormant.records.experiment_file import PlannedRun
 from dormant.records.per_iteration import FURTHER_COLUMNS
 from dormant.records.results import Absence, RunResult
-from dormant.records.results_file import COLUMNS, STATUS
+from dormant.records.results_file import COLUMNS, EXPERIMENT, STATUS
 from dormant.report.tables import inert
 
 
 def write_csv(
-    results: Iterable[RunResult], path: str | Path, absent: Sequence[Absence] = ()
+    results: Iterable[RunResult],
+    path: str | Path,
+    absent: Sequence[Absence] = (),
+    experiment: str = "",
 ) -> None:
     """Writes the curves of all runs, and what else was measured in any of them; what `read_csv`
     reads is the same to the digit.
@@ -27,18 +30,21 @@ def write_csv(
       results: whole runs, and others as far as they came.
       path: of the file.
       absent: which runs are not whole; one that is not among the results has a line without steps.
+      experiment: the name of what planned them; "" for nothing.
     """
     results, text = list(results), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     further = [name for name in FURTHER_COLUMNS if any(name in run.measured for run in results)]
     statuses = {absence.run[1:6]: absence.status for absence in absent}
-    header = [*COLUMNS, *further, *([STATUS] if statuses else [])]
+    planned = [EXPERIMENT] if experiment else []
+    header = [*COLUMNS, *further, *planned, *([STATUS] if statuses else [])]
     writer.writerow(header)
 
     def write(run: RunResult | PlannedRun, labels: tuple, *points: Iterable[float]) -> None:
         method, setting, game = map(inert, (run.method, run.setting, run.game))
         head = [method, setting, _text(run.value), game, run.seed]
-        end = [statuses.pop(labels, "")] if STATUS in header else []
+        end = [inert(experiment)] if experiment else []
+        end += [statuses.pop(labels, "")] if STATUS in header else []
         middle = len(header) - len(head) - len(end)
         for point in points or [[math.nan] * middle]:
             writer.writerow([*head, *map(_text, point), *end])

@@ -33,6 +33,7 @@ from dormant.records.results import (
     run_key,
 )
 from dormant.records.run_folders import check_places, find_runs, judged, read_planned
+from dormant.records.settings import differing
 from dormant.report.columns import OWN, Columns
 from dormant.report.csv_results import ForeignFile, read_csv
 from dormant.report.dopamine_results import is_baseline, read_baseline, read_logs
@@ -173,6 +174,7 @@ def with_others(first: Collection, others: Sequence[Collection]) -> Collection:
         notes=tuple(dict.fromkeys(notes)),
         warnings=tuple(dict.fromkeys(said for each in (first, *others) for said in each.warnings)),
         compared=tuple(planned[len(first.experiment.runs) :]),
+        planned_by="",
     )
     return _with_alike_returns(together)
 
@@ -237,7 +239,8 @@ def _of_plan(experiment: ExperimentFile, root: Path) -> Collection:
         found = _with_finished(found, at_own)
         taken = sum(result is not None and result.folder is None for _, (result, _) in found)
         notes = [*notes, f"{taken} runs were made elsewhere: {FINISHED_FILE} has them"]
-    return _collection(experiment, found, root, Source([], notes=tuple(notes)))
+    source = Source([], notes=tuple(notes), planned_by=experiment.name)
+    return _collection(experiment, found, root, source)
 
 
 def _with_finished(
@@ -312,9 +315,29 @@ def _collection(
         absent=tuple(absence for _, absence in readings if absence),
         folder=root,
         notes=source.notes,
-        warnings=source.warnings,
+        warnings=(*source.warnings, *_of_different_settings(readings)),
+        planned_by=source.planned_by,
     )
     return _with_alike_returns(collection)
+
+
+def _of_different_settings(readings: Iterable[Reading]) -> list[str]:
+    """A warning for each method, setting and game whose runs differ in more than their seeds."""
+    cells: dict[tuple[str, str, str], list[RunResult]] = {}
+    for result, _ in readings:
+        if result is not None:
+            cells.setdefault(run_key(result)[:3], []).append(result)
+    found = []
+    for runs in cells.values():
+        different = differing(run.config for run in runs)
+        named = [f"{name} ({', '.join(values)})" for name, values in different.items()]
+        if named:
+            more = f" and {len(named) - 3} more" if named[3:] else ""
+            cell = _where(runs[0]).rpartition(", seed")[0]
+            found.append(
+                f"{cell}: runs that count as one method differ in {', '.join(named[:3])}{more}"
+            )
+    return found
 
 
 def _with_one_name(runs: Sequence[_Run]) -> tuple[list[_Run], tuple[str, ...]]:

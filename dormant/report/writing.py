@@ -47,6 +47,8 @@ def write_report(
       OSError: it cannot be written.
     """
     output = Path(os.path.abspath(output))
+    if output.is_symlink():  # the link stays, and what it names is written
+        output = output.resolve()
     if not (collection.runs or collection.partial or collection.absent):
         raise ValueError(f"a report must be of at least one run; got none in {collection.folder}")
     _check_replaceable(output)
@@ -75,7 +77,7 @@ def _fill(statistics: Statistics, folder: Path) -> tuple[tuple[Table, ...], tupl
             draw(chart, Looks(collection), folder / "figures")
     notes = [*collection.notes, *statistics.different_lengths(), *_notes(drawn)]
     results = [*collection.runs, *collection.partial]
-    write_csv(results, folder / RESULTS_FILE, collection.absent)
+    write_csv(results, folder / RESULTS_FILE, collection.absent, collection.planned_by)
     page = page_text(statistics, tables, charts, [*collection.warnings, *notes])
     (folder / PAGE).write_text(page, encoding="utf-8")
     smoke = (SMOKE,) if collection.experiment.scale == "smoke" else ()

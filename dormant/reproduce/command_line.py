@@ -98,7 +98,7 @@ def _main(known: argparse.Namespace, arguments: list[str]) -> int:
     file = experiment_file(experiment, scale, planned, command)
     check_plan(folder, file)
     if known.finished is not None:
-        check_finished_file(known.finished, folder, file.runs)
+        check_finished_file(known.finished, folder, file)
     check_parts(known.merge or (), file)
     check_hosts(known.hosts, planned)
     if known.dry_run:

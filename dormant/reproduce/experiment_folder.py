@@ -132,6 +132,7 @@ def identity(run: PlannedRun, in_part: bool = False) -> tuple:
     data = tuple(f"--gin_bindings={parameter} =" for parameter in DATA_PARAMETERS)
     beside = tuple(f"--gin_bindings={name} =" for name in SEED_PARAMETERS) if in_part else ()
     others = (word for word in words if not word.startswith((flag, *data, *beside)))
-    in_gin = gin_text(root)[1:-1]  # as a binding has it
-    named = (word.replace(in_gin, "").replace(root, "") if root else word for word in others)
+    # In a binding it is the beginning of a text; elsewhere, as in --gin_files, it is another path.
+    begun = gin_text(root)[:-1]
+    named = (word.replace(begun, begun[:1]) if root else word for word in others)
     return (*run._replace(command=""), *named)

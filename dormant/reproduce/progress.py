@@ -6,12 +6,11 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dormant.checks import check
-from dormant.records.experiment_file import PlannedRun
+from dormant.records.experiment_file import ExperimentFile, PlannedRun
 from dormant.records.files import (
     FINISHED_FILE,
     METRICS_FILE,
@@ -19,9 +18,17 @@ from dormant.records.files import (
     read_object,
     write_atomically,
 )
-from dormant.records.results import FINISHED, NOT_STARTED, UNREADABLE, run_key
-from dormant.records.results_file import RunEnd, run_ends
+from dormant.records.results import (
+    FINISHED,
+    NOT_STARTED,
+    RUNNING,
+    UNREADABLE,
+    run_key,
+    status_of,
+)
+from dormant.records.results_file import RunEnd, experiment_of, run_ends
 from dormant.records.run_folders import read_planned
+from dormant.reproduce.catalog import EXPERIMENTS
 from dormant.reproduce.engines.engine import ENGINE_FOLDER
 
 # Of the file's end, in bytes: more than a record with many layers or episodes has.
@@ -45,15 +52,17 @@ def state_of(root: Path, run: PlannedRun, finished: Path | None = None) -> State
     the folder's finished.csv unless another is given. Only of a run that calls itself finished is
     all read."""
     try:
-        details = read_object(root / run.folder / RUN_FILE)
+        path = root / run.folder / RUN_FILE
+        details = read_object(path)
+        status = status_of(str(details.get("status", RUNNING)), str(path))
     except FileNotFoundError:
         if _is_finished_in(finished or root / FINISHED_FILE, run):
             return State(FINISHED, "")
         return State(NOT_STARTED, "it has no run.json")
     except ValueError as error:
         return State(UNREADABLE, str(error))
-    if details.get("status") != FINISHED:
-        return State(str(details.get("status")), str(details.get("error") or "it is not finished"))
+    if status != FINISHED:
+        return State(status, str(details.get("error") or "it is not finished"))
     absence = read_planned(root, run).absence
     return State(FINISHED, "") if absence is None else State(absence.status, absence.problem)
 
@@ -127,9 +136,14 @@ def _key(run: PlannedRun) -> tuple[str, ...]:
     return tuple(map(str, run_key(run)))
 
 
-def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> None:
-    """Checks that a file is a results.csv with runs of an experiment as long as these are, and
+def check_finished_file(path: Path, root: Path, experiment: ExperimentFile) -> None:
+    """Checks that a file is a results.csv with runs of an experiment as long as its plan says, and
     lacks none that its folder has one of already.
+
+    Args:
+      path: of the file; one that names no experiment is of that whose name it or its folder has.
+      root: the experiment's folder.
+      experiment: what is planned there.
 
     Raises:
       OSError: it cannot be read.
@@ -137,7 +151,11 @@ def check_finished_file(path: Path, root: Path, runs: Sequence[PlannedRun]) -> N
     """
     own = root / FINISHED_FILE
     check(path.is_file(), "--finished", "a results.csv that dormant.report wrote", str(path))
-    found = _ends(path)
+    found, runs = _ends(path), experiment.runs
+    names = {each.name for each in EXPERIMENTS} & {path.stem, path.resolve().parent.name}
+    named = experiment_of(path) or min(names - {experiment.name}, default=experiment.name)
+    allowed = f"a table of runs of {experiment.name}"
+    check(named == experiment.name, "--finished", allowed, f"{path}, which is of {named}")
     known = _ends(own) if own.is_file() else {}
     allowed = f"a table of runs of this experiment, with all that {own} has"
     check(bool(found.keys() & set(map(_key, runs))), "--finished", allowed, str(path))

@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import gin
+import jax
 
 from dormant.checks import ConfigurationError
 from dormant.interruption import last_words
 from dormant.records.files import METRICS_FILE
 from dormant.records.lease import Lease, LeaseLost
 from dormant.records.metrics import MetricsFile, Position
+from dormant.records.settings import FREE, settings_in
 from dormant.runs.checkpoints import Checkpoints, Damaged
 
-# What may be another in a run that goes on: how long it is, and how it is computed and kept.
-_FREE = (
-    "num_iterations",
-    "checkpoint_frequency",
-    "checkpoint_duration",
-    "keep_every",
-    "override_number",
-    "log_every_n",
-    "threads",
-    "devices",
-    "one_dispatch",
-    "coordinator_address",
+_NUMBERS = (
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_default_matmul_precision",
+    "jax_disable_jit",
 )
-
-
 # The value of a setting that gin does not write.
 ITS_DEFAULT = "its default"
 
@@ -56,8 +50,8 @@ class SavedRun:
 
         Raises:
           ConfigurationError: when another process works on the run, when there are records that no
-            checkpoint accounts for, when the checkpoint was saved with other settings or another
-            number of members, or the records are not those of then.
+            checkpoint accounts for, when the checkpoint was saved with other settings, of gin or of
+            JAX, or another number of members, or the records are not those of then.
         """
         self._lease = Lease(checkpoints.own_folder, checkpoints.folder.parent)
         self._lease.check_free()
@@ -76,7 +70,7 @@ class SavedRun:
                     f"the checkpoint to go on from must be one of {checkpoints.numbers()} that is"
                     f" whole; got {self.number}: {error}"
                 ) from error
-            self._check_settings(self._saved["settings"])
+            self._check_settings(self._saved["settings"] | self._saved.get("jax", {}))
             records = self._saved["records"]
             if len(records) != len(folders):
                 raise ConfigurationError(
@@ -161,7 +155,8 @@ class SavedRun:
         """
         self.confirm()
         records = {str(index): file.position()._asdict() for index, file in enumerate(self.files)}
-        saved = {"settings": self._settings, "records": records, "state": state}
+        made_by = {"settings": self._settings, "jax": number_settings()}
+        saved = made_by | {"records": records, "state": state}
         self._checkpoints.save(iteration, saved)
         self._none_yet.unlink(missing_ok=True)
 
@@ -176,10 +171,10 @@ class SavedRun:
         # A setting that only one of the two versions of the package has is not another.
         self.changed = {
             name: (saved[name], value)
-            for name, value in self._settings.items()
+            for name, value in (self._settings | number_settings()).items()
             if saved.get(name, value) != value
         }
-        refused = [name for name in self.changed if name.rpartition(".")[2] not in _FREE]
+        refused = [name for name in self.changed if name.rpartition(".")[2] not in FREE]
         if refused:
             before, now = self.changed[refused[0]]
             more = f" (and {len(refused) - 1} more)" if refused[1:] else ""
@@ -189,17 +184,15 @@ class SavedRun:
             )
 
 
+def number_settings() -> dict[str, str]:
+    """Those options of JAX, {name: value}, by which the same program computes other numbers."""
+    return {name: str(getattr(jax.config, name)) for name in _NUMBERS if hasattr(jax.config, name)}
+
+
 def operative_settings() -> dict[str, str]:
     """Gin's operative configuration as it stands, {scope/configurable.parameter: value}; with what
     gin leaves out of it, defaults that it cannot write, such as functions, as `ITS_DEFAULT`."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in gin.operative_config_str(max_line_length=1_000).split("\n"):
-        if line[:1] == " ":  # a value that goes on
-            found[name] += line.strip()
-        elif line[:1] != "#" and " = " in line:
-            name, value = line.split(" = ", 1)
-            found[name] = value.removesuffix("\\")
+    found = settings_in(gin.operative_config_str(max_line_length=1_000))
     for scope, selector in gin.config._OPERATIVE_CONFIG:
         called = "/".join(filter(None, (scope, gin.config._REGISTRY.minimal_selector(selector))))
         for parameter in _unwritten_defaults(selector):

@@ -9,7 +9,8 @@ import numpy as np
 
 from dormant.checks import ConfigurationError, require
 from dormant.records.files import CHECKPOINTS_FOLDER
-from dormant.records.run_folders import UNKNOWN_GAME, game_of, read_config
+from dormant.records.run_folders import read_config
+from dormant.records.settings import UNKNOWN_GAME, game_of
 from dormant.replay import ReplayBuffer
 from dormant.runs.checkpoints import Checkpoints, placed
 from dormant.runs.host_arrays import forms_of

@@ -72,7 +72,8 @@ def test_the_table_and_the_paths_are_printed_and_a_report_is_replaced(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--repetitions=0"], "at least 1; got 0"),
+        (["--repetitions=0"], "in [1, 100,000]; got 0"),
+        (["--repetitions=1000000000000"], "in [1, 100,000]; got 1000000000000"),
         (["--seed=-1"], "[0, 2**32); got -1"),
     ],
 )
@@ -204,3 +205,22 @@ def test_make_run_is_the_experiment_and_its_report():
         "-m dormant.reproduce quickstart --base_dir=runs/mine --parallel=2 --seeds=2",
         "-m dormant.report runs/mine",
     ]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize("name", ["quickstart.sh", "quickstart_atari.sh", "gpu_node.sh"])
+def test_a_flag_in_the_place_of_the_folder_starts_nothing(name):
+    launcher = Path(__file__).resolve().parents[2] / "launchers" / name
+    command = ["bash", str(launcher), *(["fig10"] if name == "gpu_node.sh" else []), "--dry_run"]
+    environment = {**os.environ, "PYTHON": "echo"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{name}: DIR must be a folder, and flags come after it; got --dry_run\n"
+
+
+def test_a_link_in_the_place_of_a_report_stays_one(experiment_folder, tmp_path):
+    published, link = tmp_path / "published", tmp_path / "report"
+    published.mkdir()
+    link.symlink_to(published)
+    assert main([str(experiment_folder), f"--output={link}", *FEW]) == 0
+    assert link.is_symlink() and (published / "report.html").is_file()

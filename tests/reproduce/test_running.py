@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from dormant.records.experiment_file import ExperimentFile, read_experiment, to_json
 from dormant.records.files import EXPERIMENT_FILE, FINISHED_FILE, LEASE_FILE
+from dormant.records.results import RunResult
 from dormant.records.run_folders import read_planned
 from dormant.report.csv_writing import write_csv
 from dormant.report.sources import read_folder
@@ -143,6 +145,23 @@ def test_what_was_made_elsewhere_is_no_command_of_a_dry_run(tmp_path, capsys):
     assert f"# finished: {made.folder}\n" in printed and f"/{made.folder} " not in printed
     assert printed.count("python -m ") == len(planned) - 1 and not folder.exists()
     assert f"\n# {len(planned) - 1} runs, " in printed
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_table_of_another_experiment_is_refused(is_named, tmp_path, capsys):
+    # The same methods and games at the same length, with other networks.
+    folder = tmp_path / ("elsewhere" if is_named else "minatar_convolution")
+    folder.mkdir()
+    made = jobs_of(catalog.find("minatar_convolution"), "mini", folder)[0].runs[0]
+    steps, nothing = np.array([float(made.agent_steps)]), np.array([np.nan])
+    run = RunResult(made.method, made.setting, made.value, made.game, 0, steps, steps, nothing)
+    table = folder / "results.csv"
+    write_csv([run], table, experiment="minatar_convolution" if is_named else "")
+    asked = [f"--base_dir={tmp_path / 'x'}", "--scale=mini", f"--finished={table}", "--dry_run"]
+    assert main(["minatar_convolution", *asked]) == 0
+    assert main(["minatar_long", *asked]) == 2
+    said = "must be a table of runs of minatar_long; got"
+    assert said in (error := capsys.readouterr().err) and "is of minatar_convolution" in error
 
 
 def test_a_file_that_is_no_table_of_results_is_refused(tmp_path, capsys):
@@ -278,6 +297,22 @@ def test_a_plan_with_another_binding_is_another_plan(tmp_path):
     assert changed != first
     with pytest.raises(ValueError, match="7 of them as asked for"):
         check_plan(folder, file._replace(runs=(changed, *others)))
+
+
+@pytest.mark.parametrize("name", ["studies", "s", "with 'quotes'"])
+def test_a_plan_stays_the_same_where_its_folder_is_called_as_other_paths_are(name, tmp_path):
+    from dormant.reproduce import catalog
+    from dormant.reproduce.experiment_folder import identity
+    from dormant.reproduce.jobs import jobs
+
+    for experiment in ("digits", "fig8"):
+        planned, moved = (
+            jobs(catalog.find(experiment), "paper", pathlib.Path(folder))
+            for folder in (name, "moved")
+        )
+        assert [identity(job.runs[0]) for job in planned] == [
+            identity(job.runs[0]) for job in moved
+        ]
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys):

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import gin
+import jax
 import numpy as np
 import pytest
 
@@ -118,6 +119,16 @@ def test_the_first_other_setting_is_named(tmp_path):
     assert longer.changed == {"Run.num_iterations": ("2", "9")}
     with pytest.raises(ConfigurationError, match=r"`Run.steps` must be 3, as checkpoint 0 in .*4$"):
         opened(tmp_path, settings=SETTINGS | {"Run.steps": "4"})
+
+
+def test_a_run_does_not_go_on_with_other_numbers_of_jax(tmp_path):
+    run(opened(tmp_path), 0)
+    assert opened(tmp_path).changed == {}
+    now = jax.config.jax_threefry_partitionable
+    with jax.threefry_partitionable(not now):
+        said = f"`jax_threefry_partitionable` must be {now}, as checkpoint 0 in .*; got {not now}$"
+        with pytest.raises(ConfigurationError, match=said):
+            opened(tmp_path)
 
 
 @pytest.mark.parametrize("number", [3, -1])
