@@ -46,7 +46,7 @@ def tables(claims: Sequence[Judged]) -> tuple[Table, Table, Table]:
     )
     of_each = (
         *("claim", "comparison", "games", "seeds", "difference [95 % interval]", "verdict"),
-        *("probability of improvement", "difference over the whole run"),
+        *("probability of improvement", "difference over the whole run", "in evaluation"),
     )
     details = tuple(
         (
@@ -54,6 +54,7 @@ def tables(claims: Sequence[Judged]) -> tuple[Table, Table, Table]:
             *(interval_text(one.difference), one.verdict),
             interval_text(one.improvement, sign=""),
             interval_text(one.whole_run),
+            interval_text(one.evaluated),
         )
         for each in claims
         for one in each.found

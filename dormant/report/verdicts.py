@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dormant.records.files import RESULTS_FILE
+from dormant.records.per_iteration import EVALUATION
 from dormant.records.results import RunResult
 from dormant.report import bootstrap as stratified
 from dormant.report.bootstrap import DEFAULT, METRICS, Bootstrap, Interval
@@ -44,9 +45,11 @@ class Verdict(NamedTuple):
     difference: Interval
     verdict: str
     # Of scores: how likely a run of the first beats one of the second, the difference of the means
-    # over all iterations (sample efficiency), and the difference in each of several games alone.
+    # over all iterations (sample efficiency), that in the greedy episodes at the end, and the
+    # difference in each of several games alone.
     improvement: Interval | None = None
     whole_run: Interval | None = None
+    evaluated: Interval | None = None
     in_each_game: tuple[tuple[str, Interval], ...] = ()
 
 
@@ -107,6 +110,7 @@ def verdicts(
                 one = one._replace(
                     improvement=stratified.of_improvement(first, second, bootstrap),
                     whole_run=_over_the_whole_run(comparison, runs, games, bootstrap),
+                    evaluated=_in_evaluation(comparison, runs, games, bootstrap),
                 )
             if together and len(games) > 1:
                 alone_in = _in_each_game(comparison, first, second, games, bootstrap)
@@ -149,6 +153,21 @@ def _over_the_whole_run(
         for cell in (comparison.first, comparison.second)
     )
     assert first is not None and second is not None  # as their final scores are there
+    return _difference(comparison, first, second, SCORE, bootstrap)
+
+
+def _in_evaluation(
+    comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
+) -> Interval | None:
+    """The difference of the scores of greedy episodes; None where there were none."""
+    evaluated = [
+        run._replace(returns=run.measured[EVALUATION]) for run in runs if EVALUATION in run.measured
+    ]
+    first, second = (
+        values_of(evaluated, cell, games, SCORE) for cell in (comparison.first, comparison.second)
+    )
+    if first is None or second is None:
+        return None
     return _difference(comparison, first, second, SCORE, bootstrap)
 
 

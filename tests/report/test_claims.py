@@ -144,6 +144,14 @@ def test_a_score_is_compared_over_all_games_at_once():
     # Every run of the one is better than any of the other; over the whole run less so.
     assert found.improvement.value == 1.0
     assert 0 < found.whole_run.value < found.difference.value
+    assert found.evaluated is None  # nothing was evaluated
+    evaluated = [
+        run._replace(measured={"evaluation_return": run.returns[-1] * np.array([np.nan, 2.0])})
+        for run in given
+    ]
+    (greedy,) = verdicts(claim(SCORE, MORE), evaluated, Bootstrap(200))
+    assert greedy.difference == found.difference
+    assert greedy.evaluated.value == pytest.approx(2 * found.difference.value)
     # Both games gain 4, of which a score takes its own share.
     gains = dict(found.in_each_game)
     span = {game: np.diff(normalized(game, np.array([4.0, 8.0])))[0] for game in GAMES}

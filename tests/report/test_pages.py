@@ -22,6 +22,7 @@ from dormant.report.pages import (
     more_updates,
     paper,
     text,
+    thresholds,
 )
 from dormant.report.pages.__main__ import pages
 from dormant.report.pages.differences import side
@@ -221,6 +222,33 @@ def test_every_measure_has_a_section_a_cost_and_a_curve(made):
 def test_the_figures_are_drawn(tmp_path):
     panels = measured.panels(DATA)["isometry"]
     measured.draw(panels, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 1_000
+
+
+@pytest.mark.parametrize("steps", thresholds.ACROSS.values())
+def test_dormant_neurons_have_a_panel_for_each_threshold_and_game(steps, tmp_path):
+    plain = [
+        RunResult(
+            *("DQN", f"replay ratio {ratio}", float(ratio), game, seed),
+            *(np.arange(1.0, 3), np.zeros(2), np.zeros(2)),
+            measured={"gradient_step": ratio * np.arange(1.0, 3)}
+            | {f"dormant_percent_tau_{tau}": np.full(2, 100 * tau) for tau in (0, 0.025, 0.1)},
+        )
+        for game in ("Asterix-MinAtar", "Freeway-MinAtar")
+        for ratio in (1, 2)
+        for seed in (0, 1)
+    ]
+    found = thresholds.panels([*plain, plain[0]._replace(method="ReDo")], steps)
+    assert list(found)[:3] == [
+        "Asterix: dormant %, tau 0",
+        "Freeway: dormant %, tau 0",
+        "Asterix: dormant %, tau 0.025",
+    ]
+    assert {len(lines) for lines in found.values()} == {4} and len(found) == 6
+    last = found["Freeway: dormant %, tau 0.1"][-1]
+    assert (last.method, last.seed, list(last.values)) == ("replay ratio 2", 1, [10, 10])
+    assert last.steps[-1] == (4 if steps == "gradient steps" else 2)
+    measured.draw(found, tmp_path / "x.png", steps)
     assert (tmp_path / "x.png").stat().st_size > 1_000
 
 

@@ -32,7 +32,7 @@ SHOWN = ("minatar_replay_ratio", "minatar_fixed_budget", "minatar_utility", "min
 # Those that docs/evidence.md tells of, as far as they are done.
 EVIDENCE = (
     *("minatar_convolution", "minatar_rates", "minatar_tau", "minatar_width", "minatar_offline"),
-    *("minatar_long", "minatar_interventions", "digits"),
+    *("minatar_long", "minatar_interventions", "minatar_distillation", "digits"),
 )
 
 

@@ -127,14 +127,20 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
-def draw(panels: dict[str, list[Series]], path: Path) -> None:
-    """Writes a figure as PNG: a thin line for each run, a thick one for the mean of a method."""
+def draw(panels: dict[str, list[Series]], path: Path, across: str = "gradient steps") -> None:
+    """Writes a figure as PNG: a thin line for each run, a thick one for the mean of a method.
+
+    Args:
+      panels: {title: the lines}.
+      path: of the file.
+      across: what the lines run over.
+    """
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.3 * rows + 0.3), layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (title, series) in zip(all_axes, panels.items(), strict=False):
-        _draw_panel(axes, title, series)
+        _draw_panel(axes, title, series, across)
     for axes in all_axes[len(panels) :]:
         axes.set_visible(False)
     handles, labels = all_axes[0].get_legend_handles_labels()
@@ -142,7 +148,7 @@ def draw(panels: dict[str, list[Series]], path: Path) -> None:
     figure.savefig(path, dpi=72, metadata={"Software": None})
 
 
-def _draw_panel(axes: Axes, title: str, series: list[Series]) -> None:
+def _draw_panel(axes: Axes, title: str, series: list[Series], across: str) -> None:
     methods = dict.fromkeys(each.method for each in series)
     for method, colour, dash in zip(methods, COLOURS, DASHES.values(), strict=False):
         own = [each for each in series if each.method == method]
@@ -151,7 +157,7 @@ def _draw_panel(axes: Axes, title: str, series: list[Series]) -> None:
         mean = np.mean([each.values for each in own], axis=0)
         axes.plot(own[0].steps, mean, color=colour, linestyle=dash, label=method)
     axes.set_title(title.replace("_", " "), loc="left", fontsize="medium")
-    axes.set_xlabel("gradient steps")
+    axes.set_xlabel(across)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.spines[["top", "right"]].set_visible(False)
