@@ -43,6 +43,12 @@ def redo(
     Variants are composed with `dormant.intervene`: of `parts.below_threshold`, `parts.capped`,
     `parts.recycling`, which says how neurons are recycled, and `parts.every`.
 
+    The defaults of `tau` and `period` are the paper's. On two MinAtar games (`results/minatar_tau`,
+    ten seeds, 100,000 agent steps) no other fixed tau of 0 to 0.2 and no period of 100 to 10,000 is
+    told apart from them in score: theirs is 0.099, the others' 0.089 to 0.114, and 0.102 without
+    ReDo. They differ in dormancy: in Space Invaders 30 % of the neurons are dormant without ReDo,
+    23 % at tau 0, 9 % at 0.1 and 8 % at 0.2; at tau 0.1 2 % with period 100, 17 % with 10,000.
+
     Args:
       graph: the network's neuron graph.
       init: `init(key) -> params`, the network's own initializer.

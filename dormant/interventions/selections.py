@@ -263,7 +263,9 @@ def adaptive_tau(
     the fraction of its neurons that scored at most tau, clipped to [minimum, maximum]. It is a
     Robbins-Monro iteration for the quantile of the scores, made multiplicative because scores lie
     on a ratio scale. An adaptive threshold is an open question of the paper (section 7); this rule
-    is ours. A layer with more silent neurons than the target ends at `minimum`.
+    is ours. A layer with more silent neurons than the target ends at `minimum`. On two MinAtar
+    games (`results/minatar_tau`, period 1,000) its score was 0.011 [-0.003, 0.027] below that of
+    tau 0.1, which decides nothing, with 13 instead of 9 % dormant in Space Invaders.
 
     Args:
       target_fraction: fraction of each layer to select, in [0, 1].

@@ -5,11 +5,13 @@
 `python -m dormant.report.claims results` prints the table of that page, and with `--short` the one
 of the README."""
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import EngFormatter
 
 from dormant.command_parser import CommandParser
 from dormant.report.bootstrap import Interval
@@ -23,6 +25,7 @@ from dormant.report.verdicts import (
     Verdict,
     judged,
     overall,
+    results_of,
 )
 from dormant.reproduce.hypotheses import OTHERS, OURS
 
@@ -134,16 +137,52 @@ def short(claims: Sequence[Judged]) -> Table:
         by = "; ".join(_where(each) for each in of_claim)
         verdict = _verdict(found, any(each.is_partial for each in of_claim))
         rows.append((text, of_claim[0].claim.source, by, _range(found), verdict))
-    header = ("claim", "from", "experiment: games", "differences [95 % interval]", "verdict")
+    header = ("claim", "from", "experiment: games, steps", "differences [95 % interval]", "verdict")
     return Table("Claims", header, tuple(rows))
 
 
 def _where(one: Judged) -> str:
-    """The experiment, and on what it was."""
+    """The experiment, on what it was, and for how many steps."""
     experiment, games = one.claim.experiment, one.games
+    steps = EngFormatter(sep="")(one.agent_steps)
     if games == (experiment,):
-        return experiment
-    return f"{experiment}: {names_of(games) if len(games) == 1 else f'{len(games)} games'}"
+        return f"{experiment}: {steps}"
+    named = names_of(games) if len(games) == 1 else f"{len(games)} games"
+    return f"{experiment}: {named}, {steps}"
+
+
+def linked(text: str, column: str, places: Mapping[str, str]) -> str:
+    """A Markdown table in which the experiments of a column are links.
+
+    Args:
+      text: one table, its header the first line that begins with "|".
+      column: whose cells name experiments.
+      places: {experiment: where its results lie}.
+    """
+    lines = text.splitlines(keepends=True)
+    table = [number for number, line in enumerate(lines) if line.startswith("|")]
+    at = [cell.strip("| \n") for cell in lines[table[0]].split(" | ")].index(column)
+    names = re.compile(rf"\b({'|'.join(map(re.escape, places))})\b")
+    for number in table[2:] if places else ():
+        cells = lines[number].split(" | ")
+        cells[at] = names.sub(lambda found: f"[{found[1]}]({places[found[1]]})", cells[at])
+        lines[number] = " | ".join(cells)
+    return "".join(lines)
+
+
+def page_text(folder: Path, is_short: bool) -> str:
+    """The table of a folder of committed results as the README has it, or docs/evidence.md, which
+    has links to them."""
+    claims = judged(folder)
+    if is_short:
+        return markdown(short(claims))
+    paths = {each.claim.experiment: results_of(folder, each.claim.experiment) for each in claims}
+    places = {
+        name: f"../{path.relative_to(folder.parent).as_posix()}"
+        for name, path in paths.items()
+        if path is not None
+    }
+    return linked(markdown(tables(claims)[0]), "tested by", places)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,8 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = f"folder must hold the results of experiments; got {str(known.folder)!r}"
         print(f"dormant.report.claims: {text}", file=sys.stderr)
         return 2
-    claims = judged(known.folder)
-    print(markdown(short(claims) if known.short else tables(claims)[0]))
+    print(page_text(known.folder, known.short))
     return 0
 
 

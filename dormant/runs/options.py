@@ -84,8 +84,9 @@ class LearnerOptions:
       target_update_unit: "agent_steps" (the paper) or "gradient_steps": what the agent's
         target_update_period counts.
       weight_decay: coefficient of the weight decay, >= 0 (fig. 1: 1e-5). The default is Dopamine's;
-        on MinAtar 1e-5 at replay ratio 1 raised the score in Freeway (+0.16 [0.12, 0.19]) and
-        Asterix and lowered it in none of four games for sure (docs/which-intervention.md).
+        on four MinAtar games 1e-5 changed the score by -0.04 [-0.06, -0.02] at replay ratio .25,
+        -0.03 [-0.07, 0.02] at .5, +0.05 [0.02, 0.09] at 1 and +0.07 [0.05, 0.10] at 2, most of all
+        in Freeway (+0.16 [0.12, 0.19] at 1; docs/which-intervention.md).
       weight_decay_kind: "l2", a term added to the gradient, as released, or "decoupled" (AdamW).
       regularizers: what goes around the optimizer, from the inside out, such as `(@L2Init(),)`; see
         `dormant.regularizers`. Adam's per-entry count and the weight decay go around them.

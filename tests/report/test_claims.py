@@ -10,10 +10,10 @@ import pytest
 from dormant.records.per_iteration import ACCURACY
 from dormant.records.results import RunResult
 from dormant.report.bootstrap import Bootstrap, Interval
-from dormant.report.claims import main, short, tables
+from dormant.report.claims import linked, main, page_text, short, tables
 from dormant.report.csv_writing import write_csv
 from dormant.report.scores import normalized
-from dormant.report.tables import markdown
+from dormant.report.tables import Table, markdown
 from dormant.report.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -67,7 +67,7 @@ def test_the_page_has_every_claim_and_what_the_results_say_of_it():
     for claim in CLAIMS:
         assert f"| {claim.name.partition(',')[0]} |" in text
     shown = text.partition("<!-- python -m dormant.report.claims results -->\n\n")[2]
-    assert shown.split() == markdown(tables(judged(ROOT / "results"))[0]).split()
+    assert shown.split() == page_text(ROOT / "results", is_short=False).split()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_games_in_which_a_claim_does_not_hold_are_named_and_the_readme_has_one_r
     assert "1 holds, 1 does not hold (Breakout), 14 not run yet" in rows["H1"]
     assert "1 holds, 3 not run yet" in rows["H1, convolution"]
     (row,) = short(known).rows
-    assert row[2] == "minatar_long: 2 games; minatar_convolution: Asterix"
+    assert row[2] == "minatar_long: 2 games, 30; minatar_convolution: Asterix, 30"
     assert row[3].startswith("-7 [") and " to +11 [" in row[3] and row[4] == f"{MIXED} so far"
 
 
@@ -243,6 +243,14 @@ def test_the_readme_has_the_papers_claims_alone(tmp_path):
     known = judged(tmp_path, Bootstrap(200))
     assert {each.claim.name for each in known if each.found} == {"H19", "H20", "H21"}
     assert [row[1] for row in short(known).rows] == ["section 1", "figures 3, 9"]  # H21 is ours
+
+
+def test_the_experiments_of_a_column_are_links():
+    table = Table("T", ("", "by", "games"), (("H1", "digits", "digits"), ("", "other", "")))
+    text = linked(markdown(table), "by", {"digits": "../results/digits/results.csv"})
+    assert "| H1 | [digits](../results/digits/results.csv) | digits |\n" in text
+    assert "|  | other |  |" in text
+    assert linked(markdown(table), "by", {}) == markdown(table)
 
 
 def test_a_folder_or_an_option_that_is_none_is_a_mistake(tmp_path, capsys):

@@ -21,6 +21,7 @@ from dormant.report.pages import (
     measured,
     more_updates,
     paper,
+    rates,
     text,
     thresholds,
 )
@@ -30,8 +31,10 @@ from dormant.report.scores import normalized
 from dormant.report.verdicts import HOLDS, judge
 from dormant.reproduce import catalog
 from dormant.reproduce.comparisons import MORE
+from dormant.reproduce.evidence import LEARNING_RATES, RATIOS_OF_RATES
 from dormant.reproduce.hypotheses import DORMANT
 from dormant.reproduce.interventions import METHODS
+from dormant.reproduce.methods import at_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / measured.FOLDER
@@ -250,6 +253,22 @@ def test_dormant_neurons_have_a_panel_for_each_threshold_and_game(steps, tmp_pat
     assert last.steps[-1] == (4 if steps == "gradient steps" else 2)
     measured.draw(found, tmp_path / "x.png", steps)
     assert (tmp_path / "x.png").stat().st_size > 1_000
+
+
+def test_the_map_has_the_mean_of_each_rate_and_ratio(tmp_path):
+    steps = np.arange(1.0, 3)
+    found = rates.maps([
+        RunResult("DQN", at_rate(rate, ratio), None, "Asterix-MinAtar", seed, steps, steps,
+                  np.array([99.0, 10 * row + column + seed]))
+        for row, rate in enumerate(LEARNING_RATES)
+        for column, ratio in enumerate(RATIOS_OF_RATES)
+        for seed in (0, 2)
+        if (row, column) != (2, 2)
+    ])  # fmt: skip
+    expected = [[1, 2, 3], [11, 12, 13], [21, 22, np.nan]]
+    np.testing.assert_array_equal(found["Asterix-MinAtar", "DQN"], expected)
+    rates.draw(found, tmp_path / "map.png")
+    assert (tmp_path / "map.png").stat().st_size > 1_000
 
 
 @pytest.mark.parametrize("name", [measured.ASTERIX, measured.CLASSIFIER])
