@@ -4,6 +4,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from dormant.graph import (
     NeuronGraph,
     check_graph,
     check_layers,
+    some_names,
 )
 from dormant.interventions.layer_entries import entry_masks, have_finite, in_dtypes_of
 
@@ -62,7 +64,8 @@ def recycle(
         norm of the columns of the layer's neurons that are not recycled (paper, figure 23).
       flatten_layout: `"channels_last"`, or `"released_code"` for the rows that Dopamine's released
         code takes at the boundary between a convolution and a dense layer.
-      also: layers to recycle in spite of their obstacle; outputs may then change.
+      also: layers to recycle in spite of their obstacle; outputs may then change. One whose neurons
+        no weights read singly, as queries in attention, has nothing to set to 0: a warning says so.
 
     Returns:
       The new parameter tree, same structure, shapes and dtypes. A neuron whose fresh entries would
@@ -161,6 +164,13 @@ def check_recycling(
 def _check_also(graph: NeuronGraph, also: Sequence[str]) -> None:
     check(isinstance(also, list | tuple), "also", "a list of layers", also)
     check_layers("also", also, graph.names)
+    unread = [name for name in also if graph[name].read_by and not graph[name].outgoing]
+    if unread:
+        warnings.warn(
+            f"`also`: of {some_names(unread)} no weights are known that read single neurons:"
+            " incoming weights are drawn anew, and none is set to 0 or begun anew behind them",
+            stacklevel=4,
+        )
 
 
 class Touched(NamedTuple):

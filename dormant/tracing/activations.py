@@ -50,6 +50,7 @@ def activation_value(
     linear = connections.maps[layer].output
     own: Step | None = None
     in_company = False  # from where other layers are added, as in a residual stream
+    beside_own: frozenset[int] = frozenset()  # those that were added up to its own non-linearity
     steps = _with_softmax(
         _steps(program, connections, layer, operand, position), connections, layer
     )
@@ -59,13 +60,16 @@ def activation_value(
             break
         if own and _is_multiplied_by_others(connections, layer, step):
             break
-        in_company |= _has_company(connections, layer, step.end)
+        company = _company(connections, layer, step.end)
+        if own and not company <= beside_own:
+            break  # what comes behind is a non-linearity of a sum, as of the new cell of an LSTM
+        in_company |= bool(company)
         if not is_whole(step.end):
             continue
         if step.nonlinear and (step.pointwise or step.softmax):
             if own and _loses_silence(program, connections, layer, own, step):
                 break
-            own = step
+            own, beside_own = step, company
         elif step.is_elementwise and not in_company:
             linear = step.end
     return own.end if own else linear
@@ -214,13 +218,15 @@ def _reduces_neurons(step: Step, connections: Connections, layer: int) -> bool:
     )
 
 
-def _has_company(connections: Connections, layer: int, value: int) -> bool:
-    """Whether elements of a value that hold the layer hold others too, as where these are added;
-    not where they lie beside each other."""
+def _company(connections: Connections, layer: int, value: int) -> frozenset[int]:
+    """The other layers that elements of a value hold beside the layer, as where these are added;
+    not those that lie beside it."""
     held = connections.layers_of[value]
     own = lb.in_place(held[layer])
-    return any(
-        bool((own & lb.in_place(label)).any()) for other, label in held.items() if other != layer
+    return frozenset(
+        other
+        for other, label in held.items()
+        if other != layer and bool((own & lb.in_place(label)).any())
     )
 
 

@@ -208,3 +208,17 @@ def test_a_network_of_which_nothing_can_be_recycled_is_named_once():
         dormant.redo(graph, lambda key: params, optax.sgd(0.1))
     # Whoever asks for it all the same is not warned.
     dormant.parts.recycling(graph, lambda key: params, optax.sgd(0.1), also=("w1",))
+
+
+def test_a_layer_that_is_asked_for_and_has_nothing_to_zero_is_named():
+    def gated(params, states):
+        hidden, gate = jnp.split(states @ params["w1"], 2, axis=-1)
+        return (hidden * jax.nn.sigmoid(gate)) @ params["w2"]
+
+    params = {"w1": jnp.ones((3, 8)), "w2": jnp.ones((4, 2))}
+    graph = dormant.trace(gated, params, STATES)
+    said = "^`also`: of w1 no weights are known that read single neurons: incoming weights are"
+    with pytest.warns(UserWarning, match=said):
+        fresh = jax.tree.map(lambda ones: 2 * ones, params)
+        new = dormant.recycle(graph, params, fresh, {"w1": mask(8, 1)}, also=["w1"])
+    assert (np.asarray(new["w1"][:, 1]) == 2).all() and (np.asarray(new["w2"]) == 1).all()

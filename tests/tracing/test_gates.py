@@ -40,6 +40,32 @@ def test_a_gate_comes_behind_the_layer_that_it_multiplies():
     np.testing.assert_allclose(found["gate"], nn.sigmoid(VECTOR @ params["gate"]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("function", [nn.sigmoid, jnp.tanh, relu])
+def test_a_gate_of_what_is_no_layer_comes_before_the_sum_that_another_function_is_of(function):
+    # As the forget gate of an LSTM whose memory is an input.
+    def apply(params, x, memory):
+        gate, new = function(x @ params["gate"]), jnp.tanh(x @ params["in"])
+        return jnp.tanh(gate * memory + new) @ params["out"]
+
+    params, memory = init(KEY), jnp.linspace(-1, 1, VECTOR.shape[0] * 6).reshape(-1, 6)
+    found = dormant.trace(apply, params, VECTOR, memory).activations(params, VECTOR, memory)
+    np.testing.assert_allclose(found["gate"], function(VECTOR @ params["gate"]), rtol=1e-5)
+    np.testing.assert_allclose(found["in"], jnp.tanh(VECTOR @ params["in"]), rtol=1e-5)
+
+
+def test_the_forget_gate_of_one_step_of_a_flax_cell_is_a_sigmoid():
+    class Actor(nn.Module):
+        @nn.compact
+        def __call__(self, carry, x):
+            carry, features = nn.LSTMCell(4, name="cell")(carry, x)
+            return carry, nn.Dense(2)(features)
+
+    carry = (jnp.full((len(VECTOR), 4), -0.5), jnp.full((len(VECTOR), 4), 0.5))
+    params = Actor().init(KEY, carry, VECTOR)
+    graph = dormant.trace(Actor().apply, params, carry, VECTOR, outputs=lambda out: out[1])
+    assert 0 < float(graph.activations(params, carry, VECTOR)["cell/if+cell/hf"].min())
+
+
 def test_what_comes_behind_a_gated_product_is_of_the_layer_that_is_linear_before():
     def gated(params, x):
         return relu((x @ params["in"]) * nn.sigmoid(x @ params["gate"]))
