@@ -20,7 +20,13 @@ RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 NOT_STARTED, UNREADABLE = "not started", "unreadable"
 NOT_WHOLE = (RUNNING, FAILED, INTERRUPTED, NOT_STARTED, UNREADABLE)
 # What W&B calls runs of these kinds.
-_ELSEWHERE = {"crashed": FAILED, "killed": INTERRUPTED}
+_ELSEWHERE = {
+    "crashed": FAILED,
+    "killed": INTERRUPTED,
+    "preempting": RUNNING,
+    "preempted": INTERRUPTED,
+    "pending": NOT_STARTED,
+}
 # Of which episodes returns are.
 TRAINING, IN_EVALUATION = "training", "evaluation"
 

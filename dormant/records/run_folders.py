@@ -136,7 +136,7 @@ def _linked_to_hidden(root: Path) -> set[Path]:
     Raises:
       ValueError: a linked folder with runs leads out of root.
     """
-    found: set[Path] = set()
+    found: dict[Path, Path] = {}
     patterns = [
         "/".join((*["*"] * depth, name)) for depth in range(4) for name in (METRICS_FILE, RUN_FILE)
     ]
@@ -148,8 +148,11 @@ def _linked_to_hidden(root: Path) -> set[Path]:
             if behind:
                 check_inside(root, path)
                 real = path.resolve().relative_to(root.resolve())
-                found |= behind if any(part.startswith(".") for part in real.parts) else set()
-    return found
+                if any(part.startswith(".") for part in real.parts):
+                    for run in sorted(behind):
+                        # Of several links to one run the first counts.
+                        found[run.resolve()] = min(run, found.get(run.resolve(), run))
+    return set(found.values())
 
 
 def _as_planned(root: Path, folder: Path) -> PlannedRun:
@@ -175,18 +178,23 @@ def _check_place(run: PlannedRun, command: str, path: Path) -> None:
     Raises:
       ValueError: it was another run's.
     """
-    planned, own = _base_dir(run.command), _base_dir(command)
     folder = PurePath(run.folder).parts
     # A process may make several runs, in folders of its own; folders above may have been moved.
-    shared = max(
-        (count for count in range(len(folder) + 1) if planned[-count:] == folder[:count]), default=0
-    )
-    count = min(shared, len(own))
-    if count and own[-count:] != folder[:shared][-count:]:
+    places = [folder[:count] for count in range(1, len(folder) + 1)]
+    planned, own = _base_dir(run.command), _base_dir(command)
+    if not any(planned[-len(place) :] == place for place in places):
+        return
+    if own and not any(_end_alike(own, place) for place in places):
         raise ValueError(
-            f"{path}: its command must write into {'/'.join(folder[:shared])}; got --base_dir="
-            f"{'/'.join(own)} (a copy of another run?)"
+            f"{path}: its command must write into {run.folder}; got --base_dir={'/'.join(own)} (a"
+            " copy of another run?)"
         )
+
+
+def _end_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two paths, the shorter of which may be relative, can be the same."""
+    count = min(len(one), len(other))
+    return one[-count:] == other[-count:]
 
 
 def _base_dir(command: str) -> tuple[str, ...]:

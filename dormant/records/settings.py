@@ -28,7 +28,7 @@ _GAME = re.compile(
     r"|Images\.source|\w+\.environment_name)"
 )
 _GYM_VERSION = re.compile(r"(?:.*[./])?create_gym\w*\.version")
-_ITERATIONS = re.compile(r"(?:.*[./])?(?:Runner|VectorizedRun|StudyRun)\.num_iterations")
+_ITERATIONS = re.compile(r"(?:.*[./])?(?:\w*Runner|VectorizedRun|StudyRun)\.num_iterations")
 # What the runs of one cell differ in: their seeds, how many there are, and paths.
 _OF_EACH_RUN = re.compile(r"(?:.*\.)?(?:seed|seeds|first_seed|\w+_run|run|folder)")
 
@@ -74,15 +74,28 @@ def iterations_of(config: str) -> int:
 def differing(configs: Iterable[str]) -> dict[str, list[str]]:
     """{parameter: its values} of what is not the same in the configurations of runs that are to
     differ in their seeds alone; without what is `FREE`, and without paths."""
-    each = [settings for settings in map(settings_in, configs) if settings]
+    each = [_resolved(settings_in(config)) for config in configs if settings_in(config)]
     found = {}
     for name in dict.fromkeys(name for settings in each for name in settings):
         # What only one of two versions of the package has is not another.
         values = list(dict.fromkeys(settings[name] for settings in each if name in settings))
         is_own = name.rpartition(".")[2] in FREE or _OF_EACH_RUN.fullmatch(name)
-        if len(values) > 1 and not is_own and not any("/" in value for value in values):
+        if len(values) > 1 and not is_own and not any(map(_is_path, values)):
             found[name] = values
     return found
+
+
+def _resolved(settings: Mapping[str, str]) -> dict[str, str]:
+    """The parameters alone, with the values of macros in their place."""
+    return {
+        name: settings.get(value[1:], value) if value.startswith("%") else value
+        for name, value in settings.items()
+        if "." in name
+    }
+
+
+def _is_path(value: str) -> bool:
+    return value[:1] in ("'", '"') and "/" in value
 
 
 def _first(settings: Mapping[str, str], pattern: re.Pattern[str]) -> str:

@@ -68,6 +68,7 @@ class _Layout(NamedTuple):
     runs: list[tuple[dict[str, str], int]]
     numbered: bool  # whether nothing tells the seeds
     further: dict[str, int]  # {one of `FURTHER_COLUMNS`: its column}
+    is_own: bool  # whether a report wrote the file
 
 
 # Method, setting, value, game and seed of a run.
@@ -107,8 +108,7 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
         sheet = read_sheet(path)
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
-    is_own = tuple(sheet.header[: len(COLUMNS)]) == COLUMNS
-    if is_own:
+    if is_own := _is_own(sheet):
         columns = columns._replace(step_unit=STEP_UNITS[0])  # as a report writes them
     sheet, named = _with_numbered_runs(sheet, columns, number)
     layout, notes = _layout(sheet, columns)
@@ -281,8 +281,9 @@ def _layout(sheet: Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
         elif entry in columns.named:
             labels[entry] = wanted
             notes.append(f"{sheet.path} has no column {wanted!r}: it is the {entry} of every line")
-    if STATUS in plain:
-        places[STATUS] = plain.index(STATUS)
+    # W&B's column is called "State".
+    if of_status := [name for name in (STATUS, "state") if name in plain]:
+        places[STATUS] = plain.index(of_status[0])
     if "return" in places and _OF_WANDB in (name := sheet.header[places["return"]]):
         runs = [(labels_of_run(name.rpartition(_OF_WANDB)[0]), places.pop("return"))]
     known = {*places, *labels, *(("return", "seed") if runs or sheet.constants else ())}
@@ -314,7 +315,23 @@ def _layout(sheet: Sheet, columns: Columns) -> tuple[_Layout, list[str]]:
         name: at for at, name in enumerate(sheet.header)
     }
     further = {name: header[name] for name in FURTHER_COLUMNS if name in header}
-    return _Layout(places, labels, runs, numbered, further), notes
+    return _Layout(places, labels, runs, numbered, further, _is_own(sheet)), notes
+
+
+def _is_own(sheet: Sheet) -> bool:
+    return tuple(sheet.header[: len(COLUMNS)]) == COLUMNS
+
+
+def _status_of(said: str, where: str, is_own: bool) -> str:
+    """What a line says of its run. In a file that no report wrote other words say nothing."""
+    if _is_nothing(said):
+        return FINISHED
+    try:
+        return status_of(said, where)
+    except ValueError:
+        if is_own:
+            raise
+        return FINISHED
 
 
 def _runs_of_wandb(header: Sequence[str], wanted: str) -> list[tuple[dict[str, str], int]]:
@@ -334,14 +351,14 @@ def _points(
     row = layout.labels | {entry: fields[at] for entry, at in layout.places.items()}
     row |= {entry: fields[at] for entry, at in layout.further.items()}
     if not layout.runs:
-        yield _point({"seed": str(number)} | row, where, columns, layout.further)
+        yield _point({"seed": str(number)} | row, where, columns, layout)
     for index, (told, at) in enumerate(layout.runs):
         if not _is_nothing(fields[at]):  # it has no value at this step
             each = {"seed": str(number + index)} | told | row | {"return": fields[at]}
-            yield _point(each, where, columns, layout.further)._replace(column=at)
+            yield _point(each, where, columns, layout)._replace(column=at)
 
 
-def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterable[str]) -> _Point:
+def _point(row: Mapping[str, str], where: str, columns: Columns, layout: _Layout) -> _Point:
     for name in ("method", "game"):
         if _is_nothing(row[name], _NO_NAME):
             raise ValueError(f"{where}: {name} must be given; got {row[name]!r}")
@@ -354,8 +371,7 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
             return math.nan
         return number_of(row[name], name, where, *limits)
 
-    said = row.get(STATUS) or ""
-    status = FINISHED if _is_nothing(said) else status_of(said, where)
+    status = _status_of(row.get(STATUS) or "", where, layout.is_own)
     value = optional("value")
     setting = "" if _is_nothing(row.get("setting"), _NO_NAME) else row["setting"]
     method, setting, game = map(not_inert, (row["method"], setting, row["game"]))
@@ -364,8 +380,8 @@ def _point(row: Mapping[str, str], where: str, columns: Columns, further: Iterab
         return _Point(where, labels, (), status)
     step = columns.agent_steps(number_of(row["agent_step"], "agent_step", where, least=0))
     values = (step, optional("return"), optional("dormant_percent", 0, 100))
-    limits = {name: (0.0, 100.0) for name in further if name.startswith("dormant_percent")}
-    more = (optional(name, *limits.get(name, ())) for name in further)
+    limits = {name: (0.0, 100.0) for name in layout.further if name.startswith("dormant_percent")}
+    more = (optional(name, *limits.get(name, ())) for name in layout.further)
     return _Point(where, labels, (*values, *more), status)
 
 

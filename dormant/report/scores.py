@@ -106,7 +106,8 @@ def one_name_of_each(games: Iterable[str]) -> dict[str, str]:
     """
     alike: dict[str, list[str]] = {}
     for game in dict.fromkeys(games):
-        alike.setdefault(game_key(game), []).append(game)
+        # A name without a version is that of the one version that there is.
+        alike.setdefault(game_key(game).removesuffix(parts_of(game).version), []).append(game)
     found: dict[str, str] = {}
     for key, names in alike.items():
         versions = {parts_of(name).version for name in names} - {""}

@@ -48,7 +48,7 @@ def write_report(
     """
     output = Path(os.path.abspath(output))
     if output.is_symlink():  # the link stays, and what it names is written
-        output = output.resolve()
+        output = Path(os.path.realpath(output))
     if not (collection.runs or collection.partial or collection.absent):
         raise ValueError(f"a report must be of at least one run; got none in {collection.folder}")
     _check_replaceable(output)

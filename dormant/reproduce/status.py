@@ -20,7 +20,15 @@ from dormant.records.files import (
     read_object,
 )
 from dormant.records.lease import Holder, holder_of
-from dormant.records.results import FAILED, FINISHED, INTERRUPTED, NOT_STARTED, RUNNING, UNREADABLE
+from dormant.records.results import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    NOT_STARTED,
+    RUNNING,
+    UNREADABLE,
+    status_of,
+)
 from dormant.reproduce.engines.engine import ENGINE_FOLDER, last_line
 from dormant.reproduce.engines.worker import TASKS_FILE
 from dormant.reproduce.progress import LastRecord, Verified, last_record
@@ -85,9 +93,8 @@ def _by_their_ends(folder: Path, experiment: ExperimentFile) -> Iterator[RunStat
         command, compiled = "", None
         try:
             details = read_object(folder / run.folder / RUN_FILE)
-            status, error = str(details.get("status")), str(details.get("error") or "")
-            if status not in _ORDER:
-                status, error = UNREADABLE, f"its status is {status!r}"
+            status = status_of(str(details.get("status")), RUN_FILE)
+            error = str(details.get("error") or "")
             command, compiled = str(details.get("command")), details.get("compilation")
         except FileNotFoundError:
             if (folder / run.folder / METRICS_FILE).exists():

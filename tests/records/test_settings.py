@@ -48,7 +48,8 @@ def test_the_game_is_what_the_run_plays(config, game):
 
 def test_the_length_is_a_number_or_unknown():
     assert iterations_of(CONFIG) == 20
-    assert iterations_of("Runner.num_iterations = 250") == 250
+    for runner in ("Runner", "ContinuousRunner", "run_experiment.Runner"):
+        assert iterations_of(f"{runner}.num_iterations = 250") == 250
     assert iterations_of("Runner.num_iterations = %N") == 0 == iterations_of("")
 
 
@@ -57,4 +58,7 @@ def test_runs_of_one_cell_may_differ_in_seeds_lengths_and_paths_alone():
     alike = [base.format(0, "'runs/a'", 1), base.format(1, "'runs/b'", 1), CONFIG, ""]
     longer = alike[0].replace("num_iterations = 20", "num_iterations = 40")
     assert differing([*alike, longer]) == {}
+    drawn = ["run_seed = {0}\nA.seed = %run_seed\nA.rate = %rate\nrate = 0.1", "A.rate = 0.1\n"]
+    assert differing([drawn[0].format(0), drawn[0].format(1), drawn[1]]) == {}
+    assert differing(["A.kind = @a/X()", "A.kind = @b/X()"]) == {"A.kind": ["@a/X()", "@b/X()"]}
     assert differing([*alike, base.format(2, "None", 3)]) == {"Run.new": ["1", "3"]}

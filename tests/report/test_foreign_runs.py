@@ -117,6 +117,8 @@ def test_games_of_minatar_have_no_scores_of_atari_and_are_not_compared_with_it(t
 
 def test_versions_are_one_game_on_atari_alone():
     assert len(set(one_name_of_each(["CartPole-v0", "CartPole-v1"]).values())) == 2
+    assert one_name_of_each(["CartPole", "CartPole-v1"])["CartPole-v1"] == "CartPole"
+    assert len(set(one_name_of_each(["CartPole", "CartPole-v0", "CartPole-v1"]).values())) == 3
     assert len(set(one_name_of_each(["Ant-v2", "Ant-v4"]).values())) == 2
     assert (
         len(set(one_name_of_each(["Pong-v0", "ALE/Pong-v5", "ale_py:ALE/Pong-v5"]).values())) == 1

@@ -224,3 +224,7 @@ def test_a_link_in_the_place_of_a_report_stays_one(experiment_folder, tmp_path):
     link.symlink_to(published)
     assert main([str(experiment_folder), f"--output={link}", *FEW]) == 0
     assert link.is_symlink() and (published / "report.html").is_file()
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    assert main([str(experiment_folder), f"--output={circle}", *FEW]) == 2
+    assert circle.is_symlink()

@@ -160,6 +160,12 @@ def test_the_run_of_another_method_in_a_planned_place_is_no_result(tmp_path):
     # Moved as a whole, or begun from a folder inside.
     write_run(tmp_path, planned[1]._replace(command="x --base_dir=seed_1"))
     assert len(read_folder(tmp_path).runs) == 2
+    record = tmp_path / planned[1].folder / "run.json"
+    # One process that makes all seeds of a game, or all games of a method.
+    for above in (planned[1].folder.rpartition("/")[0], planned[1].folder.partition("/")[0]):
+        text = json.dumps({"status": "finished", "command": base + above, "seed": 1})
+        record.write_text(text, encoding="utf-8")
+        assert len(read_folder(tmp_path).runs) == 2
     record = tmp_path / planned[0].folder / "run.json"
     other = record.read_text("utf-8").replace("here/", "here/other_")
     record.write_text(other, encoding="utf-8")
@@ -199,8 +205,29 @@ def test_a_status_in_other_words_is_understood_and_no_other_one_passed_over(tmp_
     assert [absence.status for absence in found.absent] == ["failed", "failed"]
     assert list(run_ends(path)) == [("DQN", "", "Pong", "0")]
     path.write_text("\n".join([*lines, "DQN,,Pong,3,100,1,done"]) + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 5: status must be one of finished, .*got 'done'"):
+    assert len(read_folder(path).runs) == 2  # a column of another program: its words say nothing
+    own = ["method,setting,value,game,seed,agent_step,return,dormant_percent,status"]
+    own += ["DQN,,,Pong,0,100,1,,", "DQN,,,Pong,1,100,1,,done"]
+    path.write_text("\n".join(own) + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 3: status must be one of finished, .*got 'done'"):
         read_folder(path)
+
+
+def test_the_state_that_wandb_exports_is_a_status(tmp_path):
+    path = tmp_path / "wandb.csv"
+    lines = ["method,game,seed,agent_step,return,State", "DQN,Pong,0,100,1,finished",
+             "DQN,Pong,1,100,-20,preempted"]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = read_folder(path)
+    assert [run.seed for run in found.runs] == [0] and found.absent[0].status == "interrupted"
+
+
+def test_two_links_to_one_hidden_run_are_one_run(tmp_path):
+    write_run(tmp_path, RUNS[0]._replace(folder=".store/seed_0"))
+    for name in ("latest", "run3"):
+        (tmp_path / name).symlink_to(tmp_path / ".store")
+    (run,) = read_folder(tmp_path).runs
+    assert run.method == "latest"
 
 
 def test_two_runs_of_one_seed_are_refused_with_both_folders(tmp_path):
