@@ -19,10 +19,11 @@ from dormant.reproduce.jobs import experiment_file, jobs
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 MEASURES = "measures"  # two runs that show what each measure looks like
+ATARI = "atari"  # two runs that were stopped long before the paper's length
 EXPERIMENTS = sorted(
     path.name
     for path in RESULTS.iterdir()
-    if path.is_dir() and path.name not in (UNFINISHED, MEASURES)
+    if path.is_dir() and path.name not in (UNFINISHED, MEASURES, ATARI)
 )
 SEEDS = 10
 
@@ -118,6 +119,22 @@ def test_every_cell_has_all_its_runs(name):
 def test_the_page_of_results_shows_the_table(name):
     text = (RESULTS / "README.md").read_text("utf-8")
     assert all(line in text for line in main_table(name))
+
+
+def test_the_page_of_evidence_has_the_numbers_of_the_atari_runs():
+    text = (ROOT / "docs" / "evidence.md").read_text("utf-8")
+    plain, redo = read_folder(RESULTS / ATARI / "results.csv").runs
+    assert (plain.method, redo.method) == ("DQN", "DQN + ReDo")
+    assert {(run.game, run.seed, run.agent_steps.size) for run in (plain, redo)} == {
+        ("DemonAttack", 0, 14)
+    }
+    for at in (1, 2, 4, 7, 10, 13):
+        cells = [str(at + 1)]
+        for run in (plain, redo):
+            percents = [run.measured[f"dormant_percent_tau_{tau}"][at] for tau in (0, 0.025, 0.1)]
+            cells += [f"{run.agent_steps[at]:,.0f}", f"{run.returns[at]:.0f}"]
+            cells.append(" / ".join(f"{percent:.1f}" for percent in percents))
+        assert f"| {' | '.join(cells)} |" in text
 
 
 def test_the_readme_shows_the_claims_that_were_tested():
