@@ -69,8 +69,9 @@ def read_planned(root: Path, run: PlannedRun, tau: float = DEFAULT_TAU) -> Readi
     except ValueError as unreadable:
         return Reading(None, Absence(run, UNREADABLE, str(unreadable)))
     result = _result(folder, run, records, details, tau)._replace(status=status)
-    count, planned = len(records.iterations), iterations_of(result.config)
-    if status == FINISHED and not run.agent_steps and count < planned:
+    is_planned = bool(run.agent_steps)
+    count, planned = len(records.iterations), 0 if is_planned else iterations_of(result.config)
+    if status == FINISHED and count < planned:
         lost = f"it has {count} of {planned} iterations, though {RUN_FILE} says finished"
         return Reading(result._replace(status=UNREADABLE), Absence(run, UNREADABLE, lost))
     return judged(result, run)
@@ -122,7 +123,7 @@ def find_runs(root: Path) -> list[PlannedRun]:
     for folder in sorted(folders):
         place = folder.relative_to(root)
         # In hidden folders lie such things as a report that is being made.
-        if not any(part.startswith(".") for part in place.parts):
+        if not _is_hidden(place):
             named = PlannedRun(place.as_posix(), "", "", None, UNKNOWN_GAME, 0, 0, "")
             check_places(root, [named])
             planned.append(_as_planned(root, folder))
@@ -136,23 +137,23 @@ def _linked_to_hidden(root: Path) -> set[Path]:
     Raises:
       ValueError: a linked folder with runs leads out of root.
     """
-    found: dict[Path, Path] = {}
+    found: set[Path] = set()
     patterns = [
         "/".join((*["*"] * depth, name)) for depth in range(4) for name in (METRICS_FILE, RUN_FILE)
     ]
-    for place, folders, _ in os.walk(root):
-        for path in (Path(place, folder) for folder in folders):
-            if not path.is_symlink():
-                continue
-            behind = {run.parent for pattern in patterns for run in path.glob(pattern)}
-            if behind:
-                check_inside(root, path)
-                real = path.resolve().relative_to(root.resolve())
-                if any(part.startswith(".") for part in real.parts):
-                    for run in sorted(behind):
-                        # Of several links to one run the first counts.
-                        found[run.resolve()] = min(run, found.get(run.resolve(), run))
-    return set(found.values())
+    below = (Path(place, folder) for place, folders, _ in os.walk(root) for folder in folders)
+    for link in filter(Path.is_symlink, below):
+        behind = {run.parent for pattern in patterns for run in link.glob(pattern)}
+        if behind:
+            check_inside(root, link)
+            if _is_hidden(link.resolve().relative_to(root.resolve())):
+                found |= behind
+    # Of several links to one run the first counts.
+    return set({run.resolve(): run for run in sorted(found, reverse=True)}.values())
+
+
+def _is_hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)
 
 
 def _as_planned(root: Path, folder: Path) -> PlannedRun:
@@ -181,7 +182,7 @@ def _check_place(run: PlannedRun, command: str, path: Path) -> None:
     folder = PurePath(run.folder).parts
     # A process may make several runs, in folders of its own; folders above may have been moved.
     places = [folder[:count] for count in range(1, len(folder) + 1)]
-    planned, own = _base_dir(run.command), _base_dir(command)
+    planned, own = (PurePath(base_dir_of(each)).parts for each in (run.command, command))
     if not any(planned[-len(place) :] == place for place in places):
         return
     if own and not any(_end_alike(own, place) for place in places):
@@ -197,19 +198,19 @@ def _end_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return one[-count:] == other[-count:]
 
 
-def _base_dir(command: str) -> tuple[str, ...]:
-    """The parts of the folder that a command names; () for none."""
+def base_dir_of(command: str) -> str:
+    """The folder that a command names; "" for none."""
     try:
         words = shlex.split(command)
     except ValueError:
-        return ()
+        return ""
     flag = "--base_dir"
     for number, word in enumerate(words):
         if word == flag:
-            return PurePath(*words[number + 1 : number + 2]).parts
+            return "".join(words[number + 1 : number + 2])
         if word.startswith(f"{flag}="):
-            return PurePath(word.removeprefix(f"{flag}=")).parts
-    return ()
+            return word.removeprefix(f"{flag}=")
+    return ""
 
 
 def _status(details: dict[str, Any], path: Path) -> str:

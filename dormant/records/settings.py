@@ -52,7 +52,7 @@ def game_of(config: str) -> str:
 
     Of Gymnasium's environments it has the version, two of which are two games.
     """
-    settings = settings_in(config)
+    settings = _parameters_in(config)
     named = _first(settings, _ATARI_STUDY) or _first(settings, _GAME)
     game = named and _text(settings, named)
     if not game:
@@ -66,7 +66,7 @@ def game_of(config: str) -> str:
 
 def iterations_of(config: str) -> int:
     """How many iterations a run was to have; 0 where its configuration does not say it."""
-    settings = settings_in(config)
+    settings = _parameters_in(config)
     said = settings.get(_first(settings, _ITERATIONS), "")
     return int(said) if said.isdecimal() else 0
 
@@ -74,7 +74,7 @@ def iterations_of(config: str) -> int:
 def differing(configs: Iterable[str]) -> dict[str, list[str]]:
     """{parameter: its values} of what is not the same in the configurations of runs that are to
     differ in their seeds alone; without what is `FREE`, and without paths."""
-    each = [_resolved(settings_in(config)) for config in configs if settings_in(config)]
+    each = [found for found in map(_parameters_in, dict.fromkeys(configs)) if found]
     found = {}
     for name in dict.fromkeys(name for settings in each for name in settings):
         # What only one of two versions of the package has is not another.
@@ -85,8 +85,9 @@ def differing(configs: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _resolved(settings: Mapping[str, str]) -> dict[str, str]:
-    """The parameters alone, with the values of macros in their place."""
+def _parameters_in(config: str) -> dict[str, str]:
+    """`settings_in` without macros, whose values stand where they are used."""
+    settings = settings_in(config)
     return {
         name: settings.get(value[1:], value) if value.startswith("%") else value
         for name, value in settings.items()
@@ -104,9 +105,6 @@ def _first(settings: Mapping[str, str], pattern: re.Pattern[str]) -> str:
 
 
 def _text(settings: Mapping[str, str], name: str) -> str:
-    """The text of a parameter, or of the macro that stands for it; "" for anything else."""
-    value = settings[name].strip()
-    if value.startswith("%"):
-        value = settings.get(value[1:], "").strip()
-    quoted = re.fullmatch(r"(['\"])(.+)\1", value)
+    """The text of a parameter; "" for anything else."""
+    quoted = re.fullmatch(r"(['\"])(.+)\1", settings[name].strip())
     return quoted.group(2) if quoted else ""

@@ -11,8 +11,9 @@ from dormant.interruption import Interrupted, interruptible
 from dormant.records.results_file import COLUMNS
 from dormant.report.bootstrap import REPETITIONS, Bootstrap
 from dormant.report.columns import STEP_UNITS, parse_columns
+from dormant.report.comparing import with_others
 from dormant.report.paper_values import beside_paper
-from dormant.report.sources import read_folder, with_others
+from dormant.report.sources import read_folder
 from dormant.report.tables import markdown
 from dormant.report.writing import write_report
 

@@ -26,7 +26,7 @@ from dormant.records.results import (
     Source,
     status_of,
 )
-from dormant.records.results_file import COLUMNS, STATUS, experiment_of
+from dormant.records.results_file import COLUMNS, EXPERIMENT, STATUS
 from dormant.report.columns import (
     EACH_AN_EPISODE,
     MEASURED,
@@ -164,7 +164,9 @@ def read_csv(path: str | Path, columns: Columns = OWN, number: int = 0) -> Sourc
     if columns.step_unit == "frames":
         notes.append(f"{path}: its steps are taken as frames, four to an agent step")
     notes += [*of_methods, *of_games]
-    planned_by = experiment_of(Path(path)) if is_own else ""
+    planned_by = ""
+    if is_own and EXPERIMENT in sheet.header:
+        planned_by = sheet.lines[0][1][sheet.header.index(EXPERIMENT)]
     warnings = tuple(sheet.warnings)
     return Source(runs, tuple(absent), tuple(notes), warnings, _tau_of(runs), planned_by)
 

@@ -109,8 +109,8 @@ def verdicts(
             if together:
                 one = one._replace(
                     improvement=stratified.of_improvement(first, second, bootstrap),
-                    whole_run=_over_the_whole_run(comparison, runs, games, bootstrap),
-                    evaluated=_in_evaluation(comparison, runs, games, bootstrap),
+                    whole_run=_of_scores(_over_the_whole_run(comparison), runs, games, bootstrap),
+                    evaluated=_of_scores(comparison, _evaluated(runs), games, bootstrap),
                 )
             if together and len(games) > 1:
                 alone_in = _in_each_game(comparison, first, second, games, bootstrap)
@@ -145,30 +145,28 @@ def _in_each_game(
     )
 
 
-def _over_the_whole_run(
+def _of_scores(
     comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
 ) -> Interval | None:
+    """The difference of the scores of these runs; None where some cell has none of them."""
     first, second = (
-        values_of(runs, cell._replace(at=WHOLE_RUN), games, SCORE)
-        for cell in (comparison.first, comparison.second)
-    )
-    assert first is not None and second is not None  # as their final scores are there
-    return _difference(comparison, first, second, SCORE, bootstrap)
-
-
-def _in_evaluation(
-    comparison: Comparison, runs: Sequence[RunResult], games: Sequence[str], bootstrap: Bootstrap
-) -> Interval | None:
-    """The difference of the scores of greedy episodes; None where there were none."""
-    evaluated = [
-        run._replace(returns=run.measured[EVALUATION]) for run in runs if EVALUATION in run.measured
-    ]
-    first, second = (
-        values_of(evaluated, cell, games, SCORE) for cell in (comparison.first, comparison.second)
+        values_of(runs, cell, games, SCORE) for cell in (comparison.first, comparison.second)
     )
     if first is None or second is None:
         return None
     return _difference(comparison, first, second, SCORE, bootstrap)
+
+
+def _over_the_whole_run(comparison: Comparison) -> Comparison:
+    first, second = (each._replace(at=WHOLE_RUN) for each in (comparison.first, comparison.second))
+    return comparison._replace(first=first, second=second)
+
+
+def _evaluated(runs: Sequence[RunResult]) -> list[RunResult]:
+    """Those with greedy episodes, with the returns of these."""
+    return [
+        run._replace(returns=run.measured[EVALUATION]) for run in runs if EVALUATION in run.measured
+    ]
 
 
 def judge(difference: Interval, side: str, margin: float) -> str:

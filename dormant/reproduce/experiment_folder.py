@@ -20,6 +20,7 @@ from dormant.records.files import (
     write_atomically,
 )
 from dormant.records.lease import Lease, LeaseLost
+from dormant.records.run_folders import base_dir_of
 from dormant.reproduce.engines.engine import ENGINE_FOLDER
 from dormant.reproduce.jobs import SEED_PARAMETERS, gin_text
 from dormant.reproduce.side_experiments import DATA_PARAMETERS
@@ -125,13 +126,12 @@ def identity(run: PlannedRun, in_part: bool = False) -> tuple:
       run: which.
       in_part: whether it is also the same beside other seeds, in a part of its experiment.
     """
-    words, flag = shlex.split(run.command), "--base_dir="
-    base = next((word for word in words if word.startswith(flag)), "").removeprefix(flag)
+    words = shlex.split(run.command)
     # A study may name other runs of the experiment.
-    root = base.removesuffix(run.folder)
+    root = base_dir_of(run.command).removesuffix(run.folder)
     data = tuple(f"--gin_bindings={parameter} =" for parameter in DATA_PARAMETERS)
     beside = tuple(f"--gin_bindings={name} =" for name in SEED_PARAMETERS) if in_part else ()
-    others = (word for word in words if not word.startswith((flag, *data, *beside)))
+    others = (word for word in words if not word.startswith(("--base_dir=", *data, *beside)))
     # In a binding it is the beginning of a text; elsewhere, as in --gin_files, it is another path.
     begun = gin_text(root)[:-1]
     named = (word.replace(begun, begun[:1]) if root else word for word in others)

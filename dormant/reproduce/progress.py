@@ -152,10 +152,10 @@ def check_finished_file(path: Path, root: Path, experiment: ExperimentFile) -> N
     own = root / FINISHED_FILE
     check(path.is_file(), "--finished", "a results.csv that dormant.report wrote", str(path))
     found, runs = _ends(path), experiment.runs
-    names = {each.name for each in EXPERIMENTS} & {path.stem, path.resolve().parent.name}
-    named = experiment_of(path) or min(names, default=experiment.name)
-    if experiment.name in names and not experiment_of(path):
-        named = experiment.name
+    named = experiment_of(path)
+    if not named:
+        names = {each.name for each in EXPERIMENTS} & {path.stem, path.resolve().parent.name}
+        named = experiment.name if experiment.name in names or not names else min(names)
     allowed = f"a table of runs of {experiment.name}"
     check(named == experiment.name, "--finished", allowed, f"{path}, which is of {named}")
     known = _ends(own) if own.is_file() else {}

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from dormant.records.experiment_file import PlannedRun
+from dormant.records.experiment_file import ExperimentFile, PlannedRun, to_json
+from dormant.records.files import EXPERIMENT_FILE
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">'& $x$ ${y}"
 METHODS = ("DQN", f"DQN {HOSTILE}")
@@ -91,6 +92,14 @@ def write_run(folder, run, *, status="finished", error=None, iterations=ITERATIO
         "error": error,
     }
     (folder / "run.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def plan(folder, runs, **changes):
+    experiment = ExperimentFile(
+        "fig1", "smoke", "t", "e", "", ("return",), "DQN", "c", tuple(runs), ()
+    )
+    text = to_json(experiment._replace(**changes))
+    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
 
 
 def events(folder, tag, values):

@@ -7,9 +7,10 @@ import pytest
 
 from dormant.records.results import RunResult
 from dormant.report.command_line import main
+from dormant.report.comparing import with_others
 from dormant.report.csv_writing import write_csv
 from dormant.report.experiment_tables import experiment_tables
-from dormant.report.sources import read_folder, with_others
+from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from tests.report.conftest import write_plan
 from tests.report.hostile_runs import planned_runs, write_run

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from dormant.report.bootstrap import Bootstrap
+from dormant.report.comparing import with_others
 from dormant.report.dopamine_results import read_baselines
 from dormant.report.experiment_tables import experiment_tables
-from dormant.report.sources import read_folder, with_others
+from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from tests.report.foreign import baseline, points, write
 

@@ -10,9 +10,10 @@ import pytest
 
 from dormant.report.columns import OWN, labels_of_run, parse_columns
 from dormant.report.command_line import main
+from dormant.report.comparing import with_others
 from dormant.report.csv_results import read_csv
 from dormant.report.csv_writing import write_csv
-from dormant.report.sources import read_folder, with_others
+from dormant.report.sources import read_folder
 from tests.report.foreign import DATA, HEADER, baseline, points, read, write
 
 # Lines and cells

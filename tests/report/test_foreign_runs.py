@@ -8,9 +8,10 @@ import pytest
 from dormant.report.bootstrap import Bootstrap
 from dormant.report.charts import all_charts
 from dormant.report.command_line import main
+from dormant.report.comparing import with_others
 from dormant.report.experiment_tables import experiment_tables
 from dormant.report.scores import game_key, normalization, one_name_of_each
-from dormant.report.sources import read_folder, with_others
+from dormant.report.sources import read_folder
 from dormant.report.statistics import Statistics
 from dormant.report.tables import markdown
 from tests.report.foreign import read, write

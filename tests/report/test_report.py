@@ -24,6 +24,7 @@ from tests.report.conftest import write_plan
 from tests.report.hostile_runs import planned_runs, write_run
 
 FEW = ["--repetitions=20"]
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_figures_that_do_not_apply_have_no_notes(tmp_path, capsys):
     assert figures == {"returns"}
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@needs_bash
 def test_make_run_is_the_experiment_and_its_report():
     launcher = Path(__file__).resolve().parents[2] / "launchers" / "quickstart.sh"
     command = ["bash", str(launcher), "runs/mine", "--seeds=2"]
@@ -207,7 +208,7 @@ def test_make_run_is_the_experiment_and_its_report():
     ]
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@needs_bash
 @pytest.mark.parametrize("name", ["quickstart.sh", "quickstart_atari.sh", "gpu_node.sh"])
 def test_a_flag_in_the_place_of_the_folder_starts_nothing(name):
     launcher = Path(__file__).resolve().parents[2] / "launchers" / name
